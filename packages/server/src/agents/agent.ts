@@ -1,0 +1,43 @@
+/** What may no longer act for good is called retired; what may act again, suspended. */
+export type AgentStatus = 'active' | 'suspended' | 'retired';
+
+export const agentKinds = ['ai_agent', 'workload', 'device'] as const;
+
+/** A resource that the agent may ask tokens for. Roles on it say which scopes at most. */
+export interface AgentResource {
+  /** Id of the resource. */
+  resource: string;
+  /** Meant when a token request names no resource; at most one of an agent's is. */
+  default: boolean;
+  /** Meant when a token request for it names no scope. Empty: all that the roles give. */
+  scope: string[];
+}
+
+export interface AgentLimits {
+  tokens_per_minute?: number;
+  /** Seconds; at most the 15 minutes of every token. */
+  token_lifetime_seconds?: number;
+}
+
+/** A registered non-human identity: it is the OAuth client, and its id the `client_id`. */
+export interface Agent {
+  id: string;
+  org: string;
+  orgName: string;
+  name: string;
+  kind: (typeof agentKinds)[number];
+  /** A person or a team: every agent has someone who answers for it. */
+  owner: string;
+  purpose: string;
+  environment: string;
+  /** Milliseconds. After it the agent may not act. */
+  expiresAt?: number;
+  /** OAuth grant types it may use. */
+  grants: string[];
+  resources: AgentResource[];
+  limits: AgentLimits;
+  status: AgentStatus;
+  orgStatus: AgentStatus;
+  createdAt: number;
+  updatedAt: number;
+}

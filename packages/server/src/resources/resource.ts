@@ -1,0 +1,37 @@
+import type { JwsAlgorithm, Operation } from '@bailiwick/protocol';
+
+export interface ResourceScope {
+  name: string;
+  /** What a person reads when they are asked for it. */
+  description: string;
+}
+
+/** How the tokens for a resource are made, so that whoever verifies them can. */
+export interface TokenProfile {
+  alg: JwsAlgorithm;
+  /** Header `typ`: `at+jwt` (RFC 9068) unless a verifier insists on another. */
+  typ: string;
+  /** Seconds; at most the 15 minutes of every token. */
+  lifetime_seconds?: number;
+  /** The single `aud`, where a verifier insists on another than the identifier. */
+  audience?: string;
+  /** Tokens for it are bound to no key: whoever finds one can use it. */
+  dangerously_bearer: boolean;
+}
+
+/** An API or MCP server: what tokens are for. What its operations don't list is refused. */
+export interface Resource {
+  id: string;
+  org: string;
+  /** An absolute URI without fragment; the `resource` of RFC 8707 and, unless the profile says otherwise, the `aud`. */
+  identifier: string;
+  name: string;
+  scopes: ResourceScope[];
+  operations: Operation[];
+  token: TokenProfile;
+  status: 'active' | 'suspended' | 'retired';
+  /** The server's own: usable from every organization, changed by none. */
+  system: boolean;
+  createdAt: number;
+  updatedAt: number;
+}

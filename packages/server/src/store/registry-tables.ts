@@ -1,0 +1,135 @@
+/**
+ * The rows of the registry, as migration 0002 makes them. Ids are text, `*_at` are milliseconds, and what ends in
+ * `json` inside is canonical text that only the room's own `store.ts` reads and writes. What is alive stands in
+ * `liveness/`, not here: a retired thing keeps its row, so that its name is never used again.
+ */
+export interface RegistryTables {
+  organizations: OrganizationRow;
+  people: PersonRow;
+  teams: TeamRow;
+  team_members: TeamMemberRow;
+  agents: AgentRow;
+  credentials: CredentialRow;
+  resources: ResourceRow;
+  roles: RoleRow;
+  role_grants: RoleGrantRow;
+  guards: GuardRow;
+  idempotency: IdempotencyRow;
+}
+
+export interface OrganizationRow {
+  id: string;
+  name: string;
+  display_name: string;
+  created_at: number;
+}
+
+export interface PersonRow {
+  id: string;
+  org: string;
+  name: string;
+  email: string | null;
+  created_at: number;
+}
+
+export interface TeamRow {
+  id: string;
+  org: string;
+  name: string;
+  display_name: string;
+  created_at: number;
+}
+
+export interface TeamMemberRow {
+  team: string;
+  person: string;
+}
+
+export interface AgentRow {
+  id: string;
+  org: string;
+  name: string;
+  kind: string;
+  owner: string;
+  purpose: string;
+  environment: string;
+  expires_at: number | null;
+  /** json: grant types */
+  grants: string;
+  /** json: [{resource, default, scope}] */
+  resources: string;
+  /** json: {tokens_per_minute?, token_lifetime_seconds?} */
+  limits: string;
+  created_at: number;
+  updated_at: number;
+}
+
+export interface CredentialRow {
+  id: string;
+  agent: string;
+  org: string;
+  kind: string;
+  /** RFC 7638 thumbprint: one key names one agent, in the whole deployment. */
+  kid: string;
+  alg: string;
+  /** json: the public JWK */
+  jwk: string;
+  label: string;
+  created_at: number;
+  expires_at: number | null;
+  last_used_at: number | null;
+}
+
+export interface ResourceRow {
+  id: string;
+  org: string;
+  identifier: string;
+  name: string;
+  /** json: [{name, description}] */
+  scopes: string;
+  /** json: Operation[] */
+  operations: string;
+  /** json: {alg, typ, lifetime_seconds?, audience?, dangerously_bearer} */
+  token: string;
+  /** 1: the server's own, usable from every organization, changed by none. */
+  system: number;
+  created_at: number;
+  updated_at: number;
+}
+
+export interface RoleRow {
+  id: string;
+  org: string;
+  name: string;
+  description: string;
+  /** json: [{resource, scopes}] */
+  permissions: string;
+  system: number;
+  created_at: number;
+  updated_at: number;
+}
+
+export interface RoleGrantRow {
+  id: string;
+  org: string;
+  agent: string;
+  role: string;
+  created_at: number;
+}
+
+export interface GuardRow {
+  id: string;
+  org: string;
+  resource: string;
+  agent: string;
+  created_at: number;
+}
+
+export interface IdempotencyRow {
+  /** Hash of who asked and the key they chose. */
+  key: string;
+  request_hash: string;
+  status: number | null;
+  body: string | null;
+  expires_at: number;
+}
