@@ -1,6 +1,6 @@
 /**
  * The known word nearest to what was typed, or undefined when none is near enough to be meant.
- * Near is at most a third of the word's letters wrong (swapped neighbours count as one).
+ * Near is at most a third of the word's letters wrong (swapped neighbours count as one), or the beginning of one word only.
  */
 export function didYouMean(typed: string, known: Iterable<string>): string | undefined {
   const wanted = typed.toLowerCase();
@@ -13,7 +13,9 @@ export function didYouMean(typed: string, known: Iterable<string>): string | und
       bestDistance = distance;
     }
   }
-  return best;
+  if (best !== undefined || wanted.length < 3) return best;
+  const longer = [...known].filter((word) => word.toLowerCase().startsWith(wanted));
+  return longer.length === 1 ? longer[0] : undefined;
 }
 
 /** The end of a sentence: ` Did you mean "x"?`, or nothing. */
