@@ -1,0 +1,121 @@
+// Makes the requests of a round before its clock starts, and checks its answers after it has stopped.
+import { generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto';
+import { calculateJwkThumbprint, createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose';
+import type { Profile, Target } from './child.ts';
+import { type Answer, fire, formPost, headerOf } from './wire.ts';
+
+export interface KeyPair {
+  privateKey: KeyObject;
+  publicJwk: Record<string, unknown>;
+  thumbprint: string;
+}
+
+/** An agent with two keys, as one that takes care would have: one to say who it is, one its tokens are bound to. */
+export interface BenchAgent {
+  identity: KeyPair;
+  binding: KeyPair;
+}
+
+export interface Load {
+  target: Target;
+  agents: BenchAgent[];
+  profile: Profile;
+  /** Which agent made which request, by index. */
+  concurrency: number;
+}
+
+/** A fresh ES256 key with its JWK and RFC 7638 thumbprint. */
+export async function keyPair(): Promise<KeyPair> {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const jwk = publicKey.export({ format: 'jwk' });
+  const thumbprint = await calculateJwkThumbprint(jwk as never);
+  return { privateKey, publicJwk: { ...jwk, alg: 'ES256', use: 'sig', kid: thumbprint }, thumbprint };
+}
+
+/** Agents that exist only here until a server is told their public halves. */
+export function makeAgents(count: number): Promise<BenchAgent[]> {
+  return Promise.all(
+    Array.from({ length: count }, async () => ({ identity: await keyPair(), binding: await keyPair() })),
+  );
+}
+
+/** `count` requests, each with an assertion and (for dpop) a proof never used before. */
+export async function prepare(load: Load, count: number): Promise<Buffer[]> {
+  const nonce = load.profile === 'dpop' ? await currentNonce(load) : undefined;
+  return Array.from({ length: count }, (_, index) => request(load, index % load.agents.length, nonce));
+}
+
+/** Sends a prepared batch. What this does is what is being measured. */
+export function run(load: Load, requests: readonly Buffer[]): Promise<Answer[]> {
+  return fire(new URL(load.target.tokenEndpoint), requests, load.concurrency);
+}
+
+/** Every answer must be a token of the profile; every fiftieth is verified with jose as a resource would. */
+export async function check(load: Load, answers: readonly Answer[], jwks: JSONWebKeySet): Promise<void> {
+  const keys = createLocalJWKSet(jwks);
+  const type = load.profile === 'dpop' ? 'DPoP' : 'Bearer';
+  for (const [index, answer] of answers.entries()) {
+    if (answer.status !== 200) throw new Error(`request ${index} was answered ${answer.status}: ${answer.body}`);
+    const body = JSON.parse(answer.body);
+    if (body.token_type !== type) throw new Error(`request ${index} got a token of type ${body.token_type}`);
+    if (index % 50 !== 0) continue;
+    const { payload } = await jwtVerify<{ cnf?: { jkt?: string } }>(body.access_token, keys, {
+      issuer: load.target.issuer,
+      audience: load.target.resources[load.profile],
+      typ: 'at+jwt',
+      algorithms: ['ES256'],
+    });
+    const expected = load.profile === 'dpop' ? load.agents[index % load.agents.length]?.binding.thumbprint : undefined;
+    if (payload.cnf?.jkt !== expected) throw new Error(`request ${index} got a token bound to ${payload.cnf?.jkt}`);
+  }
+}
+
+/** The server's public keys, fetched once. */
+export async function fetchJwks(target: Target): Promise<JSONWebKeySet> {
+  const response = await fetch(target.jwksUri);
+  return (await response.json()) as JSONWebKeySet;
+}
+
+/** Asks once without a nonce, as RFC 9449 §8 has it. */
+async function currentNonce(load: Load): Promise<string> {
+  const [answer] = await run(load, [request(load, 0, undefined)]);
+  const nonce = answer && headerOf(answer, 'dpop-nonce');
+  if (answer?.status !== 400 || nonce === undefined) {
+    throw new Error(`expected use_dpop_nonce, got ${answer?.status}: ${answer?.body}`);
+  }
+  return nonce;
+}
+
+function request({ target, agents, profile }: Load, index: number, nonce: string | undefined): Buffer {
+  const agent = agents[index] as BenchAgent;
+  const clientId = target.clientIds[index] as string;
+  const url = new URL(target.tokenEndpoint);
+  const form = {
+    grant_type: 'client_credentials',
+    client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+    client_assertion: assertion(agent.identity, clientId, target.issuer),
+    resource: target.resources[profile],
+    scope: target.scope,
+  };
+  return formPost(url, form, profile === 'dpop' ? { DPoP: proof(agent.binding, target.tokenEndpoint, nonce) } : {});
+}
+
+function assertion(key: KeyPair, clientId: string, audience: string): string {
+  const now = Math.floor(Date.now() / 1000);
+  const claims = { iss: clientId, sub: clientId, aud: audience, iat: now, exp: now + 60, jti: randomUUID() };
+  return compact({ alg: 'ES256', kid: key.thumbprint }, claims, key.privateKey);
+}
+
+function proof(key: KeyPair, htu: string, nonce: string | undefined): string {
+  const { kty, crv, x, y } = key.publicJwk;
+  const claims = { jti: randomUUID(), htm: 'POST', htu, iat: Math.floor(Date.now() / 1000), nonce };
+  return compact({ typ: 'dpop+jwt', alg: 'ES256', jwk: { kty, crv, x, y } }, claims, key.privateKey);
+}
+
+/** A compact JWS by plain node:crypto. Not the product's own code: a generator must not share its subject's mistakes. */
+export function compact(header: object, claims: object, key: KeyObject): string {
+  const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url');
+  const input = `${encode(header)}.${encode(claims)}`;
+  const signature = sign('sha256', Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' });
+  return `${input}.${signature.toString('base64url')}`;
+}

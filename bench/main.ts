@@ -1,0 +1,58 @@
+// npm run -s bench -- <token|guard> [--json] [--rounds n] [--count n]
+// Figures go to stdout (with --json one line of JSON, the last), progress to stderr.
+import { parseArgs } from 'node:util';
+import { pinGenerator } from './child.ts';
+import { guardDefaults, guardReport, guardTable, measureGuard } from './guard.ts';
+import { measureTokens, tokenDefaults, tokenReport, tokenTable } from './token.ts';
+
+const usage = `Usage: npm run -s bench -- <token|guard> [options]
+
+  token            what a token costs the server that issues it, beside oidc-provider and the bare signatures
+  guard            what a request costs the API that is guarded, beside jose and the bare signature
+
+  --json           one line of JSON instead of a table
+  --rounds <n>     how often each is measured, by turns
+  --count <n>      tokens (or verifications) in each round
+`;
+
+const say = (line: string) => process.stderr.write(`${line}\n`);
+const print = (line: string) => process.stdout.write(`${line}\n`);
+
+function positive(value: string | undefined, fallback: number): number {
+  if (value === undefined) return fallback;
+  const number = Number(value);
+  if (!Number.isSafeInteger(number) || number < 1) throw new Error(`expected a whole number above 0, not ${value}`);
+  return number;
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      json: { type: 'boolean', default: false },
+      rounds: { type: 'string' },
+      count: { type: 'string' },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
+  const [what] = positionals;
+  if (values.help || positionals.length !== 1 || (what !== 'token' && what !== 'guard')) {
+    (values.help ? print : say)(usage);
+    return values.help ? 0 : 2;
+  }
+  if (!pinGenerator()) say('no taskset here, or a single core: measured without cores of their own');
+  if (what === 'token') {
+    const tokens = positive(values.count, tokenDefaults.tokens);
+    const rounds = positive(values.rounds, tokenDefaults.rounds);
+    const warmup = Math.min(tokenDefaults.warmup, 2 * tokens);
+    const measured = await measureTokens({ ...tokenDefaults, rounds, tokens, warmup }, say);
+    print(values.json ? JSON.stringify(tokenReport(measured)) : tokenTable(measured));
+    return 0;
+  }
+  const rounds = positive(values.rounds, guardDefaults.rounds);
+  const measured = await measureGuard({ rounds, count: positive(values.count, guardDefaults.count) }, say);
+  print(values.json ? JSON.stringify(guardReport(measured)) : guardTable(measured));
+  return 0;
+}
+
+process.exitCode = await main();
