@@ -1,8 +1,9 @@
+import type { SubjectState } from '../liveness/liveness.ts';
 import type { Queries } from '../store/database.ts';
 import type { AgentRow } from '../store/registry-tables.ts';
 import type { Agent, AgentLimits, AgentResource, AgentStatus } from './agent.ts';
 
-type JoinedRow = AgentRow & { org_name: string; status: AgentStatus; org_status: AgentStatus };
+type JoinedRow = AgentRow & { org_name: string; state: SubjectState; org_state: SubjectState };
 
 /**
  * The agent with this id, whatever its status; `undefined` when nobody was ever registered under it. Its own time may
@@ -10,7 +11,7 @@ type JoinedRow = AgentRow & { org_name: string; status: AgentStatus; org_status:
  */
 export async function findAgent(q: Queries, id: string): Promise<Agent | undefined> {
   const row = await q.get<JoinedRow>(
-    `select a.*, o.name as org_name, s.status as status, t.status as org_status
+    `select a.*, o.name as org_name, s.state as state, t.state as org_state
        from agents a
        join organizations o on o.id = a.org
        join subjects s on s.id = a.id
@@ -36,9 +37,11 @@ export function agentOf(row: JoinedRow): Agent {
     grants: JSON.parse(row.grants) as string[],
     resources: JSON.parse(row.resources) as AgentResource[],
     limits: JSON.parse(row.limits) as AgentLimits,
-    status: row.status,
-    orgStatus: row.org_status,
+    status: statusOf(row.state),
+    orgStatus: statusOf(row.org_state),
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   };
 }
+
+const statusOf = (state: SubjectState): AgentStatus => (state === 'ended' ? 'retired' : state);

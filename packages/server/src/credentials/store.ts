@@ -1,9 +1,10 @@
 import type { JwsAlgorithm, PublicJwk } from '@bailiwick/protocol';
+import type { SubjectState } from '../liveness/liveness.ts';
 import type { Queries } from '../store/database.ts';
 import type { CredentialRow } from '../store/registry-tables.ts';
 import type { Credential } from './credential.ts';
 
-type JoinedRow = CredentialRow & { status: string };
+type JoinedRow = CredentialRow & { state: SubjectState };
 
 /** How stale `last_used_at` may be: nobody needs it to the second, and every write of it costs the disk. Milliseconds. */
 const touchedAtMostEvery = 60 * 60 * 1000;
@@ -13,10 +14,10 @@ const touchedAtMostEvery = 60 * 60 * 1000;
  */
 export async function liveCredentials(q: Queries, agent: string, now: number): Promise<Credential[]> {
   const rows = await q.all<JoinedRow>(
-    `select c.*, s.status as status
+    `select c.*, s.state as state
        from credentials c
        join subjects s on s.id = c.id
-      where c.agent = ? and s.status = 'active' and (c.expires_at is null or c.expires_at > ?)
+      where c.agent = ? and s.state = 'active' and (c.expires_at is null or c.expires_at > ?)
       order by c.id`,
     [agent, now],
   );
@@ -49,6 +50,6 @@ export function credentialOf(row: JoinedRow): Credential {
     createdAt: row.created_at,
     ...(row.expires_at === null ? {} : { expiresAt: row.expires_at }),
     ...(row.last_used_at === null ? {} : { lastUsedAt: row.last_used_at }),
-    status: row.status === 'active' ? 'active' : 'removed',
+    status: row.state === 'active' ? 'active' : 'removed',
   };
 }

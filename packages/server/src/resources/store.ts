@@ -1,15 +1,16 @@
 import type { Operation } from '@bailiwick/protocol';
+import type { SubjectState } from '../liveness/liveness.ts';
 import type { Queries } from '../store/database.ts';
 import type { ResourceRow } from '../store/registry-tables.ts';
 import type { Resource, ResourceScope, TokenProfile } from './resource.ts';
 import type { HeldRole, Permission } from './role.ts';
 
-type JoinedRow = ResourceRow & { status: Resource['status'] };
+type JoinedRow = ResourceRow & { state: SubjectState };
 
 /** The resource with this id, whatever its status. */
 export async function findResource(q: Queries, id: string): Promise<Resource | undefined> {
   const row = await q.get<JoinedRow>(
-    'select r.*, s.status as status from resources r join subjects s on s.id = r.id where r.id = ?',
+    'select r.*, s.state as state from resources r join subjects s on s.id = r.id where r.id = ?',
     [id],
   );
   return row && resourceOf(row);
@@ -21,7 +22,7 @@ export async function findResource(q: Queries, id: string): Promise<Resource | u
  */
 export async function findResourceByIdentifier(q: Queries, identifier: string): Promise<Resource | undefined> {
   const row = await q.get<JoinedRow>(
-    'select r.*, s.status as status from resources r join subjects s on s.id = r.id where r.identifier = ?',
+    'select r.*, s.state as state from resources r join subjects s on s.id = r.id where r.identifier = ?',
     [identifier],
   );
   return row && resourceOf(row);
@@ -35,7 +36,7 @@ export async function rolesOf(q: Queries, agent: string): Promise<HeldRole[]> {
        join roles r on r.id = g.role
        join subjects s on s.id = g.id
        join subjects t on t.id = r.id
-      where g.agent = ? and s.status = 'active' and t.status = 'active'
+      where g.agent = ? and s.state = 'active' and t.state = 'active'
       order by g.id`,
     [agent],
   );
@@ -57,7 +58,7 @@ export function resourceOf(row: JoinedRow): Resource {
     scopes: JSON.parse(row.scopes) as ResourceScope[],
     operations: JSON.parse(row.operations) as Operation[],
     token: JSON.parse(row.token) as TokenProfile,
-    status: row.status,
+    status: row.state === 'ended' ? 'retired' : row.state,
     system: row.system === 1,
     createdAt: row.created_at,
     updatedAt: row.updated_at,

@@ -8,7 +8,7 @@ import type { Migration } from '../migrate.ts';
 export const registry: Migration = {
   number: 2,
   name: 'registry',
-  statements: [
+  statements: () => [
     `create table organizations (
       id text primary key,
       name text not null unique,
