@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { arch, argv, env, execPath, exit, kill, pid, platform, stderr, version, versions } from 'node:process';
+import process, { arch, argv, env, execPath, exit, kill, pid, platform, stderr, version, versions } from 'node:process';
 import { fileURLToPath } from 'node:url';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -151,15 +151,21 @@ function findRuntime() {
 function underLock(work) {
   const lock = join(root, '.tmp', 'setup.lock');
   mkdirSync(dirname(lock), { recursive: true });
-  for (let waits = 0; !take(lock); waits++) {
-    if (waits === 0) say('Waiting for another setup of this folder to end …');
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+  for (let told = false; !take(lock); ) {
+    if (isAlive(holderOf(lock))) {
+      if (!told) say('Waiting for another setup of this folder to end …');
+      told = true;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+    } else {
+      rmSync(lock, { force: true }); // its holder was killed
+    }
   }
-  try {
-    return work();
-  } finally {
-    rmSync(lock, { force: true });
-  }
+  const giveBack = () => rmSync(lock, { force: true });
+  process.once('exit', giveBack);
+  const result = work();
+  giveBack();
+  process.off('exit', giveBack);
+  return result;
 }
 
 /** @param {string} lock */
@@ -170,7 +176,6 @@ function take(lock) {
     linkSync(mine, lock); // unlike a write, a link appears whole or not at all
     return true;
   } catch {
-    if (!isAlive(holderOf(lock))) rmSync(lock, { force: true });
     return false;
   } finally {
     rmSync(mine);
