@@ -1,0 +1,112 @@
+import { isJsonObject, sha256Base64url } from './encoding.ts';
+import { ProtocolError } from './errors.ts';
+import type { ParsedJws } from './jws.ts';
+import { parseScope } from './scope.ts';
+import { checkTimes } from './times.ts';
+
+/** What a token is bound to. Every member present must match. @see RFC 7800, RFC 9449 §6.1, RFC 8705 §3.1 */
+export interface Confirmation {
+  jkt?: string;
+  'x5t#S256'?: string;
+}
+
+/** Who acts, and inside who acted before. @see RFC 8693 §4.1 */
+export interface Actor {
+  sub: string;
+  iss?: string;
+  sub_profile?: string;
+  cnf?: Confirmation;
+  act?: Actor;
+}
+
+/** The claims of an access token of ours. Times are NumericDates: seconds. @see RFC 9068 §2.2 */
+export interface AccessTokenClaims {
+  iss: string;
+  sub: string;
+  aud: string;
+  client_id: string;
+  exp: number;
+  iat: number;
+  jti: string;
+  scope?: string;
+  cnf?: Confirmation;
+  /** The organization whose data this is. */
+  org: string;
+  instance?: string;
+  task?: { id: string; workflow?: string; step?: string; env?: string };
+  ctx?: { ip?: string[]; country?: string[]; zone?: string[]; hours?: unknown };
+  /** The revocation number as of which it was issued. */
+  rev: number;
+  /** Tags of everything else whose revocation ends this token. */
+  links: string[];
+  sub_profile: string;
+  act?: Actor;
+  authorization_details?: unknown[];
+}
+
+/** The short tag under which a token names what it depends on: the first 8 letters of base64url(SHA-256(id)). */
+export function linkTag(id: string): string {
+  return sha256Base64url(id).slice(0, 8);
+}
+
+/**
+ * Checks what an access token says: type, issuer, audience, times, and that the claims we rest on have their shape. Its signature,
+ * its binding and its revocation are the caller's to check.
+ * @param expected `now` in ms; `typ` as the resource's token profile says (`at+jwt`)
+ * @throws ProtocolError `wrong_type`, `wrong_issuer`, `wrong_audience`, `expired`, `not_yet_valid`, `malformed`
+ * @see RFC 9068 §4
+ */
+export function validateAccessTokenClaims(
+  parsed: ParsedJws,
+  expected: { issuer: string; audience: string; now: number; typ?: string; skewSeconds?: number },
+): AccessTokenClaims {
+  const { issuer, audience, now, typ = 'at+jwt', skewSeconds = 0 } = expected;
+  if (mediaType(parsed.header.typ) !== typ.toLowerCase())
+    throw new ProtocolError('wrong_type', `the token is no ${typ}`);
+  const claims = parsed.payload;
+  if (claims.iss !== issuer) throw new ProtocolError('wrong_issuer', 'the token is from another issuer');
+  if (audienceOf(claims.aud) !== audience)
+    throw new ProtocolError('wrong_audience', 'the token is for another resource');
+  checkTimes(claims, { now, skewSeconds }, 'the token');
+  for (const name of ['sub', 'client_id', 'jti', 'org'] as const) {
+    if (typeof claims[name] !== 'string' || claims[name] === '') throw malformed(name);
+  }
+  if (typeof claims.iat !== 'number') throw malformed('iat');
+  checkAuthority(claims);
+  return { ...claims, aud: audience } as AccessTokenClaims;
+}
+
+function checkAuthority(claims: ParsedJws['payload']): void {
+  if (!Number.isSafeInteger(claims.rev) || (claims.rev as number) < 0) throw malformed('rev');
+  if (!Array.isArray(claims.links) || !claims.links.every((link) => typeof link === 'string')) throw malformed('links');
+  if (claims.scope !== undefined) {
+    if (typeof claims.scope !== 'string') throw malformed('scope');
+    if (claims.scope !== '') parseScope(claims.scope);
+  }
+  if (claims.cnf !== undefined) checkConfirmation(claims.cnf);
+}
+
+/** A binding that can't be read must not be taken for none. */
+function checkConfirmation(cnf: unknown): void {
+  if (!isJsonObject(cnf)) throw malformed('cnf');
+  const names = Object.keys(cnf);
+  if (names.length === 0) throw malformed('cnf');
+  for (const name of names) {
+    if ((name !== 'jkt' && name !== 'x5t#S256') || typeof cnf[name] !== 'string') throw malformed('cnf');
+  }
+}
+
+function mediaType(typ: unknown): string | undefined {
+  if (typeof typ !== 'string') return undefined;
+  const name = typ.toLowerCase();
+  return name.startsWith('application/') ? name.slice('application/'.length) : name;
+}
+
+/** One audience, written alone or as a list of one. A token for several is for none of ours. */
+function audienceOf(aud: unknown): unknown {
+  return Array.isArray(aud) && aud.length === 1 ? aud[0] : aud;
+}
+
+function malformed(name: string): ProtocolError {
+  return new ProtocolError('malformed', `the token has no proper ${name}`);
+}

@@ -1,0 +1,64 @@
+export {
+  type AccessTokenClaims,
+  type Actor,
+  type Confirmation,
+  linkTag,
+  validateAccessTokenClaims,
+} from './access-token.ts';
+export { type BoundedCache, boundedCache } from './bounded-cache.ts';
+export { canonicalJson } from './canonical-json.ts';
+export { type Challenge, formatChallenge, parseChallenges } from './challenge.ts';
+export {
+  type ClientAssertion,
+  type ClientAssertionInput,
+  createClientAssertion,
+  validateClientAssertion,
+} from './client-assertion.ts';
+export {
+  accessTokenHash,
+  createDpopProof,
+  type DpopClaims,
+  type DpopExpectation,
+  type DpopInput,
+  type DpopProof,
+  normalizeHtu,
+  parseDpopProof,
+  verifyDpopProof,
+} from './dpop.ts';
+export {
+  decodeBase64url,
+  encodeBase64url,
+  isJsonObject,
+  isPrintable,
+  type JsonObject,
+  sha256Base64url,
+} from './encoding.ts';
+export { ProtocolError } from './errors.ts';
+export {
+  generateJwk,
+  type ImportedPublicKey,
+  importPublicJwk,
+  isJwsAlgorithm,
+  type JwsAlgorithm,
+  jwsAlgorithms,
+  type PrivateJwk,
+  type PublicJwk,
+  publicJwk,
+  thumbprint,
+} from './jwk.ts';
+export {
+  type EncodedHeader,
+  encodeHeader,
+  maxCompactLength,
+  type ParsedJws,
+  parseCompact,
+  type SigningKey,
+  signBytes,
+  signCompact,
+  type VerificationKey,
+  verifyParsed,
+} from './jws.ts';
+export { compileOperations, type Operation, type OperationMatcher } from './operations.ts';
+export { protectedResourceMetadataUrl, resourceCovers } from './resource-metadata.ts';
+export { formatScope, intersect, isScopeToken, isSubset, parseScope, union } from './scope.ts';
+export { type Signer, signerFrom, signWith } from './signer.ts';
