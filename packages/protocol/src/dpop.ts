@@ -191,7 +191,7 @@ export function normalizeHtu(url: string): string {
   return parsed.origin + (path.includes('%') ? path.replace(/%[0-9a-fA-F]{2}/g, normalEscape) : path);
 }
 
-function normalEscape(escape: string): string {
-  const letter = String.fromCharCode(Number.parseInt(escape.slice(1), 16));
-  return /[A-Za-z0-9._~-]/.test(letter) ? letter : escape.toUpperCase();
+function normalEscape(triplet: string): string {
+  const letter = String.fromCharCode(Number.parseInt(triplet.slice(1), 16));
+  return /[A-Za-z0-9._~-]/.test(letter) ? letter : triplet.toUpperCase();
 }

@@ -57,15 +57,14 @@ export async function generateJwk(alg: JwsAlgorithm): Promise<PrivateJwk> {
 }
 
 async function generatePrivateKey(alg: JwsAlgorithm): Promise<KeyObject> {
-  const generate = promisify(generateKeyPair);
   switch (alg) {
     case 'ES256':
-      return (await generate('ec', { namedCurve: 'P-256' })).privateKey;
+      return (await promisify(generateKeyPair)('ec', { namedCurve: 'P-256' })).privateKey as KeyObject;
     case 'EdDSA':
-      return (await generate('ed25519', undefined)).privateKey;
+      return (await promisify(generateKeyPair)('ed25519', undefined)).privateKey as KeyObject;
     case 'PS256':
     case 'RS256':
-      return (await generate('rsa', { modulusLength: minRsaBits })).privateKey;
+      return (await promisify(generateKeyPair)('rsa', { modulusLength: minRsaBits })).privateKey as KeyObject;
     default:
       throw new ProtocolError('unsupported_algorithm', `the algorithm must be one of ${jwsAlgorithms.join(', ')}`);
   }

@@ -63,10 +63,11 @@ function labels(jwk: PrivateJwk): Partial<PublicJwk> {
 
 function wrapped(signer: Signer): Signer {
   const alg = isJwsAlgorithm(signer.alg) ? signer.alg : undefined;
-  const { alg: suits, kid, jwk } = importPublicJwk(signer.publicJwk, alg);
+  const named = signer.kid === undefined ? signer.publicJwk : { ...signer.publicJwk, kid: signer.kid };
+  const { alg: suits, kid, jwk } = importPublicJwk(named, alg);
   return Object.freeze({
     alg: suits,
-    kid: signer.kid ?? kid,
+    kid,
     publicJwk: jwk,
     sign: (data: Uint8Array) => signer.sign(data),
   });
