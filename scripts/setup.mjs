@@ -45,6 +45,7 @@ function install(wanted) {
   }
   linkPostgresLibraries();
   const runtime = findRuntime();
+  linkRuntime(runtime);
   writeFileSync(stampFile, `${JSON.stringify({ lock: wanted, runtime })}\n`);
   return runtime;
 }
@@ -139,6 +140,19 @@ function findRuntime() {
     `npm has no Node.js ${oldestNode} for this machine (${platform} ${arch}), and the one running now is ${version}. ` +
       `Install Node.js ${oldestNode} or newer, put it first on your PATH, and try again.`,
   );
+}
+
+/**
+ * Puts `node` first on the PATH of npm's scripts. npm mostly does it, but it drops the link when it cleans up after
+ * another platform's package, which has a command of the same name.
+ *
+ * @param {string} runtime
+ */
+function linkRuntime(runtime) {
+  const link = join(modules, '.bin', 'node');
+  if (platform === 'win32' || existsSync(link)) return;
+  rmSync(link, { force: true });
+  symlinkSync(relative(dirname(link), runtime), link);
 }
 
 /**
