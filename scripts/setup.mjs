@@ -92,7 +92,14 @@ function npmCi() {
     ? [env.npm_node_execpath ?? execPath, env.npm_execpath]
     : [platform === 'win32' ? 'npm.cmd' : 'npm'];
   // whatever the environment leaves out (NODE_ENV=production, omit=optional): the runtime and the tools are needed
-  const args = ['ci', '--include=dev', '--include=optional', '--ignore-scripts', '--loglevel=error'];
+  const args = [
+    'ci',
+    '--include=dev',
+    '--include=optional',
+    '--ignore-scripts',
+    '--engine-strict=false',
+    '--loglevel=error',
+  ];
   const { status, error } = spawnSync(npm[0], [...npm.slice(1), ...args], {
     cwd: root,
     // standard output belongs to the command that is about to run
