@@ -41,3 +41,17 @@ export interface Agent {
   createdAt: number;
   updatedAt: number;
 }
+
+/**
+ * Whether a change takes something away that a token of the agent may carry now: a resource, a grant, a part of its
+ * lifetime. Such a change is a revocation (design §4).
+ */
+export function isNarrower(before: Agent, after: Agent): boolean {
+  const { token_lifetime_seconds: least = Number.POSITIVE_INFINITY } = after.limits;
+  return (
+    before.resources.some(({ resource }) => !after.resources.some((kept) => kept.resource === resource)) ||
+    before.grants.some((grant) => !after.grants.includes(grant)) ||
+    least < (before.limits.token_lifetime_seconds ?? Number.POSITIVE_INFINITY) ||
+    (after.expiresAt ?? Number.POSITIVE_INFINITY) < (before.expiresAt ?? Number.POSITIVE_INFINITY)
+  );
+}

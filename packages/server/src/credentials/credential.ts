@@ -6,7 +6,9 @@ export interface Credential {
   agent: string;
   org: string;
   kind: 'public_key';
-  /** RFC 7638 thumbprint. */
+  /** RFC 7638. */
+  thumbprint: string;
+  /** What assertions call the key: its thumbprint, unless its owner chose another name. */
   kid: string;
   alg: JwsAlgorithm;
   jwk: PublicJwk;

@@ -1,6 +1,6 @@
 import type { JwsAlgorithm, PublicJwk } from '@bailiwick/protocol';
 import type { SubjectState } from '../liveness/liveness.ts';
-import type { Queries } from '../store/database.ts';
+import type { Queries, Tx } from '../store/database.ts';
 import type { CredentialRow } from '../store/registry-tables.ts';
 import type { Credential } from './credential.ts';
 
@@ -36,13 +36,89 @@ export async function touchCredential(q: Queries, id: string, now: number): Prom
   ]);
 }
 
+/** The credential with this id, whatever its status. */
+export async function findCredential(q: Queries, id: string): Promise<Credential | undefined> {
+  const row = await q.get<JoinedRow>(
+    'select c.*, s.state as state from credentials c join subjects s on s.id = c.id where c.id = ?',
+    [id],
+  );
+  return row && credentialOf(row);
+}
+
+/** Whose key this is, or was. */
+export async function findKeyHolder(q: Queries, thumbprint: string): Promise<{ agent: string } | undefined> {
+  return q.get('select agent from credentials where thumbprint = ?', [thumbprint]);
+}
+
+export interface CredentialFilter {
+  org: string;
+  agent?: string | undefined;
+  kid?: string | undefined;
+  status?: Credential['status'] | undefined;
+  after?: string | undefined;
+  limit: number;
+}
+
+/** Oldest first. */
+export async function selectCredentials(q: Queries, filter: CredentialFilter): Promise<Credential[]> {
+  let query = q.kysely
+    .selectFrom('credentials as c')
+    .innerJoin('subjects as s', 's.id', 'c.id')
+    .selectAll('c')
+    .select('s.state as state')
+    .where('c.org', '=', filter.org)
+    .orderBy('c.id')
+    .limit(filter.limit);
+  if (filter.agent !== undefined) query = query.where('c.agent', '=', filter.agent);
+  if (filter.kid !== undefined) query = query.where('c.kid', '=', filter.kid);
+  if (filter.status === 'active') query = query.where('s.state', '=', 'active');
+  if (filter.status === 'removed') query = query.where('s.state', '!=', 'active');
+  if (filter.after !== undefined) query = query.where('c.id', '>', filter.after);
+  return ((await query.execute()) as JoinedRow[]).map(credentialOf);
+}
+
+/** Answers false if the key is known already, whoever's it is. */
+export async function insertCredential(tx: Tx, credential: Omit<Credential, 'status'>): Promise<boolean> {
+  const row = await tx.get(
+    `insert into credentials
+       (id, agent, org, kind, thumbprint, kid, alg, jwk, label, created_at, expires_at, last_used_at)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, null) on conflict do nothing returning id`,
+    [
+      credential.id,
+      credential.agent,
+      credential.org,
+      credential.kind,
+      credential.thumbprint,
+      credential.kid,
+      credential.alg,
+      JSON.stringify(credential.jwk),
+      credential.label,
+      credential.createdAt,
+      credential.expiresAt ?? null,
+    ],
+  );
+  return row !== undefined;
+}
+
+export async function updateCredential(
+  tx: Tx,
+  credential: { id: string; label: string; expiresAt?: number | undefined },
+): Promise<void> {
+  await tx.run('update credentials set label = ?, expires_at = ? where id = ?', [
+    credential.label,
+    credential.expiresAt ?? null,
+    credential.id,
+  ]);
+}
+
 /** A row of `credentials`, joined with what `liveness/` says of it. */
-export function credentialOf(row: JoinedRow): Credential {
+function credentialOf(row: JoinedRow): Credential {
   return {
     id: row.id,
     agent: row.agent,
     org: row.org,
     kind: 'public_key',
+    thumbprint: row.thumbprint,
     kid: row.kid,
     alg: row.alg as JwsAlgorithm,
     jwk: JSON.parse(row.jwk) as PublicJwk,

@@ -35,3 +35,29 @@ export interface Resource {
   createdAt: number;
   updatedAt: number;
 }
+
+/** An agent that stands before a resource: it learns the resource's operations and may ask about its tokens. */
+export interface Guard {
+  id: string;
+  org: string;
+  resource: string;
+  /** Its own identity. */
+  agent: string;
+  name: string;
+  status: 'active' | 'retired';
+  createdAt: number;
+}
+
+/**
+ * Whether a change takes something away that a token for the resource may carry now: a scope, its freedom to be used
+ * without a key, a part of its lifetime, the audience that verifiers look for. Such a change is a revocation (design §4).
+ */
+export function isNarrower(before: Resource, after: Resource): boolean {
+  return (
+    before.scopes.some(({ name }) => !after.scopes.some((kept) => kept.name === name)) ||
+    (before.token.dangerously_bearer && !after.token.dangerously_bearer) ||
+    (after.token.lifetime_seconds ?? Number.POSITIVE_INFINITY) <
+      (before.token.lifetime_seconds ?? Number.POSITIVE_INFINITY) ||
+    before.token.audience !== after.token.audience
+  );
+}

@@ -27,3 +27,16 @@ export interface HeldRole {
   roleName: string;
   permissions: Permission[];
 }
+
+/** Whether a change takes a scope away from whoever holds the role. */
+export function isNarrower(before: readonly Permission[], after: readonly Permission[]): boolean {
+  return before.some(({ resource, scopes }) => {
+    const kept = scopesOn(after, resource);
+    return scopes.some((scope) => !kept.includes(scope));
+  });
+}
+
+/** All scopes that these permissions give on one resource, each once. */
+export function scopesOn(permissions: readonly Permission[], resource: string): string[] {
+  return [...new Set(permissions.filter((one) => one.resource === resource).flatMap((one) => one.scopes))];
+}

@@ -1,9 +1,10 @@
 import type { Operation } from '@bailiwick/protocol';
 import type { SubjectState } from '../liveness/liveness.ts';
-import type { Queries } from '../store/database.ts';
+import type { Queries, Tx } from '../store/database.ts';
 import type { ResourceRow } from '../store/registry-tables.ts';
-import type { Resource, ResourceScope, TokenProfile } from './resource.ts';
-import type { HeldRole, Permission } from './role.ts';
+import type { Guard, Resource, ResourceScope, TokenProfile } from './resource.ts';
+
+export { rolesOf } from './role-store.ts';
 
 type JoinedRow = ResourceRow & { state: SubjectState };
 
@@ -28,28 +29,176 @@ export async function findResourceByIdentifier(q: Queries, identifier: string): 
   return row && resourceOf(row);
 }
 
-/** The roles that the agent holds now: grants and roles that have ended are left out. Ordered by grant. */
-export async function rolesOf(q: Queries, agent: string): Promise<HeldRole[]> {
-  const rows = await q.all<{ grant_id: string; role: string; name: string; permissions: string }>(
-    `select g.id as grant_id, r.id as role, r.name as name, r.permissions as permissions
-       from role_grants g
-       join roles r on r.id = g.role
-       join subjects s on s.id = g.id
-       join subjects t on t.id = r.id
-      where g.agent = ? and s.state = 'active' and t.state = 'active'
-      order by g.id`,
-    [agent],
+export interface ResourceFilter {
+  org: string;
+  identifier?: string | undefined;
+  name?: string | undefined;
+  status?: Resource['status'] | undefined;
+  after?: string | undefined;
+  limit: number;
+}
+
+/** The organization's resources and the server's own, oldest first. */
+export async function selectResources(q: Queries, filter: ResourceFilter): Promise<Resource[]> {
+  let query = q.kysely
+    .selectFrom('resources as r')
+    .innerJoin('subjects as s', 's.id', 'r.id')
+    .selectAll('r')
+    .select('s.state as state')
+    .where(({ eb, or }) => or([eb('r.org', '=', filter.org), eb('r.system', '=', 1)]))
+    .orderBy('r.id')
+    .limit(filter.limit);
+  if (filter.identifier !== undefined) query = query.where('r.identifier', '=', filter.identifier);
+  if (filter.name !== undefined) query = query.where('r.name', '=', filter.name);
+  if (filter.status !== undefined) {
+    query = query.where('s.state', '=', filter.status === 'retired' ? 'ended' : filter.status);
+  }
+  if (filter.after !== undefined) query = query.where('r.id', '>', filter.after);
+  return ((await query.execute()) as JoinedRow[]).map(resourceOf);
+}
+
+/** Answers false if the identifier is, or was, another resource's of this deployment. */
+export async function insertResource(tx: Tx, resource: Omit<Resource, 'status'>): Promise<boolean> {
+  const row = await tx.get(
+    `insert into resources (id, org, identifier, name, scopes, operations, token, system, created_at, updated_at)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing returning id`,
+    [
+      resource.id,
+      resource.org,
+      resource.identifier,
+      resource.name,
+      JSON.stringify(resource.scopes),
+      JSON.stringify(resource.operations),
+      JSON.stringify(resource.token),
+      resource.system ? 1 : 0,
+      resource.createdAt,
+      resource.updatedAt,
+    ],
   );
-  return rows.map((row) => ({
-    grant: row.grant_id,
-    role: row.role,
-    roleName: row.name,
-    permissions: JSON.parse(row.permissions) as Permission[],
-  }));
+  if (!row) return false;
+  await claimAudiences(tx, resource);
+  return true;
+}
+
+/** Everything but id, organization and identifier, which never change. */
+export async function updateResource(tx: Tx, resource: Omit<Resource, 'status'>): Promise<void> {
+  await tx.run('update resources set name = ?, scopes = ?, operations = ?, token = ?, updated_at = ? where id = ?', [
+    resource.name,
+    JSON.stringify(resource.scopes),
+    JSON.stringify(resource.operations),
+    JSON.stringify(resource.token),
+    resource.updatedAt,
+    resource.id,
+  ]);
+  await claimAudiences(tx, resource);
+}
+
+async function claimAudiences(tx: Tx, { id, identifier, token }: Omit<Resource, 'status'>): Promise<void> {
+  await tx.run('delete from audiences where resource = ?', [id]);
+  await tx.run('insert into audiences (audience, resource, identifies) values (?, ?, 1)', [identifier, id]);
+  if (token.audience === undefined || token.audience === identifier) return;
+  await tx.run('insert into audiences (audience, resource, identifies) values (?, ?, 0)', [token.audience, id]);
+}
+
+/**
+ * Whether somebody else would take tokens with this `aud` for theirs. Two resources may share an audience that
+ * identifies neither (clouds ask everybody for the same one), but nobody gets an audience that identifies another.
+ * @param claim `identifies`: it is to be the identifier; else the token profile's audience
+ */
+export async function audienceTaken(
+  q: Queries,
+  claim: { audience: string; by?: string | undefined; identifies: boolean },
+): Promise<boolean> {
+  const row = await q.get(
+    'select resource from audiences where audience = ? and resource <> ? and identifies >= ? limit 1',
+    [claim.audience, claim.by ?? '', claim.identifies ? 0 : 1],
+  );
+  return row !== undefined;
+}
+
+/** Only ever true of the server's own. */
+export async function findSystemResource(q: Queries): Promise<Resource | undefined> {
+  const row = await q.get<JoinedRow>(
+    'select r.*, s.state as state from resources r join subjects s on s.id = r.id where r.system = 1 order by r.id limit 1',
+  );
+  return row && resourceOf(row);
+}
+
+// guards
+
+type GuardRecord = {
+  id: string;
+  org: string;
+  resource: string;
+  agent: string;
+  created_at: number;
+  name: string;
+  state: SubjectState;
+};
+
+const guardColumns = `select g.*, a.name as name, s.state as state
+  from guards g join agents a on a.id = g.agent join subjects s on s.id = g.id`;
+
+export async function findGuard(q: Queries, id: string): Promise<Guard | undefined> {
+  const row = await q.get<GuardRecord>(`${guardColumns} where g.id = ?`, [id]);
+  return row && guardOf(row);
+}
+
+/** What the agent guards, whatever the guard's status. */
+export async function findGuardOfAgent(q: Queries, agent: string): Promise<Guard | undefined> {
+  const row = await q.get<GuardRecord>(`${guardColumns} where g.agent = ?`, [agent]);
+  return row && guardOf(row);
+}
+
+/** Whether this agent is a live guard of this resource: it may ask about the resource's tokens. */
+export async function isGuardOf(q: Queries, agent: string, resource: string): Promise<boolean> {
+  const guard = await findGuardOfAgent(q, agent);
+  return guard !== undefined && guard.resource === resource && guard.status === 'active';
+}
+
+/** Oldest first. */
+export async function selectGuards(
+  q: Queries,
+  filter: { org: string; resource?: string | undefined; after?: string | undefined; limit: number },
+): Promise<Guard[]> {
+  let query = q.kysely
+    .selectFrom('guards as g')
+    .innerJoin('agents as a', 'a.id', 'g.agent')
+    .innerJoin('subjects as s', 's.id', 'g.id')
+    .selectAll('g')
+    .select(['a.name as name', 's.state as state'])
+    .where('g.org', '=', filter.org)
+    .orderBy('g.id')
+    .limit(filter.limit);
+  if (filter.resource !== undefined) query = query.where('g.resource', '=', filter.resource);
+  if (filter.after !== undefined) query = query.where('g.id', '>', filter.after);
+  return ((await query.execute()) as GuardRecord[]).map(guardOf);
+}
+
+export async function insertGuard(tx: Tx, guard: Omit<Guard, 'status' | 'name'>): Promise<void> {
+  await tx.run('insert into guards (id, org, resource, agent, created_at) values (?, ?, ?, ?, ?)', [
+    guard.id,
+    guard.org,
+    guard.resource,
+    guard.agent,
+    guard.createdAt,
+  ]);
+}
+
+function guardOf(row: GuardRecord): Guard {
+  return {
+    id: row.id,
+    org: row.org,
+    resource: row.resource,
+    agent: row.agent,
+    name: row.name,
+    status: row.state === 'active' ? 'active' : 'retired',
+    createdAt: row.created_at,
+  };
 }
 
 /** A row of `resources`, joined with what `liveness/` says of it. */
-export function resourceOf(row: JoinedRow): Resource {
+function resourceOf(row: JoinedRow): Resource {
   return {
     id: row.id,
     org: row.org,

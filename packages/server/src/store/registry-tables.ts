@@ -14,6 +14,7 @@ export interface RegistryTables {
   roles: RoleRow;
   role_grants: RoleGrantRow;
   guards: GuardRow;
+  audiences: AudienceRow;
   idempotency: IdempotencyRow;
 }
 
@@ -69,7 +70,9 @@ export interface CredentialRow {
   agent: string;
   org: string;
   kind: string;
-  /** RFC 7638 thumbprint: one key names one agent, in the whole deployment. */
+  /** RFC 7638: one key names one agent, in the whole deployment, for ever. */
+  thumbprint: string;
+  /** What assertions call the key: its thumbprint, unless its owner chose another name. */
   kid: string;
   alg: string;
   /** json: the public JWK */
@@ -95,6 +98,14 @@ export interface ResourceRow {
   system: number;
   created_at: number;
   updated_at: number;
+}
+
+/** A name that tokens may carry as `aud`, and who answers to it. */
+export interface AudienceRow {
+  audience: string;
+  resource: string;
+  /** 1: it is the resource's identifier. 0: it is what its token profile says instead. */
+  identifies: number;
 }
 
 export interface RoleRow {

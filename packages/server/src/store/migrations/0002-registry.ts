@@ -61,7 +61,8 @@ export const registry: Migration = {
       agent text not null references agents (id),
       org text not null references organizations (id),
       kind text not null,
-      kid text not null unique,
+      thumbprint text not null unique,
+      kid text not null,
       alg text not null,
       jwk text not null,
       label text not null,
@@ -70,6 +71,7 @@ export const registry: Migration = {
       last_used_at bigint
     )`,
     'create index credentials_by_agent on credentials (agent, id)',
+    'create index credentials_by_kid on credentials (kid)',
     'create index credentials_by_org on credentials (org, id)',
     `create table resources (
       id text primary key,

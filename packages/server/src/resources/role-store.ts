@@ -1,0 +1,171 @@
+import type { SubjectState } from '../liveness/liveness.ts';
+import type { Queries, Tx } from '../store/database.ts';
+import type { RoleRow } from '../store/registry-tables.ts';
+import type { HeldRole, Permission, Role } from './role.ts';
+
+type JoinedRow = RoleRow & { state: SubjectState };
+
+/** The roles that the agent holds now: grants and roles that have ended are left out. Ordered by grant. */
+export async function rolesOf(q: Queries, agent: string): Promise<HeldRole[]> {
+  const rows = await q.all<{ grant_id: string; role: string; name: string; permissions: string }>(
+    `select g.id as grant_id, r.id as role, r.name as name, r.permissions as permissions
+       from role_grants g
+       join roles r on r.id = g.role
+       join subjects s on s.id = g.id
+       join subjects t on t.id = r.id
+      where g.agent = ? and s.state = 'active' and t.state = 'active'
+      order by g.id`,
+    [agent],
+  );
+  return rows.map((row) => ({
+    grant: row.grant_id,
+    role: row.role,
+    roleName: row.name,
+    permissions: JSON.parse(row.permissions) as Permission[],
+  }));
+}
+
+/** The role with this id, whatever its status. */
+export async function findRole(q: Queries, id: string): Promise<Role | undefined> {
+  const row = await q.get<JoinedRow>(
+    'select r.*, s.state as state from roles r join subjects s on s.id = r.id where r.id = ?',
+    [id],
+  );
+  return row && roleOf(row);
+}
+
+/** A built-in role by its name. */
+export async function findSystemRole(q: Queries, name: string): Promise<Role | undefined> {
+  const row = await q.get<JoinedRow>(
+    'select r.*, s.state as state from roles r join subjects s on s.id = r.id where r.system = 1 and r.name = ?',
+    [name],
+  );
+  return row && roleOf(row);
+}
+
+export interface RoleFilter {
+  org: string;
+  name?: string | undefined;
+  status?: Role['status'] | undefined;
+  after?: string | undefined;
+  limit: number;
+}
+
+/** The organization's roles and the built-in ones, oldest first. */
+export async function selectRoles(q: Queries, filter: RoleFilter): Promise<Role[]> {
+  let query = q.kysely
+    .selectFrom('roles as r')
+    .innerJoin('subjects as s', 's.id', 'r.id')
+    .selectAll('r')
+    .select('s.state as state')
+    .where(({ eb, or }) => or([eb('r.org', '=', filter.org), eb('r.system', '=', 1)]))
+    .orderBy('r.id')
+    .limit(filter.limit);
+  if (filter.name !== undefined) query = query.where('r.name', '=', filter.name);
+  if (filter.status !== undefined) query = query.where('s.state', filter.status === 'active' ? '=' : '!=', 'active');
+  if (filter.after !== undefined) query = query.where('r.id', '>', filter.after);
+  return ((await query.execute()) as JoinedRow[]).map(roleOf);
+}
+
+/** Answers false if the name is, or was, another role's of the organization. */
+export async function insertRole(tx: Tx, role: Omit<Role, 'status'>): Promise<boolean> {
+  const row = await tx.get(
+    `insert into roles (id, org, name, description, permissions, system, created_at, updated_at)
+     values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing returning id`,
+    [
+      role.id,
+      role.org,
+      role.name,
+      role.description,
+      JSON.stringify(role.permissions),
+      role.system ? 1 : 0,
+      role.createdAt,
+      role.updatedAt,
+    ],
+  );
+  return row !== undefined;
+}
+
+/** Description and permissions; the rest never changes. */
+export async function updateRole(tx: Tx, role: Omit<Role, 'status'>): Promise<void> {
+  await tx.run('update roles set description = ?, permissions = ?, updated_at = ? where id = ?', [
+    role.description,
+    JSON.stringify(role.permissions),
+    role.updatedAt,
+    role.id,
+  ]);
+}
+
+export interface RoleGrant {
+  id: string;
+  org: string;
+  agent: string;
+  role: string;
+  createdAt: number;
+}
+
+/** Answers false if the agent holds the role already. */
+export async function insertRoleGrant(tx: Tx, grant: RoleGrant): Promise<boolean> {
+  const row = await tx.get(
+    `insert into role_grants (id, org, agent, role, created_at) values (?, ?, ?, ?, ?)
+     on conflict do nothing returning id`,
+    [grant.id, grant.org, grant.agent, grant.role, grant.createdAt],
+  );
+  return row !== undefined;
+}
+
+/** Forgets a grant; answers its id, which the caller ends. */
+export async function deleteRoleGrant(tx: Tx, agent: string, role: string): Promise<string | undefined> {
+  const row = await tx.get<{ id: string }>('delete from role_grants where agent = ? and role = ? returning id', [
+    agent,
+    role,
+  ]);
+  return row?.id;
+}
+
+/** Ids of all grants to an agent, or of a role. */
+export async function grantsOf(q: Queries, of: { agent: string } | { role: string }): Promise<string[]> {
+  const rows =
+    'agent' in of
+      ? await q.all<{ id: string }>('select id from role_grants where agent = ? order by id', [of.agent])
+      : await q.all<{ id: string }>('select id from role_grants where role = ? order by id', [of.role]);
+  return rows.map(({ id }) => id);
+}
+
+/** The agents, other than `except`, that hold the role and can act: neither they nor their organization are stopped. */
+export async function activeHolders(
+  q: Queries,
+  role: string,
+  { except, now }: { except: string; now: number },
+): Promise<string[]> {
+  const rows = await q.all<{ agent: string }>(
+    `select g.agent as agent
+       from role_grants g
+       join agents a on a.id = g.agent
+       join subjects s on s.id = g.agent
+       join subjects t on t.id = a.org
+      where g.role = ? and g.agent <> ? and s.state = 'active' and t.state = 'active'
+        and (a.expires_at is null or a.expires_at > ?)
+        and exists (
+          select c.id from credentials c join subjects u on u.id = c.id
+           where c.agent = a.id and u.state = 'active' and (c.expires_at is null or c.expires_at > ?)
+        )
+      order by g.id`,
+    [role, except, now, now],
+  );
+  return rows.map(({ agent }) => agent);
+}
+
+function roleOf(row: JoinedRow): Role {
+  return {
+    id: row.id,
+    org: row.org,
+    name: row.name,
+    description: row.description,
+    permissions: JSON.parse(row.permissions) as Permission[],
+    system: row.system === 1,
+    status: row.state === 'active' ? 'active' : 'retired',
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  };
+}
