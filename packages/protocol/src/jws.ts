@@ -117,6 +117,8 @@ function parseHeader(segment: string): ParsedJws['header'] {
   if ('crit' in header || 'b64' in header) {
     throw new ProtocolError('unsupported_extension', 'crit and b64 are not supported');
   }
+  // one algorithm under two names: WebCrypto's clients write the newer one (RFC 9864 §2.2)
+  if (header.alg === 'Ed25519') header.alg = 'EdDSA';
   const checked = Object.freeze(header) as ParsedJws['header'];
   if (segment.length <= maxCachedHeader) headers.set(segment, checked);
   return checked;
