@@ -123,7 +123,8 @@ function decoded(raw: string): string | undefined {
     if (/[/?#]|%[0-9a-fA-F]{2}/.test(segment)) return undefined;
   }
   if (/^\.{1,2}(;|$)/.test(segment) || segment.includes('\\')) return undefined;
-  if (raw.includes('?') || raw.includes('#')) return undefined;
+  // No request line has these; a URL parser would cut the path there.
+  if (/[?# ]/.test(raw)) return undefined;
   return hasControl(segment) ? undefined : segment;
 }
 

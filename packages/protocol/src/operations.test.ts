@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import fc from 'fast-check';
+import { compileOperations, type Operation } from './index.ts';
+import { code } from './testing.ts';
+
+const operation = (name: string, method: string, path: string): Operation => ({
+  name,
+  method,
+  path,
+  scope: ['x'],
+  sensitivity: 'low',
+});
+
+const find = compileOperations([
+  operation('list', 'GET', '/tickets'),
+  operation('read', 'GET', '/tickets/{id}'),
+  operation('mine', 'GET', '/tickets/mine'),
+  operation('create', 'POST', '/tickets'),
+  operation('close', 'POST', '/tickets/{id}/close'),
+  operation('mine-comments', 'GET', '/tickets/mine/comments'),
+  operation('comment', 'GET', '/tickets/{id}/comments/{comment}'),
+  operation('files', 'GET', '/files/{rest*}'),
+  operation('public', 'GET', '/files/public/{name}'),
+  operation('root', 'GET', '/'),
+  operation('folder', 'GET', '/folder/'),
+  operation('accent', 'GET', '/caf%C3%A9'),
+  { name: 'search', tool: 'search', scope: ['x'], sensitivity: 'low' },
+]);
+
+suite('operations', () => {
+  const cases: [method: string, path: string, name: string | undefined][] = [
+    ['GET', '/tickets', 'list'],
+    ['HEAD', '/tickets', 'list'],
+    ['POST', '/tickets', 'create'],
+    ['DELETE', '/tickets', undefined],
+    ['get', '/tickets', undefined],
+    ['GET', '/tickets/17', 'read'],
+    ['GET', '/tickets/mine', 'mine'],
+    ['GET', '/tickets/%6dine', 'mine'],
+    ['GET', '/tickets/MINE', undefined],
+    ['GET', '/Tickets', undefined],
+    ['GET', '/tickets/mine/comments', 'mine-comments'],
+    ['GET', '/tickets/mine/comments/3', 'comment'],
+    ['GET', '/tickets/17/comments/3', 'comment'],
+    ['POST', '/tickets/17/close', 'close'],
+    ['GET', '/tickets/17/close', undefined],
+    ['GET', '/tickets/', undefined],
+    ['GET', '/tickets/17/', undefined],
+    ['GET', '/files', undefined],
+    ['GET', '/files/', undefined],
+    ['GET', '/files/a', 'files'],
+    ['GET', '/files/a/b/c', 'files'],
+    ['GET', '/files/a/b/', 'files'],
+    ['GET', '/files/public/x', 'public'],
+    ['GET', '/files/public/x/y', 'files'],
+    ['GET', '/files/PUBLIC/x', undefined],
+    ['GET', '/', 'root'],
+    ['GET', '', undefined],
+    ['GET', '/folder/', 'folder'],
+    ['GET', '/folder', undefined],
+    ['GET', '/caf%C3%A9', 'accent'],
+    ['GET', '/caf%c3%a9', 'accent'],
+    ['GET', '/café', 'accent'],
+    ['GET', '/unlisted', undefined],
+    ['GET', '/tickets/a%20b', 'read'],
+    ['GET', '/tickets/a;b', 'read'],
+    ['GET', 'tickets', undefined],
+    ['GET', '//tickets', undefined],
+    ['GET', '/files//a', undefined],
+    ['GET', '/tickets/a%2fb', undefined],
+    ['GET', '/tickets/a%2Fb', undefined],
+    ['GET', '/tickets/a%5cb', undefined],
+    ['GET', '/tickets/a\\b', undefined],
+    ['GET', '/tickets/a%252fb', undefined],
+    ['GET', '/tickets/.', undefined],
+    ['GET', '/tickets/..', undefined],
+    ['GET', '/tickets/%2e', undefined],
+    ['GET', '/tickets/%2E%2e', undefined],
+    ['GET', '/tickets/.%2e', undefined],
+    ['GET', '/tickets/..;a', undefined],
+    ['GET', '/files/../tickets', undefined],
+    ['GET', '/tickets/...', 'read'],
+    ['GET', '/tickets/%00', undefined],
+    ['GET', '/tickets/a\0', undefined],
+    ['GET', '/tickets/a%0d%0ab', undefined],
+    ['GET', '/tickets/%', undefined],
+    ['GET', '/tickets/%zz', undefined],
+    ['GET', '/tickets/%ff', undefined],
+    ['GET', '/tickets/a?b', undefined],
+    ['GET', '/tickets/a#b', undefined],
+    ['GET', '/tickets/a b', undefined],
+    ['GET', '/tickets/a ', undefined],
+    ['GET', '/tickets/a%3fb', undefined],
+    ['GET', '/tickets/{id}', 'read'],
+    ['GET', `/tickets/${'a'.repeat(9000)}`, undefined],
+    ['constructor', '/tickets', undefined],
+    ['GET', '/__proto__', undefined],
+  ];
+  for (const [method, path, name] of cases) {
+    test(`${method} ${path.slice(0, 40)} is ${name ?? 'refused'}`, () => assert.equal(find(method, path)?.name, name));
+  }
+
+  test('a path that would take a backtracking matcher forever is refused at once', () => {
+    const many = compileOperations(
+      Array.from({ length: 64 }, (_, i) => operation(`o${i}`, 'GET', `/${'{a}/a/'.repeat(i + 1)}end`)),
+    );
+    const started = performance.now();
+    assert.equal(many('GET', `/${'a/'.repeat(2000)}x`), undefined);
+    assert.ok(performance.now() - started < 200);
+  });
+
+  const wrong: [name: string, operations: Partial<Operation>[]][] = [
+    ['neither path nor tool', [{}]],
+    ['a path without a method', [{ path: '/a' }]],
+    ['a method without a path', [{ method: 'GET' }]],
+    ['a method in small letters', [{ method: 'get', path: '/a' }]],
+    ['a path without a slash', [{ method: 'GET', path: 'a' }]],
+    ['a path with a query', [{ method: 'GET', path: '/a?b' }]],
+    ['a path with dots', [{ method: 'GET', path: '/a/../b' }]],
+    ['a path with an encoded slash', [{ method: 'GET', path: '/a%2fb' }]],
+    ['a path with two slashes', [{ method: 'GET', path: '/a//b' }]],
+    ['a rest before the end', [{ method: 'GET', path: '/{a*}/b' }]],
+    ['half a parameter', [{ method: 'GET', path: '/a-{b}' }]],
+    ['a star', [{ method: 'GET', path: '/a/*' }]],
+    [
+      'the same twice',
+      [
+        { method: 'GET', path: '/a' },
+        { method: 'GET', path: '/a' },
+      ],
+    ],
+    [
+      'the same but for a name',
+      [
+        { method: 'GET', path: '/{a}' },
+        { method: 'GET', path: '/{b}' },
+      ],
+    ],
+    [
+      'two rests',
+      [
+        { method: 'GET', path: '/{a*}' },
+        { method: 'GET', path: '/{b*}' },
+      ],
+    ],
+  ];
+  for (const [name, list] of wrong) {
+    test(`refuses to compile ${name}`, () => {
+      const operations = list.map((part): Operation => ({ name: 'o', scope: [], sensitivity: 'low', ...part }));
+      assert.equal(
+        code(() => compileOperations(operations)),
+        'bad_operation',
+      );
+    });
+  }
+
+  const everything = compileOperations([operation('all', 'GET', '/{rest*}')]);
+  const segment = fc.string({ unit: fc.constantFrom(...'abAB.%25cfeE/\\;~ '), maxLength: 8 });
+
+  test('property: even where all is listed, nothing ambiguous matches', () => {
+    fc.assert(
+      fc.property(fc.array(segment, { minLength: 1, maxLength: 4 }), (segments) => {
+        const path = `/${segments.join('/')}`;
+        if (everything('GET', path) === undefined) return;
+        assert.ok(!/%2f|%5c|\\|\/\//i.test(path), path);
+        const decoded = decodeURIComponent(path);
+        assert.ok(!/%[0-9a-f]{2}/i.test(decoded), path);
+        for (const part of decoded.split('/')) assert.ok(part !== '.' && part !== '..', path);
+        // A URL parser, which resolves dots, sees the same path.
+        assert.equal(decodeURIComponent(new URL(`http://h${path}`).pathname), decoded, path);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test('property: ordinary paths do match, decoded or not', () => {
+    fc.assert(
+      fc.property(fc.array(fc.stringMatching(/^[a-zA-Z0-9_~-]{1,8}$/), { minLength: 1, maxLength: 5 }), (segments) => {
+        assert.equal(everything('GET', `/${segments.join('/')}`)?.name, 'all');
+        const encoded = segments.map((part) => `%${part.charCodeAt(0).toString(16)}${part.slice(1)}`);
+        assert.equal(everything('GET', `/${encoded.join('/')}`)?.name, 'all');
+      }),
+    );
+  });
+});
