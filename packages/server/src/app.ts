@@ -1,0 +1,130 @@
+/** The composition root of the server: everything is made here once, and handed down. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import Fastify, { type FastifyInstance } from 'fastify';
+import { pino } from 'pino';
+import { firstStart } from './admin/first-start.ts';
+import { adminRoutes } from './admin/routes.ts';
+import { openAudit } from './audit/audit.ts';
+import { dpopNonces } from './client-auth/dpop-nonce.ts';
+import { newFailures } from './client-auth/failures.ts';
+import type { Config } from './config.ts';
+import { newBudgets } from './decide/budget.ts';
+import type { Deps } from './deps.ts';
+import { healthRoutes } from './health.ts';
+import { startJobs } from './jobs.ts';
+import { ensureSigningKey, newKeys, newSigningKey } from './keys/keys.ts';
+import { type Clock, systemClock } from './lib/clock.ts';
+import type { Logger } from './lib/log.ts';
+import { systemRandom } from './lib/random.ts';
+import { type Listeners, listen } from './listen.ts';
+import { oauthRoutes } from './oauth/routes.ts';
+import { migrate } from './store/migrate.ts';
+import { openDatabase } from './store/open.ts';
+import { sharedSecret } from './store/secrets.ts';
+
+export interface RunningServer {
+  issuer: string;
+  /** Where it listens, as URLs. */
+  addresses: string[];
+  deps: Deps;
+  /** What the first start made, if this was it: the file with the operator's key. */
+  operatorFile: string;
+  firstStart: boolean;
+  /** Stops accepting, lets requests finish for as long as the configuration allows, then closes the data. */
+  close(): Promise<void>;
+}
+
+/** What tests own, and the real world has by itself. */
+export interface World {
+  clock?: Clock;
+  log?: Logger;
+}
+
+/**
+ * Starts a server: opens the data, brings the schema up to date, makes what a first start makes, and answers.
+ * @throws Error with a sentence that says what to do: a port in use, data that can't be opened
+ */
+export async function start(config: Config, world: World = {}): Promise<RunningServer> {
+  const log = world.log ?? pino({ level: config.log_level });
+  let handle = starting;
+  const listeners = await listen(config, (request, response) => handle(request, response));
+  try {
+    const bound = withPort(config, listeners);
+    const deps = await openDeps(bound, { clock: world.clock ?? systemClock, log });
+    try {
+      const made = await firstStart(deps);
+      const app = createApp(deps);
+      await app.ready();
+      handle = (request, response) => app.routing(request, response);
+      const jobs = startJobs(deps);
+      return {
+        issuer: bound.issuer,
+        addresses: listeners.addresses,
+        deps,
+        operatorFile: made.operatorFile,
+        firstStart: made.created,
+        async close() {
+          await listeners.close(config.shutdown_grace_seconds * 1000);
+          await jobs.stop();
+          await app.close();
+          await deps.db.close();
+        },
+      };
+    } catch (error) {
+      await deps.db.close();
+      throw error;
+    }
+  } catch (error) {
+    await listeners.close(0);
+    throw error;
+  }
+}
+
+/** Opens everything that a server works with. The caller closes `db`. */
+export async function openDeps(config: Config, world: { clock: Clock; log: Logger }): Promise<Deps> {
+  const { clock, log } = world;
+  const random = systemRandom();
+  const db = await openDatabase(config, { onError: (err) => log.error({ err }, 'the database connection failed') });
+  try {
+    await migrate({ db, clock });
+    const base = { config, db, clock, random, log };
+    const deps: Deps = {
+      ...base,
+      keys: newKeys(),
+      audit: await openAudit(base),
+      budgets: newBudgets(),
+      nonces: dpopNonces(await sharedSecret(base, 'dpop-nonce'), config.dpop.nonce_lifetime_seconds),
+      failures: newFailures(),
+    };
+    const first = await newSigningKey('ES256');
+    await db.transaction((tx) => ensureSigningKey(tx, deps, 'ES256', first));
+    return deps;
+  } catch (error) {
+    await db.close();
+    throw error;
+  }
+}
+
+/** All that answers requests, without a socket. */
+export function createApp(deps: Deps): FastifyInstance {
+  const { config } = deps;
+  const app = Fastify({
+    logger: false, // what is worth a line is logged where it happens; request lines would hold what nobody should read
+    trustProxy: config.trusted_proxies.length > 0 ? config.trusted_proxies : false,
+    bodyLimit: config.limits.body_bytes,
+  });
+  app.register(oauthRoutes(deps));
+  app.register(adminRoutes(deps));
+  app.register(healthRoutes(deps));
+  return app;
+}
+
+function withPort(config: Config, listeners: Listeners): Config {
+  return config.port === 0 ? { ...config, issuer: config.issuer.replace(/:0$/, `:${listeners.port}`) } : config;
+}
+
+/** The answer while the data is being opened. */
+function starting(_: IncomingMessage, response: ServerResponse): void {
+  response.writeHead(503, { 'retry-after': '1', 'content-type': 'application/json', connection: 'close' });
+  response.end('{"status":"starting"}');
+}

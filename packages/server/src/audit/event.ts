@@ -1,0 +1,65 @@
+/**
+ * The vocabulary of the log. An event's leaf is fixed for ever at commit: canonical JSON in which what is personal
+ * stands only as a salted commitment (design §5). Readers reopen it with the salts that are sealed beside it.
+ */
+
+/** One decision, or one change, about somebody known. */
+export interface AuditEvent {
+  type: EventType;
+  outcome: 'allowed' | 'refused';
+  org: string;
+  /** Whose doing it is: the authenticated agent. */
+  agent?: string | undefined;
+  instance?: string | undefined;
+  /** Identifier URI of the resource that was asked for. */
+  resource?: string | undefined;
+  /** What it was done to, where that is not the agent itself: an id. */
+  target?: string | undefined;
+  jti?: string | undefined;
+  /** Why it was refused, or by what it was allowed, in words that name policies. */
+  reason?: string | undefined;
+  /** Everything else that was decided on, free of anything personal, so that the decision can be made again. */
+  decided_on?: Readonly<Record<string, unknown>> | undefined;
+  /** What is personal: committed to in the leaf, sealed beside it. */
+  personal: Readonly<Partial<Record<PersonalField, unknown>>>;
+}
+
+export const eventTypes = {
+  'token.issued': 'An access token was issued.',
+  'token.refused': 'An authenticated client asked for a token and was refused.',
+  'token.revoked': 'A token was ended before its time (RFC 7009).',
+  'token.dead_presented': 'A guard asked about a token of its resource that is no longer alive (RFC 7662).',
+  'admin.refused': 'A caller of the admin API was known, and refused.',
+  'organization.created': 'An organization was made.',
+  'organization.updated': 'An organization was changed.',
+  'organization.suspended': 'An organization and all that acts in it was stopped.',
+  'organization.resumed': 'An organization may act again.',
+  'person.created': 'A person was registered.',
+  'person.updated': 'A person was changed.',
+  'team.created': 'A team was made.',
+  'team.updated': 'A team was changed.',
+  'agent.created': 'An agent was registered.',
+  'agent.updated': 'An agent was changed.',
+  'agent.suspended': 'An agent was stopped until it is resumed.',
+  'agent.resumed': 'An agent may act again.',
+  'agent.retired': 'An agent ended for good.',
+  'credential.created': 'A credential was added.',
+  'credential.updated': 'A credential was changed.',
+  'credential.ended': 'A credential ended for good.',
+  'resource.created': 'A resource was registered.',
+  'resource.updated': 'A resource was changed.',
+  'role.created': 'A role was made.',
+  'role.updated': 'A role was changed.',
+  'role.granted': 'A role was given to an agent.',
+  'role.withdrawn': 'A role was taken from an agent.',
+  'guard.created': 'A guard was registered for a resource.',
+  'guard.ended': 'A guard ended for good.',
+  'key.rotated': 'A new signing key was published.',
+  'operator.created': 'The first operator was made.',
+  'operator.recovered': 'Who holds the data gave the operator a new key.',
+} as const;
+
+export type EventType = keyof typeof eventTypes;
+
+export const personalFields = ['owner', 'person', 'address', 'purpose', 'details'] as const;
+export type PersonalField = (typeof personalFields)[number];

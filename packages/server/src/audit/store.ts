@@ -1,0 +1,66 @@
+import type { Queries, Tx } from '../store/database.ts';
+import type { EventRow } from '../store/tables.ts';
+
+export async function insertEvent(tx: Tx, row: Omit<EventRow, 'seq'>): Promise<void> {
+  await tx.run(
+    `insert into events (id, at, org, type, outcome, agent, resource, jti, owner_blind, leaf, sealed, sealed_under)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    [
+      row.id,
+      row.at,
+      row.org,
+      row.type,
+      row.outcome,
+      row.agent,
+      row.resource,
+      row.jti,
+      row.owner_blind,
+      row.leaf,
+      row.sealed,
+      row.sealed_under,
+    ],
+  );
+}
+
+export async function findSealingKey(q: Queries, subject: string): Promise<string | undefined> {
+  return (await q.get<{ key: string }>('select key from sealing_keys where subject = ?', [subject]))?.key;
+}
+
+/** Keeps the key that was there first, whoever asks at the same time. */
+export async function insertSealingKey(tx: Tx, subject: string, key: string, now: number): Promise<void> {
+  await tx.run('insert into sealing_keys (subject, key, created_at) values (?, ?, ?) on conflict do nothing', [
+    subject,
+    key,
+    now,
+  ]);
+}
+
+export interface EventFilter {
+  org?: string | undefined;
+  type?: string | undefined;
+  outcome?: string | undefined;
+  agent?: string | undefined;
+  resource?: string | undefined;
+  jti?: string | undefined;
+  owner_blind?: string | undefined;
+  /** Milliseconds, inclusive. */
+  since?: number | undefined;
+  /** Milliseconds, exclusive. */
+  until?: number | undefined;
+  /** Only events older than this id. */
+  before?: string | undefined;
+  limit: number;
+}
+
+/** Newest first. */
+export async function selectEvents(q: Queries, filter: EventFilter): Promise<EventRow[]> {
+  let query = q.kysely.selectFrom('events').selectAll().orderBy('id', 'desc').limit(filter.limit);
+  for (const column of ['org', 'type', 'outcome', 'agent', 'resource', 'jti', 'owner_blind'] as const) {
+    const value = filter[column];
+    if (value !== undefined) query = query.where(column, '=', value);
+  }
+  if (filter.since !== undefined) query = query.where('at', '>=', filter.since);
+  if (filter.until !== undefined) query = query.where('at', '<', filter.until);
+  if (filter.before !== undefined) query = query.where('id', '<', filter.before);
+  return query.execute();
+}

@@ -1,0 +1,111 @@
+/**
+ * `private_key_jwt`: the client signs a short assertion with its own key.
+ * @see RFC 7523 §2.2 and §3, OpenID Connect Core §9
+ */
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import {
+  type ClientAssertion,
+  isJwsAlgorithm,
+  type JwsAlgorithm,
+  type ParsedJws,
+  ProtocolError,
+  parseCompact,
+  validateClientAssertion,
+  verifyParsed,
+} from '@bailiwick/protocol';
+import type { Client, OAuthRequest } from '../decide/plan.ts';
+import type { Deps } from '../deps.ts';
+import { OAuthError } from '../lib/oauth-error.ts';
+import type { Counter } from '../liveness/liveness.ts';
+import { single } from '../tokens/form.ts';
+import { spendOf } from '../tokens/spend.ts';
+import { type Registration, registrationOf } from './registration.ts';
+
+export const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+
+/** Why authentication failed, for the log alone: everybody who fails hears the same. */
+const failed = (reason: string) => new OAuthError('invalid_client', 'client authentication failed', { reason });
+
+export const privateKeyJwt = {
+  method: 'private_key_jwt',
+  presented: ({ form }: OAuthRequest) => form.has('client_assertion') || form.has('client_assertion_type'),
+
+  /**
+   * The agent whose key signed the assertion. Exactly one signature is verified whether the client exists or not, so
+   * that neither the answer nor its time tells.
+   * @throws OAuthError `invalid_client`; `invalid_request` for parameters that no client could have meant
+   */
+  async authenticate(deps: Deps, request: OAuthRequest, asOf: Counter): Promise<Client> {
+    const assertion = single(request.form, 'client_assertion');
+    const type = single(request.form, 'client_assertion_type');
+    if (type !== assertionType) {
+      throw new OAuthError('invalid_request', `client_assertion_type must be ${assertionType}`);
+    }
+    if (assertion === undefined) throw new OAuthError('invalid_request', 'client_assertion is missing');
+
+    const { parsed, claims, alg } = read(deps, assertion);
+    const clientId = single(request.form, 'client_id');
+    if (clientId !== undefined && clientId !== claims.clientId) throw failed('client_id is not the sub');
+
+    const registration = await registrationOf(deps, asOf, claims.clientId);
+    const credential = registration && keyFor(registration, parsed, alg, deps.clock.now());
+    const key = credential?.key ?? dummyKey(alg);
+    const proven = verifyParsed(parsed, { alg, key });
+    if (!registration) throw failed('unknown client');
+    if (!credential) throw failed('no such key');
+    if (!proven) throw failed('bad signature');
+
+    // a replay is refused for as long as its age would not already do so
+    const expiresAt = (claims.exp + deps.config.clock_skew_seconds + 1) * 1000;
+    return {
+      agent: registration.agent,
+      credential: credential.id,
+      thumbprint: credential.kid,
+      credentialEndsAt: credential.expiresAt,
+      method: 'private_key_jwt',
+      proof: spendOf('assertion', claims.clientId, claims.jti, expiresAt),
+      asOf,
+    };
+  },
+};
+
+/** Reads the assertion without believing it. @see RFC 7523 §3, in its order */
+function read(deps: Deps, assertion: string): { parsed: ParsedJws; claims: ClientAssertion; alg: JwsAlgorithm } {
+  try {
+    const parsed = parseCompact(assertion);
+    const { alg } = parsed.header;
+    if (!isJwsAlgorithm(alg)) throw failed('unsupported algorithm');
+    const claims = validateClientAssertion(parsed, {
+      issuer: deps.config.issuer,
+      now: deps.clock.now(),
+      maxLifetimeSeconds: deps.config.assertion.max_lifetime_seconds,
+      skewSeconds: deps.config.clock_skew_seconds,
+    });
+    return { parsed, claims, alg };
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    // what is wrong with the form of an assertion is no secret, and whoever writes a client needs to hear it
+    throw new OAuthError('invalid_client', `client_assertion: ${error.message}`, { reason: `assertion ${error.code}` });
+  }
+}
+
+/** The key that the header names; without a `kid` the only one of its algorithm. Never more than one is tried. */
+function keyFor({ keys }: Registration, { header }: ParsedJws, alg: JwsAlgorithm, now: number) {
+  const live = keys.filter((key) => key.alg === alg && (key.expiresAt === undefined || key.expiresAt > now));
+  if (header.kid === undefined) return live.length === 1 ? live[0] : undefined;
+  return live.find((key) => key.kid === header.kid || key.alias === header.kid);
+}
+
+const dummies = new Map<JwsAlgorithm, KeyObject>();
+
+/** A key that nobody has, so that a stranger costs what an acquaintance costs. */
+function dummyKey(alg: JwsAlgorithm): KeyObject {
+  let key = dummies.get(alg);
+  if (!key) {
+    if (alg === 'ES256') key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey;
+    else if (alg === 'EdDSA') key = generateKeyPairSync('ed25519').publicKey;
+    else key = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey;
+    dummies.set(alg, key);
+  }
+  return key;
+}

@@ -1,0 +1,108 @@
+/**
+ * May it, here, now: everything that a plan rests on is alive, and the agent's roles give all that it asks for. The
+ * default is no.
+ */
+import type { Agent } from '../agents/agent.ts';
+import type { Deps } from '../deps.ts';
+import { longestTokenMs } from '../keys/schedule.ts';
+import { OAuthError } from '../lib/oauth-error.ts';
+import { rememberedPer } from '../lib/remember.ts';
+import type { Resource } from '../resources/resource.ts';
+import type { HeldRole } from '../resources/role.ts';
+import { rolesOf } from '../resources/store.ts';
+import { take } from './budget.ts';
+import type { DecidedPlan, TokenPlan } from './plan.ts';
+
+/** Which rules decided: it stands in every event, so that a decision can be made again by the same ones. */
+export const policyVersion = 'roles/1';
+
+const heldRoles = rememberedPer<HeldRole[]>(100_000);
+
+/**
+ * Decides a plan: allows it, narrowed in time to what it rests on, or refuses it.
+ * @throws OAuthError with a sentence for the client and a reason for the log
+ */
+export async function decide(deps: Deps, plan: TokenPlan): Promise<DecidedPlan> {
+  const { agent, asOf } = plan.client;
+  const now = deps.clock.now();
+  withinBudget(deps, agent, now);
+  mayAct(agent, now);
+  mayBeReached(plan.resource, agent);
+  isBound(plan);
+  const held = await heldRoles(deps.db).get(asOf.version, agent.id, () => rolesOf(deps.db, agent.id));
+  const giving = rolesGiving(plan, held ?? []);
+  return {
+    ...plan,
+    expiresAt: endOf(deps, plan, now),
+    links: [plan.client.credential, plan.resource.id, ...giving.flatMap(({ role, grant }) => [role, grant])],
+    policy: policyVersion,
+    reasons: giving.map(({ roleName }) => `role ${roleName}`),
+  };
+}
+
+/** Counts the request, whatever comes of it. */
+function withinBudget(deps: Deps, agent: Agent, now: number): void {
+  const perMinute = agent.limits.tokens_per_minute ?? deps.config.limits.tokens_per_minute;
+  const retryAfter = take(deps.budgets, agent.id, perMinute, now);
+  if (retryAfter === undefined) return;
+  throw new OAuthError('temporarily_unavailable', `this agent may ask for ${perMinute} tokens a minute`, {
+    status: 429,
+    retryAfter,
+  });
+}
+
+/** Disabled means disabled. */
+function mayAct(agent: Agent, now: number): void {
+  if (agent.orgStatus !== 'active') throw refused(`the organization of this agent is ${agent.orgStatus}`);
+  if (agent.status !== 'active') throw refused(`this agent is ${agent.status}; its owner can say why`);
+  if (agent.expiresAt !== undefined && agent.expiresAt <= now) throw refused('this agent has expired');
+}
+
+function mayBeReached(resource: Resource, agent: Agent): void {
+  if (resource.org !== agent.org && !resource.system)
+    throw new OAuthError('invalid_target', 'this agent was not given such a resource');
+  if (resource.status !== 'active') throw new OAuthError('invalid_target', `this resource is ${resource.status}`);
+}
+
+/** Tokens are bound to a key unless the resource chose otherwise. */
+function isBound({ binding, resource }: TokenPlan): void {
+  if (binding || resource.token.dangerously_bearer) return;
+  throw new OAuthError('invalid_request', 'tokens for this resource are bound to a key: send a DPoP proof (RFC 9449)', {
+    reason: 'no proof of possession',
+  });
+}
+
+/**
+ * The roles by which the plan's scopes are given, the first for each scope.
+ * @throws OAuthError `invalid_scope` when one is given by none
+ */
+function rolesGiving(plan: TokenPlan, held: readonly HeldRole[]): HeldRole[] {
+  const giving = new Set<HeldRole>();
+  for (const scope of plan.scope) {
+    const role = held.find(({ permissions }) =>
+      permissions.some((each) => each.resource === plan.resource.id && each.scopes.includes(scope)),
+    );
+    if (!role || !plan.resource.scopes.some(({ name }) => name === scope)) {
+      throw new OAuthError('invalid_scope', `no role of this agent gives ${scope} on this resource`);
+    }
+    giving.add(role);
+  }
+  return [...giving];
+}
+
+/** Nothing outlives what it rests on, nor fifteen minutes. */
+function endOf(deps: Deps, { client, resource }: TokenPlan, now: number): number {
+  const { agent, credentialEndsAt } = client;
+  const lifetimes = [
+    resource.token.lifetime_seconds ?? deps.config.token.lifetime_seconds,
+    agent.limits.token_lifetime_seconds ?? Number.POSITIVE_INFINITY,
+  ].map((seconds) => now + seconds * 1000);
+  return Math.min(
+    ...lifetimes,
+    now + longestTokenMs,
+    agent.expiresAt ?? Number.POSITIVE_INFINITY,
+    credentialEndsAt ?? Number.POSITIVE_INFINITY,
+  );
+}
+
+const refused = (message: string) => new OAuthError('unauthorized_client', message);

@@ -1,0 +1,74 @@
+/** What a grant hands on: everything that a token would say, and nothing that it could do by itself. */
+import type { Agent } from '../agents/agent.ts';
+import type { Counter } from '../liveness/liveness.ts';
+import type { Resource } from '../resources/resource.ts';
+
+/** Parameters of a form, each as often as it was sent. */
+export type Form = ReadonlyMap<string, readonly string[]>;
+
+/** Where and when a request came from, with provenance: everything here was observed by the server itself. */
+export interface RequestContext {
+  /** The client's address, through configured proxies alone. */
+  address: string;
+  /** Milliseconds. */
+  at: number;
+}
+
+/** A request to an OAuth endpoint, parsed and bounded but not believed. */
+export interface OAuthRequest {
+  form: Form;
+  authorization: string | undefined;
+  dpop: string | undefined;
+  context: RequestContext;
+}
+
+/** Something that works once. `id` is a hash of what it is, `expiresAt` (ms) when it would be refused anyway. */
+export interface Spend {
+  kind: 'assertion' | 'dpop';
+  id: string;
+  expiresAt: number;
+}
+
+/** An agent that has proven who it is. */
+export interface Client {
+  agent: Agent;
+  /** Id of the credential that proved it, and the thumbprint of its key. */
+  credential: string;
+  thumbprint: string;
+  /** When that credential ends (milliseconds), if it does. */
+  credentialEndsAt: number | undefined;
+  method: string;
+  proof: Spend;
+  /** Read before the client was authenticated: what ends after it makes us plan again. */
+  asOf: Counter;
+}
+
+/** The key that a token will be bound to. @see RFC 9449 §6 */
+export interface Binding {
+  jkt: string;
+  proof: Spend;
+}
+
+/** What a grant wants to have issued. */
+export interface TokenPlan {
+  grantType: string;
+  client: Client;
+  /** `sub`: the SPIFFE ID of an agent that acts for itself. */
+  subject: string;
+  resource: Resource;
+  /** Exactly what was asked for, or what the registration says is meant by asking for nothing. */
+  scope: readonly string[];
+  binding: Binding | undefined;
+  /** Everything of a single use that this rests on. */
+  spends: readonly Spend[];
+}
+
+/** A plan that policy has allowed. */
+export interface DecidedPlan extends TokenPlan {
+  /** Milliseconds. */
+  expiresAt: number;
+  /** Ids of all that the token rests on and does not name: when one ends, the token ends. */
+  links: readonly string[];
+  policy: string;
+  reasons: readonly string[];
+}

@@ -1,0 +1,25 @@
+import type { Audit } from './audit/audit.ts';
+import type { DpopNonces } from './client-auth/dpop-nonce.ts';
+import type { Failures } from './client-auth/failures.ts';
+import type { Config } from './config.ts';
+import type { Budgets } from './decide/budget.ts';
+import type { Keys } from './keys/keys.ts';
+import type { Clock } from './lib/clock.ts';
+import type { Logger } from './lib/log.ts';
+import type { Random } from './lib/random.ts';
+import type { Database } from './store/database.ts';
+
+/** What every part of the server is handed. Made once, in `app.ts`; tests hand in their own time. */
+export interface Deps {
+  config: Config;
+  db: Database;
+  clock: Clock;
+  random: Random;
+  log: Logger;
+  /** What is kept in memory between requests, each by the room that knows it. */
+  keys: Keys;
+  audit: Audit;
+  budgets: Budgets;
+  nonces: DpopNonces;
+  failures: Failures;
+}

@@ -1,0 +1,26 @@
+/**
+ * The agent acts for itself: no person, no chain.
+ * @see OAuth 2.1 §4.2, RFC 8707 §2
+ */
+import { spiffeId } from '../tokens/claims.ts';
+import type { Grant } from './grant.ts';
+import { requestedResource, requestedScope } from './target.ts';
+
+export const clientCredentials = {
+  type: 'client_credentials',
+  parameters: ['resource', 'scope'],
+
+  async plan(deps, client, request) {
+    const { agent } = client;
+    const { resource, registered } = await requestedResource(deps, client, request.form); // RFC 8707 §2: exactly one
+    return {
+      grantType: 'client_credentials',
+      client,
+      subject: spiffeId(deps.config, agent),
+      resource,
+      scope: requestedScope(request.form, registered), // OAuth 2.1 §3.2.2.1: nothing unnamed
+      binding: request.binding,
+      spends: request.binding ? [client.proof, request.binding.proof] : [client.proof],
+    };
+  },
+} as const satisfies Grant;

@@ -1,0 +1,65 @@
+/** What a request asks for: one resource and scopes on it, named or meant by the registration. */
+import { ProtocolError, parseScope } from '@bailiwick/protocol';
+import type { AgentResource } from '../agents/agent.ts';
+import type { Client, Form } from '../decide/plan.ts';
+import type { Deps } from '../deps.ts';
+import { OAuthError } from '../lib/oauth-error.ts';
+import { rememberedPer } from '../lib/remember.ts';
+import type { Resource } from '../resources/resource.ts';
+import { findResource, findResourceByIdentifier } from '../resources/store.ts';
+import { single } from '../tokens/form.ts';
+
+const resources = rememberedPer<Resource>(10_000);
+const longestIdentifier = 2048;
+
+/**
+ * The one resource that the request names or the registration means.
+ * @throws OAuthError `invalid_target` for several, none, one that isn't there or that the agent was not given
+ * @see RFC 8707 §2
+ */
+export async function requestedResource(
+  deps: Deps,
+  { agent, asOf }: Client,
+  form: Form,
+): Promise<{ resource: Resource; registered: AgentResource }> {
+  const named = (form.get('resource') ?? []).filter((identifier) => identifier !== '');
+  if (named.length > 1) throw new OAuthError('invalid_target', 'name one resource: a token is for exactly one');
+  const [identifier] = named;
+  if (identifier === undefined) {
+    const registered = agent.resources.find((each) => each.default);
+    if (!registered) throw new OAuthError('invalid_target', 'name a resource: this agent has no default one');
+    const resource = await resources(deps.db).get(asOf.version, registered.resource, () =>
+      findResource(deps.db, registered.resource),
+    );
+    if (!resource) throw notGiven();
+    return { resource, registered };
+  }
+  if (identifier.length > longestIdentifier) throw notGiven();
+  const resource = await resources(deps.db).get(asOf.version, identifier, () =>
+    findResourceByIdentifier(deps.db, identifier),
+  );
+  const registered = resource && agent.resources.find((each) => each.resource === resource.id);
+  if (!resource || !registered) throw notGiven(); // the same for both: what exists is none of a stranger's business
+  return { resource, registered };
+}
+
+/**
+ * The scopes that the request names; without any, those that the registration means. Nothing unnamed is granted.
+ * @throws OAuthError `invalid_scope`
+ * @see RFC 6749 §3.3
+ */
+export function requestedScope(form: Form, registered: AgentResource): readonly string[] {
+  const named = single(form, 'scope');
+  if (named === undefined) {
+    if (registered.scope.length > 0) return registered.scope;
+    throw new OAuthError('invalid_scope', 'name the scopes: this agent has no default ones on this resource');
+  }
+  try {
+    return parseScope(named);
+  } catch (error) {
+    if (error instanceof ProtocolError) throw new OAuthError('invalid_scope', error.message);
+    throw error;
+  }
+}
+
+const notGiven = () => new OAuthError('invalid_target', 'this agent was not given such a resource');

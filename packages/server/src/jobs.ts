@@ -1,0 +1,32 @@
+/** What is done now and then beside requests. Nothing that must be true depends on it: it only tidies up. */
+import { logFailures } from './client-auth/failures.ts';
+import type { Deps } from './deps.ts';
+import { forgetSpent } from './tokens/spend.ts';
+
+const everyMs = 60_000;
+
+export interface Jobs {
+  /** Waits for the one under way, and does the last of what must not be lost. */
+  stop(): Promise<void>;
+}
+
+export function startJobs(deps: Deps): Jobs {
+  let running = Promise.resolve();
+  const timer = setInterval(() => {
+    running = tidy(deps).catch((err) => deps.log.error({ err }, 'tidying up failed; it is tried again in a minute'));
+  }, everyMs);
+  timer.unref();
+  return {
+    async stop() {
+      clearInterval(timer);
+      await running;
+      logFailures(deps.failures, deps.log);
+    },
+  };
+}
+
+/** One round: the minute's failed authentications go to the log, what has expired is forgotten. */
+export async function tidy(deps: Deps): Promise<void> {
+  logFailures(deps.failures, deps.log);
+  while ((await forgetSpent(deps)) > 0); // in parts, so that requests come between
+}

@@ -1,0 +1,29 @@
+import type { Queries, Tx } from '../store/database.ts';
+
+export interface SigningKeyRow {
+  kid: string;
+  alg: string;
+  private_jwk: string;
+  created_at: number;
+  signs_from: number;
+}
+
+export async function selectSigningKeys(q: Queries): Promise<SigningKeyRow[]> {
+  return q.all<SigningKeyRow>(
+    'select kid, alg, private_jwk, created_at, signs_from from signing_keys order by alg, signs_from',
+  );
+}
+
+/** Answers false if a key of this algorithm already begins at that instant. */
+export async function insertSigningKey(tx: Tx, row: SigningKeyRow): Promise<boolean> {
+  const inserted = await tx.get(
+    `insert into signing_keys (kid, alg, private_jwk, created_at, signs_from) values (?, ?, ?, ?, ?)
+     on conflict do nothing returning kid`,
+    [row.kid, row.alg, row.private_jwk, row.created_at, row.signs_from],
+  );
+  return inserted !== undefined;
+}
+
+export async function deleteSigningKey(tx: Tx, kid: string): Promise<void> {
+  await tx.run('delete from signing_keys where kid = ?', [kid]);
+}

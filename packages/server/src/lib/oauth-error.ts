@@ -1,0 +1,45 @@
+/** The OAuth errors that we answer, with their status. @see RFC 6749 §5.2, RFC 8707 §2, RFC 9449 §5 and §8 */
+export const oauthErrors = {
+  invalid_request: 400,
+  invalid_client: 401,
+  invalid_grant: 400,
+  unauthorized_client: 400,
+  unsupported_grant_type: 400,
+  invalid_scope: 400,
+  invalid_target: 400,
+  invalid_authorization_details: 400,
+  invalid_dpop_proof: 400,
+  use_dpop_nonce: 400,
+  /** Not in the RFCs' tables, but in their spirit: the client did nothing wrong and should come again. */
+  temporarily_unavailable: 503,
+} as const;
+
+export type OAuthErrorCode = keyof typeof oauthErrors;
+
+/**
+ * A refusal at an OAuth endpoint. `message` is public; `reason` is what the log says of it, and never travels.
+ * One place turns it into HTTP (`oauth/reply.ts`).
+ */
+export class OAuthError extends Error {
+  readonly code: OAuthErrorCode;
+  readonly reason: string;
+  readonly status: number;
+  /** For what should be tried again: after how many seconds. */
+  readonly retryAfter: number | undefined;
+  /** The transaction that found it has put it on record already. */
+  readonly settled: boolean;
+
+  constructor(
+    code: OAuthErrorCode,
+    message: string,
+    more: { reason?: string; status?: number; retryAfter?: number; settled?: boolean } = {},
+  ) {
+    super(message);
+    this.name = 'OAuthError';
+    this.code = code;
+    this.reason = more.reason ?? message;
+    this.status = more.status ?? oauthErrors[code];
+    this.retryAfter = more.retryAfter;
+    this.settled = more.settled ?? false;
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * What is alive, and what has ended when (design §4). Every revocation has a number; a token carries the number as
+ * of which it was planned, and is dead once anything that it names or links was revoked under a greater one. No
+ * clocks are compared.
+ */
+import { linkTag } from '@bailiwick/protocol';
+import type { Queries, Tx } from '../store/database.ts';
+import {
+  anyRevokedSince,
+  type Counter,
+  findSubject,
+  insertRevocation,
+  insertSubject,
+  moveSubject,
+  nextRev,
+  nextVersion,
+  readCounter,
+  revIn,
+  type SubjectState,
+  setEnd,
+} from './store.ts';
+
+export type { Counter, SubjectState } from './store.ts';
+
+export type SubjectKind =
+  | 'organization'
+  | 'person'
+  | 'team'
+  | 'agent'
+  | 'credential'
+  | 'resource'
+  | 'role'
+  | 'grant'
+  | 'guard'
+  | 'token';
+
+/** A change to what is alive: of what, why, by which agent, when (milliseconds). */
+export interface Change {
+  id: string;
+  reason: string;
+  by: string;
+  now: number;
+}
+
+/** As of when a request is answered: the last revocation, and the version of the registry. Read before anything else. */
+export async function asOf(q: Queries): Promise<Counter> {
+  return readCounter(q);
+}
+
+/** Says that something is alive from now on, until `endsAt` (milliseconds) if it has an end. */
+export async function registerSubject(
+  tx: Tx,
+  subject: { id: string; kind: SubjectKind; parent?: string; endsAt?: number; now: number },
+): Promise<void> {
+  if (!(await insertSubject(tx, subject))) throw new Error(`${subject.id} is registered already`);
+  await nextVersion(tx);
+}
+
+/** Ends something for good; ending it again changes nothing. Answers the number of the revocation, if there was one. */
+export async function endSubject(tx: Tx, change: Change): Promise<number | undefined> {
+  for (const from of ['active', 'suspended'] as const) {
+    const rev = await revoke(tx, change, 'ended', from);
+    if (rev !== undefined) return rev;
+  }
+  return undefined;
+}
+
+/** Stops something until it is resumed. Answers undefined if it was not active. */
+export async function suspendSubject(tx: Tx, change: Change): Promise<number | undefined> {
+  return revoke(tx, change, 'suspended', 'active');
+}
+
+/** Lets something act again; its earlier tokens stay dead. Answers false if it was not suspended. */
+export async function resumeSubject(tx: Tx, change: { id: string; now: number }): Promise<boolean> {
+  const moved = await moveSubject(tx, { ...change, from: 'suspended', to: 'active', rev: null });
+  if (moved) await nextVersion(tx);
+  return moved;
+}
+
+/** Kills every token that rests on what something allowed until now; the thing itself stays alive, narrower. */
+export async function narrowSubject(tx: Tx, change: Change): Promise<number> {
+  const rev = await nextRev(tx);
+  await recordRevocation(tx, change, 'narrowed', rev);
+  return rev;
+}
+
+/**
+ * Ends one token before its time. Answers undefined if it was ended already.
+ * @param token its `jti`, and its `exp` in milliseconds
+ * @see RFC 7009 §2.1
+ */
+export async function endToken(tx: Tx, token: { jti: string; endsAt: number }, change: Omit<Change, 'id'>) {
+  await insertSubject(tx, { id: token.jti, kind: 'token', endsAt: token.endsAt, now: change.now });
+  return endSubject(tx, { ...change, id: token.jti });
+}
+
+/** Moves when something ends by itself. An earlier end is a narrowing: say so with `narrowSubject` too. */
+export async function setSubjectEnd(
+  tx: Tx,
+  subject: { id: string; endsAt: number | undefined; now: number },
+): Promise<void> {
+  await setEnd(tx, subject.id, subject.endsAt ?? null, subject.now);
+  await nextVersion(tx);
+}
+
+/** Says that the registry has changed in a way that takes nothing away: whoever remembers it reads it anew. */
+export async function touchRegistry(tx: Tx): Promise<void> {
+  await nextVersion(tx);
+}
+
+/** How something stands, or undefined if it was never registered. Its own end in time is not looked at. */
+export async function subjectStatus(q: Queries, id: string): Promise<SubjectState | undefined> {
+  return (await findSubject(q, id))?.state;
+}
+
+/**
+ * Inside the issuing transaction, which holds the liveness lock shared: whether anything that a plan rests on has
+ * ended since the plan was begun. One read, as long as nothing at all was revoked meanwhile.
+ * @param ids what the token names and links
+ */
+export async function endedSince(tx: Tx, ids: readonly string[], rev: number): Promise<boolean> {
+  if ((await revIn(tx)) === rev) return false;
+  return anyRevokedSince(tx, ids.map(linkTag), rev);
+}
+
+/**
+ * Whether a token that was issued as of `rev` has been ended by a revocation.
+ * @param tags the link tags of all that it names and links
+ */
+export async function tagsEndedSince(q: Queries, tags: readonly string[], rev: number): Promise<boolean> {
+  return anyRevokedSince(q, tags, rev);
+}
+
+async function revoke(tx: Tx, change: Change, to: 'ended' | 'suspended', from: SubjectState) {
+  // the number is taken only if there is something to end, so that repeating an order costs nobody a thing
+  if (!(await moveSubject(tx, { id: change.id, from, to, rev: null, now: change.now }))) return undefined;
+  const rev = await nextRev(tx);
+  await moveSubject(tx, { id: change.id, from: to, to, rev, now: change.now });
+  await recordRevocation(tx, change, to, rev);
+  return rev;
+}
+
+async function recordRevocation(tx: Tx, change: Change, effect: 'ended' | 'suspended' | 'narrowed', rev: number) {
+  await insertRevocation(tx, { ...change, rev, subject: change.id, tag: linkTag(change.id), effect });
+}

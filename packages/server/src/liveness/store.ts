@@ -1,0 +1,91 @@
+import type { Queries, Tx } from '../store/database.ts';
+
+export type SubjectState = 'active' | 'suspended' | 'ended';
+
+export interface SubjectRow {
+  id: string;
+  kind: string;
+  parent: string | null;
+  ends_at: number | null;
+  state: SubjectState;
+  ended_rev: number | null;
+}
+
+export interface Counter {
+  rev: number;
+  version: number;
+}
+
+export async function readCounter(q: Queries): Promise<Counter> {
+  const row = await q.get<Counter>('select rev, version from counter where id = 1');
+  if (!row) throw new Error('the counter is missing: the database was not migrated');
+  return row;
+}
+
+export async function nextRev(tx: Tx): Promise<number> {
+  const row = await tx.get<{ rev: number }>(
+    'update counter set rev = rev + 1, version = version + 1 where id = 1 returning rev',
+  );
+  if (!row) throw new Error('the counter is missing: the database was not migrated');
+  return row.rev;
+}
+
+export async function nextVersion(tx: Tx): Promise<void> {
+  await tx.run('update counter set version = version + 1 where id = 1');
+}
+
+export async function insertSubject(
+  tx: Tx,
+  subject: { id: string; kind: string; parent?: string | undefined; endsAt?: number | undefined; now: number },
+): Promise<boolean> {
+  const row = await tx.get(
+    `insert into subjects (id, kind, parent, ends_at, state, changed_at) values (?, ?, ?, ?, 'active', ?)
+     on conflict do nothing returning id`,
+    [subject.id, subject.kind, subject.parent ?? null, subject.endsAt ?? null, subject.now],
+  );
+  return row !== undefined;
+}
+
+/** Moves a subject to `to` if it is in one of `from`; answers whether it was. */
+export async function moveSubject(
+  tx: Tx,
+  move: { id: string; from: SubjectState; to: SubjectState; rev: number | null; now: number },
+): Promise<boolean> {
+  const row = await tx.get(
+    'update subjects set state = ?, ended_rev = ?, changed_at = ? where id = ? and state = ? returning id',
+    [move.to, move.rev, move.now, move.id, move.from],
+  );
+  return row !== undefined;
+}
+
+export async function setEnd(tx: Tx, id: string, endsAt: number | null, now: number): Promise<void> {
+  await tx.run('update subjects set ends_at = ?, changed_at = ? where id = ?', [endsAt, now, id]);
+}
+
+export async function findSubject(q: Queries, id: string): Promise<SubjectRow | undefined> {
+  return q.get<SubjectRow>('select id, kind, parent, ends_at, state, ended_rev from subjects where id = ?', [id]);
+}
+
+export async function insertRevocation(
+  tx: Tx,
+  row: { rev: number; subject: string; tag: string; effect: string; reason: string; by: string; now: number },
+): Promise<void> {
+  await tx.run(
+    'insert into revocations (rev, subject, tag, effect, reason, by_agent, at) values (?, ?, ?, ?, ?, ?, ?)',
+    [row.rev, row.subject, row.tag, row.effect, row.reason, row.by, row.now],
+  );
+}
+
+/** The number of the last revocation, read inside the issuing transaction. */
+export async function revIn(tx: Tx): Promise<number> {
+  return (await readCounter(tx)).rev;
+}
+
+/** Whether anything among `tags` was revoked after `rev`. */
+export async function anyRevokedSince(q: Queries, tags: readonly string[], rev: number): Promise<boolean> {
+  for (const tag of tags) {
+    const row = await q.get('select rev from revocations where tag = ? and rev > ? limit 1', [tag, rev]);
+    if (row) return true;
+  }
+  return false;
+}

@@ -1,0 +1,50 @@
+/** An agent gives up a token of its own before its time. @see RFC 7009 */
+import { appendEvent, sealingFor } from '../audit/audit.ts';
+import { authenticateClient } from '../client-auth/authenticate.ts';
+import type { OAuthRequest } from '../decide/plan.ts';
+import type { Deps } from '../deps.ts';
+import { OAuthError } from '../lib/oauth-error.ts';
+import { asOf, endToken } from '../liveness/liveness.ts';
+import { single } from '../tokens/form.ts';
+import { standingOf } from '../tokens/introspect.ts';
+import { spendAll } from '../tokens/spend.ts';
+
+/**
+ * Ends the token; a token that is unknown, expired or ended already is as gone as was asked for.
+ * @throws OAuthError `invalid_grant` for a token of somebody else, `invalid_client`, `invalid_request`
+ * @see RFC 7009 §2.1 and §2.2
+ */
+export async function revocationEndpoint(deps: Deps, request: OAuthRequest): Promise<undefined> {
+  const since = await asOf(deps.db);
+  const client = await authenticateClient(deps, request, since);
+  const token = single(request.form, 'token');
+  if (token === undefined) throw new OAuthError('invalid_request', 'token is missing');
+  const standing = await standingOf(deps, token, since);
+  const sealing = await sealingFor(deps, since.version, client.agent.owner);
+  const { agent } = client;
+
+  const refused = await deps.db.transaction(async (tx) => {
+    if (await spendAll(tx, [client.proof])) {
+      return new OAuthError('invalid_client', 'client authentication failed', { reason: 'assertion replayed' });
+    }
+    if (standing.state !== 'alive') return undefined;
+    const { claims } = standing;
+    const owned = claims.client_id === agent.id;
+    const change = { reason: 'revoked by its agent', by: agent.id, now: deps.clock.now() };
+    const rev = owned ? await endToken(tx, { jti: claims.jti, endsAt: claims.exp * 1000 }, change) : undefined;
+    await appendEvent(tx, deps, sealing, {
+      type: 'token.revoked',
+      outcome: owned ? 'allowed' : 'refused',
+      org: agent.org,
+      agent: agent.id,
+      resource: claims.aud,
+      jti: claims.jti,
+      reason: owned ? change.reason : 'the token is of another agent',
+      decided_on: { credential: client.credential, key: client.thumbprint, ...(rev !== undefined && { rev }) },
+      personal: { owner: agent.owner, address: request.context.address },
+    });
+    return owned ? undefined : new OAuthError('invalid_grant', 'this token was issued to another client');
+  });
+  if (refused) throw refused;
+  return undefined;
+}

@@ -1,0 +1,105 @@
+/** The OAuth endpoints over HTTP: bytes in, bytes out, and nothing decided here. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { OAuthRequest } from '../decide/plan.ts';
+import type { Deps } from '../deps.ts';
+import { publishedKeys } from '../keys/keys.ts';
+import { OAuthError } from '../lib/oauth-error.ts';
+import { asOf } from '../liveness/liveness.ts';
+import { parseForm } from '../tokens/form.ts';
+import { issuerPath, type OAuthEndpoint, oauthPaths } from './endpoints.ts';
+import { introspectionEndpoint } from './introspection-endpoint.ts';
+import { authorizationServerMetadata, metadataPaths } from './metadata.ts';
+import { sendError, sendJson } from './reply.ts';
+import { revocationEndpoint } from './revocation-endpoint.ts';
+import { tokenEndpoint } from './token-endpoint.ts';
+
+type Endpoint = (deps: Deps, request: OAuthRequest) => Promise<object | undefined>;
+
+const endpoints: Partial<Record<OAuthEndpoint, Endpoint>> = {
+  token: tokenEndpoint,
+  introspection: introspectionEndpoint,
+  revocation: revocationEndpoint,
+};
+
+/** A plug-in with all OAuth endpoints, metadata and the key set. */
+export function oauthRoutes(deps: Deps) {
+  return async (app: FastifyInstance): Promise<void> => {
+    app.removeAllContentTypeParsers();
+    app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: deps.config.limits.body_bytes }, (_, body, done) =>
+      done(null, body),
+    );
+    app.setErrorHandler((error, request, reply) => sendError(deps, reply, asOAuthError(error), request.ip));
+
+    const prefix = issuerPath(deps.config);
+    for (const [name, answer] of Object.entries(endpoints) as [OAuthEndpoint, Endpoint][]) {
+      const url = prefix + oauthPaths[name];
+      app.post(url, (request, reply) => post(deps, name, answer, request, reply));
+      app.route({
+        method: ['GET', 'PUT', 'PATCH', 'DELETE'],
+        url,
+        handler: (_, reply) => {
+          reply.header('allow', 'POST');
+          return sendJson(reply, 405, {
+            error: 'invalid_request',
+            error_description: 'this endpoint takes POST alone',
+          });
+        },
+      });
+    }
+
+    for (const path of metadataPaths(deps.config)) {
+      app.get(path, (_, reply) => sendPublic(reply, 'application/json', authorizationServerMetadata(deps), 300));
+    }
+    app.get(prefix + oauthPaths.jwks, async (_, reply) => {
+      const { version } = await asOf(deps.db);
+      const keys = (await publishedKeys(deps, version)).map(({ jwk, kid, alg }) => ({ ...jwk, kid, alg, use: 'sig' }));
+      return sendPublic(reply, 'application/jwk-set+json', { keys }, deps.config.keys.jwks_max_age_seconds);
+    });
+  };
+}
+
+async function post(
+  deps: Deps,
+  name: OAuthEndpoint,
+  answer: Endpoint,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  if (name === 'token') reply.header('dpop-nonce', deps.nonces.current(deps.clock.now()));
+  try {
+    const body = await answer(deps, oauthRequest(deps, request));
+    return sendJson(reply, 200, body ?? {});
+  } catch (error) {
+    return sendError(deps, reply, error, request.ip);
+  }
+}
+
+function oauthRequest(deps: Deps, request: FastifyRequest): OAuthRequest {
+  const { headers, body } = request;
+  const type = headers['content-type'] ?? '';
+  if (!/^application\/x-www-form-urlencoded[ \t]*(;|$)/i.test(type)) {
+    throw new OAuthError('invalid_request', 'the body must be application/x-www-form-urlencoded');
+  }
+  return {
+    form: parseForm(Buffer.isBuffer(body) ? body : Buffer.alloc(0)),
+    authorization: headers.authorization,
+    dpop: headers.dpop as string | undefined, // said twice it arrives joined by a comma, and is no proof any more
+    context: { address: request.ip, at: deps.clock.now() },
+  };
+}
+
+function sendPublic(reply: FastifyReply, type: string, body: object, maxAgeSeconds: number): FastifyReply {
+  return reply
+    .header('content-type', type)
+    .header('cache-control', `public, max-age=${maxAgeSeconds}`)
+    .header('access-control-allow-origin', '*')
+    .send(JSON.stringify(body));
+}
+
+/** What Fastify itself refuses before an endpoint is asked: a body too large, a header that is none. */
+function asOAuthError(error: unknown): unknown {
+  const { statusCode, code } = error as { statusCode?: number; code?: string };
+  if (statusCode === undefined || statusCode >= 500) return error;
+  const message = code === 'FST_ERR_CTP_BODY_TOO_LARGE' ? 'the body is too large' : 'the request is not understood';
+  return new OAuthError('invalid_request', message, { status: statusCode });
+}

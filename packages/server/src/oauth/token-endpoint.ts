@@ -1,0 +1,56 @@
+/** The road of every token. @see RFC 6749 §3.2, RFC 9449 §5 */
+import { authenticateClient } from '../client-auth/authenticate.ts';
+import { provenBinding, readProof } from '../client-auth/dpop.ts';
+import { decide } from '../decide/decide.ts';
+import type { Client, OAuthRequest, Spend } from '../decide/plan.ts';
+import type { Deps } from '../deps.ts';
+import { grantFor } from '../grants/index.ts';
+import { OAuthError } from '../lib/oauth-error.ts';
+import { asOf } from '../liveness/liveness.ts';
+import { single } from '../tokens/form.ts';
+import { changed, issue, refuse, type TokenResponse } from '../tokens/issue.ts';
+import { endpointUrl } from './endpoints.ts';
+
+/** How often a request is planned anew when what it rests on changes under it. */
+const plansAtMost = 5;
+
+/**
+ * Answers a token request. Every grant goes this way; there is no other.
+ * @throws OAuthError for what is refused; whatever an authenticated client was refused is on record by then
+ */
+export async function tokenEndpoint(deps: Deps, request: OAuthRequest): Promise<TokenResponse> {
+  const proof = readProof(deps, request); // sends for a nonce before anything is spent
+  for (let planned = 0; planned < plansAtMost; planned++) {
+    const since = await asOf(deps.db); // as of when                                        liveness/
+    const client = await authenticateClient(deps, request, since); // who asks              client-auth/
+    const spends: Spend[] = [client.proof];
+    try {
+      const grant = grantFor(single(request.form, 'grant_type'), client); // by which right grants/
+      const binding = provenBinding(deps, proof, endpointUrl(deps.config, 'token')); // bound to which key
+      if (binding) spends.push(binding.proof);
+      const plan = await grant.plan(deps, client, { ...request, binding }); // what exactly  reads, and nothing more
+      const decided = await decide(deps, plan); // may it, here, now                        decide/
+      const answer = await issue(deps, decided, request.context); // sign, commit, say      tokens/
+      if (answer !== changed) return answer;
+    } catch (error) {
+      throw await recorded(deps, { client, spends, request, error });
+    }
+  }
+  throw new OAuthError('temporarily_unavailable', 'too much is changing at once; try again', { retryAfter: 1 });
+}
+
+/** Puts a refusal on record. What `issue` refused (a replay) is there already; what we can't explain is no refusal. */
+async function recorded(
+  deps: Deps,
+  refused: { client: Client; spends: readonly Spend[]; request: OAuthRequest; error: unknown },
+): Promise<unknown> {
+  const { error, request } = refused;
+  if (!(error instanceof OAuthError) || error.settled) return error;
+  const { form, context } = request;
+  const asked = {
+    grant_type: single(form, 'grant_type')?.slice(0, 128),
+    resource: single(form, 'resource')?.slice(0, 512),
+    scope: single(form, 'scope')?.slice(0, 512),
+  };
+  return refuse(deps, { ...refused, context, error, asked });
+}

@@ -1,0 +1,54 @@
+import type { Kysely } from 'kysely';
+import type { Tables } from './tables.ts';
+
+/** What a column can hold on both databases: text, whole numbers (booleans are 0 and 1), and nothing. */
+export type Value = string | number | null;
+
+export type DialectName = 'sqlite' | 'postgres';
+
+/**
+ * What can be asked of a database or of a transaction. SQL is the portable subset of SQLite and PostgreSQL with `?`
+ * placeholders; its text must be a constant, since statements are prepared once and kept. What is put together at
+ * run time (filters, pages) goes through `kysely`, which runs on the same connection.
+ */
+export interface Queries {
+  readonly dialect: DialectName;
+  readonly kysely: Kysely<Tables>;
+  /** The first row, if any. */
+  get<Row>(sql: string, params?: readonly Value[]): Promise<Row | undefined>;
+  /** Every row. */
+  all<Row>(sql: string, params?: readonly Value[]): Promise<Row[]>;
+  /** Runs a statement and answers how many rows it changed. */
+  run(sql: string, params?: readonly Value[]): Promise<number>;
+}
+
+/** A transaction in progress. It is only valid inside the function that it was given to. */
+export interface Tx extends Queries {
+  readonly inTransaction: true;
+}
+
+export interface Database extends Queries {
+  /**
+   * Runs `work` alone among registry writes, holding the liveness lock exclusively, so that revocation numbers
+   * follow the order of commits (design §4). Durable when it resolves; nothing of it remains when it rejects.
+   * Inside, await nothing but `tx`.
+   */
+  transaction<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result>;
+  /**
+   * Runs `work` in a savepoint of a transaction that it shares with whatever else is settled at this moment
+   * (group commit), holding the liveness lock shared. Durable when it resolves; nothing of it remains when it
+   * rejects. It may run more than once, where the database asks for a retry. Inside, await nothing but `tx`.
+   */
+  settle<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result>;
+  /** What the database says of its durability, for `doctor`, `/readyz` and benchmarks. */
+  durability(): Promise<Record<string, string>>;
+  /** Waits for what is under way, then closes. */
+  close(): Promise<void>;
+}
+
+/** Whether an error says that a row with this unique value exists already. */
+export function isUniqueViolation(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code, errcode } = error as Error & { code?: string; errcode?: number };
+  return code === '23505' || errcode === 2067 || errcode === 1555;
+}

@@ -1,0 +1,91 @@
+import type { Tx } from './database.ts';
+
+/** The connection that a group of settlements shares. `exec` takes constant statements alone. */
+export interface Writer {
+  readonly tx: Tx;
+  exec(sql: string): Promise<void>;
+  /** Statements that open a transaction and take the liveness lock shared. */
+  readonly begin: readonly string[];
+  /** Whether a settlement that failed so may simply be tried again: it lost a deadlock. */
+  retriable(error: unknown): boolean;
+}
+
+interface Job {
+  work: (tx: Tx) => Promise<unknown>;
+  resolve: (value: unknown) => void;
+  reject: (error: unknown) => void;
+  attempts: number;
+}
+
+const largestGroup = 128;
+const attemptsAllowed = 4;
+
+/**
+ * Concurrent settlements share one transaction, so that the disk is waited for once and not once each. They run
+ * one after the other, each in its savepoint: what fails takes nothing else with it. Nobody is answered before the
+ * commit that all of them share is durable; if the commit fails, all of them fail.
+ */
+export function groupCommit(writers: readonly Writer[]) {
+  const queue: Job[] = [];
+  const idle = [...writers];
+  const waiting: (() => void)[] = [];
+
+  function settle<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      queue.push({ work, resolve: resolve as (value: unknown) => void, reject, attempts: 0 });
+      wake();
+    });
+  }
+
+  function wake(): void {
+    const writer = idle.pop();
+    if (!writer) return;
+    // setImmediate lets every request that this turn of the event loop has read join the group
+    setImmediate(async () => {
+      while (queue.length > 0) await commitGroup(writer, queue.splice(0, largestGroup));
+      idle.push(writer);
+      if (queue.length > 0) wake();
+      else if (idle.length === writers.length) {
+        for (const done of waiting.splice(0)) done();
+      }
+    });
+  }
+
+  async function commitGroup(writer: Writer, jobs: Job[]): Promise<void> {
+    const answers: (() => void)[] = [];
+    const again: Job[] = [];
+    try {
+      for (const statement of writer.begin) await writer.exec(statement);
+      for (const job of jobs) {
+        await writer.exec('savepoint settlement');
+        try {
+          const value = await job.work(writer.tx);
+          await writer.exec('release savepoint settlement');
+          answers.push(() => job.resolve(value));
+        } catch (error) {
+          await writer.exec('rollback to savepoint settlement');
+          await writer.exec('release savepoint settlement');
+          if (writer.retriable(error) && ++job.attempts < attemptsAllowed) again.push(job);
+          else answers.push(() => job.reject(error));
+        }
+      }
+      await writer.exec('commit');
+    } catch (error) {
+      // the transaction itself broke: whatever ran in it is gone, so everyone hears of it
+      await writer.exec('rollback').catch(() => undefined);
+      for (const job of jobs) job.reject(error);
+      return;
+    }
+    queue.push(...again);
+    for (const answer of answers) answer();
+  }
+
+  return {
+    settle,
+    /** Resolves when nothing is under way any more. */
+    async drained(): Promise<void> {
+      if (queue.length === 0 && idle.length === writers.length) return;
+      await new Promise<void>((resolve) => waiting.push(resolve));
+    },
+  };
+}

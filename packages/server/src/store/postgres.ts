@@ -1,0 +1,162 @@
+import { createHash } from 'node:crypto';
+import pg from 'pg';
+import type { Database, Queries, Value } from './database.ts';
+import { groupCommit, type Writer } from './group-commit.ts';
+import { kyselyOver } from './kysely.ts';
+
+/** Any number that nothing else in the same database uses: "bailiwick" on a telephone's keys. */
+const livenessLock = 224549425;
+const writersPerNode = 3;
+
+/**
+ * Opens PostgreSQL (or what speaks its protocol) durably: `fsync` and `synchronous_commit` are checked. Settlements
+ * go through a few connections of their own, in groups; everything else through a pool.
+ *
+ * @param url `postgres://user:password@host/database`
+ * @throws Error when the server can't be reached or isn't durable
+ */
+export async function openPostgres(url: string, options: { onError: (error: Error) => void }): Promise<Database> {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: 10,
+    application_name: 'bailiwick',
+    types: { getTypeParser: parserFor as typeof pg.types.getTypeParser },
+    // a settlement never waits for anything but the database: who idles inside a transaction has died
+    options: '-c synchronous_commit=on -c idle_in_transaction_session_timeout=30000 -c lock_timeout=10000',
+  });
+  pool.on('error', options.onError); // an idle connection that breaks is replaced at the next use
+  try {
+    const found = await durabilityOf(pool);
+    if (found.fsync !== 'on' || found.synchronous_commit !== 'on') {
+      throw new Error(`PostgreSQL is not durable: ${JSON.stringify(found)}; set fsync and synchronous_commit to on`);
+    }
+  } catch (error) {
+    await pool.end();
+    throw error;
+  }
+  const writers = Array.from({ length: writersPerNode }, () => reconnectingWriter(pool));
+  const commits = groupCommit(writers);
+  return {
+    ...queriesOver(pool),
+    settle: commits.settle,
+    async transaction(work) {
+      const client = await pool.connect();
+      let broken: Error | undefined;
+      try {
+        await client.query('begin');
+        await client.query(`select pg_advisory_xact_lock(${livenessLock})`); // a statement of its own, before any check
+        const result = await work({ ...queriesOver(client), inTransaction: true });
+        await client.query('commit');
+        return result;
+      } catch (error) {
+        await client.query('rollback').catch((failure: Error) => {
+          broken = failure;
+        });
+        throw error;
+      } finally {
+        client.release(broken);
+      }
+    },
+    durability: () => durabilityOf(pool),
+    async close() {
+      await commits.drained();
+      for (const writer of writers) writer.release();
+      await pool.end();
+    },
+  };
+}
+
+/** A writer that takes its connection at the first use and another one after a failure. */
+function reconnectingWriter(pool: pg.Pool): Writer & { release(): void } {
+  let client: pg.PoolClient | undefined;
+  let broken = false;
+  const target: Target = {
+    async query(query: pg.QueryConfig) {
+      if (!client) throw new Error('the connection to PostgreSQL was lost');
+      return client.query(query);
+    },
+  };
+  const drop = (error?: Error) => {
+    client?.release(error ?? true);
+    client = undefined;
+  };
+  return {
+    tx: { ...queriesOver(target), inTransaction: true },
+    begin: ['begin', `select pg_advisory_xact_lock_shared(${livenessLock})`],
+    retriable: (error) => ['40P01', '40001'].includes((error as { code?: string }).code ?? ''),
+    async exec(sql) {
+      if (sql === 'begin') {
+        if (broken) drop();
+        broken = false;
+        if (!client) {
+          client = await pool.connect();
+          client.on('error', () => {
+            broken = true;
+          });
+        }
+      }
+      try {
+        await target.query({ text: sql });
+      } catch (error) {
+        if (sql === 'rollback' || sql === 'commit' || sql === 'begin') broken = true;
+        throw error;
+      }
+    },
+    release: () => drop(),
+  };
+}
+
+async function durabilityOf(pool: pg.Pool): Promise<Record<string, string>> {
+  const { rows } = await pool.query(
+    `select current_setting('fsync') as fsync, current_setting('synchronous_commit') as synchronous_commit,
+            current_setting('server_version') as version`,
+  );
+  return { database: 'postgres', ...rows[0] };
+}
+
+interface Target {
+  query(query: pg.QueryConfig): Promise<pg.QueryResult>;
+}
+
+function queriesOver(target: Target): Queries {
+  const named = async (sql: string, params: readonly Value[] = []) => {
+    const { name, text } = translated(sql);
+    return target.query({ name, text, values: [...params] });
+  };
+  return {
+    dialect: 'postgres',
+    kysely: kyselyOver('postgres', async (text, params) => {
+      const result = await target.query({ text, values: [...params] });
+      return { rows: result.rows, changed: result.rowCount ?? 0 };
+    }),
+    async get<Row>(sql: string, params?: readonly Value[]) {
+      return (await named(sql, params)).rows[0] as Row | undefined;
+    },
+    async all<Row>(sql: string, params?: readonly Value[]) {
+      return (await named(sql, params)).rows as Row[];
+    },
+    async run(sql, params) {
+      return (await named(sql, params)).rowCount ?? 0;
+    },
+  };
+}
+
+const translations = new Map<string, { name: string; text: string }>();
+
+/** `?` becomes `$1`, `$2` …; our statements are constants without `?` in literals, so each is translated once. */
+function translated(sql: string): { name: string; text: string } {
+  let found = translations.get(sql);
+  if (!found) {
+    let n = 0;
+    const text = sql.replaceAll('?', () => `$${++n}`);
+    found = { name: createHash('sha256').update(text).digest('hex').slice(0, 32), text };
+    translations.set(sql, found);
+  }
+  return found;
+}
+
+/** `bigint` arrives as a number: all of ours are milliseconds and counters, far below 2^53. */
+function parserFor(oid: number, format?: 'text' | 'binary'): (value: string) => unknown {
+  if (oid === pg.types.builtins.INT8) return Number;
+  return pg.types.getTypeParser(oid, format as 'text') as (value: string) => unknown;
+}

@@ -1,0 +1,25 @@
+import type { Clock } from '../lib/clock.ts';
+import type { Random } from '../lib/random.ts';
+import type { Database } from './database.ts';
+
+/**
+ * A secret of this deployment that all its nodes share, by name: 32 bytes, made by whoever asks first.
+ * It never changes; what rotates is derived from it.
+ */
+export async function sharedSecret(
+  deps: { db: Database; clock: Clock; random: Random },
+  name: 'blind-index' | 'dpop-nonce' | 'cursor',
+): Promise<Buffer> {
+  const known = await deps.db.get<{ value: string }>('select value from secrets where name = ?', [name]);
+  if (known) return Buffer.from(known.value, 'base64url');
+  const fresh = deps.random.bytes(32).toString('base64url');
+  const stored = await deps.db.transaction(async (tx) => {
+    await tx.run('insert into secrets (name, value, created_at) values (?, ?, ?) on conflict do nothing', [
+      name,
+      fresh,
+      deps.clock.now(),
+    ]);
+    return tx.get<{ value: string }>('select value from secrets where name = ?', [name]);
+  });
+  return Buffer.from((stored as { value: string }).value, 'base64url');
+}

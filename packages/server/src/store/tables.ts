@@ -1,0 +1,45 @@
+import type { RegistryTables } from './registry-tables.ts';
+
+/** Every table, for Kysely. What the road of a token touches is written as constant SQL in its room's `store.ts`. */
+export interface Tables extends RegistryTables {
+  counter: { id: number; rev: number; version: number };
+  subjects: {
+    id: string;
+    kind: string;
+    parent: string | null;
+    ends_at: number | null;
+    state: string;
+    ended_rev: number | null;
+    changed_at: number;
+  };
+  revocations: {
+    rev: number;
+    subject: string;
+    tag: string;
+    effect: string;
+    reason: string;
+    by_agent: string;
+    at: number;
+  };
+  spent: { id: string; expires_at: number };
+  signing_keys: { kid: string; alg: string; private_jwk: string; created_at: number; signs_from: number };
+  secrets: { name: string; value: string; created_at: number };
+  events: EventRow;
+  sealing_keys: { subject: string; key: string; created_at: number };
+}
+
+export interface EventRow {
+  id: string;
+  seq: number | null;
+  at: number;
+  org: string;
+  type: string;
+  outcome: string;
+  agent: string | null;
+  resource: string | null;
+  jti: string | null;
+  owner_blind: string | null;
+  leaf: string;
+  sealed: string;
+  sealed_under: string;
+}

@@ -1,0 +1,46 @@
+/** What a token says. @see RFC 9068 §2.2 */
+import { type AccessTokenClaims, linkTag } from '@bailiwick/protocol';
+import type { Agent } from '../agents/agent.ts';
+import type { DecidedPlan } from '../decide/plan.ts';
+import { numericDate } from '../lib/clock.ts';
+
+/** How the actor profile calls our kinds of agents. @see draft-mcguinness-oauth-actor-profile */
+const subProfiles: Record<Agent['kind'], string> = { ai_agent: 'ai_agent', workload: 'service', device: 'device' };
+
+/** The name that an agent keeps for ever. @see SPIFFE-ID §2 */
+export function spiffeId(config: { trust_domain: string }, agent: { orgName: string; name: string }): string {
+  return `spiffe://${config.trust_domain}/${agent.orgName}/${agent.name}`;
+}
+
+/** The `aud` that a resource's tokens carry: always one. */
+export const audienceOf = (resource: { identifier: string; token: { audience?: string } }): string =>
+  resource.token.audience ?? resource.identifier;
+
+export function claimsOf(
+  config: { issuer: string },
+  plan: DecidedPlan,
+  made: { jti: string; now: number },
+): AccessTokenClaims {
+  const { agent } = plan.client;
+  return {
+    iss: config.issuer,
+    sub: plan.subject,
+    sub_profile: subProfiles[agent.kind],
+    aud: audienceOf(plan.resource),
+    client_id: agent.id,
+    org: agent.org,
+    exp: numericDate(plan.expiresAt),
+    iat: numericDate(made.now),
+    jti: made.jti,
+    scope: plan.scope.join(' '),
+    ...(plan.binding && { cnf: { jkt: plan.binding.jkt } }),
+    rev: plan.client.asOf.rev,
+    links: plan.links.map(linkTag),
+  };
+}
+
+/** The tags of everything whose revocation ends this token: what it names and what it links. */
+export function tagsOf(claims: AccessTokenClaims): string[] {
+  const named = [claims.jti, claims.client_id, claims.org, claims.instance].filter((id) => id !== undefined);
+  return [...named.map(linkTag), ...claims.links];
+}

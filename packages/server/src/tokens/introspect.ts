@@ -1,0 +1,42 @@
+/** Whether a token is what it says, and still alive. @see RFC 7662 */
+import { type AccessTokenClaims, type ParsedJws, ProtocolError, parseCompact, verifyParsed } from '@bailiwick/protocol';
+import type { Deps } from '../deps.ts';
+import { verificationKey } from '../keys/keys.ts';
+import { type Counter, tagsEndedSince } from '../liveness/liveness.ts';
+import type { Queries } from '../store/database.ts';
+import { tagsOf } from './claims.ts';
+
+/** How a token stands. A token that isn't ours, or was altered, is `foreign`. */
+export type Standing =
+  | { state: 'alive'; claims: AccessTokenClaims; typ: string }
+  | { state: 'expired' | 'ended'; claims: AccessTokenClaims; typ: string }
+  | { state: 'foreign' };
+
+/** Looks at a token as of now. Never throws for what a client sent. */
+export async function standingOf(deps: Deps, token: string, asOf: Counter): Promise<Standing> {
+  const parsed = parsedOrNothing(token);
+  const kid = parsed?.header.kid;
+  if (!parsed || typeof kid !== 'string') return { state: 'foreign' };
+  const key = await verificationKey(deps, asOf.version, kid);
+  if (!key || !verifyParsed(parsed, { alg: key.alg, key: key.publicKey })) return { state: 'foreign' };
+  // signed by us: its claims have the shape that `claimsOf` gave them
+  const claims = parsed.payload as unknown as AccessTokenClaims;
+  const typ = String(parsed.header.typ);
+  if (claims.iss !== deps.config.issuer || !Array.isArray(claims.links)) return { state: 'foreign' };
+  if (claims.exp * 1000 <= deps.clock.now()) return { state: 'expired', claims, typ };
+  return { state: (await tokenEnded(deps.db, claims)) ? 'ended' : 'alive', claims, typ };
+}
+
+/** Whether a revocation has ended this token of ours: of itself or of anything that it names or links. */
+export async function tokenEnded(q: Queries, claims: AccessTokenClaims): Promise<boolean> {
+  return tagsEndedSince(q, tagsOf(claims), claims.rev);
+}
+
+function parsedOrNothing(token: string): ParsedJws | undefined {
+  try {
+    return parseCompact(token);
+  } catch (error) {
+    if (error instanceof ProtocolError) return undefined;
+    throw error;
+  }
+}

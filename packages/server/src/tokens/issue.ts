@@ -1,0 +1,163 @@
+/**
+ * The one place where tokens are made. Sign, then one transaction, then answer: a failed signature burns nothing,
+ * a lost race costs a signature, and nobody hears of a token before its event is on disk.
+ */
+import { signCompact } from '@bailiwick/protocol';
+import { appendEvent, type Sealing, sealingFor } from '../audit/audit.ts';
+import type { AuditEvent } from '../audit/event.ts';
+import type { Client, DecidedPlan, RequestContext, Spend } from '../decide/plan.ts';
+import type { Deps } from '../deps.ts';
+import { signingKey } from '../keys/keys.ts';
+import { OAuthError } from '../lib/oauth-error.ts';
+import { endedSince } from '../liveness/liveness.ts';
+import type { Tx } from '../store/database.ts';
+import { claimsOf } from './claims.ts';
+import { spendAll } from './spend.ts';
+
+/** A successful answer. @see RFC 6749 §5.1 */
+export interface TokenResponse {
+  access_token: string;
+  token_type: 'DPoP' | 'Bearer';
+  expires_in: number;
+  scope: string;
+}
+
+/** Something that the plan rests on has ended since it was begun: nothing was spent, plan again. */
+export const changed = Symbol('changed');
+
+/**
+ * Issues what was decided, or says that it must be planned again.
+ * @throws OAuthError `invalid_client` for an assertion, `invalid_dpop_proof` for a proof that was spent before
+ */
+export async function issue(
+  deps: Deps,
+  plan: DecidedPlan,
+  context: RequestContext,
+): Promise<TokenResponse | typeof changed> {
+  const { client, resource } = plan;
+  const { version } = client.asOf;
+  const now = deps.clock.now();
+  const key = await signingKey(deps, version, resource.token.alg);
+  const jti = deps.random.bytes(16).toString('base64url');
+  const claims = claimsOf(deps.config, plan, { jti, now });
+  const token = signCompact({ alg: key.alg, kid: key.kid, typ: resource.token.typ }, claims, key);
+  const sealing = await sealingFor(deps, version, client.agent.owner);
+
+  const outcome = await deps.db.settle(async (tx) => {
+    if (await endedSince(tx, [client.agent.id, client.agent.org, ...plan.links], client.asOf.rev)) return changed;
+    const before = await spendAll(tx, plan.spends);
+    if (before) return settleReplay(tx, deps, sealing, { client, context, before });
+    await appendEvent(tx, deps, sealing, issuedEvent(plan, jti, context));
+    return undefined;
+  });
+  if (outcome !== undefined) {
+    if (outcome === changed) return changed;
+    throw outcome;
+  }
+  return {
+    access_token: token,
+    token_type: plan.binding ? 'DPoP' : 'Bearer',
+    expires_in: claims.exp - claims.iat,
+    scope: claims.scope as string,
+  };
+}
+
+/**
+ * Settles a refusal of an authenticated client: its proofs stay spent, and the log says why. Answers the error to
+ * throw, which is another one when the proof itself was a replay.
+ */
+export async function refuse(
+  deps: Deps,
+  refused: { client: Client; spends: readonly Spend[]; context: RequestContext; error: OAuthError; asked: object },
+): Promise<OAuthError> {
+  const { client, context, error, asked } = refused;
+  const sealing = await sealingFor(deps, client.asOf.version, client.agent.owner);
+  return deps.db.settle(async (tx) => {
+    const before = await spendAll(tx, refused.spends);
+    if (before) return settleReplay(tx, deps, sealing, { client, context, before });
+    await appendEvent(tx, deps, sealing, refusedEvent(client, context, error, asked));
+    return error;
+  });
+}
+
+/**
+ * What a replay calls for. A replayed assertion proves nobody: it is a failed authentication, which is counted and
+ * not written, or a thief could make us write a line per packet. A replayed proof of an authenticated client is on record.
+ */
+async function settleReplay(
+  tx: Tx,
+  deps: Deps,
+  sealing: Sealing,
+  { client, context, before }: { client: Client; context: RequestContext; before: Spend },
+): Promise<OAuthError> {
+  if (before.kind === 'assertion') {
+    return new OAuthError('invalid_client', 'client authentication failed', {
+      reason: 'assertion replayed',
+      settled: true,
+    });
+  }
+  const error = new OAuthError('invalid_dpop_proof', 'this DPoP proof was used before; make a new one', {
+    reason: 'proof replayed',
+    settled: true,
+  });
+  await appendEvent(tx, deps, sealing, refusedEvent(client, context, error, {}));
+  return error;
+}
+
+function issuedEvent(plan: DecidedPlan, jti: string, context: RequestContext): AuditEvent {
+  const { client, resource } = plan;
+  return {
+    type: 'token.issued',
+    outcome: 'allowed',
+    org: client.agent.org,
+    agent: client.agent.id,
+    resource: resource.identifier,
+    jti,
+    reason: plan.reasons.join('; '),
+    decided_on: {
+      ...knownOf(client),
+      policy: plan.policy,
+      grant_type: plan.grantType,
+      scope: plan.scope,
+      resource_id: resource.id,
+      expires_at: plan.expiresAt,
+      links: plan.links,
+      ...(plan.binding && { jkt: plan.binding.jkt }),
+    },
+    personal: personalOf(client, context),
+  };
+}
+
+function refusedEvent(client: Client, context: RequestContext, error: OAuthError, asked: object): AuditEvent {
+  const { resource, ...rest } = asked as { resource?: string };
+  return {
+    type: 'token.refused',
+    outcome: 'refused',
+    org: client.agent.org,
+    agent: client.agent.id,
+    resource,
+    reason: error.reason,
+    decided_on: { ...knownOf(client), error: error.code, asked: rest },
+    personal: personalOf(client, context),
+  };
+}
+
+/** What was known of the client when it was decided about, each with where it comes from. */
+function knownOf({ agent, credential, thumbprint, method, asOf }: Client) {
+  return {
+    provenance: { address: 'observed', at: 'observed', client: 'registered', key: 'proven' },
+    kind: agent.kind,
+    environment: agent.environment,
+    method,
+    credential,
+    key: thumbprint,
+    rev: asOf.rev,
+    registry: asOf.version,
+  };
+}
+
+const personalOf = (client: Client, context: RequestContext) => ({
+  owner: client.agent.owner,
+  address: context.address,
+  purpose: client.agent.purpose,
+});

@@ -1,0 +1,29 @@
+import { hash } from 'node:crypto';
+import type { Spend } from '../decide/plan.ts';
+import type { Database, Tx } from '../store/database.ts';
+import { deleteSpentBefore, insertSpent } from './store.ts';
+
+/**
+ * Something of a single use: a `jti` within the space of whoever made it.
+ * @param owner the credential's or key's own space: nobody can spend another one's
+ * @param expiresAt milliseconds; after it the thing is refused for its age
+ */
+export function spendOf(kind: Spend['kind'], owner: string, jti: string, expiresAt: number): Spend {
+  return { kind, id: hash('sha256', `${kind}\0${owner}\0${jti}`, 'base64url'), expiresAt };
+}
+
+/** Spends all of them. Answers the first that was spent before; the others stay spent. */
+export async function spendAll(tx: Tx, spends: readonly Spend[]): Promise<Spend | undefined> {
+  let before: Spend | undefined;
+  for (const spend of spends) {
+    if (!(await insertSpent(tx, spend.id, spend.expiresAt))) before ??= spend;
+  }
+  return before;
+}
+
+const forgottenAtOnce = 5000;
+
+/** Forgets what has expired, a part at a time so that nobody waits for it. Answers how many were forgotten. */
+export async function forgetSpent(deps: { db: Database; clock: { now(): number } }): Promise<number> {
+  return deps.db.settle((tx) => deleteSpentBefore(tx, deps.clock.now(), forgottenAtOnce));
+}
