@@ -1,0 +1,63 @@
+import { BailiwickError } from './errors.ts';
+import { scopeList } from './options.ts';
+import { safeUrl } from './urls.ts';
+
+/** What `agent.fetch` takes beyond what fetch takes. */
+export interface AgentRequestInit extends RequestInit {
+  /** The scopes that this call needs. Left out: the agent's, else the registration's defaults. */
+  scope?: string | readonly string[];
+  /** The API that this URL belongs to, when it should not be asked. */
+  resource?: string;
+}
+
+/** One call as it was asked for, ready to be sent more than once. */
+export interface Call {
+  url: URL;
+  method: string;
+  headers: Headers;
+  body: NonNullable<RequestInit['body']> | null;
+  /** Can the body be sent again? A stream can't. */
+  canRepeat: boolean;
+  signal: AbortSignal | null;
+  redirect: NonNullable<RequestInit['redirect']>;
+  scope: string[] | undefined;
+  resource: string | undefined;
+  /** Whatever else fetch understands, such as a dispatcher. */
+  rest: RequestInit;
+}
+
+/**
+ * Reads what fetch was called with.
+ * @throws BailiwickError `bad_url`, `insecure_url`, `bad_option`; TypeError as fetch does
+ */
+export function readCall(input: string | URL | Request, init: AgentRequestInit = {}): Call {
+  const { scope, resource, method, headers, body, signal, redirect, ...rest } = init;
+  const request = input instanceof Request ? input : undefined;
+  const url = safeUrl(request?.url ?? (input as string | URL), 'the URL');
+  const given = body === undefined ? (request?.body ?? null) : body;
+  const canRepeat = !isStream(given);
+  const own = new Headers(headers ?? request?.headers);
+  // Lets fetch itself complain about a wrong method or body, while there is no secret in the request.
+  const checked = new Request(url, { method: method ?? request?.method ?? 'GET', body: canRepeat ? given : null });
+  for (const name of ['authorization', 'dpop']) {
+    if (own.has(name)) {
+      throw new BailiwickError('bad_option', `the ${name} header is the agent's to set`, { hint: 'leave it out' });
+    }
+  }
+  return {
+    url,
+    method: checked.method,
+    headers: own,
+    body: given,
+    canRepeat,
+    signal: signal === undefined ? (request?.signal ?? null) : signal,
+    redirect: redirect ?? request?.redirect ?? 'follow',
+    scope: scopeList(scope),
+    resource,
+    rest,
+  };
+}
+
+function isStream(body: unknown): boolean {
+  return typeof body === 'object' && body !== null && (body instanceof ReadableStream || Symbol.asyncIterator in body);
+}

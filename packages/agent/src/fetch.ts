@@ -1,0 +1,240 @@
+import {
+  createDpopProof,
+  isSubset,
+  parseScope,
+  protectedResourceMetadataUrl,
+  resourceCovers,
+  union,
+} from '@bailiwick/protocol';
+import { type AgentRequestInit, type Call, readCall } from './call.ts';
+import { BailiwickError } from './errors.ts';
+import { discard, isRedirect, networkError, orAborted } from './http.ts';
+import type { Nonces } from './nonces.ts';
+import type { Deps } from './options.ts';
+import { challengesOf, type Resource, type Resources } from './resources.ts';
+import type { HeldToken } from './token-request.ts';
+import type { Tokens } from './tokens.ts';
+import { shown } from './urls.ts';
+
+export type AgentFetch = (input: string | URL | Request, init?: AgentRequestInit) => Promise<Response>;
+
+interface Rooms {
+  deps: Deps;
+  nonces: Nonces;
+  resources: Resources;
+  tokens: Tokens;
+  /** The present for proofs, in ms. */
+  proofNow: () => number;
+}
+
+/** Where a call stands: what is sent next. */
+interface State {
+  call: Call;
+  resource: Resource;
+  scope: readonly string[] | undefined;
+  token: HeldToken;
+  /** Remedies that were tried; each is tried once. */
+  tried: Set<'nonce' | 'token' | 'scope' | 'resource'>;
+  redirects: number;
+}
+
+/** Sees what an answer asks for and returns what to send next, or undefined when it is the caller's answer. */
+type Remedy = (rooms: Rooms, state: State, response: Response, hasNewNonce: boolean) => Promise<State | undefined>;
+
+const maxRedirects = 5;
+const maxWidened = 500;
+const refusals = new Set(['invalid_scope', 'invalid_target', 'access_denied', 'unauthorized_client']);
+
+/** `fetch`, with a token of the API that protects the URL, bound to this process, that nobody gets to see. */
+export function createFetch(rooms: Rooms): AgentFetch {
+  const widened = new Map<string, readonly string[]>();
+  return async (input, init) => {
+    const call = readCall(input, init);
+    call.signal?.throwIfAborted();
+    const asked = call.scope ?? rooms.deps.scope;
+    const resource = await orAborted(resourceOf(rooms, call), call.signal);
+    const key = JSON.stringify([resource.identifier, asked ?? null]);
+    const scope = widened.get(key) ?? asked;
+    const token = await tokenFor(rooms, call, resource, scope);
+    let state: State = { call, resource, scope, token, tried: new Set(), redirects: 0 };
+    for (;;) {
+      const [response, next] = await exchange(rooms, state);
+      if (next === undefined) return response;
+      discard(response);
+      if (next.scope !== state.scope)
+        remember(widened, JSON.stringify([next.resource.identifier, asked ?? null]), next.scope);
+      state = next;
+    }
+  };
+}
+
+function remember(widened: Map<string, readonly string[]>, key: string, scope: readonly string[] | undefined): void {
+  if (scope === undefined) return;
+  widened.set(key, scope);
+  if (widened.size > maxWidened) widened.delete(widened.keys().next().value as string);
+}
+
+async function resourceOf(rooms: Rooms, call: Call): Promise<Resource> {
+  const identifier = call.resource ?? rooms.deps.resource;
+  if (identifier === undefined) return rooms.resources.covering(call.url);
+  if (!resourceCovers(identifier, call.url.href)) {
+    throw new BailiwickError('resource_mismatch', `${shown(call.url)} is not within ${identifier}`, {
+      hint: 'tokens go only to the API that they are for; leave resource out to have it found',
+    });
+  }
+  return { identifier, boundOnly: false };
+}
+
+async function tokenFor(
+  rooms: Rooms,
+  call: Call,
+  resource: Resource,
+  scope: State['scope'],
+  refused?: HeldToken,
+): Promise<HeldToken> {
+  const token = await orAborted(rooms.tokens.get({ resource: resource.identifier, scope }, refused), call.signal);
+  if (resource.boundOnly && token.type !== 'DPoP') {
+    throw new BailiwickError(
+      'binding_missing',
+      `${resource.identifier} takes bound tokens only, and the issuer gave an unbound one`,
+      {
+        hint: 'the registration of the resource and its guard disagree about dangerously_bearer',
+      },
+    );
+  }
+  return token;
+}
+
+async function exchange(rooms: Rooms, state: State): Promise<[Response, State | undefined]> {
+  const { call } = state;
+  const response = await send(rooms, state);
+  const hasNewNonce = rooms.nonces.learn(call.url.origin, response.headers);
+  const remedy = remedyFor(response);
+  const next = await remedy?.(rooms, state, response, hasNewNonce);
+  if (next !== undefined && next.call.body !== null && !call.canRepeat) {
+    discard(response);
+    throw new BailiwickError(
+      'body_not_repeatable',
+      `${call.method} ${shown(call.url)} has to be sent again, and its body was a stream`,
+      {
+        status: response.status,
+        hint: 'give the body as a string, Uint8Array or Blob; or make a small call first, so that token and nonce are fresh',
+      },
+    );
+  }
+  return [response, next];
+}
+
+async function send(rooms: Rooms, { call, token }: State): Promise<Response> {
+  const { url, method, body, signal } = call;
+  const headers = new Headers(call.headers);
+  headers.set('authorization', `${token.type} ${token.value}`);
+  if (token.type === 'DPoP') headers.set('dpop', await proof(rooms, call, token));
+  const streaming = call.canRepeat ? {} : { duplex: 'half' };
+  try {
+    const init: RequestInit = { ...call.rest, ...streaming, method, headers, body, signal, redirect: 'manual' };
+    return await rooms.deps.fetch(url.href, init);
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw networkError(`${method} with a token`, url, error);
+  }
+}
+
+function proof({ deps, nonces, proofNow }: Rooms, { url, method }: Call, token: HeldToken): Promise<string> {
+  return createDpopProof(deps.proofSigner, {
+    htm: method,
+    htu: url.href,
+    now: proofNow(),
+    jti: deps.uuid(),
+    nonce: nonces.get(url.origin),
+    accessToken: token.value,
+  });
+}
+
+function remedyFor(response: Response): Remedy | undefined {
+  if (isRedirect(response)) return followRedirect;
+  if (response.status === 401) return answerChallenge;
+  return response.status === 403 ? widenScope : undefined;
+}
+
+/**
+ * Follows a redirect of a GET (or the GET that a 303 asks for) within the same resource, with a new proof. The token goes nowhere else.
+ */
+const followRedirect: Remedy = async (_rooms, state, response) => {
+  const { call, resource } = state;
+  if (call.redirect === 'manual') return undefined;
+  const isRead = call.method === 'GET' || call.method === 'HEAD';
+  const target = URL.parse(response.headers.get('location') ?? '', call.url.href);
+  const allowed = call.redirect === 'follow' && state.redirects < maxRedirects && (isRead || response.status === 303);
+  if (!allowed || target === null || !resourceCovers(resource.identifier, target.href)) {
+    discard(response);
+    throw new BailiwickError(
+      'redirect_refused',
+      `${call.method} ${shown(call.url)} was answered with a redirect that is not followed`,
+      {
+        status: response.status,
+        hint: "a token never leaves its API, and only GET is repeated elsewhere; look at it with redirect: 'manual'",
+      },
+    );
+  }
+  return { ...state, call: isRead ? { ...call, url: target } : asGet(call, target), redirects: state.redirects + 1 };
+};
+
+function asGet(call: Call, url: URL): Call {
+  const headers = new Headers(call.headers);
+  for (const name of ['content-type', 'content-length', 'content-encoding', 'content-language', 'content-location'])
+    headers.delete(name);
+  return { ...call, url, method: 'GET', headers, body: null, canRepeat: true };
+}
+
+/** A 401: another nonce, another API than we thought, or a fresh token. */
+const answerChallenge: Remedy = async (rooms, state, response, hasNewNonce) => {
+  const { call, tried, scope } = state;
+  const challenges = challengesOf(response.headers);
+  const errors = challenges.map(({ params }) => params.error);
+  if (errors.includes('use_dpop_nonce')) {
+    if (!hasNewNonce || tried.has('nonce')) return undefined;
+    return { ...state, tried: new Set([...tried, 'nonce']) };
+  }
+  const place = challenges.find(({ params }) => params.resource_metadata !== undefined)?.params.resource_metadata;
+  if (place !== undefined && isOther(rooms, state, place)) {
+    const resource = await orAborted(rooms.resources.rediscover(call.url, place), call.signal);
+    const token = await tokenFor(rooms, call, resource, scope);
+    return { ...state, resource, token, tried: new Set([...tried, 'resource']) };
+  }
+  if (!errors.includes('invalid_token') || tried.has('token')) return undefined;
+  const token = await tokenFor(rooms, call, state.resource, scope, state.token);
+  return { ...state, token, tried: new Set([...tried, 'token']) };
+};
+
+/** Does the host point at other metadata than that of the resource we took it for? Only a resource that was found is looked for again. */
+function isOther({ deps }: Rooms, { call, resource, tried }: State, place: string): boolean {
+  if (tried.has('resource') || (call.resource ?? deps.resource) !== undefined) return false;
+  return URL.parse(place)?.href !== protectedResourceMetadataUrl(resource.identifier);
+}
+
+/** A 403 for want of scope: one try with what the token had and what the API says it takes. */
+const widenScope: Remedy = async (rooms, state, response) => {
+  const { call, resource, token, tried } = state;
+  if (!rooms.deps.stepUp || tried.has('scope')) return undefined;
+  const challenge = challengesOf(response.headers).find(({ params }) => params.error === 'insufficient_scope');
+  const needed = scopesOf(challenge?.params.scope);
+  if (needed === undefined || isSubset(needed, token.scope)) return undefined;
+  const scope = union(token.scope, needed);
+  try {
+    const wider = await tokenFor(rooms, call, resource, scope);
+    return { ...state, scope, token: wider, tried: new Set([...tried, 'scope']) };
+  } catch (error) {
+    // The issuer won't: then the API's own answer says it best.
+    if (error instanceof BailiwickError && refusals.has(error.code)) return undefined;
+    throw error;
+  }
+};
+
+function scopesOf(scope: string | undefined): string[] | undefined {
+  try {
+    return scope === undefined ? undefined : parseScope(scope);
+  } catch {
+    return undefined;
+  }
+}

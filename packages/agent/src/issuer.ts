@@ -1,0 +1,68 @@
+import { BailiwickError } from './errors.ts';
+import type { Answer } from './http.ts';
+import { ask } from './http.ts';
+import { type Deps, isNoDowngrade } from './options.ts';
+import { singleFlight } from './single-flight.ts';
+import { safeUrl, shown } from './urls.ts';
+
+/** What we need to know of the issuer. */
+export interface Issuer {
+  tokenEndpoint(): Promise<URL>;
+}
+
+const step = "reading the issuer's metadata";
+const keptMs = 3_600_000;
+
+/** Knows the issuer's token endpoint, from its metadata, read when first needed and once an hour. */
+export function createIssuer(deps: Deps): Issuer {
+  const flight = singleFlight<URL>();
+  let known: { endpoint: URL; until: number } | undefined;
+  return {
+    async tokenEndpoint() {
+      if (known !== undefined && deps.now() < known.until) return known.endpoint;
+      return flight('metadata', async () => {
+        const endpoint = await readTokenEndpoint(deps);
+        known = { endpoint, until: deps.now() + keptMs };
+        return endpoint;
+      });
+    },
+  };
+}
+
+/**
+ * Reads the metadata of our issuer, which must say that it is exactly our issuer.
+ * @throws BailiwickError `issuer_unknown`, `issuer_mismatch`, and what `ask` throws
+ * @see RFC 8414 §3
+ */
+async function readTokenEndpoint(deps: Deps): Promise<URL> {
+  const issuer = safeUrl(deps.issuer, 'issuer');
+  const url = metadataUrl(issuer);
+  const answer = await ask(deps, step, url, { headers: { accept: 'application/json' } });
+  const metadata = metadataOf(answer, url);
+  if (metadata.issuer !== deps.issuer) {
+    throw new BailiwickError('issuer_mismatch', `${step}: ${shown(url)} belongs to an issuer of another name`, {
+      hint: 'set issuer to exactly what the server calls itself, slash and port included',
+    });
+  }
+  if (typeof metadata.token_endpoint !== 'string') {
+    throw new BailiwickError('issuer_unknown', `${step}: ${shown(url)} names no token_endpoint`);
+  }
+  const endpoint = safeUrl(metadata.token_endpoint, 'the token endpoint');
+  if (!isNoDowngrade(issuer, endpoint)) {
+    throw new BailiwickError('insecure_url', `${step}: the token endpoint is plain http though the issuer is https`);
+  }
+  return endpoint;
+}
+
+function metadataUrl(issuer: URL): URL {
+  const path = issuer.pathname.replace(/\/$/, '');
+  return new URL(`/.well-known/oauth-authorization-server${path}`, issuer.origin);
+}
+
+function metadataOf({ status, json }: Answer, url: URL): NonNullable<Answer['json']> {
+  if (status === 200 && json !== undefined) return json;
+  throw new BailiwickError('issuer_unknown', `${step}: ${shown(url)} answered ${status} and no metadata`, {
+    status,
+    hint: 'is this the address of an authorization server?',
+  });
+}
