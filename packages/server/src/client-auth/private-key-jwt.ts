@@ -38,10 +38,14 @@ export const privateKeyJwt = {
   async authenticate(deps: Deps, request: OAuthRequest, asOf: Counter): Promise<Client> {
     const assertion = single(request.form, 'client_assertion');
     const type = single(request.form, 'client_assertion_type');
-    if (type !== assertionType) {
-      throw new OAuthError('invalid_request', `client_assertion_type must be ${assertionType}`);
-    }
+    if (type === undefined) throw new OAuthError('invalid_request', 'client_assertion_type is missing');
     if (assertion === undefined) throw new OAuthError('invalid_request', 'client_assertion is missing');
+    if (type !== assertionType) {
+      // RFC 6749 §5.2: a method that isn't supported is a failed authentication
+      throw new OAuthError('invalid_client', `client_assertion_type must be ${assertionType}`, {
+        reason: 'unknown assertion type',
+      });
+    }
 
     const { parsed, claims, alg } = read(deps, assertion);
     const clientId = single(request.form, 'client_id');

@@ -34,7 +34,8 @@ export async function requestedResource(
     if (!resource) throw notGiven();
     return { resource, registered };
   }
-  if (identifier.length > longestIdentifier) throw notGiven();
+  // what is no URI names nothing, and PostgreSQL would choke on a NUL
+  if (identifier.length > longestIdentifier || !/^[\x21-\x7e]+$/.test(identifier)) throw notGiven();
   const resource = await resources(deps.db).get(asOf.version, identifier, () =>
     findResourceByIdentifier(deps.db, identifier),
   );

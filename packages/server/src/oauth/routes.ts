@@ -70,8 +70,16 @@ async function post(
     const body = await answer(deps, oauthRequest(deps, request));
     return sendJson(reply, 200, body ?? {});
   } catch (error) {
+    challenge(deps, request, reply, error);
     return sendError(deps, reply, error, request.ip);
   }
+}
+
+/** Whoever tried the Authorization header hears of it by its own scheme, though we take none. @see RFC 6749 §5.2 */
+function challenge(deps: Deps, { headers }: FastifyRequest, reply: FastifyReply, error: unknown): void {
+  if (!(error instanceof OAuthError) || error.status !== 401) return;
+  const scheme = /^[A-Za-z0-9-]{1,32}(?= |$)/.exec(headers.authorization ?? '')?.[0];
+  if (scheme) reply.header('www-authenticate', `${scheme} realm="${deps.config.issuer}"`);
 }
 
 function oauthRequest(deps: Deps, request: FastifyRequest): OAuthRequest {
@@ -101,5 +109,5 @@ function asOAuthError(error: unknown): unknown {
   const { statusCode, code } = error as { statusCode?: number; code?: string };
   if (statusCode === undefined || statusCode >= 500) return error;
   const message = code === 'FST_ERR_CTP_BODY_TOO_LARGE' ? 'the body is too large' : 'the request is not understood';
-  return new OAuthError('invalid_request', message, { status: statusCode });
+  return new OAuthError('invalid_request', message, { status: statusCode === 413 ? 413 : 400 });
 }

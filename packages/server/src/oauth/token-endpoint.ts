@@ -48,9 +48,14 @@ async function recorded(
   if (!(error instanceof OAuthError) || error.settled) return error;
   const { form, context } = request;
   const asked = {
-    grant_type: single(form, 'grant_type')?.slice(0, 128),
-    resource: single(form, 'resource')?.slice(0, 512),
-    scope: single(form, 'scope')?.slice(0, 512),
+    grant_type: readable(single(form, 'grant_type'), 128),
+    resource: readable(single(form, 'resource'), 512),
+    scope: readable(single(form, 'scope'), 512),
   };
   return refuse(deps, { ...refused, context, error, asked });
+}
+
+/** What was asked as the log can hold it: not without end, and no control characters (PostgreSQL refuses a NUL). */
+function readable(text: string | undefined, most: number): string | undefined {
+  return text?.slice(0, most).replaceAll(/[^\x20-\x7e]/g, '\ufffd');
 }
