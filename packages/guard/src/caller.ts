@@ -1,0 +1,74 @@
+import type { AccessTokenClaims } from '@bailiwick/protocol';
+
+/** Who is calling, as the route sees it. There is no token in it: what the route doesn't have, it can't leak or pass on. */
+export interface Caller {
+  /** The agent that calls: its id (`agt_…`), the `client_id` of the token. */
+  readonly agent: string;
+  /** On whose authority: the agent's SPIFFE ID when it acts for itself, else the person. */
+  readonly subject: string;
+  /** The organization whose agent it is (`org_…`). */
+  readonly organization: string;
+  /** The running copy of the agent (`ins_…`), if it has an identity of its own. */
+  readonly instance?: string;
+  /** The piece of work that the token was issued for. */
+  readonly task?: { readonly id: string; readonly workflow?: string; readonly step?: string; readonly env?: string };
+  readonly scope: readonly string[];
+  /** The operation of the resource that this request is, by name. */
+  readonly operation: string;
+  /** Everybody who acts for the subject, the one calling first; empty when the agent acts for itself. */
+  readonly chain: readonly Actor[];
+  /** What the token allows beyond scopes (RFC 9396), as issued. */
+  readonly details: readonly Readonly<Record<string, unknown>>[];
+  /** How the caller proved that the token is its own; `none` only where the resource says `dangerously_bearer`. */
+  readonly proof: 'dpop' | 'none';
+  /** For logs, and to stop in time. Times are ms since 1970. */
+  readonly token: { readonly jti: string; readonly issuedAt: number; readonly expiresAt: number };
+}
+
+/** One link of a delegation chain. */
+export interface Actor {
+  readonly subject: string;
+  readonly issuer?: string;
+  readonly profile?: string;
+}
+
+const deepestChain = 5;
+
+/**
+ * The caller that verified claims tell of; the operation is added per request. Frozen: it is shared between requests.
+ * @throws Error if the claims are not in the shape that our issuer gives them
+ */
+export function callerOf(claims: AccessTokenClaims, scope: readonly string[]): Omit<Caller, 'operation'> {
+  const { instance, task } = claims;
+  if (typeof claims.org !== 'string') throw new Error('the token names no organization');
+  return Object.freeze({
+    agent: claims.client_id,
+    subject: claims.sub,
+    organization: claims.org,
+    ...(instance === undefined ? {} : { instance }),
+    ...(task === undefined ? {} : { task: Object.freeze({ ...task }) }),
+    scope: Object.freeze([...scope]),
+    chain: Object.freeze(chainOf(claims.act)),
+    details: Object.freeze([...((claims.authorization_details ?? []) as Record<string, unknown>[])]),
+    proof: claims.cnf?.jkt === undefined ? 'none' : 'dpop',
+    token: Object.freeze({ jti: claims.jti, issuedAt: claims.iat * 1000, expiresAt: claims.exp * 1000 }),
+  });
+}
+
+function chainOf(act: unknown): Actor[] {
+  const chain: Actor[] = [];
+  for (let level = act; level !== undefined; level = (level as { act?: unknown }).act) {
+    if (chain.length === deepestChain) throw new Error(`more than ${deepestChain} actors`);
+    if (typeof level !== 'object' || level === null) throw new Error('act is not an object');
+    const { sub, iss, sub_profile } = level as Record<string, unknown>;
+    if (typeof sub !== 'string') throw new Error('act has no sub');
+    chain.push(
+      Object.freeze({
+        subject: sub,
+        ...(typeof iss === 'string' ? { issuer: iss } : {}),
+        ...(typeof sub_profile === 'string' ? { profile: sub_profile } : {}),
+      }),
+    );
+  }
+  return chain;
+}

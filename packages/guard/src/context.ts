@@ -1,0 +1,30 @@
+import type { AccessTokenClaims } from '@bailiwick/protocol';
+import { networks } from './address.ts';
+import { Refusal } from './refusal.ts';
+
+/**
+ * Holds a request against where its token may be used (`ctx`). A condition that this guard can't check is not taken as met.
+ * @throws Refusal `invalid_token`
+ */
+export function checkContext(ctx: AccessTokenClaims['ctx'], address: string | undefined): void {
+  if (ctx === undefined) return;
+  const unknown = Object.keys(ctx).find((name) => name !== 'ip');
+  if (unknown !== undefined) {
+    throw new Refusal('invalid_token', 'The access token is limited in a way that this resource cannot check.', {
+      reason: `ctx.${unknown} cannot be checked`,
+    });
+  }
+  const { ip } = ctx;
+  if (ip === undefined) return;
+  if (address === undefined || !within(ip, address)) {
+    throw new Refusal('invalid_token', 'The access token may not be used from this address.', { reason: 'ctx.ip' });
+  }
+}
+
+function within(list: unknown, address: string): boolean {
+  try {
+    return networks(list as string[])(address);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,54 @@
+import { Refusal } from './refusal.ts';
+import type { GuardRequest } from './request.ts';
+
+/** What the request presents, not yet believed. */
+export interface Presented {
+  scheme: 'DPoP' | 'Bearer';
+  token: string;
+  /** The DPoP header, as many times as it was sent. */
+  proofs: readonly string[];
+}
+
+const maxTokenLength = 16 * 1024;
+const authorization = /^([A-Za-z][A-Za-z0-9-]*)(?: +([A-Za-z0-9\-._~+/]+=*))? *$/;
+const tokenInQuery = /(?:^|[&;])(?:access_token|access%5ftoken)=/i;
+
+/**
+ * Finds the one access token of a request. It stands in the `Authorization` header or nowhere: URLs end up in logs.
+ * @throws Refusal `no_credentials` when there is none, `invalid_request` when there is more than one or it is misplaced
+ * @see RFC 6750 §2, RFC 9449 §7.1
+ */
+export function presentedIn(request: GuardRequest, query: string): Presented {
+  const values = request.headers.authorization ?? [];
+  if (values.length > 1) {
+    throw malformed('The request has more than one Authorization header: send exactly one.', 'two_headers');
+  }
+  if (query !== '' && tokenInQuery.test(query)) {
+    throw malformed(
+      'There is an access token in the URL, where logs can see it: treat it as lost, and send tokens in the Authorization header.',
+      'token_in_url',
+    );
+  }
+  const value = values[0];
+  if (value === undefined) throw noCredentials('no_header');
+  if (value.length > maxTokenLength) throw malformed('The Authorization header is too long.', 'too_long');
+  const match = authorization.exec(value);
+  if (match === null) {
+    throw malformed('The Authorization header must be "DPoP <token>": a scheme and one token.', 'header_syntax');
+  }
+  const scheme = match[1]!.toLowerCase();
+  if (scheme !== 'dpop' && scheme !== 'bearer') throw noCredentials('other_scheme');
+  const token = match[2];
+  if (token === undefined) throw malformed('The Authorization header names a scheme but no token.', 'no_token');
+  return { scheme: scheme === 'dpop' ? 'DPoP' : 'Bearer', token, proofs: request.headers.dpop ?? [] };
+}
+
+function malformed(detail: string, reason: string): Refusal {
+  return new Refusal('invalid_request', detail, { reason });
+}
+
+function noCredentials(reason: string): Refusal {
+  const detail =
+    'Send an access token for this resource in the Authorization header. Where to get one stands in the metadata that the WWW-Authenticate header names.';
+  return new Refusal('no_credentials', detail, { reason });
+}

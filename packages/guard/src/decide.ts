@@ -1,0 +1,233 @@
+import type { Operation } from '@bailiwick/protocol';
+import { clientAddress, type TrustedProxies } from './address.ts';
+import type { Caller } from './caller.ts';
+import { checkContext } from './context.ts';
+import { type Presented, presentedIn } from './credentials.ts';
+import type { Introspector } from './introspection.ts';
+import { Unavailable } from './json-client.ts';
+import { metadataAnswer, resourceMetadata } from './metadata.ts';
+import { checkProof, type ProofCheck } from './proof.ts';
+import type { Refreshed } from './refreshed.ts';
+import { type Answer, answerTo, Refusal } from './refusal.ts';
+import type { Registration } from './registration.ts';
+import { type GuardRequest, type Place, placeOf } from './request.ts';
+import type { Runtime } from './runtime.ts';
+import type { TokenVerifier, VerifiedToken } from './tokens.ts';
+
+/** The request may go on to its route. */
+export interface Allowed {
+  allowed: true;
+  caller: Caller;
+  /** To be added to the route's answer. */
+  headers: Record<string, string>;
+}
+
+/** Either the request goes on, or the guard has the answer: a refusal, or the resource's public metadata. */
+export type Decision = Allowed | Answer;
+
+/** What the guard decided and why, for logs and metrics. Nothing in it is secret; `reason` is not for the caller. */
+export interface DecisionRecord {
+  at: number;
+  outcome: 'allowed' | 'refused';
+  status: number;
+  reason: string;
+  method: string;
+  path: string;
+  operation?: string;
+  agent?: string;
+  organization?: string;
+  jti?: string;
+  address?: string;
+}
+
+/** All that a decision rests on. */
+export interface Core {
+  runtime: Runtime;
+  issuer: string;
+  resource: { identifier: string; base: string; localPath: string; metadataUrl: string };
+  algorithms: readonly string[];
+  registration: Refreshed<Registration>;
+  tokens: TokenVerifier;
+  proof: ProofCheck;
+  introspect: Introspector | undefined;
+  isTrustedProxy: TrustedProxies;
+  onDecision: ((record: DecisionRecord) => void) | undefined;
+}
+
+/** What was found out by the time the decision fell; for the record of a refusal. */
+interface Seen {
+  presented?: Presented;
+  token?: VerifiedToken;
+  operation?: Operation;
+  address?: string | undefined;
+}
+
+/**
+ * Decides about one request. Never throws, whatever the request holds: any error means no.
+ * Plain data in, plain data out; every adapter is a thin shell around this.
+ */
+export async function decide(core: Core, request: GuardRequest): Promise<Decision> {
+  const seen: Seen = {};
+  try {
+    const place = placeOf(request.url, core.resource);
+    if (place === undefined) {
+      const detail = 'The path is written in a way that can be misread: send it normalised.';
+      throw new Refusal('invalid_request', detail, { reason: 'path' });
+    }
+    if (place.externalUrl === core.resource.metadataUrl) return await publish(core, request.method);
+    return await allow(core, request, place, seen);
+  } catch (error) {
+    return refuse(core, request, error, seen);
+  }
+}
+
+async function allow(core: Core, request: GuardRequest, place: Place, seen: Seen): Promise<Allowed> {
+  const now = core.runtime.now();
+  const presented = presentedIn(request, place.query);
+  seen.presented = presented;
+  const registration = core.registration.peek() ?? (await core.registration.get());
+  const { profile } = registration;
+  const { token: compact } = presented;
+  const token = core.tokens.recall(compact, profile, now) ?? (await core.tokens.verify(compact, profile, now));
+  seen.token = token;
+  seen.address = clientAddress(request.remoteAddress, request.headers['x-forwarded-for'], core.isTrustedProxy);
+  checkContext(token.claims.ctx, seen.address);
+  checkBinding(core, request, place, presented, token, now);
+  await checkStanding(core, compact, token, now);
+  const operation = place.path === undefined ? undefined : registration.operationFor(request.method, place.path);
+  if (operation === undefined) throw notListed();
+  seen.operation = operation;
+  checkScope(operation, token);
+  const caller: Caller = { ...token.caller, operation: operation.name };
+  if (core.onDecision !== undefined) record(core, request, seen, 'allowed', 200, 'allowed');
+  return { allowed: true, caller, headers: freshNonce(core, presented, now) };
+}
+
+/**
+ * A token bound to a key is used with that key or not at all; every member of `cnf` must match.
+ * @see RFC 9449 §7.1 and §7.2, RFC 8705 §3
+ */
+function checkBinding(
+  core: Core,
+  request: GuardRequest,
+  place: Place,
+  presented: Presented,
+  token: VerifiedToken,
+  now: number,
+): void {
+  const { cnf } = token.claims;
+  if (cnf === undefined) {
+    if (!token.profile.dangerouslyBearer) throw badToken('The access token is bound to no key.', 'unbound');
+    if (presented.scheme !== 'Bearer') throw badToken('The access token is bound to no key: use Bearer.', 'scheme');
+    return;
+  }
+  // No adapter hands over the client's certificate yet, and a binding that isn't checked is a binding that is broken.
+  if (cnf['x5t#S256'] !== undefined) {
+    throw badToken('The access token is bound to a certificate that this resource cannot see.', 'x5t#S256');
+  }
+  if (cnf.jkt === undefined) throw badToken('The access token is bound in an unknown way.', 'cnf');
+  if (presented.scheme !== 'DPoP') {
+    throw badToken('The access token is bound to a key: send it as "DPoP" with a proof, not as "Bearer".', 'scheme');
+  }
+  const { externalUrl: htu } = place;
+  checkProof(core.proof, presented.proofs, {
+    htm: request.method,
+    htu,
+    accessToken: presented.token,
+    bound: cnf.jkt,
+    now,
+  });
+}
+
+async function checkStanding(core: Core, compact: string, token: VerifiedToken, now: number): Promise<void> {
+  if (core.introspect === undefined) return;
+  const answer = core.introspect(compact, token, now);
+  if (typeof answer === 'boolean' ? answer : await answer) return;
+  throw badToken('The access token no longer stands: it was revoked, or what it rests on was.', 'inactive');
+}
+
+function checkScope(operation: Operation, token: VerifiedToken): void {
+  for (const scope of operation.scope) {
+    if (token.scope.has(scope)) continue;
+    const needed = operation.scope.join(' ');
+    throw new Refusal('insufficient_scope', `The operation "${operation.name}" needs the scope: ${needed}`, {
+      reason: `missing ${scope}`,
+      scope: operation.scope,
+    });
+  }
+}
+
+function notListed(): Refusal {
+  const detail = 'The resource does not list this method and path, and refuses what it does not list.';
+  return new Refusal('operation_not_listed', detail, { reason: 'not_listed' });
+}
+
+function badToken(detail: string, reason: string): Refusal {
+  return new Refusal('invalid_token', detail, { reason });
+}
+
+/** A caller that still uses the previous nonce hears of the next one in time. */
+function freshNonce(core: Core, presented: Presented, now: number): Record<string, string> {
+  const { nonces } = core.proof;
+  return nonces === undefined || presented.scheme !== 'DPoP' ? {} : { 'dpop-nonce': nonces.current(now) };
+}
+
+async function publish(core: Core, method: string): Promise<Answer> {
+  const registration = core.registration.peek() ?? (await core.registration.get().catch(() => undefined));
+  return metadataAnswer(method, () => resourceMetadata(core.resource.identifier, core.issuer, registration));
+}
+
+function refuse(core: Core, request: GuardRequest, error: unknown, seen: Seen): Answer {
+  const refusal = refusalFor(core, error);
+  const { nonces } = core.proof;
+  const answer = answerTo(refusal, {
+    metadataUrl: core.resource.metadataUrl,
+    algorithms: core.algorithms,
+    bearer: core.registration.peek()?.profile.dangerouslyBearer === true,
+    scheme: seen.presented?.scheme,
+    nonce: nonces?.current(core.runtime.now()),
+  });
+  if (core.onDecision !== undefined)
+    record(core, request, seen, 'refused', answer.status, `${refusal.code}: ${refusal.message}`);
+  return answer;
+}
+
+function refusalFor(core: Core, error: unknown): Refusal {
+  if (error instanceof Refusal) return error;
+  if (error instanceof Unavailable) {
+    core.runtime.report(error.message);
+    return new Refusal('unavailable', 'The identity provider cannot be asked right now: try again in a moment.', {
+      reason: error.message,
+    });
+  }
+  core.runtime.report(`A request could not be checked: ${error instanceof Error ? error.stack : String(error)}`);
+  return new Refusal('internal_error', 'Something went wrong while checking this request. It was not let through.');
+}
+
+function record(
+  core: Core,
+  request: GuardRequest,
+  seen: Seen,
+  outcome: DecisionRecord['outcome'],
+  status: number,
+  reason: string,
+): void {
+  const { token, operation, address } = seen;
+  try {
+    core.onDecision?.({
+      at: core.runtime.now(),
+      outcome,
+      status,
+      reason,
+      method: request.method,
+      path: request.url.split('?', 1)[0]!,
+      ...(operation === undefined ? {} : { operation: operation.name }),
+      ...(token === undefined
+        ? {}
+        : { agent: token.caller.agent, organization: token.caller.organization, jti: token.caller.token.jti }),
+      ...(address === undefined ? {} : { address }),
+    });
+  } catch (error) {
+    core.runtime.report(`onDecision threw: ${(error as Error).message}`);
+  }
+}

@@ -1,0 +1,162 @@
+import { createAgent } from '@bailiwick/agent';
+import { jwsAlgorithms, protectedResourceMetadataUrl } from '@bailiwick/protocol';
+import { nodeHandler, type Route, requestFrom } from './adapters/node.ts';
+import { networks } from './address.ts';
+import { type Core, type Decision, decide } from './decide.ts';
+import { introspector } from './introspection.ts';
+import { loadIssuer } from './issuer.ts';
+import { fetchJson } from './json-client.ts';
+import { GuardConfigError, type GuardOptions, type ResolvedOptions, resolveOptions } from './options.ts';
+import { nonceMaker } from './proof.ts';
+import { type Refreshed, refreshed } from './refreshed.ts';
+import { type Registration, readRegistration, registrationOf } from './registration.ts';
+import { replayMemory } from './replay.ts';
+import type { GuardRequest } from './request.ts';
+import { type Runtime, reportingOnce, systemRuntime } from './runtime.ts';
+import { tokenVerifier } from './tokens.ts';
+
+/** Stands before a resource and lets pass what its registration lists, for those who may. */
+export interface Guard {
+  readonly resource: string;
+  /** Where the resource's metadata has to be found: the guard answers there itself. */
+  readonly metadataUrl: string;
+  /** Decides about a request given as plain data. Never throws. For adapters. */
+  decide(request: GuardRequest): Promise<Decision>;
+  /** Decides about a request of `node:http`. Never throws. Give what isn't allowed to `sendAnswer`. */
+  check(request: import('node:http').IncomingMessage): Promise<Decision>;
+  /** Wraps a handler of `node:http`: it is called only for what is allowed, with the caller as its third argument. */
+  node(
+    route: Route,
+  ): (request: import('node:http').IncomingMessage, response: import('node:http').ServerResponse) => void;
+  /**
+   * Resolves once keys and operations are known; so a start can wait. Requests wait by themselves.
+   * @throws Unavailable when the identity provider can't be reached
+   */
+  ready(): Promise<void>;
+  /** Ends the refreshing in the background. */
+  close(): void;
+}
+
+const operationsFreshMs = 60_000;
+const operationsFloorMs = 5_000;
+
+/**
+ * Makes the guard of one resource.
+ *
+ * By default it introspects: it verifies every token itself and asks the identity provider whether it still stands, at most every
+ * two seconds per token. `mode: 'offline'` doesn't ask, and is up to 15 minutes late.
+ * @throws GuardConfigError saying what to write instead
+ */
+export function createGuard(options: GuardOptions): Guard {
+  const settings = resolveOptions(options);
+  const runtime = runtimeOf(options);
+  const { identifier } = settings.resource;
+  const metadataUrl = protectedResourceMetadataUrl(identifier);
+  const issuerState = refreshed({
+    runtime,
+    load: (previous: Parameters<typeof loadIssuer>[2]) => loadIssuer(runtime, settings.issuer, previous),
+    ...settings.keys,
+  });
+  const registration = registrationSource(settings, runtime);
+  const { credential, mode, dpop } = settings;
+  const core: Core = {
+    runtime,
+    issuer: settings.issuer,
+    resource: { ...settings.resource, metadataUrl },
+    algorithms: jwsAlgorithms,
+    registration,
+    tokens: tokenVerifier({
+      issuer: settings.issuer,
+      issuerState,
+      algorithms: settings.algorithms,
+      skewSeconds: settings.skewSeconds,
+      capacity: settings.tokenCapacity,
+    }),
+    proof: {
+      maxAgeSeconds: dpop.maxAgeSeconds,
+      futureSeconds: dpop.futureSeconds,
+      replay: replayMemory({
+        // A second more than a proof can pass, since `iat` counts in whole seconds.
+        windowMs: 1000 * (dpop.maxAgeSeconds + dpop.futureSeconds + 1),
+        futureMs: 1000 * dpop.futureSeconds,
+        perGeneration: dpop.capacity,
+        perKey: dpop.capacityPerKey,
+      }),
+      nonces: dpop.nonce ? nonceMaker(runtime.random(32)) : undefined,
+    },
+    introspect:
+      mode === 'offline' || credential === undefined
+        ? undefined
+        : introspector({ runtime, issuer: settings.issuer, issuerState, ...credential, ...settings.introspection }),
+    isTrustedProxy: trustedProxies(options),
+    onDecision: options.onDecision,
+  };
+
+  const stop = runtime.every(operationsFreshMs, () => {
+    issuerState.peek();
+    registration.peek();
+  });
+  const guard: Guard = {
+    resource: identifier,
+    metadataUrl,
+    decide: (request) => decide(core, request),
+    check: (request) => decide(core, requestFrom(request)),
+    node: (route) => nodeHandler(guard, route, runtime.report),
+    async ready() {
+      await Promise.all([issuerState.get(), registration.get()]);
+    },
+    close: stop,
+  };
+  return guard;
+}
+
+/** The operations: given in code, or fetched with the guard's own identity and refreshed every minute. */
+function registrationSource(settings: ResolvedOptions, runtime: Runtime): Refreshed<Registration> {
+  const { issuer, resource, credential, registration } = settings;
+  if (registration !== undefined) return fixed(registrationOf(resource.identifier, registration));
+  if (credential === undefined) throw new GuardConfigError('Without operations the guard needs a credential.');
+  const agent = createAgent({
+    issuer,
+    clientId: credential.clientId,
+    key: credential.signer,
+    fetch: runtime.fetch,
+    now: runtime.now,
+  });
+  const url = `${issuer.replace(/\/$/, '')}/admin/v1/guards/self`;
+  return refreshed<Registration>({
+    runtime,
+    load: async (previous) =>
+      readRegistration(
+        resource.identifier,
+        await fetchJson({ fetch: (input, init) => agent.fetch(input as string, init) }, url),
+        previous,
+      ),
+    freshMs: operationsFreshMs,
+    floorMs: operationsFloorMs,
+    staleMs: Number.POSITIVE_INFINITY, // an outage is bounded by the age of the keys
+  });
+}
+
+function fixed<Value>(value: Value): Refreshed<Value> {
+  return { peek: () => value, get: async () => value, renew: async () => true };
+}
+
+function runtimeOf(options: GuardOptions): Runtime {
+  const { now, fetch, report } = options;
+  const runtime: Runtime = {
+    ...systemRuntime,
+    ...options.runtime,
+    ...(now === undefined ? {} : { now }),
+    ...(fetch === undefined ? {} : { fetch }),
+    ...(report === undefined ? {} : { report }),
+  };
+  return { ...runtime, report: reportingOnce(runtime) };
+}
+
+function trustedProxies({ trustedProxies: list = [] }: GuardOptions): Core['isTrustedProxy'] {
+  try {
+    return networks(list);
+  } catch (error) {
+    throw new GuardConfigError(`trustedProxies: ${(error as Error).message}.`);
+  }
+}

@@ -1,0 +1,65 @@
+import type { Runtime } from './runtime.ts';
+
+/** Why the identity provider could not be asked. The message is for the API's operator; callers of the API never see it. */
+export class Unavailable extends Error {
+  override name = 'Unavailable';
+}
+
+const maxBytes = 256 * 1024;
+const timeoutMs = 3000;
+
+/**
+ * Asks the identity provider for a JSON object: no redirects, at most 3 seconds and 256 KB.
+ * @throws Unavailable for anything but a 200 with a JSON object
+ */
+export async function fetchJson(
+  runtime: Pick<Runtime, 'fetch'>,
+  url: string,
+  init: RequestInit = {},
+): Promise<Record<string, unknown>> {
+  let status: number;
+  let text: string;
+  try {
+    const response = await runtime.fetch(url, {
+      ...init,
+      redirect: 'error',
+      signal: AbortSignal.timeout(timeoutMs),
+      headers: { accept: 'application/json', ...init.headers },
+    });
+    status = response.status;
+    text = await readText(response);
+  } catch (error) {
+    throw new Unavailable(`${url} can't be reached: ${reasonOf(error)}`);
+  }
+  if (status !== 200) throw new Unavailable(`${url} answered ${status}`);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new Unavailable(`${url} did not answer with JSON`);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new Unavailable(`${url} did not answer with a JSON object`);
+  }
+  return value as Record<string, unknown>;
+}
+
+async function readText(response: Response): Promise<string> {
+  if (response.body === null) return '';
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+    length += chunk.length;
+    if (length > maxBytes) throw new Error(`the answer is longer than ${maxBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** What a failed fetch says, with the cause that Node hides beneath "fetch failed". */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown error';
+  const cause = error.cause;
+  if (cause instanceof Error) return (cause as NodeJS.ErrnoException).code ?? cause.message;
+  return error.message;
+}

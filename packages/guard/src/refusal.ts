@@ -1,0 +1,124 @@
+import { formatChallenge } from '@bailiwick/protocol';
+
+/** Why a request did not pass. Each has its status, its challenge and its public words below, and nowhere else. */
+export type RefusalCode =
+  | 'no_credentials'
+  | 'invalid_request'
+  | 'invalid_token'
+  | 'invalid_dpop_proof'
+  | 'use_dpop_nonce'
+  | 'operation_not_listed'
+  | 'insufficient_scope'
+  | 'unavailable'
+  | 'internal_error';
+
+/** A refusal on its way to becoming an answer. `message` is for the operator's eyes, `detail` for the caller's. */
+export class Refusal extends Error {
+  override name = 'Refusal';
+  readonly code: RefusalCode;
+  readonly detail: string;
+  readonly scope: readonly string[];
+  readonly retryAfterSeconds: number;
+
+  constructor(
+    code: RefusalCode,
+    detail: string,
+    more: { reason?: string; scope?: readonly string[]; retryAfterSeconds?: number } = {},
+  ) {
+    super(more.reason ?? detail);
+    this.code = code;
+    this.detail = detail;
+    this.scope = more.scope ?? [];
+    this.retryAfterSeconds = more.retryAfterSeconds ?? 1;
+  }
+}
+
+/**
+ * The body of a refusal.
+ * @see RFC 9457
+ */
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  /** What was wrong and what would be right. */
+  detail: string;
+  /** The OAuth error code, where there is one. */
+  error?: string;
+  /** All scopes that the operation needs. */
+  scope?: string;
+}
+
+/** A complete answer that the guard gives in place of the route. */
+export interface Answer {
+  allowed: false;
+  status: number;
+  headers: Record<string, string | string[]>;
+  body: string;
+  problem?: Problem;
+}
+
+/** What the challenges of a resource say; a part of its configuration. */
+export interface ChallengeContext {
+  metadataUrl: string;
+  algorithms: readonly string[];
+  /** Whether the resource takes tokens that are bound to no key (its registration says `dangerously_bearer`). */
+  bearer: boolean;
+  /** The scheme that the request tried, if any. */
+  scheme?: 'DPoP' | 'Bearer' | undefined;
+  nonce?: string | undefined;
+}
+
+const table = {
+  no_credentials: { status: 401, title: 'An access token is missing' },
+  invalid_request: { status: 400, title: 'The request is malformed', error: 'invalid_request' },
+  invalid_token: { status: 401, title: 'The access token is not accepted', error: 'invalid_token' },
+  invalid_dpop_proof: { status: 401, title: 'The DPoP proof is not accepted', error: 'invalid_dpop_proof' },
+  use_dpop_nonce: { status: 401, title: 'The DPoP proof needs a nonce', error: 'use_dpop_nonce' },
+  operation_not_listed: { status: 403, title: 'This operation is not listed' },
+  insufficient_scope: { status: 403, title: 'The access token does not reach this far', error: 'insufficient_scope' },
+  unavailable: { status: 503, title: 'The access token cannot be checked right now' },
+  internal_error: { status: 500, title: 'The request could not be checked' },
+} satisfies Record<RefusalCode, { status: number; title: string; error?: string }>;
+
+/**
+ * Turns a refusal into the answer that the caller gets.
+ * @see RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1
+ */
+export function answerTo(refusal: Refusal, context: ChallengeContext): Answer {
+  const { status, title, error } = table[refusal.code] as { status: number; title: string; error?: string };
+  const scope = refusal.scope.length > 0 ? refusal.scope.join(' ') : undefined;
+  const problem: Problem = {
+    type: `urn:bailiwick:problem:${refusal.code}`,
+    title,
+    status,
+    detail: refusal.detail,
+    ...(error === undefined ? {} : { error }),
+    ...(scope === undefined ? {} : { scope }),
+  };
+  const headers: Answer['headers'] = { 'content-type': 'application/problem+json', 'cache-control': 'no-store' };
+  if (error !== undefined || status === 401) headers['www-authenticate'] = challenges(context, error, scope);
+  if (context.nonce !== undefined && status === 401) headers['dpop-nonce'] = context.nonce;
+  if (status === 503) headers['retry-after'] = String(refusal.retryAfterSeconds);
+  return { allowed: false, status, headers, body: JSON.stringify(problem), problem };
+}
+
+/** One challenge per scheme that would be right; the error stands with the scheme that was tried. */
+function challenges(
+  context: ChallengeContext,
+  error: string | undefined,
+  scope: string | undefined,
+): string | string[] {
+  const { metadataUrl, algorithms, bearer, scheme } = context;
+  const told = (own: 'DPoP' | 'Bearer') =>
+    error !== undefined && (scheme === undefined || scheme === own || !bearer) ? { error } : {};
+  const needed = scope === undefined ? {} : { scope };
+  const dpop = formatChallenge('DPoP', {
+    ...told('DPoP'),
+    ...needed,
+    algs: algorithms.join(' '),
+    resource_metadata: metadataUrl,
+  });
+  if (!bearer) return dpop;
+  return [dpop, formatChallenge('Bearer', { ...told('Bearer'), ...needed, resource_metadata: metadataUrl })];
+}

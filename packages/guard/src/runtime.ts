@@ -1,0 +1,45 @@
+import { randomBytes } from 'node:crypto';
+
+/** What the guard takes from the world. Everything else is pure, so that tests own time and the network. */
+export interface Runtime {
+  /** The wall clock, ms since 1970. */
+  now(): number;
+  fetch: typeof globalThis.fetch;
+  /** `bytes` random bytes, base64url. */
+  random(bytes: number): string;
+  /** Runs something every so often in the background without keeping the process alive; the returned function ends it. */
+  every(ms: number, work: () => void): () => void;
+  /** Tells the operator of this API what is wrong, in a sentence. Never called with a secret. */
+  report(problem: string): void;
+}
+
+/** The only place in the guard that touches the clock, the network, randomness or the terminal. */
+export const systemRuntime: Runtime = {
+  now: () => Date.now(),
+  fetch: (input, init) => globalThis.fetch(input, init),
+  random: (bytes) => randomBytes(bytes).toString('base64url'),
+  every(ms, work) {
+    const timer = setInterval(work, ms);
+    timer.unref();
+    return () => clearInterval(timer);
+  },
+  report: (problem) => process.emitWarning(problem, { type: 'BailiwickGuard' }),
+};
+
+/** Tells the same problem at most once a minute: an outage must not fill the disk of those it hits. */
+export function reportingOnce(runtime: Pick<Runtime, 'now' | 'report'>): Runtime['report'] {
+  const last = new Map<string, number>();
+  return (problem) => {
+    const now = runtime.now();
+    const before = last.get(problem);
+    if (before !== undefined && now >= before && now - before < 60_000) return;
+    if (last.size >= 100) last.clear();
+    last.set(problem, now);
+    runtime.report(problem);
+  };
+}
+
+/** A number around 1 (from 0.8 to 1.2), so that a thousand guards that started together don't ask together for ever. */
+export function jitter(runtime: Pick<Runtime, 'random'>): number {
+  return 0.8 + (0.4 * Buffer.from(runtime.random(4), 'base64url').readUInt32BE()) / 2 ** 32;
+}

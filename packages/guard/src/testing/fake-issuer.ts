@@ -1,0 +1,241 @@
+import { randomUUID } from 'node:crypto';
+import {
+  createDpopProof,
+  encodeHeader,
+  generateJwk,
+  type JwsAlgorithm,
+  type Operation,
+  type PrivateJwk,
+  parseCompact,
+  publicJwk,
+  type Signer,
+  signerFrom,
+  signWith,
+  validateClientAssertion,
+} from '@bailiwick/protocol';
+import type { GuardOptions } from '../options.ts';
+import type { GuardRequest } from '../request.ts';
+import type { Runtime } from '../runtime.ts';
+
+export const issuer = 'https://id.example';
+export const resource = 'https://api.example/v1';
+
+export const operations: Operation[] = [
+  { name: 'list tickets', method: 'GET', path: '/tickets', scope: ['tickets:read'], sensitivity: 'low' },
+  { name: 'read ticket', method: 'GET', path: '/tickets/{id}', scope: ['tickets:read'], sensitivity: 'low' },
+  {
+    name: 'close ticket',
+    method: 'POST',
+    path: '/tickets/{id}/close',
+    scope: ['tickets:read', 'tickets:write'],
+    sensitivity: 'medium',
+  },
+  { name: 'purge', method: 'DELETE', path: '/tickets/purge', scope: ['tickets:purge'], sensitivity: 'high' },
+];
+
+/** Time that stands still until it is moved. */
+export interface FakeClock {
+  now(): number;
+  advance(ms: number): void;
+}
+
+export function fakeClock(start = Date.UTC(2026, 10, 22, 12)): FakeClock {
+  let time = start;
+  return {
+    now: () => time,
+    advance(ms) {
+      time += ms;
+    },
+  };
+}
+
+/** An identity provider in memory: the guard talks to it through `fetch`, as it would over the network. */
+export interface FakeIssuer {
+  clock: FakeClock;
+  fetch: typeof globalThis.fetch;
+  /** How often each path was asked for. */
+  asked: Record<string, number>;
+  /** What doesn't answer: `true` for all, or paths. */
+  away: boolean | Set<string>;
+  /** `jti`s that don't stand any more. */
+  ended: Set<string>;
+  registration: Record<string, unknown>;
+  guard: { client_id: string; jwk: PrivateJwk };
+  /** What the JWKS publishes; the first of them signs. */
+  keys: PrivateJwk[];
+  /** Waited for before an answer to an introspection. */
+  beforeIntrospection: () => Promise<void>;
+  token(claims?: Record<string, unknown>, header?: Record<string, unknown>, key?: PrivateJwk): Promise<string>;
+  options(more?: Partial<GuardOptions>): GuardOptions;
+}
+
+const guardKey = generateJwk('ES256');
+const firstKey = generateJwk('ES256');
+
+export async function fakeIssuer(clock = fakeClock()): Promise<FakeIssuer> {
+  const guard = { client_id: 'agt_guard', jwk: await guardKey };
+  const accessTokens = new Map<string, Record<string, unknown>>();
+  const fake: FakeIssuer = {
+    clock,
+    asked: {},
+    away: false,
+    ended: new Set(),
+    guard,
+    keys: [await firstKey],
+    registration: {
+      id: 'grd_1',
+      agent_id: guard.client_id,
+      resource: { identifier: resource, name: 'Tickets', scopes: [{ name: 'tickets:read' }], operations, token: {} },
+    },
+    beforeIntrospection: async () => {},
+    async fetch(input, init) {
+      const { pathname } = new URL(String(input));
+      fake.asked[pathname] = (fake.asked[pathname] ?? 0) + 1;
+      if (fake.away === true || (fake.away instanceof Set && fake.away.has(pathname)))
+        throw new TypeError('fetch failed');
+      const answer = await answers[pathname]?.(init);
+      return answer ?? new Response('{}', { status: 404 });
+    },
+    async token(claims = {}, header = {}, key = fake.keys[0]!) {
+      const signer = signerFrom(key);
+      const iat = Math.floor(clock.now() / 1000);
+      const all = { ...claimsAt(iat), ...claims };
+      const compact = await signWith(
+        signer,
+        encodeHeader({ typ: 'at+jwt', alg: signer.alg, kid: key.kid!, ...header }),
+        all,
+      );
+      accessTokens.set(compact, all);
+      return compact;
+    },
+    options: (more = {}) => ({
+      issuer,
+      resource,
+      credential: guard,
+      operations,
+      runtime: quiet(fake),
+      ...more,
+    }),
+  };
+
+  const answers: Record<string, (init: RequestInit | undefined) => Response | Promise<Response>> = {
+    '/.well-known/oauth-authorization-server': () =>
+      Response.json({
+        issuer,
+        jwks_uri: `${issuer}/oauth2/jwks`,
+        introspection_endpoint: `${issuer}/oauth2/introspect`,
+        token_endpoint: `${issuer}/oauth2/token`,
+        grant_types_supported: ['client_credentials'],
+      }),
+    '/oauth2/jwks': () => Response.json({ keys: fake.keys.map(publicJwk) }),
+    '/.well-known/oauth-protected-resource/admin': () =>
+      Response.json({
+        resource: `${issuer}/admin`,
+        authorization_servers: [issuer],
+        dpop_bound_access_tokens_required: true,
+      }),
+    '/oauth2/token': () => Response.json({ access_token: 'guards-own', token_type: 'DPoP', expires_in: 600 }),
+    '/admin/v1/guards/self': () => Response.json(fake.registration),
+    async '/oauth2/introspect'(init) {
+      await fake.beforeIntrospection();
+      const form = new URLSearchParams(String(init?.body));
+      const assertion = validateClientAssertion(parseCompact(form.get('client_assertion') ?? ''), {
+        issuer,
+        now: clock.now(),
+        maxLifetimeSeconds: 300,
+      });
+      if (assertion.clientId !== guard.client_id) return Response.json({ error: 'invalid_client' }, { status: 401 });
+      const claims = accessTokens.get(form.get('token') ?? '');
+      if (claims === undefined || fake.ended.has(String(claims.jti))) return Response.json({ active: false });
+      return Response.json({ active: true, ...claims });
+    },
+  };
+  return fake;
+}
+
+function claimsAt(iat: number): Record<string, unknown> {
+  return {
+    iss: issuer,
+    sub: 'spiffe://id.example/default/reader',
+    aud: resource,
+    client_id: 'agt_reader',
+    org: 'org_default',
+    sub_profile: 'ai_agent',
+    iat,
+    exp: iat + 600,
+    jti: randomUUID(),
+    scope: 'tickets:read',
+    rev: 0,
+    links: [],
+  };
+}
+
+/** Nothing in the background, nothing on the terminal; problems are collected. */
+export function quiet(fake: Pick<FakeIssuer, 'clock' | 'fetch'>): Runtime & { problems: string[] } {
+  const problems: string[] = [];
+  return {
+    now: fake.clock.now,
+    fetch: fake.fetch,
+    random: (bytes) => Buffer.from(crypto.getRandomValues(new Uint8Array(bytes))).toString('base64url'),
+    every: () => () => {},
+    report: (problem) => problems.push(problem),
+    problems,
+  };
+}
+
+/** An agent with a key of its own. */
+export interface FakeAgent {
+  signer: Signer;
+  /** A token bound to the agent's key. */
+  token(claims?: Record<string, unknown>): Promise<string>;
+  proof(request: { method: string; url: string; token: string; changes?: Partial<Proof> }): Promise<string>;
+  /** A whole request, as it should be: `changes` make it what it shouldn't. */
+  request(method?: string, path?: string, changes?: Changes): Promise<GuardRequest>;
+}
+
+interface Proof {
+  htm: string;
+  htu: string;
+  now: number;
+  jti: string;
+  nonce: string;
+  accessToken: string;
+}
+
+export interface Changes {
+  token?: string;
+  claims?: Record<string, unknown>;
+  proof?: Partial<Proof>;
+}
+
+const agentKeys: Partial<Record<JwsAlgorithm, Promise<PrivateJwk>>> = {};
+
+export async function fakeAgent(fake: FakeIssuer, key?: PrivateJwk): Promise<FakeAgent> {
+  agentKeys.ES256 ??= generateJwk('ES256');
+  const signer = signerFrom(key ?? (await agentKeys.ES256));
+  const { thumbprint } = await import('@bailiwick/protocol');
+  const agent: FakeAgent = {
+    signer,
+    token: (claims = {}) => fake.token({ cnf: { jkt: thumbprint(signer.publicJwk) }, ...claims }),
+    proof: ({ method, url, token, changes = {} }) =>
+      createDpopProof(signer, {
+        htm: method,
+        htu: url,
+        now: fake.clock.now(),
+        jti: randomUUID(),
+        accessToken: token,
+        ...changes,
+      }),
+    async request(method = 'GET', path = '/tickets', changes = {}) {
+      const token = changes.token ?? (await agent.token(changes.claims));
+      const proof = await agent.proof({ method, url: `${resource}${path}`, token, changes: changes.proof ?? {} });
+      return {
+        method,
+        url: `/v1${path}`,
+        headers: { authorization: [`DPoP ${token}`], dpop: [proof] },
+        remoteAddress: '192.0.2.7',
+      };
+    },
+  };
+  return agent;
+}
