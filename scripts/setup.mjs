@@ -88,23 +88,15 @@ function installedByHand() {
 
 function npmCi() {
   // inside `npm start` npm tells where it and its own Node.js are; the Node.js in node_modules is about to be replaced
-  const npm = env.npm_execpath?.endsWith('.js')
-    ? [env.npm_node_execpath ?? execPath, env.npm_execpath]
-    : [platform === 'win32' ? 'npm.cmd' : 'npm'];
+  const script = env.npm_execpath?.endsWith('.js') ? env.npm_execpath : undefined;
+  const command = script ? (env.npm_node_execpath ?? execPath) : platform === 'win32' ? 'npm.cmd' : 'npm';
   // whatever the environment leaves out (NODE_ENV=production, omit=optional): the runtime and the tools are needed
-  const args = [
-    'ci',
-    '--include=dev',
-    '--include=optional',
-    '--ignore-scripts',
-    '--engine-strict=false',
-    '--loglevel=error',
-  ];
-  const { status, error } = spawnSync(npm[0], [...npm.slice(1), ...args], {
+  const choices = ['--include=dev', '--include=optional', '--ignore-scripts', '--engine-strict=false'];
+  const { status, error } = spawnSync(command, [...(script ? [script] : []), 'ci', ...choices, '--loglevel=error'], {
     cwd: root,
     // standard output belongs to the command that is about to run
     stdio: ['ignore', stderr.fd, stderr.fd],
-    shell: npm.length === 1 && platform === 'win32',
+    shell: !script && platform === 'win32',
   });
   if (error)
     fail(`npm could not be started (${error.message}). Install npm, or run "npm ci" yourself, then try again.`);
