@@ -130,7 +130,7 @@ async function send(rooms: Rooms, { call, token }: State): Promise<Response> {
   const headers = new Headers(call.headers);
   headers.set('authorization', `${token.type} ${token.value}`);
   if (token.type === 'DPoP') headers.set('dpop', await proof(rooms, call, token));
-  const streaming = call.canRepeat ? {} : { duplex: 'half' };
+  const streaming = call.canRepeat ? {} : ({ duplex: 'half' } as const);
   try {
     const init: RequestInit = { ...call.rest, ...streaming, method, headers, body, signal, redirect: 'manual' };
     return await rooms.deps.fetch(url.href, init);
