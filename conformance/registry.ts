@@ -9,6 +9,7 @@ import { ensureSigningKey, newSigningKey, rotateSigningKey } from '../packages/s
 import { newId } from '../packages/server/src/lib/ids.ts';
 import type { TestServer } from '../packages/server/src/testing/harness.ts';
 import type { Algorithm, Client, Key } from './craft.ts';
+import type { JwsAlgorithm } from '@bailiwick/protocol';
 
 export interface Registered {
   id: string;
@@ -17,8 +18,8 @@ export interface Registered {
 
 export interface AgentSpec {
   name: string;
-  key: Key;
-  bindingKey: Key;
+  /** Public, with its kid and alg. */
+  jwk: Record<string, unknown>;
   resources: { resource: Registered; default: boolean; scope: string[] }[];
   roles: string[];
   grants: string[];
@@ -30,7 +31,7 @@ export interface AgentSpec {
 export interface Registry {
   resource(spec: { identifier: string; scopes: string[]; alg?: Algorithm; bearer?: boolean }): Promise<Registered>;
   role(name: string, resources: Registered[], scopes: string[]): Promise<string>;
-  agent(spec: AgentSpec): Promise<Client>;
+  agent(spec: AgentSpec): Promise<string>;
   suspend(client: Client): Promise<void>;
   retire(client: Client): Promise<void>;
   removeKeys(client: Client): Promise<void>;
@@ -55,11 +56,10 @@ interface More {
 
 /** Registers agents that have most things in common. */
 export function agentIn(registry: Registry, common: Common) {
-  return (name: string, key: Key, bindingKey: Key, { aimless = false, ...more }: More = {}): Promise<Client> =>
-    registry.agent({
+  return async (name: string, key: Key, bindingKey: Key, { aimless = false, ...more }: More = {}): Promise<Client> => {
+    const id = await registry.agent({
       name,
-      key,
-      bindingKey,
+      jwk: key.jwk,
       roles: common.roles,
       grants: ['client_credentials'],
       resources: common.resources.map((resource) => ({
@@ -69,6 +69,8 @@ export function agentIn(registry: Registry, common: Common) {
       })),
       ...more,
     });
+    return { id, key, bindingKey };
+  };
 }
 
 export async function registryOf({ deps }: TestServer): Promise<Registry> {
@@ -115,7 +117,7 @@ export async function registryOf({ deps }: TestServer): Promise<Registry> {
           ...(spec.expiresAt && { expiresAt: spec.expiresAt * 1000 }), createdAt: now(), updatedAt: now(),
         } as never);
         await registerSubject(tx, { id, kind: 'agent', parent: org, now: now() });
-        await insertCredential(tx, { id: credential, agent: id, org, kind: 'public_key', thumbprint: spec.key.kid, kid: spec.key.kid, alg: spec.key.alg, jwk: spec.key.jwk, label: '', createdAt: now(), ...(spec.keyExpiresAt && { expiresAt: spec.keyExpiresAt * 1000 }) } as never);
+        await insertCredential(tx, { id: credential, agent: id, org, kind: 'public_key', thumbprint: spec.jwk.kid, kid: spec.jwk.kid, alg: spec.jwk.alg, jwk: spec.jwk, label: '', createdAt: now(), ...(spec.keyExpiresAt && { expiresAt: spec.keyExpiresAt * 1000 }) } as never);
         await registerSubject(tx, { id: credential, kind: 'credential', parent: id, now: now() });
         for (const role of spec.roles) {
           const grant = newId(deps, 'grant');
@@ -124,7 +126,7 @@ export async function registryOf({ deps }: TestServer): Promise<Registry> {
         }
         await touchRegistry(tx);
       });
-      return { id, key: spec.key, bindingKey: spec.bindingKey };
+      return id;
     },
     suspend: async (client) => { await deps.db.transaction((tx) => suspendSubject(tx, { id: client.id, reason: 't', by: 't', now: now() })); },
     retire: async (client) => { await deps.db.transaction((tx) => endSubject(tx, { id: client.id, reason: 't', by: 't', now: now() })); },

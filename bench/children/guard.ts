@@ -1,0 +1,2 @@
+import { serveCalls } from '../child.ts';
+serveCalls({});
