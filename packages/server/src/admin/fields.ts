@@ -37,10 +37,11 @@ export const text = (most: number) => {
     .regex(/^(?:[^\p{Cc}]|[\n\r\t])*$/u, message);
 };
 
-/** An instant; inside, milliseconds. */
-export const time = z.iso
-  .datetime({ offset: true, error: 'must be a time such as 2030-01-31T12:00:00Z (RFC 3339)' })
-  .transform((written) => Date.parse(written));
+/** An instant. */
+export const time = z.iso.datetime({
+  offset: true,
+  error: 'must be a time with its offset, such as 2030-01-31T12:00:00Z (RFC 3339)',
+});
 
 /** An instant as it is shown. */
 export const shownTime = z.iso.datetime();
@@ -88,3 +89,11 @@ export const countInQuery = (least: number, most: number) => {
     .transform(Number)
     .refine((count) => count >= least && count <= most, message);
 };
+
+const emailMessage = 'must be an e-mail address';
+
+/** An address as it is compared: its case is kept, since mailboxes may tell cases apart. */
+export const email = z
+  .string({ error: emailMessage })
+  .max(254, emailMessage)
+  .regex(/^[^\s@\p{Cc}]+@[^\s@\p{Cc}]+$/u, emailMessage);

@@ -111,6 +111,12 @@ export async function updateCredential(
   ]);
 }
 
+/** Ids of all of an agent's credentials, removed ones too. */
+export async function credentialIds(q: Queries, agent: string): Promise<string[]> {
+  const rows = await q.all<{ id: string }>('select id from credentials where agent = ? order by id', [agent]);
+  return rows.map(({ id }) => id);
+}
+
 /** A row of `credentials`, joined with what `liveness/` says of it. */
 function credentialOf(row: JoinedRow): Credential {
   return {

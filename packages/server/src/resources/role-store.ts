@@ -7,8 +7,8 @@ type JoinedRow = RoleRow & { state: SubjectState };
 
 /** The roles that the agent holds now: grants and roles that have ended are left out. Ordered by grant. */
 export async function rolesOf(q: Queries, agent: string): Promise<HeldRole[]> {
-  const rows = await q.all<{ grant_id: string; role: string; name: string; permissions: string }>(
-    `select g.id as grant_id, r.id as role, r.name as name, r.permissions as permissions
+  const rows = await q.all<HeldRow>(
+    `select g.agent as agent, g.id as grant_id, r.id as role, r.name as name, r.permissions as permissions
        from role_grants g
        join roles r on r.id = g.role
        join subjects s on s.id = g.id
@@ -17,13 +17,42 @@ export async function rolesOf(q: Queries, agent: string): Promise<HeldRole[]> {
       order by g.id`,
     [agent],
   );
-  return rows.map((row) => ({
-    grant: row.grant_id,
-    role: row.role,
-    roleName: row.name,
-    permissions: JSON.parse(row.permissions) as Permission[],
-  }));
+  return rows.map(heldOf);
 }
+
+/** The same for many agents at once. */
+export async function rolesOfAgents(q: Queries, agents: readonly string[]): Promise<Map<string, HeldRole[]>> {
+  const held = new Map<string, HeldRole[]>(agents.map((agent) => [agent, []]));
+  if (agents.length === 0) return held;
+  const rows: HeldRow[] = await q.kysely
+    .selectFrom('role_grants as g')
+    .innerJoin('roles as r', 'r.id', 'g.role')
+    .innerJoin('subjects as s', 's.id', 'g.id')
+    .innerJoin('subjects as t', 't.id', 'r.id')
+    .select(['g.agent as agent', 'g.id as grant_id', 'r.id as role', 'r.name as name', 'r.permissions as permissions'])
+    .where('g.agent', 'in', agents)
+    .where('s.state', '=', 'active')
+    .where('t.state', '=', 'active')
+    .orderBy('g.id')
+    .execute();
+  for (const row of rows) held.get(row.agent)?.push(heldOf(row));
+  return held;
+}
+
+interface HeldRow {
+  agent: string;
+  grant_id: string;
+  role: string;
+  name: string;
+  permissions: string;
+}
+
+const heldOf = (row: HeldRow): HeldRole => ({
+  grant: row.grant_id,
+  role: row.role,
+  roleName: row.name,
+  permissions: JSON.parse(row.permissions) as Permission[],
+});
 
 /** The role with this id, whatever its status. */
 export async function findRole(q: Queries, id: string): Promise<Role | undefined> {
@@ -101,11 +130,40 @@ export interface RoleGrant {
   org: string;
   agent: string;
   role: string;
+  roleName: string;
   createdAt: number;
 }
 
+/** What an agent holds now, oldest first. */
+export async function selectRoleGrants(
+  q: Queries,
+  filter: { agent: string; role?: string | undefined; after?: string | undefined; limit: number },
+): Promise<RoleGrant[]> {
+  let query = q.kysely
+    .selectFrom('role_grants as g')
+    .innerJoin('roles as r', 'r.id', 'g.role')
+    .innerJoin('subjects as s', 's.id', 'g.id')
+    .innerJoin('subjects as t', 't.id', 'r.id')
+    .select([
+      'g.id as id',
+      'g.org as org',
+      'g.agent as agent',
+      'g.role as role',
+      'r.name as roleName',
+      'g.created_at as createdAt',
+    ])
+    .where('g.agent', '=', filter.agent)
+    .where('s.state', '=', 'active')
+    .where('t.state', '=', 'active')
+    .orderBy('g.id')
+    .limit(filter.limit);
+  if (filter.role !== undefined) query = query.where('g.role', '=', filter.role);
+  if (filter.after !== undefined) query = query.where('g.id', '>', filter.after);
+  return query.execute();
+}
+
 /** Answers false if the agent holds the role already. */
-export async function insertRoleGrant(tx: Tx, grant: RoleGrant): Promise<boolean> {
+export async function insertRoleGrant(tx: Tx, grant: Omit<RoleGrant, 'roleName'>): Promise<boolean> {
   const row = await tx.get(
     `insert into role_grants (id, org, agent, role, created_at) values (?, ?, ?, ?, ?)
      on conflict do nothing returning id`,

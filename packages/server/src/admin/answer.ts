@@ -1,0 +1,153 @@
+/**
+ * How every request to the admin API is answered: known, allowed, parsed, then read; or written, in one transaction
+ * with its idempotency row and its audit event.
+ */
+import { findAgent } from '../agents/store.ts';
+import { appendEvent, sealingFor } from '../audit/audit.ts';
+import type { Deps } from '../deps.ts';
+import { touchRegistry } from '../liveness/liveness.ts';
+import type { Tx } from '../store/database.ts';
+import { type Caller, insufficientScope, stillAlive } from '../web/caller.ts';
+import {
+  type Answer,
+  earlierAnswer,
+  type IdempotentRequest,
+  idempotentRequest,
+  rememberAnswer,
+} from '../web/idempotency.ts';
+import { Problem } from '../web/problem.ts';
+import { type Input, inputOf } from './input.ts';
+import { selectedOrganization } from './reach.ts';
+import type { Call, ChangeEvent, ReadRoute, Route, WriteRoute } from './route.ts';
+import { adminResource } from './scopes.ts';
+import { entityTag } from './shapes.ts';
+
+/** What of a request routes may look at. */
+export interface AdminRequest {
+  method: string;
+  /** Path and query, as they were sent. */
+  url: string;
+  params: unknown;
+  query: unknown;
+  body: unknown;
+  idempotencyKey: string | string[] | undefined;
+  ifMatch: string | undefined;
+}
+
+/**
+ * @throws Problem for everything that the caller can do something about. Refusals of a known caller are in the log
+ *   before they are thrown.
+ */
+export async function answer(deps: Deps, route: Route, caller: Caller, request: AdminRequest): Promise<Answer> {
+  try {
+    mayCall(deps, route, caller);
+    const input = inputOf(route, request);
+    const { organization } = input.query;
+    const call: Call = {
+      deps,
+      q: deps.db,
+      caller,
+      org: await selectedOrganization(deps.db, caller, organization),
+      orgNamed: organization !== undefined,
+      now: deps.clock.now(),
+      ifMatch: request.ifMatch,
+    };
+    return route.kind === 'read'
+      ? await readAnswer(route, call, input)
+      : await writeAnswer(route, call, input, request);
+  } catch (error) {
+    if (error instanceof Problem && error.kind === 'insufficient-scope')
+      await recordRefusal(deps, route, caller, error);
+    throw error;
+  }
+}
+
+/** @see RFC 6750 §3.1 */
+function mayCall(deps: Deps, route: Route, caller: Caller): void {
+  const missing = route.scopes.filter((scope) => !caller.scopes.includes(scope));
+  if (missing.length === 0) return;
+  const resource = adminResource(deps.config);
+  throw insufficientScope(resource, route.scopes, `this needs ${missing.join(' ')}, which the token does not have`);
+}
+
+async function readAnswer(route: ReadRoute, call: Call, input: Input): Promise<Answer> {
+  const body = await route.handler(call, input);
+  const one = route.path.endsWith('}') || route.path.endsWith('/self');
+  return { status: 200, headers: one ? { etag: entityTag(body) } : {}, body: JSON.stringify(body) };
+}
+
+async function writeAnswer(route: WriteRoute, call: Call, input: Input, request: AdminRequest): Promise<Answer> {
+  const { deps, caller, now } = call;
+  const { method, url, idempotencyKey } = request;
+  const once = idempotentRequest(idempotencyKey, caller.agent, { method, url, body: request.body });
+  const owner = await ownerOf(deps, caller);
+  const sealing = await sealingFor(deps, caller.asOf.version, owner);
+  const prepared = await route.prepare?.(call, input);
+  return deps.db.transaction(async (tx) => {
+    await stillAlive(tx, adminResource(deps.config), caller);
+    const earlier = once && (await earlierAnswer(tx, once, now));
+    if (earlier) return { ...earlier, headers: { ...earlier.headers, 'idempotent-replayed': 'true' } };
+    const { body, event } = await route.handler({ ...call, tx, q: tx }, input, prepared);
+    if (event) {
+      await touchRegistry(tx);
+      await appendEvent(tx, deps, sealing, changeEvent(deps, caller, owner, event));
+    }
+    return remembered(tx, once, shownAnswer(deps, route, body));
+  });
+}
+
+function shownAnswer(deps: Deps, route: WriteRoute, body: unknown): Answer {
+  if (route.status === 204 || body === undefined) return { status: 204, headers: {}, body: undefined };
+  const headers: Record<string, string> = {};
+  const { id } = body as { id?: string };
+  if (route.status === 201 && id !== undefined)
+    headers.location = `${adminResource(deps.config)}/v1${route.path}/${id}`;
+  if (route.method === 'PATCH') headers.etag = entityTag(body);
+  return { status: route.status, headers, body: JSON.stringify(body) };
+}
+
+async function remembered(tx: Tx, once: IdempotentRequest | undefined, given: Answer): Promise<Answer> {
+  if (once) await rememberAnswer(tx, once, given);
+  return given;
+}
+
+/** Under whose key the event is sealed: who answers for the administrator. */
+async function ownerOf(deps: Deps, caller: Caller): Promise<string> {
+  const agent = await findAgent(deps.db, caller.agent);
+  if (!agent) throw new Error(`a token of ours names the agent ${caller.agent}, which was never registered`);
+  return agent.owner;
+}
+
+function changeEvent(deps: Deps, caller: Caller, owner: string, event: ChangeEvent) {
+  const { type, org, target, changed, details } = event;
+  return {
+    type,
+    outcome: 'allowed' as const,
+    org,
+    agent: caller.agent,
+    resource: adminResource(deps.config),
+    target,
+    jti: caller.jti,
+    decided_on: { scope: caller.scopes, ...(changed && { changed }) },
+    personal: { owner, address: caller.address, ...(details && Object.keys(details).length > 0 && { details }) },
+  };
+}
+
+/** A refusal is a decision about somebody known: it is on disk before it is answered (design §8, 4). */
+async function recordRefusal(deps: Deps, route: Route, caller: Caller, problem: Problem): Promise<void> {
+  const owner = await ownerOf(deps, caller);
+  const sealing = await sealingFor(deps, caller.asOf.version, owner);
+  await deps.db.settle((tx) =>
+    appendEvent(tx, deps, sealing, {
+      type: 'admin.refused',
+      outcome: 'refused',
+      org: caller.org,
+      agent: caller.agent,
+      resource: adminResource(deps.config),
+      jti: caller.jti,
+      reason: problem.message,
+      decided_on: { scope: caller.scopes, operation: route.id },
+      personal: { owner, address: caller.address },
+    }),
+  );
+}

@@ -1,0 +1,52 @@
+/** The operator's key file: `{issuer, client_id, jwk}`, for its owner alone. */
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import path from 'node:path';
+import type { PrivateJwk } from '@bailiwick/protocol';
+
+export interface OperatorIdentity {
+  issuer: string;
+  client_id: string;
+  jwk: PrivateJwk;
+}
+
+export const operatorFile = (config: { data: string }): string => path.join(config.data, 'operator.json');
+
+/**
+ * Writes the file so that it is there whole or not at all, and on disk when this returns. Synchronous, since it happens
+ * inside a transaction. What stood there before is kept beside it: it may be the only key to another database.
+ */
+export function writeOperatorFile(config: { data: string }, identity: OperatorIdentity): string {
+  const file = operatorFile(config);
+  const fresh = `${file}.new`;
+  const descriptor = openSync(fresh, 'w', 0o600);
+  try {
+    writeSync(descriptor, `${JSON.stringify(identity, null, 2)}\n`);
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+  keepOther(file, identity);
+  renameSync(fresh, file);
+  const folder = openSync(config.data, 'r');
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
+  return file;
+}
+
+function keepOther(file: string, identity: OperatorIdentity): void {
+  if (!existsSync(file)) return;
+  const known = clientIdIn(file);
+  if (known !== identity.client_id) renameSync(file, `${file}.${known ?? 'unreadable'}`);
+}
+
+function clientIdIn(file: string): string | undefined {
+  try {
+    const { client_id } = JSON.parse(readFileSync(file, 'utf8')) as { client_id?: unknown };
+    return typeof client_id === 'string' && /^[a-z0-9_]{1,64}$/.test(client_id) ? client_id : undefined;
+  } catch {
+    return undefined; // not ours to judge: it is kept all the same
+  }
+}

@@ -1,0 +1,166 @@
+import { z } from 'zod';
+import { rfc3339 } from '../lib/clock.ts';
+import { newId } from '../lib/ids.ts';
+import { registerSubject, resumeSubject, suspendSubject } from '../liveness/liveness.ts';
+import type { Organization } from '../people/people.ts';
+import { findOrganization, insertOrganization, selectOrganizations, updateOrganization } from '../people/store.ts';
+import { findSystemResource } from '../resources/store.ts';
+import { pageOf } from '../web/paging.ts';
+import { conflict, notFound } from '../web/problem.ts';
+import { line, oneOf, record, shownTime, slug } from './fields.ts';
+import { reaches, reachesAny } from './reach.ts';
+import { type Call, read, type WriteCall, write } from './route.ts';
+import {
+  byId,
+  checkMatch,
+  common,
+  listQuery,
+  pageFilter,
+  pageOfSchema,
+  patchedBy,
+  patchOf,
+  stopBody,
+} from './shapes.ts';
+
+const writable = {
+  display_name: line(200).default('').meta({ description: 'As people call it.' }),
+};
+
+const shown = z.strictObject({
+  id: common('organization').id,
+  name: slug,
+  display_name: z.string(),
+  status: oneOf(['active', 'suspended', 'retired']),
+  created_at: shownTime,
+});
+
+const show = (organization: Organization): z.output<typeof shown> => ({
+  id: organization.id,
+  name: organization.name,
+  display_name: organization.displayName,
+  status: organization.status,
+  created_at: rfc3339(organization.createdAt),
+});
+
+async function found(call: Call, id: string): Promise<Organization> {
+  const organization = await findOrganization(call.q, id);
+  if (organization && reaches(call.caller, organization.id)) return organization;
+  throw notFound('organization', id);
+}
+
+async function changed(call: WriteCall, id: string, type: 'suspended' | 'resumed', reason?: string) {
+  const body = show(await found(call, id));
+  return { body, event: { type: `organization.${type}` as const, org: id, target: id, details: { reason } } };
+}
+
+export const organizationRoutes = [
+  read({
+    id: 'listOrganizations',
+    path: '/organizations',
+    summary: 'List the organizations within reach',
+    scopes: ['organizations:read'],
+    query: listQuery({ name: slug.optional() }),
+    response: pageOfSchema(shown),
+    async handler(call, { query }) {
+      const page = pageFilter('organization', query);
+      const only = reachesAny(call.caller) ? undefined : call.caller.org;
+      return pageOf(await selectOrganizations(call.q, { only, name: query.name, ...page }), page.shown, show);
+    },
+  }),
+  write('POST', {
+    id: 'createOrganization',
+    path: '/organizations',
+    summary: 'Make an organization',
+    scopes: ['organizations:write', 'organizations:any'],
+    status: 201,
+    body: record({
+      name: slug.meta({ description: 'Stands in the names of its agents; never used again.' }),
+      ...writable,
+    }),
+    response: shown,
+    async handler(call, { body }) {
+      const { tx, deps, now } = call;
+      const organization = {
+        id: newId(deps, 'organization'),
+        name: body.name,
+        displayName: body.display_name,
+        createdAt: now,
+      };
+      if (!(await insertOrganization(tx, organization))) throw conflict('name', 'is taken by another organization');
+      await registerSubject(tx, { id: organization.id, kind: 'organization', now });
+      const after = show({ ...organization, status: 'active' });
+      const event = {
+        type: 'organization.created' as const,
+        org: after.id,
+        target: after.id,
+        changed: { name: after.name },
+      };
+      return { body: after, event };
+    },
+  }),
+  read({
+    id: 'getOrganization',
+    path: '/organizations/{id}',
+    summary: 'Show an organization',
+    scopes: ['organizations:read'],
+    params: byId('organization'),
+    response: shown,
+    handler: async (call, { params }) => show(await found(call, params.id)),
+  }),
+  write('PATCH', {
+    id: 'updateOrganization',
+    path: '/organizations/{id}',
+    summary: 'Change an organization',
+    scopes: ['organizations:write'],
+    params: byId('organization'),
+    body: patchOf(writable),
+    response: shown,
+    async handler(call, { params, body }) {
+      const before = show(await found(call, params.id));
+      checkMatch(call, before);
+      const { display_name } = patchedBy(z.strictObject(writable), { display_name: before.display_name }, body);
+      if (display_name === before.display_name) return { body: before };
+      await updateOrganization(call.tx, { id: params.id, displayName: display_name });
+      const event = {
+        type: 'organization.updated' as const,
+        org: params.id,
+        target: params.id,
+        changed: { display_name },
+      };
+      return { body: { ...before, display_name }, event };
+    },
+  }),
+  write('POST', {
+    id: 'suspendOrganization',
+    path: '/organizations/{id}/suspend',
+    summary: 'Stop an organization and all that acts in it',
+    scopes: ['organizations:write', 'organizations:any'],
+    params: byId('organization'),
+    body: stopBody,
+    response: shown,
+    async handler(call, { params, body }) {
+      const { id } = await found(call, params.id);
+      // the operator and the admin API live there: suspending it could not be undone
+      if ((await findSystemResource(call.q))?.org === id)
+        throw conflict('id', 'is the organization that the server itself lives in');
+      const by = call.caller.agent;
+      const reason = body.reason || 'suspended by an administrator';
+      if ((await suspendSubject(call.tx, { id, reason, by, now: call.now })) === undefined)
+        return { body: show(await found(call, id)) };
+      return changed(call, id, 'suspended', body.reason);
+    },
+  }),
+  write('POST', {
+    id: 'resumeOrganization',
+    path: '/organizations/{id}/resume',
+    summary: 'Let an organization act again',
+    scopes: ['organizations:write', 'organizations:any'],
+    params: byId('organization'),
+    response: shown,
+    async handler(call, { params }) {
+      const { id } = await found(call, params.id);
+      if (!(await resumeSubject(call.tx, { id, now: call.now }))) return { body: show(await found(call, id)) };
+      return changed(call, id, 'resumed');
+    },
+  }),
+] as const;

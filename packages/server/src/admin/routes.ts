@@ -1,0 +1,156 @@
+/** The admin API over HTTP: bytes in, bytes out, and nothing decided here. */
+import { isUtf8 } from 'node:buffer';
+import { jwsAlgorithms, protectedResourceMetadataUrl } from '@bailiwick/protocol';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Deps } from '../deps.ts';
+import { newId } from '../lib/ids.ts';
+import { parseJsonBody } from '../web/body.ts';
+import { type Caller, callerOf, futureSeconds } from '../web/caller.ts';
+import { Problem, problemReply } from '../web/problem.ts';
+import { proofMemory } from '../web/proof-memory.ts';
+import { answer } from './answer.ts';
+import { openApiDocument } from './openapi.ts';
+import type { Route } from './route.ts';
+import { adminResource, allAdminScopes } from './scopes.ts';
+import { adminTable } from './table.ts';
+
+const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
+const proofsRemembered = 200_000;
+
+/** A plug-in with the admin API, its metadata (RFC 9728) and its description (OpenAPI). */
+export function adminRoutes(deps: Deps) {
+  return async (app: FastifyInstance): Promise<void> => {
+    const { config } = deps;
+    const issuer = new URL(config.issuer);
+    const prefix = issuer.pathname === '/' ? '' : issuer.pathname;
+    const resource = adminResource(config);
+    const windowMs = (config.dpop.proof_max_age_seconds + futureSeconds + 1) * 1000;
+    const memory = proofMemory({ windowMs, most: proofsRemembered });
+    const callers = new WeakMap<FastifyRequest, Caller>();
+
+    readJsonAlone(app, config.limits.body_bytes);
+    app.setErrorHandler((error, _, reply) => problemReply(reply, asProblem(deps, error)));
+
+    for (const [path, routes] of byPath(adminTable)) {
+      const url = `${prefix}/admin/v1${path.replaceAll(/\{(\w+)\}/g, ':$1')}`;
+      for (const route of routes) {
+        app.route({
+          method: route.method,
+          url,
+          // before the body is read: strangers don't get to send us one
+          onRequest: async (request) => {
+            const { method, headers, ip } = request;
+            const caller = await callerOf(deps, memory, resource, {
+              method,
+              url: issuer.origin + request.url,
+              authorization: headers.authorization,
+              dpop: headers.dpop,
+              address: ip,
+            });
+            callers.set(request, caller);
+          },
+          handler: async (request, reply) => send(reply, await answered(deps, route, callers.get(request), request)),
+        });
+      }
+      const offered = routes.map(({ method }) => method);
+      const allow = [...(offered.includes('GET') ? ['HEAD'] : []), ...offered].join(', ');
+      const refused = methods.filter((method) => !(offered as string[]).includes(method));
+      if (refused.length === 0) continue;
+      app.route({
+        method: [...refused],
+        url,
+        handler: (_, reply) =>
+          problemReply(reply, new Problem('method-not-allowed', `this takes ${allow}`, { headers: { allow } })),
+      });
+    }
+    const nothing = (_: FastifyRequest, reply: FastifyReply) =>
+      problemReply(
+        reply,
+        new Problem('not-found', `there is nothing here: ${config.issuer}/openapi.json says what there is`),
+      );
+    for (const url of [`${prefix}/admin`, `${prefix}/admin/*`])
+      app.route({ method: [...methods], url, handler: nothing });
+
+    publish(app, new URL(protectedResourceMetadataUrl(resource)).pathname, {
+      resource,
+      resource_name: 'Bailiwick admin API',
+      authorization_servers: [config.issuer],
+      scopes_supported: allAdminScopes,
+      bearer_methods_supported: ['header'],
+      dpop_bound_access_tokens_required: true,
+      dpop_signing_alg_values_supported: jwsAlgorithms,
+      resource_documentation: `${config.issuer}/openapi.json`,
+    });
+    publish(app, `${prefix}/openapi.json`, openApiDocument(config));
+  };
+}
+
+function byPath(table: readonly Route[]): Map<string, Route[]> {
+  const paths = new Map<string, Route[]>();
+  for (const route of table) paths.set(route.path, [...(paths.get(route.path) ?? []), route]);
+  return paths;
+}
+
+function answered(deps: Deps, route: Route, caller: Caller | undefined, request: FastifyRequest) {
+  if (!caller) throw new Error('a request was handled without a caller');
+  const { method, url, params, query, headers } = request;
+  return answer(deps, route, caller, {
+    method,
+    url,
+    params,
+    query,
+    body: request.body,
+    idempotencyKey: headers['idempotency-key'],
+    ifMatch: headers['if-match'],
+  });
+}
+
+function send(
+  reply: FastifyReply,
+  given: { status: number; headers: Record<string, string>; body: string | undefined },
+) {
+  reply.code(given.status).headers({ 'cache-control': 'no-store', ...given.headers });
+  return given.body === undefined ? reply.send() : reply.type('application/json').send(given.body);
+}
+
+/** Public documents: anybody may read them, from anywhere. */
+function publish(app: FastifyInstance, url: string, document: object): void {
+  const body = JSON.stringify(document);
+  app.get(url, (_, reply) =>
+    reply
+      .headers({ 'cache-control': 'public, max-age=300', 'access-control-allow-origin': '*' })
+      .type('application/json')
+      .send(body),
+  );
+}
+
+function readJsonAlone(app: FastifyInstance, bodyLimit: number): void {
+  app.removeAllContentTypeParsers();
+  const types = ['application/json', 'application/merge-patch+json'];
+  app.addContentTypeParser(types, { parseAs: 'buffer', bodyLimit }, async (_: FastifyRequest, body: Buffer) => {
+    if (body.length === 0) return undefined;
+    if (!isUtf8(body)) throw new Problem('bad-request', 'the body must be UTF-8');
+    return parseJsonBody(body.toString('utf8'));
+  });
+}
+
+/** What Fastify refuses by itself, and what nobody foresaw: a 500 with an id, under which the log has the rest. */
+function asProblem(deps: Deps, error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  const { statusCode, code } = error as { statusCode?: number; code?: string };
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+    return new Problem(
+      'too-large',
+      `the body must be at most ${deps.config.limits.body_bytes} bytes (limits.body_bytes)`,
+    );
+  }
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
+    return new Problem('unsupported-media-type', 'send application/json, or application/merge-patch+json to PATCH', {
+      headers: { accept: 'application/json, application/merge-patch+json' },
+    });
+  }
+  if (statusCode !== undefined && statusCode < 500) return new Problem('bad-request', 'the request is not understood');
+  const id = newId(deps, 'problem');
+  deps.log.error({ id, err: error }, 'a request to the admin API failed');
+  return new Problem('internal', `something went wrong here: ${id}`);
+}

@@ -1,0 +1,37 @@
+/** The scopes of the admin API: one for each noun and verb, so that an administrator's identity can be narrow. */
+export const adminScopes = {
+  'organizations:read': 'See organizations',
+  'organizations:write': 'Make, change, suspend and resume organizations',
+  'organizations:any': 'Reach every organization, not only one’s own',
+  'people:read': 'See people',
+  'people:write': 'Register, change and erase people',
+  'teams:read': 'See teams and their members',
+  'teams:write': 'Make, change and end teams and their members',
+  'agents:read': 'See agents and the roles that they hold',
+  'agents:write': 'Register, change, suspend, resume and retire agents',
+  'credentials:read': 'See credentials (public keys)',
+  'credentials:write': 'Add, change and remove credentials',
+  'resources:read': 'See resources and their operations',
+  'resources:write': 'Register, change and retire resources',
+  'roles:read': 'See roles',
+  'roles:write': 'Make, change and end roles, give them to agents and take them away',
+  'guards:read': 'See guards',
+  'guards:write': 'Register and end guards',
+  'guards:self': 'Learn, as a guard, what to guard',
+  'events:read': 'Read the log',
+  'keys:read': 'See the server’s signing keys (their public halves)',
+  'keys:write': 'Rotate the server’s signing keys',
+} as const;
+
+export type AdminScope = keyof typeof adminScopes;
+
+export const allAdminScopes = Object.keys(adminScopes) as AdminScope[];
+
+/** What only being a guard gives; the built-in role `guard` carries it, and no other role can. */
+export const guardScope: AdminScope = 'guards:self';
+
+/** What the built-in role `operator` carries: everything but what makes a guard. */
+export const operatorScopes = allAdminScopes.filter((scope) => scope !== guardScope);
+
+/** The admin API's own resource identifier. */
+export const adminResource = (config: { issuer: string }): string => `${config.issuer}/admin`;

@@ -1,0 +1,27 @@
+/** Every route of the admin API, in the order in which the documentation shows them. */
+import { agentRoleRoutes } from './agent-roles.ts';
+import { agentRoutes } from './agents.ts';
+import { credentialRoutes } from './credentials.ts';
+import { eventRoutes } from './events.ts';
+import { guardRoutes } from './guards.ts';
+import { keyRoutes } from './keys.ts';
+import { organizationRoutes } from './organizations.ts';
+import { personRoutes } from './people.ts';
+import { resourceRoutes } from './resources.ts';
+import { roleRoutes } from './roles.ts';
+import type { Route } from './route.ts';
+import { teamRoutes } from './teams.ts';
+
+export const adminTable = [
+  ...organizationRoutes,
+  ...personRoutes,
+  ...teamRoutes,
+  ...agentRoutes,
+  ...agentRoleRoutes,
+  ...credentialRoutes,
+  ...resourceRoutes,
+  ...roleRoutes,
+  ...guardRoutes,
+  ...eventRoutes,
+  ...keyRoutes,
+] as const satisfies readonly Route[];

@@ -1,0 +1,174 @@
+/**
+ * Who is calling one of our own APIs: the same checks that a guard makes, and the database asked whether the token is
+ * still alive.
+ * @see RFC 9068 §4, RFC 9449 §7, RFC 6750 §3, RFC 9728 §5.1
+ */
+import {
+  type AccessTokenClaims,
+  formatChallenge,
+  jwsAlgorithms,
+  ProtocolError,
+  parseCompact,
+  parseDpopProof,
+  protectedResourceMetadataUrl,
+  validateAccessTokenClaims,
+  verifyDpopProof,
+  verifyParsed,
+} from '@bailiwick/protocol';
+import type { Deps } from '../deps.ts';
+import { verificationKey } from '../keys/keys.ts';
+import { asOf, type Counter } from '../liveness/liveness.ts';
+import type { Queries } from '../store/database.ts';
+import { tokenEnded } from '../tokens/introspect.ts';
+import { Problem } from './problem.ts';
+import type { ProofMemory } from './proof-memory.ts';
+
+/** An agent with a live token for this API, and the key that the token is bound to. */
+export interface Caller {
+  /** Its id: the token's `client_id`. */
+  agent: string;
+  /** Its organization's id. */
+  org: string;
+  scopes: readonly string[];
+  jti: string;
+  /** Where the request came from, through configured proxies alone. */
+  address: string;
+  /** As of when the token was looked at. */
+  asOf: Counter;
+  claims: AccessTokenClaims;
+}
+
+export interface CallRequest {
+  method: string;
+  /** The URL that the caller meant, as our metadata names it: never what a `Host` header says. */
+  url: string;
+  authorization: string | undefined;
+  dpop: string | string[] | undefined;
+  address: string;
+}
+
+/** How far ahead of ours a caller's clock may be, in seconds. */
+export const futureSeconds = 5;
+
+/**
+ * Reads and verifies token and proof.
+ * @throws Problem 401 with the challenge that the RFCs ask for
+ */
+export async function callerOf(
+  deps: Deps,
+  memory: ProofMemory,
+  resource: string,
+  request: CallRequest,
+): Promise<Caller> {
+  const counter = await asOf(deps.db);
+  const token = presentedToken(resource, request.authorization);
+  const claims = await verifiedClaims(deps, counter, resource, token);
+  const { jkt, jti } = provenKey(deps, resource, token, request);
+  const bound = claims.cnf?.jkt;
+  if (bound === undefined || bound !== jkt || claims.cnf?.['x5t#S256'] !== undefined) {
+    throw refused(resource, 'invalid_token', 'the token is not bound to the key of the proof');
+  }
+  if (await tokenEnded(deps.db, claims)) throw refused(resource, 'invalid_token', 'the token has been revoked');
+  const use = memory.spend({ jkt, jti }, deps.clock.now());
+  if (use === 'full') throw new Problem('unavailable', 'too many proofs at once: try again in a minute');
+  if (use === 'replayed') {
+    throw refused(resource, 'invalid_dpop_proof', 'the DPoP proof was used before: make one for each request');
+  }
+  return {
+    agent: claims.client_id,
+    org: claims.org,
+    scopes: claims.scope ? claims.scope.split(' ') : [],
+    jti: claims.jti,
+    address: request.address,
+    asOf: counter,
+    claims,
+  };
+}
+
+/**
+ * Looks again, inside the transaction of a write, which no revocation can overtake: what was ended since the token
+ * was read changes nothing any more.
+ * @throws Problem 401
+ */
+export async function stillAlive(q: Queries, resource: string, caller: Caller): Promise<void> {
+  if (await tokenEnded(q, caller.claims)) throw refused(resource, 'invalid_token', 'the token has been revoked');
+}
+
+/** A 403 that says which scopes a token must have. @see RFC 6750 §3.1 */
+export function insufficientScope(resource: string, needed: readonly string[], detail: string): Problem {
+  return new Problem('insufficient-scope', detail, {
+    headers: challenge(resource, { error: 'insufficient_scope', scope: needed.join(' ') }),
+  });
+}
+
+function presentedToken(resource: string, authorization: string | undefined): string {
+  if (authorization === undefined) {
+    // RFC 6750 §3.1: who sent nothing is told what to send, and no error
+    throw new Problem('invalid-token', 'send a token: Authorization: DPoP …', { headers: challenge(resource, {}) });
+  }
+  const [, scheme, token] = /^([A-Za-z]+) +([A-Za-z0-9._~+/-]+=*) *$/.exec(authorization) ?? [];
+  if (scheme?.toLowerCase() !== 'dpop' || token === undefined) {
+    throw refused(resource, 'invalid_token', 'tokens for this API are bound to a key: use the DPoP scheme');
+  }
+  return token;
+}
+
+async function verifiedClaims(
+  deps: Deps,
+  counter: Counter,
+  resource: string,
+  token: string,
+): Promise<AccessTokenClaims> {
+  try {
+    const parsed = parseCompact(token);
+    const { kid } = parsed.header;
+    const key = typeof kid === 'string' ? await verificationKey(deps, counter.version, kid) : undefined;
+    if (!key || !verifyParsed(parsed, { alg: key.alg, key: key.publicKey })) {
+      throw refused(resource, 'invalid_token', 'the token is not one of ours');
+    }
+    const { issuer } = deps.config;
+    return validateAccessTokenClaims(parsed, { issuer, audience: resource, now: deps.clock.now() });
+  } catch (error) {
+    if (error instanceof ProtocolError) throw refused(resource, 'invalid_token', error.message);
+    throw error;
+  }
+}
+
+/** @see RFC 9449 §4.3 and §7.1 */
+function provenKey(deps: Deps, resource: string, token: string, request: CallRequest): { jkt: string; jti: string } {
+  const { dpop } = request;
+  if (typeof dpop !== 'string') {
+    throw refused(resource, 'invalid_dpop_proof', 'send one DPoP header with a proof for this request');
+  }
+  try {
+    const proof = parseDpopProof(dpop);
+    verifyDpopProof(proof, {
+      htm: request.method,
+      htu: request.url,
+      now: deps.clock.now(),
+      maxAgeSeconds: deps.config.dpop.proof_max_age_seconds,
+      futureSeconds,
+      accessToken: token,
+    });
+    return { jkt: proof.jkt, jti: proof.claims.jti };
+  } catch (error) {
+    if (error instanceof ProtocolError) throw refused(resource, 'invalid_dpop_proof', error.message);
+    throw error;
+  }
+}
+
+function refused(resource: string, error: 'invalid_token' | 'invalid_dpop_proof', description: string): Problem {
+  return new Problem('invalid-token', description, {
+    headers: challenge(resource, { error, error_description: description }),
+  });
+}
+
+function challenge(resource: string, params: Record<string, string>): Record<string, string> {
+  return {
+    'www-authenticate': formatChallenge('DPoP', {
+      ...params,
+      algs: jwsAlgorithms.join(' '),
+      resource_metadata: protectedResourceMetadataUrl(resource),
+    }),
+  };
+}
