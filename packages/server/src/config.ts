@@ -327,7 +327,7 @@ export interface ConfigSources {
  * @throws ConfigError with everything that is wrong at once, each with its name, where it stood and what to write.
  */
 export function loadConfig(sources: ConfigSources = {}): Config {
-  const env = withoutKubernetesLinks(sources.env ?? {});
+  const env = withoutForeign(sources.env ?? {});
   const cwd = sources.cwd ?? '.';
   const layer = emptyLayer();
   const file = readConfigFile(layer, { ...sources, env, cwd });
@@ -379,11 +379,14 @@ function putOverrides(layer: Layered, overrides: ConfigOverrides): void {
   }
 }
 
-/** A Kubernetes Service named "bailiwick" puts BAILIWICK_PORT=tcp://… and its kin into every pod beside it: not ours. */
-function withoutKubernetesLinks(env: Readonly<Record<string, string | undefined>>) {
-  const link = /^BAILIWICK_(SERVICE_(HOST|PORT)(_.*)?|PORT_\d+_(TCP|UDP|SCTP)(_.*)?)$/;
+/**
+ * What begins like our variables and is somebody else's: a Kubernetes Service named "bailiwick" puts
+ * BAILIWICK_PORT=tcp://… and its kin into every pod beside it, and our own tests have BAILIWICK_TEST_….
+ */
+function withoutForeign(env: Readonly<Record<string, string | undefined>>) {
+  const foreign = /^BAILIWICK_(TEST_.*|SERVICE_(HOST|PORT)(_.*)?|PORT_\d+_(TCP|UDP|SCTP)(_.*)?)$/;
   const entries = Object.entries(env).filter(
-    ([name, value]) => !link.test(name) && !(name === 'BAILIWICK_PORT' && /^(tcp|udp|sctp):/.test(value ?? '')),
+    ([name, value]) => !foreign.test(name) && !(name === 'BAILIWICK_PORT' && /^(tcp|udp|sctp):/.test(value ?? '')),
   );
   return Object.fromEntries(entries);
 }

@@ -1,0 +1,143 @@
+/** The admin API as the command line uses it: by an identity's own short tokens, like everybody else. */
+import { BailiwickError, createAgent } from '@bailiwick/agent';
+import type { Context } from './command.ts';
+import { CliError } from './errors.ts';
+import { type Identity, readIdentity } from './identity.ts';
+import { sentence } from './sentence.ts';
+
+type Query = Readonly<Record<string, string | number | undefined>>;
+
+export interface Api {
+  identity: Identity;
+  get<T>(path: string, query?: Query): Promise<T>;
+  /** Makes a new thing, in the organization that --organization names. */
+  create<T>(path: string, body: unknown): Promise<T>;
+  post<T>(path: string, body?: unknown): Promise<T>;
+  patch<T>(path: string, body: unknown): Promise<T>;
+  put<T>(path: string, body: unknown): Promise<T>;
+  delete(path: string): Promise<void>;
+  /** Everything of a list, page after page. `most` stops earlier. */
+  list<T>(path: string, query?: Query, most?: number): Promise<T[]>;
+}
+
+/** Lists of the registry are of one organization; lists below one thing are not. */
+const ofOrganization = (path: string) => path !== '/organizations' && path.lastIndexOf('/') === 0;
+
+interface ProblemBody {
+  title?: string;
+  detail?: string;
+  errors?: { field: string; message: string }[];
+}
+
+/** Opens the admin API of the server that the identity names. Nothing is asked yet. */
+export function openApi(context: Context, identity = readIdentity(context)): Api {
+  const agent = createAgent({
+    issuer: identity.issuer,
+    clientId: identity.client_id,
+    key: identity.jwk,
+    resource: `${identity.issuer}/admin`,
+    now: context.io.now,
+  });
+  const base = `${identity.issuer}/admin/v1`;
+  const { organization } = context.globals;
+
+  async function send<T>(method: string, path: string, query: Query, body?: unknown): Promise<T> {
+    const url = new URL(`${base}${path}`);
+    for (const [name, value] of Object.entries(query)) {
+      if (value !== undefined) url.searchParams.set(name, String(value));
+    }
+    let response: Response;
+    try {
+      response = await agent.fetch(url, {
+        method,
+        headers: { accept: 'application/json', ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+    } catch (error) {
+      throw error instanceof BailiwickError ? tokenRefused(identity, error) : error;
+    }
+    if (!response.ok) throw await refused(identity, response);
+    return (response.status === 204 ? undefined : await response.json()) as T;
+  }
+
+  return {
+    identity,
+    get: (path, query = {}) => send('GET', path, query),
+    create: (path, body) => send('POST', path, { organization }, body),
+    post: (path, body) => send('POST', path, {}, body),
+    patch: (path, body) => send('PATCH', path, {}, body),
+    put: (path, body) => send('PUT', path, {}, body),
+    delete: (path) => send('DELETE', path, {}),
+    async list<T>(path: string, query: Query = {}, most = Number.POSITIVE_INFINITY) {
+      const items: T[] = [];
+      let cursor: string | undefined;
+      do {
+        const limit = Math.min(200, most - items.length);
+        const page = await send<{ items: T[]; next_cursor?: string }>('GET', path, {
+          organization: ofOrganization(path) ? organization : undefined,
+          ...query,
+          limit,
+          cursor,
+        });
+        items.push(...page.items);
+        cursor = page.next_cursor;
+      } while (cursor !== undefined && items.length < most);
+      return items;
+    },
+  };
+}
+
+/** What the agent SDK throws: no connection, or no token. Its errors hold nothing secret. */
+export function tokenRefused(identity: Identity, error: BailiwickError): CliError {
+  const { code, message, status, hint } = error;
+  if (code === 'network' || code === 'timeout' || (status !== undefined && status >= 500)) {
+    const why = /\(([A-Z_]+)\)$/.exec(message)?.[1] ?? (status === undefined ? code : String(status));
+    return new CliError('unreachable', `The server at ${identity.issuer} does not answer (${why}).`, {
+      hint: 'Is it running? `bailiwick serve` starts it, `bailiwick doctor` looks closer.',
+    });
+  }
+  if (code === 'invalid_client') {
+    return new CliError('refused', `${identity.issuer} does not accept this identity (${identity.client_id}).`, {
+      hint:
+        'Its key may have been replaced, or its agent suspended. `bailiwick doctor` looks closer; ' +
+        'who holds the server’s data can make a new operator key with `bailiwick operator recover`.',
+    });
+  }
+  return new CliError('refused', sentence(message), { hint: hint === undefined ? undefined : sentence(hint) });
+}
+
+async function refused(identity: Identity, response: Response): Promise<CliError> {
+  const text = await response.text();
+  let body: ProblemBody = {};
+  try {
+    body = JSON.parse(text) as ProblemBody;
+  } catch {
+    // a proxy's page, say: the status has to do
+  }
+  const message = sentence(body.detail ?? body.title ?? `${identity.issuer} answered ${response.status}`);
+  const several = body.errors ?? [];
+  const details = several.length > 1 ? several.map(({ field, message: wrong }) => `${field} ${wrong}`) : [];
+  const shown = several.length > 1 ? 'The server does not accept this:' : message;
+  switch (response.status) {
+    case 401:
+    case 403:
+      return new CliError('refused', message, {
+        hint: `Acting as ${identity.client_id}: its roles must allow this. See \`bailiwick agents show ${identity.client_id}\`.`,
+      });
+    case 404:
+      return new CliError('not_found', message);
+    case 409:
+    case 412:
+      return new CliError('conflict', shown, { details });
+    case 400:
+    case 413:
+    case 415:
+    case 422:
+      return new CliError('usage', shown, { details });
+    case 429:
+    case 503:
+      return new CliError('unreachable', message, { hint: 'Try again in a little while.' });
+    default:
+      return new CliError('failed', message);
+  }
+}

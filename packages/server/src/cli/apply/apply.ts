@@ -1,0 +1,140 @@
+import path from 'node:path';
+import { type PublicJwk, publicJwk, thumbprint } from '@bailiwick/protocol';
+import { type Api, openApi } from '../api.ts';
+import { type Context, command, yes } from '../command.ts';
+import { CliError, exitCodes } from '../errors.ts';
+import { publicKeyIn } from '../identity.ts';
+import { confirm } from '../io.ts';
+import { painter } from '../output.ts';
+import type { Agent, Credential, Guard, Person, Resource, Role, Team } from '../registry.ts';
+import { readYamlFile } from '../yaml-file.ts';
+import { showPlan, titleOf } from './diff.ts';
+import { type Doer, newDoer } from './do.ts';
+import { type Fleet, type FleetKey, fleetSchema } from './fleet.ts';
+import { type Change, type Present, plan, type WantedKey } from './plan.ts';
+
+export const apply = command({
+  name: 'apply',
+  summary: 'Bring agents, keys, resources and roles to the state that a file describes.',
+  description:
+    'It shows what would change (+ made, ~ changed, - ended), asks, and does it. A second time it changes nothing. What the file says of a ' +
+    'thing is the whole of it: a role, a key or an operation that is gone from its list is taken away. A field that the file leaves out ' +
+    'stays as it is, and so does everything that it does not name, unless --prune is given. Keys are named by file (only the public half ' +
+    'is sent) or as a public JWK.\n' +
+    '--dry-run changes nothing, and ends with 0 if nothing would change and 7 if something would. The format: docs/guides/agents-and-keys.md.',
+  options: {
+    file: { value: 'FILE', short: 'f', description: 'The fleet file (YAML).' },
+    'dry-run': { description: 'Show what would change, and change nothing.' },
+    prune: { description: 'End agents, roles and resources that the file does not name. Guards and operators stay.' },
+    yes,
+  },
+  examples: [
+    { command: 'bailiwick apply -f fleet.yaml', does: 'Look at the difference, then say yes' },
+    { command: 'bailiwick apply -f fleet.yaml --dry-run', does: 'In a pull request: what would it change?' },
+    { command: 'bailiwick apply -f fleet.yaml --yes', does: 'In a pipeline' },
+  ],
+  async run(context, _args, options) {
+    if (options.file === undefined) {
+      throw new CliError('usage', '"apply" needs the fleet file: -f FILE.', { hint: 'See `bailiwick apply --help`.' });
+    }
+    const fleet = readYamlFile(context, options.file, fleetSchema);
+    const folder = path.dirname(path.resolve(context.io.cwd, options.file));
+    const keys = wantedKeys(context, fleet, folder);
+    const api = openApi(inOrganization(context, fleet));
+    const present = await readPresent(api);
+    const changes = plan(fleet, present, keys, { prune: options.prune });
+    const { json } = context.globals;
+    if (!json) context.io.out(`${showPlan(changes, painter(context.io))}\n`);
+    const dry = options['dry-run'];
+    if (!dry && changes.length > 0) {
+      if (!json || !options.yes) await confirm(context.io, 'This changes the server as shown.', options.yes);
+      await doAll(context, newDoer(api, fleet, present), changes);
+    }
+    if (json) {
+      const shown = changes.map(({ action, noun, name, agent, fields }) => ({ action, noun, name, agent, fields }));
+      context.io.out(`${JSON.stringify({ applied: !dry && changes.length > 0, changes: shown }, null, 2)}\n`);
+    }
+    return dry && changes.length > 0 ? exitCodes.pending.code : exitCodes.ok.code;
+  },
+});
+
+async function doAll(context: Context, doer: Doer, changes: readonly Change[]): Promise<void> {
+  for (const [index, change] of changes.entries()) {
+    try {
+      await doer.do(change);
+    } catch (error) {
+      if (!(error instanceof CliError)) throw error;
+      const done = `${index} of ${changes.length} changes were made before it.`;
+      throw new CliError(error.reason, `Stopped at ${titleOf(change)}: ${error.message}`, {
+        hint: `${done} ${error.hint ?? 'Mend the file and apply it again: what is done stays done.'}`,
+        details: error.details,
+      });
+    }
+  }
+  if (!context.globals.json) context.io.out('Done.\n');
+}
+
+function inOrganization(context: Context, fleet: Fleet): Context {
+  const flag = context.globals.organization;
+  if (fleet.organization === undefined) return context;
+  if (flag !== undefined && flag !== fleet.organization) {
+    throw new CliError(
+      'usage',
+      `The file is about the organization ${fleet.organization}, and --organization says ${flag}.`,
+    );
+  }
+  return { ...context, globals: { ...context.globals, organization: fleet.organization } };
+}
+
+async function readPresent(api: Api): Promise<Present> {
+  const agents = await api.list<Agent>('/agents');
+  const guards = await api.list<Guard>('/guards');
+  const teams: Present['teams'][number][] = [];
+  for (const team of await api.list<Team>('/teams')) {
+    const members = await api.list<Person>(`/teams/${team.id}/members`);
+    teams.push({ ...team, members: members.map(({ id }) => id) });
+  }
+  const operators = agents.filter(({ roles }) => roles.some(({ name }) => name === 'operator'));
+  return {
+    agents,
+    teams,
+    people: await api.list<Person>('/people'),
+    resources: await api.list<Resource>('/resources'),
+    roles: await api.list<Role>('/roles'),
+    credentials: await api.list<Credential>('/credentials', { status: 'active' }),
+    kept: new Set([api.identity.client_id, ...guards.map(({ agent }) => agent), ...operators.map(({ id }) => id)]),
+  };
+}
+
+function wantedKeys(context: Context, fleet: Fleet, folder: string): Map<string, readonly WantedKey[]> {
+  const withKeys = Object.entries(fleet.agents).filter(([, { keys }]) => keys !== undefined);
+  return new Map(
+    withKeys.map(([name, { keys = [] }]) => [
+      name,
+      keys.map((key, index) => wantedKey(context, name, key, index, folder)),
+    ]),
+  );
+}
+
+function wantedKey(context: Context, agent: string, key: FleetKey, index: number, folder: string): WantedKey {
+  const labels = {
+    label: 'label' in key ? key.label : undefined,
+    expires_at: 'expires_at' in key ? key.expires_at : undefined,
+  };
+  if ('file' in key) {
+    const jwk = publicKeyIn({ io: { ...context.io, cwd: folder } }, key.file);
+    return { jwk, thumbprint: thumbprint(jwk), title: path.basename(key.file), ...labels };
+  }
+  const where = `agents.${agent}.keys[${index}].jwk`;
+  if ('d' in key.jwk) {
+    throw new CliError('usage', `${where} holds a private key, which has no place in a fleet file: treat it as lost.`, {
+      hint: 'Make another with `bailiwick credentials add`, and name its file, or only its public half.',
+    });
+  }
+  try {
+    const jwk = publicJwk(key.jwk as PublicJwk);
+    return { jwk, thumbprint: thumbprint(jwk), title: labels.label ?? thumbprint(jwk), ...labels };
+  } catch (error) {
+    throw new CliError('usage', `${where} can't be used: ${(error as Error).message}.`);
+  }
+}

@@ -1,0 +1,127 @@
+/** What a fleet file says: the strict schema of `bailiwick apply -f fleet.yaml`. */
+import { jwsAlgorithms } from '@bailiwick/protocol';
+import { z } from 'zod';
+import { agentKinds } from '../../agents/agent.ts';
+import { operationSchema } from '../operation.ts';
+
+const name = z
+  .string()
+  .regex(
+    /^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$/,
+    'must be 1 to 63 lowercase letters, digits, dots, hyphens or underscores',
+  );
+const text = z.string('must be text');
+const scope = z.string('must be a scope').regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be a scope: no spaces or quotes');
+const time = z.iso.datetime({ offset: true, error: 'must be a time such as 2030-01-31T12:00:00Z' });
+const seconds = z.int('must be a whole number of seconds').min(1).max(900, 'must be at most 900 seconds');
+const list = <Item extends z.ZodType>(item: Item) => z.array(item, 'must be a list');
+
+const key = z.union(
+  [
+    z.string().transform((file) => ({ file })),
+    z.strictObject({ file: text, label: text.optional(), expires_at: time.optional() }),
+    z.strictObject({
+      jwk: z.looseObject({ kty: z.string() }, 'must be a public JWK'),
+      label: text.optional(),
+      expires_at: time.optional(),
+    }),
+  ],
+  'must be the name of a key file, or {file: …}, or {jwk: …}',
+);
+
+/** One API or MCP server as a YAML file describes it. */
+export const resourceSchema = z.strictObject(
+  {
+    identifier: z.string('must be the URL of the API, such as https://api.example.com/v1'),
+    scopes: z
+      .record(scope, z.union([text, z.null().transform(() => '')]), 'must be a list of "scope: what it allows"')
+      .optional(),
+    operations: list(operationSchema).optional(),
+    token: z
+      .strictObject({
+        alg: z.enum(jwsAlgorithms, `must be one of ${jwsAlgorithms.join(', ')}`).optional(),
+        typ: text.optional(),
+        lifetime_seconds: seconds.optional(),
+        audience: text.optional(),
+        dangerously_bearer: z.boolean('must be true or false').optional(),
+      })
+      .optional(),
+  },
+  'must describe a resource, with at least "identifier: https://…"',
+);
+
+export type FleetResource = z.output<typeof resourceSchema>;
+
+const roleSchema = z.strictObject(
+  {
+    description: text.optional(),
+    permissions: z.record(z.string(), list(scope), 'must be a list of "resource: [scope, scope]"').optional(),
+  },
+  'must describe a role',
+);
+
+interface AgentUse {
+  default?: boolean | undefined;
+  scope?: string[] | undefined;
+}
+
+const agentSchema = z.strictObject(
+  {
+    kind: z.enum(agentKinds, `must be one of ${agentKinds.join(', ')}`).optional(),
+    owner: z.string('must be the team or person who answers for it, such as team:support'),
+    purpose: text.optional(),
+    environment: text.optional(),
+    expires_at: time.optional(),
+    grants: list(text).optional(),
+    resources: z
+      .union(
+        [
+          list(z.string()).transform(
+            (names): Record<string, AgentUse> => Object.fromEntries(names.map((one) => [one, {}])),
+          ),
+          z.record(
+            z.string(),
+            z.union([
+              z.null().transform((): AgentUse => ({})),
+              z.strictObject({ default: z.boolean().optional(), scope: list(scope).optional() }),
+            ]),
+          ),
+        ],
+        'must be a list of resources, or "resource: {default: true, scope: [...]}"',
+      )
+      .optional(),
+    roles: list(z.string()).optional(),
+    limits: z
+      .strictObject({
+        tokens_per_minute: z.int().min(1).optional(),
+        token_lifetime_seconds: seconds.optional(),
+      })
+      .optional(),
+    keys: list(key).optional(),
+  },
+  'must describe an agent, with at least "owner: …"',
+);
+
+const orNothing = <Schema extends z.ZodType>(schema: Schema) =>
+  z.union([schema, z.null().transform(() => ({}) as z.output<Schema>)]);
+
+/** The whole file. Everything is keyed by its name. */
+export const fleetSchema = z.strictObject(
+  {
+    organization: name.optional(),
+    people: z
+      .record(z.string(), orNothing(z.strictObject({ email: z.email('must be an address').optional() })))
+      .default({}),
+    teams: z
+      .record(name, orNothing(z.strictObject({ display_name: text.optional(), members: list(z.string()).optional() })))
+      .default({}),
+    resources: z.record(z.string(), resourceSchema).default({}),
+    roles: z.record(name, roleSchema).default({}),
+    agents: z.record(name, agentSchema).default({}),
+  },
+  'must hold people, teams, resources, roles or agents',
+);
+
+export type Fleet = z.output<typeof fleetSchema>;
+export type FleetAgent = Fleet['agents'][string];
+export type FleetKey = NonNullable<FleetAgent['keys']>[number];

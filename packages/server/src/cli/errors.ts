@@ -1,0 +1,37 @@
+/** What the process ends with. Part of the interface: scripts rely on it. */
+export const exitCodes = {
+  ok: { code: 0, means: 'Done. For `--dry-run`: nothing would change.' },
+  failed: { code: 1, means: 'It was tried and failed; `doctor` found something broken.' },
+  usage: { code: 2, means: 'What was given is wrong (the command line, a file, a value): nothing was changed.' },
+  unreachable: { code: 3, means: 'The server does not answer.' },
+  refused: { code: 4, means: 'The server does not accept this identity, or does not allow it this.' },
+  not_found: { code: 5, means: 'What was named does not exist.' },
+  conflict: {
+    code: 6,
+    means: 'It contradicts what exists already: a name that is taken, a state that does not allow it.',
+  },
+  pending: { code: 7, means: '`--dry-run` found changes that would be made.' },
+} as const;
+
+export type ExitReason = keyof typeof exitCodes;
+
+/** A failure that the person in front of the terminal can do something about. */
+export class CliError extends Error {
+  readonly reason: Exclude<ExitReason, 'ok'>;
+  /** What to do next, as a sentence. */
+  readonly hint: string | undefined;
+  /** One line per wrong field. */
+  readonly details: readonly string[];
+
+  constructor(
+    reason: Exclude<ExitReason, 'ok'>,
+    message: string,
+    { hint, details = [] }: { hint?: string | undefined; details?: readonly string[] } = {},
+  ) {
+    super(message);
+    this.name = 'CliError';
+    this.reason = reason;
+    this.hint = hint;
+    this.details = details;
+  }
+}

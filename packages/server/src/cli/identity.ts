@@ -1,0 +1,151 @@
+/** Key files: `{issuer, client_id, jwk}`, readable by their owner alone. */
+import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import {
+  generateJwk,
+  type JwsAlgorithm,
+  jwsAlgorithms,
+  type PrivateJwk,
+  type PublicJwk,
+  publicJwk,
+} from '@bailiwick/protocol';
+import { z } from 'zod';
+import { loadConfig } from '../config.ts';
+import type { Context } from './command.ts';
+import { CliError } from './errors.ts';
+
+const jwkSchema = z.looseObject({ kty: z.string() });
+const identitySchema = z.object({
+  issuer: z.string().refine((issuer) => /^https?:$/.test(URL.parse(issuer)?.protocol ?? '')),
+  client_id: z.string().min(1),
+  jwk: jwkSchema.extend({ d: z.string() }),
+});
+
+/** Who the command acts as. Holds a private key: never show it whole. */
+export interface Identity {
+  issuer: string;
+  client_id: string;
+  jwk: PrivateJwk;
+}
+
+/** The configuration as this command line sees it. */
+export function configOf({ io, globals }: Context) {
+  return loadConfig({ env: io.env, cwd: io.cwd, file: globals.config });
+}
+
+/** Where the identity that a command acts with stands: --identity, BAILIWICK_IDENTITY, or the operator's file. */
+export function identityFile(context: Context): { file: string; named: boolean } {
+  const named = context.globals.identity ?? (context.io.env.BAILIWICK_IDENTITY || undefined);
+  if (named !== undefined) return { file: path.resolve(context.io.cwd, named), named: true };
+  return { file: path.join(configOf(context).data, 'operator.json'), named: false };
+}
+
+/**
+ * Reads the identity that the command acts with.
+ * @throws CliError that says where a key file was looked for and how to name another
+ */
+export function readIdentity(context: Context): Identity {
+  const { file, named } = identityFile(context);
+  const text = readText(file, () =>
+    named
+      ? 'Look at --identity and BAILIWICK_IDENTITY.'
+      : 'Start the server here once with `bailiwick serve`, or run this where its data folder is, or name a key file with --identity FILE.',
+  );
+  const parsed = identitySchema.safeParse(asJson(text));
+  if (!parsed.success) {
+    throw new CliError('usage', `${file} is not a key file: it must be JSON with issuer, client_id and jwk.`, {
+      hint: 'Key files are written by the server (operator.json) and by `bailiwick agents create NAME --key-out FILE`.',
+    });
+  }
+  return parsed.data as Identity;
+}
+
+function readText(file: string, hint: () => string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT') throw new CliError('usage', `There is no key file at ${file}.`, { hint: hint() });
+    if (code === 'EACCES') {
+      throw new CliError('usage', `You may not read the key file ${file}.`, {
+        hint: 'Run this as the user whose file it is, or name another with --identity FILE.',
+      });
+    }
+    throw error;
+  }
+}
+
+function asJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // the parser's own message would quote the file, which holds a private key
+  }
+}
+
+/**
+ * The public half of the key in a file: a bare JWK, or a key file. The private half doesn't leave this function.
+ * @throws CliError when the file holds no key
+ */
+export function publicKeyIn({ io }: Pick<Context, 'io'>, name: string): PublicJwk {
+  const file = path.resolve(io.cwd, name);
+  const json = asJson(readText(file, () => 'It must hold a JWK, or be a key file.'));
+  const candidate = z.union([z.object({ jwk: jwkSchema }).transform(({ jwk }) => jwk), jwkSchema]).safeParse(json);
+  if (!candidate.success)
+    throw new CliError('usage', `${file} holds no key: it must be a JWK, or a key file with a jwk.`);
+  try {
+    return publicJwk(candidate.data as PublicJwk);
+  } catch (error) {
+    throw new CliError('usage', `The key in ${file} can't be used: ${(error as Error).message}.`);
+  }
+}
+
+/**
+ * A new key pair. The private half belongs into a file (`writeIdentity`), the public half to the server.
+ * @throws CliError for an algorithm that we don't have
+ */
+export async function newKey(alg: string = 'ES256'): Promise<PrivateJwk> {
+  if (!(jwsAlgorithms as readonly string[]).includes(alg)) {
+    throw new CliError('usage', `There is no algorithm ${alg}.`, {
+      hint: `It must be one of ${jwsAlgorithms.join(', ')}.`,
+    });
+  }
+  return generateJwk(alg as JwsAlgorithm);
+}
+
+/** A key file that is reserved before the server is asked, so that no credential is made whose key can't be kept. */
+export interface ReservedFile {
+  file: string;
+  write(identity: Identity): void;
+  /** Gives the name back after a failure. */
+  abandon(): void;
+}
+
+/**
+ * Makes an empty file that only its owner can read.
+ * @throws CliError when it exists: a key is never overwritten
+ */
+export function reserveKeyFile(context: Context, name: string): ReservedFile {
+  const file = path.resolve(context.io.cwd, name);
+  let descriptor: number;
+  try {
+    descriptor = openSync(file, 'wx', 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    throw new CliError('conflict', `${file} exists already, and a key is never overwritten.`, {
+      hint: 'Choose another --key-out, or move the old file away.',
+    });
+  }
+  return {
+    file,
+    write(identity) {
+      writeFileSync(descriptor, `${JSON.stringify(identity, null, 2)}\n`);
+      fsyncSync(descriptor);
+      closeSync(descriptor);
+    },
+    abandon() {
+      closeSync(descriptor);
+      rmSync(file, { force: true });
+    },
+  };
+}

@@ -1,0 +1,65 @@
+/** What a command may touch of the world around it, so that tests bring their own. */
+import { createInterface } from 'node:readline/promises';
+import { CliError } from './errors.ts';
+
+export interface Io {
+  env: Readonly<Record<string, string | undefined>>;
+  cwd: string;
+  /** Writes to standard output as it is: no newline is added. */
+  out(text: string): void;
+  err(text: string): void;
+  /** Columns of the terminal that standard output is, or undefined when it is a file or a pipe. */
+  columns: number | undefined;
+  /** Whether a person sits at standard input. */
+  interactive: boolean;
+  ask(question: string): Promise<string>;
+  /** Resolves when the process is asked to end (SIGTERM, SIGINT). */
+  terminated(): Promise<void>;
+  /** Milliseconds. */
+  now(): number;
+}
+
+/** The real world. The second signal ends the process at once: the first may be stuck on something. */
+export function processIo(now: () => number): Io {
+  return {
+    env: process.env,
+    cwd: process.cwd(),
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
+    columns: process.stdout.isTTY ? process.stdout.columns : undefined,
+    interactive: process.stdin.isTTY === true,
+    async ask(question) {
+      const prompt = createInterface({ input: process.stdin, output: process.stderr });
+      try {
+        return await prompt.question(question);
+      } finally {
+        prompt.close();
+      }
+    },
+    terminated: () =>
+      new Promise((resolve) => {
+        let first: number | undefined;
+        const heard = (signal: NodeJS.Signals) => {
+          // npm passes on the Ctrl-C that the terminal has sent us already: that is one wish, not two
+          if (first !== undefined && now() - first > 200) process.exit(signal === 'SIGINT' ? 130 : 143);
+          first ??= now();
+          resolve();
+        };
+        process.on('SIGTERM', heard).on('SIGINT', heard);
+      }),
+    now,
+  };
+}
+
+/**
+ * Asks before something ends. With nobody to ask it never waits: it is refused with what to add.
+ * @throws CliError when there is nobody, or they said no
+ */
+export async function confirm(io: Io, what: string, yes: boolean): Promise<void> {
+  if (yes) return;
+  if (!io.interactive) {
+    throw new CliError('usage', `${what} Nobody is at the terminal to say yes.`, { hint: 'Add --yes if you mean it.' });
+  }
+  const answer = await io.ask(`${what} Type yes to go on: `);
+  if (!/^y(es)?$/i.test(answer.trim())) throw new CliError('failed', 'Left as it was.');
+}

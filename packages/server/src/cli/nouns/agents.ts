@@ -1,0 +1,263 @@
+import { agentKinds } from '../../agents/agent.ts';
+import { type Api, openApi } from '../api.ts';
+import { command, yes } from '../command.ts';
+import { CliError } from '../errors.ts';
+import { confirm } from '../io.ts';
+import { keyFromOptions, keyOptions } from '../key-options.ts';
+import { findAgent, findOwner, findResource, findRole, namer, ownerNamer } from '../names.ts';
+import { fields, shortTime, show, table } from '../output.ts';
+import type { Agent, Credential, Resource, Team } from '../registry.ts';
+import { inOrder, wholeNumber } from '../values.ts';
+import { statusStyle } from './status.ts';
+
+const agentArgument = { name: 'agent', description: 'The name or id of an agent.' } as const;
+
+const agentOptions = {
+  owner: { value: 'OWNER', description: 'The team or person who answers for it: team:support, person:ada, or an id.' },
+  purpose: { value: 'TEXT', description: 'What it is for, in a sentence.' },
+  environment: { value: 'NAME', description: 'Where it runs, such as production.' },
+  expires: { value: 'TIME', description: 'When it ends by itself, such as 2030-01-31T12:00:00Z.' },
+  resource: {
+    value: 'RESOURCE',
+    many: true,
+    description: 'A resource that it may ask tokens for; the first is the default.',
+  },
+  'tokens-per-minute': { value: 'NUMBER', description: 'How many tokens it may ask for in a minute.' },
+} as const;
+
+const list = command({
+  name: 'agents list',
+  summary: 'List agents.',
+  options: {
+    status: { value: 'STATUS', description: 'Only active, suspended or retired ones.' },
+    owner: { value: 'OWNER', description: 'Only those that this team or person answers for.' },
+  },
+  examples: [
+    { command: 'bailiwick agents list', does: 'Everything that acts here' },
+    { command: 'bailiwick agents list --status suspended --json', does: 'What is suspended, for a program' },
+  ],
+  async run(context, _args, options) {
+    const api = openApi(context);
+    const owner = options.owner === undefined ? undefined : (await findOwner(api, options.owner)).id;
+    const items = await api.list<Agent>('/agents', { status: options.status, owner });
+    if (context.globals.json) return show(context, { items }, () => '');
+    const nameOf = await ownerNamer(api);
+    show(context, { items }, () =>
+      table(
+        context,
+        items,
+        [
+          { title: 'NAME', value: ({ name }) => name },
+          { title: 'STATUS', value: ({ status }) => status, style: ({ status }) => statusStyle(status) },
+          { title: 'KIND', value: ({ kind }) => kind },
+          { title: 'OWNER', value: (agent) => nameOf(agent.owner) },
+          { title: 'ID', value: ({ id }) => id },
+        ],
+        'No agents yet. `bailiwick agents create --help` shows how to make one.',
+      ),
+    );
+  },
+});
+
+const showOne = command({
+  name: 'agents show',
+  summary: 'Show an agent, its roles and its credentials.',
+  arguments: [agentArgument],
+  examples: [{ command: 'bailiwick agents show desk', does: 'Who it is, what it may do, what it proves itself with' }],
+  async run(context, [name]) {
+    const api = openApi(context);
+    const agent = await findAgent(api, name);
+    const credentials = await api.list<Credential>('/credentials', { agent: agent.id, status: 'active' });
+    if (context.globals.json) return show(context, { ...agent, credentials }, () => '');
+    const ownerOf = await ownerNamer(api);
+    const resourceOf = namer(await api.list<Resource>('/resources'));
+    const shown = fields(context, [
+      ['name', agent.name],
+      ['id', agent.id],
+      ['subject', agent.subject],
+      ['status', agent.status],
+      ['kind', agent.kind],
+      ['owner', ownerOf(agent.owner)],
+      ['purpose', agent.purpose],
+      ['environment', agent.environment],
+      ['expires', shortTime(agent.expires_at)],
+      ['roles', agent.roles.map(({ name: role }) => role).join('\n') || 'none: it may do nothing'],
+      [
+        'resources',
+        agent.resources.map((use) => `${resourceOf(use.resource)}${use.default ? ' (default)' : ''}`).join('\n') ||
+          'none: it can get no token',
+      ],
+      [
+        'keys',
+        credentials.map((one) => `${one.id}  ${one.alg}  ${one.label}`.trimEnd()).join('\n') ||
+          'none: it cannot prove who it is',
+      ],
+      ['created', shortTime(agent.created_at)],
+    ]);
+    context.io.out(`${shown}\n`);
+  },
+});
+
+const create = command({
+  name: 'agents create',
+  summary: 'Register an agent, and make its key here.',
+  description:
+    'With --key-out the key pair is made on this machine: the private half goes into that file and nowhere else, the public half to ' +
+    'the server. With --key the agent has a key already, and its public half is taken from the file.',
+  arguments: [{ name: 'name', description: 'Its name: lowercase letters, digits, dots, hyphens. Never used again.' }],
+  options: {
+    ...agentOptions,
+    kind: { value: 'KIND', description: `What it is: ${agentKinds.join(', ')}. ai_agent unless said otherwise.` },
+    role: { value: 'ROLE', many: true, description: 'A role to give it.' },
+    ...keyOptions,
+  },
+  examples: [
+    {
+      command:
+        'bailiwick agents create desk --owner team:support --role ticket-reader --resource tickets --key-out desk.json',
+      does: 'An agent that may read tickets; desk.json is what it runs with',
+    },
+    {
+      command: 'bailiwick agents create nightly --kind workload --owner person:ada --key nightly.pub.json',
+      does: 'A workload that has made its own key',
+    },
+  ],
+  async run(context, [name], options) {
+    const api = openApi(context);
+    if (options.owner === undefined) throw await ownerNeeded(api);
+    const roles = await inOrder(options.role, (role) => findRole(api, role));
+    const body = { name, kind: options.kind ?? 'ai_agent', ...(await agentBody(api, options)) };
+    const key = await keyFromOptions(context, options);
+    const agent = await api.create<Agent>('/agents', body).catch(key.abandon);
+    key.keep({ issuer: api.identity.issuer, client_id: agent.id });
+    if (key.jwk !== undefined) await api.post('/credentials', { agent: agent.id, jwk: key.jwk });
+    for (const role of roles) await api.put(`/agents/${agent.id}/roles/${role.id}`, undefined);
+    const after = await api.get<Agent>(`/agents/${agent.id}`);
+    show(context, { ...after, ...(key.file === undefined ? {} : { key_file: key.file }) }, () =>
+      [
+        `Registered ${after.name} (${after.id}).`,
+        ...(roles.length > 0 ? [`It holds: ${roles.map((role) => role.name).join(', ')}.`] : []),
+        ...(key.file === undefined ? [] : [`Its private key is in ${key.file}, and nowhere else.`]),
+        ...(key.jwk === undefined
+          ? [`It has no key yet: bailiwick credentials add ${after.name} --key-out ${after.name}.json`]
+          : []),
+      ].join('\n'),
+    );
+  },
+});
+
+const update = command({
+  name: 'agents update',
+  summary: 'Change what is registered of an agent.',
+  description:
+    'Only what is named changes. --resource replaces the whole list of resources. Roles are given with `roles grant`.',
+  arguments: [agentArgument],
+  options: agentOptions,
+  examples: [
+    { command: 'bailiwick agents update desk --owner person:ada', does: 'Somebody else answers for it now' },
+    { command: 'bailiwick agents update desk --expires 2030-01-31T12:00:00Z', does: 'It ends by itself' },
+  ],
+  async run(context, [name], options) {
+    const api = openApi(context);
+    const agent = await findAgent(api, name);
+    const body = await agentBody(api, options);
+    if (Object.keys(body).length === 0) {
+      throw new CliError('usage', 'Nothing to change was named.', { hint: 'See `bailiwick agents update --help`.' });
+    }
+    const after = await api.patch<Agent>(`/agents/${agent.id}`, body);
+    show(context, after, () => `Changed ${after.name} (${after.id}).`);
+  },
+});
+
+const suspend = command({
+  name: 'agents suspend',
+  summary: 'Stop an agent at once, until it is resumed.',
+  description: 'It gets no more tokens, and those it has end. It asks nothing: this is the brake.',
+  arguments: [agentArgument],
+  options: { reason: { value: 'TEXT', description: 'Why, for the log.' } },
+  examples: [{ command: 'bailiwick agents suspend desk --reason "behaves oddly"', does: 'Stop it now' }],
+  async run(context, [name], { reason }) {
+    const api = openApi(context);
+    const agent = await findAgent(api, name);
+    const after = await api.post<Agent>(`/agents/${agent.id}/suspend`, { reason });
+    show(
+      context,
+      after,
+      () => `${after.name} is suspended. \`bailiwick agents resume ${after.name}\` lets it act again.`,
+    );
+  },
+});
+
+const resume = command({
+  name: 'agents resume',
+  summary: 'Let a suspended agent act again.',
+  description: 'Tokens from before stay ended; it gets new ones.',
+  arguments: [agentArgument],
+  examples: [{ command: 'bailiwick agents resume desk', does: 'Let it act again' }],
+  async run(context, [name]) {
+    const api = openApi(context);
+    const agent = await findAgent(api, name);
+    const after = await api.post<Agent>(`/agents/${agent.id}/resume`);
+    show(context, after, () => `${after.name} may act again.`);
+  },
+});
+
+const retire = command({
+  name: 'agents retire',
+  summary: 'End an agent for good. Its name is never used again.',
+  arguments: [agentArgument],
+  options: { yes, reason: { value: 'TEXT', description: 'Why, for the log.' } },
+  examples: [{ command: 'bailiwick agents retire desk --yes', does: 'End it without being asked' }],
+  async run(context, [name], options) {
+    const api = openApi(context);
+    const agent = await findAgent(api, name);
+    await confirm(
+      context.io,
+      `This ends ${agent.name} (${agent.id}) for good, and its name is never used again.`,
+      options.yes,
+    );
+    const after = await api.post<Agent>(`/agents/${agent.id}/retire`, { reason: options.reason });
+    show(context, after, () => `${after.name} is retired.`);
+  },
+});
+
+export const agentCommands = [list, showOne, create, update, suspend, resume, retire];
+
+async function agentBody(
+  api: Api,
+  options: {
+    owner: string | undefined;
+    purpose: string | undefined;
+    environment: string | undefined;
+    expires: string | undefined;
+    resource: string[];
+    'tokens-per-minute': string | undefined;
+  },
+): Promise<Record<string, unknown>> {
+  const resources = await inOrder(options.resource, (resource) => findResource(api, resource));
+  const perMinute = options['tokens-per-minute'];
+  const body = {
+    owner: options.owner === undefined ? undefined : (await findOwner(api, options.owner)).id,
+    purpose: options.purpose,
+    environment: options.environment,
+    expires_at: options.expires,
+    resources:
+      resources.length === 0
+        ? undefined
+        : resources.map(({ id }, index) => ({ resource: id, default: index === 0, scope: [] })),
+    limits: perMinute === undefined ? undefined : { tokens_per_minute: wholeNumber('--tokens-per-minute', perMinute) },
+  };
+  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
+}
+
+/** Owners are asked for with the choices there are. */
+export async function ownerNeeded(api: Api): Promise<CliError> {
+  const teams = await api.list<Team>('/teams', {}, 5);
+  const choices = teams.map(({ name }) => `--owner team:${name}`).join(', ');
+  return new CliError('usage', 'Every agent needs an owner: a team or person who answers for it.', {
+    hint:
+      choices === ''
+        ? 'Make one: bailiwick teams create support'
+        : `Such as ${choices}. \`bailiwick teams create NAME\` makes another.`,
+  });
+}

@@ -1,0 +1,70 @@
+import { openApi } from '../api.ts';
+import { command } from '../command.ts';
+import { findAgent, findOwner, namer } from '../names.ts';
+import { shortTime, table } from '../output.ts';
+import type { Agent, Event } from '../registry.ts';
+import { wholeNumber } from '../values.ts';
+
+const list = command({
+  name: 'events list',
+  summary: 'Read the log: who did what, allowed or refused, newest first.',
+  description: 'With --json each event is one line, so that `jq` and `grep` can work on them.',
+  options: {
+    agent: { value: 'AGENT', description: 'Only what this agent did.' },
+    owner: { value: 'OWNER', description: 'Only what agents of this team or person did.' },
+    type: { value: 'TYPE', description: 'Only events of this type, such as token.refused.' },
+    outcome: { value: 'OUTCOME', description: 'Only allowed or refused ones.' },
+    resource: { value: 'RESOURCE', description: 'Only about this resource, by id or identifier.' },
+    jti: { value: 'JTI', description: 'Only about this token.' },
+    since: { value: 'TIME', description: 'Only from this time on, such as 2030-01-31T12:00:00Z.' },
+    until: { value: 'TIME', description: 'Only before this time.' },
+    limit: { value: 'NUMBER', description: 'How many at most (default 50).' },
+  },
+  examples: [
+    { command: 'bailiwick events list --outcome refused', does: 'What was refused lately' },
+    { command: 'bailiwick events list --agent desk --json --limit 1000 | jq .type', does: 'For a program' },
+  ],
+  async run(context, _args, options) {
+    const api = openApi(context);
+    const most = options.limit === undefined ? 50 : wholeNumber('--limit', options.limit);
+    const items = await api.list<Event>(
+      '/events',
+      {
+        agent: options.agent === undefined ? undefined : (await findAgent(api, options.agent)).id,
+        owner: options.owner === undefined ? undefined : (await findOwner(api, options.owner)).id,
+        type: options.type,
+        outcome: options.outcome,
+        resource: options.resource,
+        jti: options.jti,
+        since: options.since,
+        until: options.until,
+      },
+      most,
+    );
+    if (context.globals.json) {
+      for (const event of items) context.io.out(`${JSON.stringify(event)}\n`);
+      return;
+    }
+    const nameOf = namer(await api.list<Agent>('/agents'));
+    const text = table(
+      context,
+      items,
+      [
+        { title: 'AT', value: ({ at }) => shortTime(at) },
+        {
+          title: 'OUTCOME',
+          value: ({ outcome }) => outcome,
+          style: ({ outcome }) => (outcome === 'refused' ? 'red' : 'green'),
+        },
+        { title: 'EVENT', value: ({ type }) => type },
+        { title: 'BY', value: ({ agent }) => (agent === undefined ? '' : nameOf(agent)) },
+        { title: 'ABOUT', value: (event) => event.resource ?? nameOf(event.target ?? '') },
+        { title: 'REASON', value: ({ reason }) => reason ?? '' },
+      ],
+      'Nothing in the log fits.',
+    );
+    context.io.out(`${text}\n`);
+  },
+});
+
+export const eventCommands = [list];

@@ -1,0 +1,48 @@
+import { openApi } from '../api.ts';
+import { command } from '../command.ts';
+import { shortTime, show, table } from '../output.ts';
+import type { SigningKey } from '../registry.ts';
+
+const list = command({
+  name: 'keys list',
+  summary: "List the server's signing keys.",
+  description:
+    'A key is published before it signs (published), signs (signing), and stays published until its last token has died (retiring).',
+  examples: [{ command: 'bailiwick keys list', does: 'What signs now, and what comes next' }],
+  async run(context) {
+    const { items } = await openApi(context).get<{ items: SigningKey[] }>('/keys');
+    show(context, { items }, () =>
+      table(
+        context,
+        items,
+        [
+          {
+            title: 'STATE',
+            value: ({ state }) => state,
+            style: ({ state }) => (state === 'signing' ? 'green' : 'dim'),
+          },
+          { title: 'ALG', value: ({ alg }) => alg },
+          { title: 'SIGNS FROM', value: (key) => shortTime(key.signs_from) },
+          { title: 'UNTIL', value: (key) => shortTime(key.signs_until) },
+          { title: 'KID', value: ({ kid }) => kid },
+        ],
+        'No keys: the server has never started.',
+      ),
+    );
+  },
+});
+
+const rotate = command({
+  name: 'keys rotate',
+  summary: 'Publish a new signing key. No token and no verifier is disturbed.',
+  description:
+    'It begins to sign after keys.publish_seconds, when every verifier has fetched it. If one is waiting already, that one is shown.',
+  options: { alg: { value: 'ALG', description: 'Of which algorithm: ES256 (default), EdDSA, PS256 or RS256.' } },
+  examples: [{ command: 'bailiwick keys rotate', does: 'The next key' }],
+  async run(context, _args, { alg }) {
+    const key = await openApi(context).post<SigningKey>('/keys/rotate', alg === undefined ? {} : { alg });
+    show(context, key, () => `${key.alg} key ${key.kid} is published, and signs from ${shortTime(key.signs_from)}.`);
+  },
+});
+
+export const keyCommands = [list, rotate];

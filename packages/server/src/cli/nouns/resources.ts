@@ -1,0 +1,292 @@
+import type { Operation } from '@bailiwick/protocol';
+import { openApi } from '../api.ts';
+import { resourceSchema } from '../apply/fleet.ts';
+import { type Context, command, yes } from '../command.ts';
+import { CliError } from '../errors.ts';
+import { confirm } from '../io.ts';
+import { findResource } from '../names.ts';
+import { operationFromFlag } from '../operation.ts';
+import { fields, show, table } from '../output.ts';
+import type { Resource } from '../registry.ts';
+import { pair, wholeNumber } from '../values.ts';
+import { readYamlFile } from '../yaml-file.ts';
+
+const resourceArgument = { name: 'resource', description: 'The name, identifier or id of a resource.' } as const;
+
+const resourceOptions = {
+  file: {
+    value: 'FILE',
+    short: 'f',
+    description: 'Take the resource from a YAML file, as under `resources:` in a fleet file.',
+  },
+  operation: {
+    value: 'LINE',
+    many: true,
+    description:
+      "An operation: 'GET /tickets/{id} tickets:read low', or 'tool:close tickets:write high' for an MCP tool.",
+  },
+  scope: {
+    value: 'SCOPE=TEXT',
+    many: true,
+    description: 'What a scope allows, in words for people. Scopes of operations need not be named again.',
+  },
+  alg: { value: 'ALG', description: 'The algorithm of its tokens: ES256 (default), EdDSA, PS256 or RS256.' },
+  lifetime: { value: 'SECONDS', description: 'How long its tokens live, at most 900.' },
+  audience: {
+    value: 'AUD',
+    description: 'The `aud` of its tokens, where its verifier insists on another than the identifier.',
+  },
+  'dangerously-bearer': { description: 'Its tokens are bound to no key: whoever finds one can use it.' },
+} as const;
+
+interface ResourceOptions {
+  file: string | undefined;
+  operation: string[];
+  scope: string[];
+  alg: string | undefined;
+  lifetime: string | undefined;
+  audience: string | undefined;
+  'dangerously-bearer': boolean;
+}
+
+const list = command({
+  name: 'resources list',
+  summary: 'List the APIs and MCP servers that tokens are for.',
+  examples: [{ command: 'bailiwick resources list', does: 'All of them' }],
+  async run(context) {
+    const items = await openApi(context).list<Resource>('/resources');
+    show(context, { items }, () =>
+      table(
+        context,
+        items,
+        [
+          { title: 'NAME', value: ({ name }) => name },
+          { title: 'IDENTIFIER', value: ({ identifier }) => identifier },
+          { title: 'OPERATIONS', value: ({ operations, system }) => (system ? 'built in' : String(operations.length)) },
+          {
+            title: 'TOKENS',
+            value: ({ token }) => `${token.alg}${token.dangerously_bearer ? ', bearer' : ''}`,
+            style: ({ token }) => (token.dangerously_bearer ? 'yellow' : undefined),
+          },
+          { title: 'ID', value: ({ id }) => id },
+        ],
+        'No resources yet. `bailiwick resources create --help` shows how to register one.',
+      ),
+    );
+  },
+});
+
+const showOne = command({
+  name: 'resources show',
+  summary: 'Show a resource with its scopes and operations.',
+  arguments: [resourceArgument],
+  examples: [{ command: 'bailiwick resources show tickets', does: 'What it offers, and what each part needs' }],
+  async run(context, [name]) {
+    const resource = await findResource(openApi(context), name);
+    show(context, resource, () => describe(context, resource));
+  },
+});
+
+const create = command({
+  name: 'resources create',
+  summary: 'Register an API or MCP server.',
+  description: 'What no operation lists is refused by its guard.',
+  arguments: [
+    {
+      name: 'identifier',
+      optional: true,
+      description: 'The URL that all its paths begin with. Not needed with --file.',
+    },
+  ],
+  options: { name: { value: 'NAME', description: 'What people call it.' }, ...resourceOptions },
+  examples: [
+    {
+      command:
+        'bailiwick resources create http://localhost:3000 --name tickets \\\n' +
+        "  --operation 'GET /tickets tickets:read low' --operation 'POST /tickets tickets:write medium'",
+      does: 'An API with two operations',
+    },
+    { command: 'bailiwick resources create --name tickets -f tickets.yaml', does: 'The same from a file' },
+  ],
+  async run(context, [identifier], options) {
+    const body = resourceBody(context, options);
+    if (identifier !== undefined && body.identifier === undefined) body.identifier = identifier;
+    if (body.identifier === undefined) {
+      throw new CliError(
+        'usage',
+        '"resources create" needs IDENTIFIER: the URL that all paths of the API begin with.',
+        {
+          hint: 'See `bailiwick resources create --help`.',
+        },
+      );
+    }
+    const name = options.name ?? new URL(String(body.identifier)).hostname;
+    const resource = await openApi(context).create<Resource>('/resources', { name, ...body });
+    show(context, resource, () => `Registered ${resource.name} (${resource.id}).\n\n${describe(context, resource)}`);
+  },
+});
+
+const update = command({
+  name: 'resources update',
+  summary: 'Change what is registered of a resource.',
+  description:
+    'Only what is named changes. --operation adds one, or replaces that with the same method and path; --file replaces all of what it names.',
+  arguments: [resourceArgument],
+  options: {
+    name: { value: 'NAME', description: 'What people call it.' },
+    ...resourceOptions,
+    'remove-operation': {
+      value: 'NAME',
+      many: true,
+      description: "The name of an operation to take away: 'GET /tickets'.",
+    },
+  },
+  examples: [
+    {
+      command: "bailiwick resources update tickets --operation 'DELETE /tickets/{id} tickets:delete high'",
+      does: 'One more operation',
+    },
+    { command: "bailiwick resources update tickets --remove-operation 'DELETE /tickets/{id}'", does: 'One less' },
+  ],
+  async run(context, [name], options) {
+    const api = openApi(context);
+    const before = await findResource(api, name);
+    const { identifier, ...body } = resourceBody(context, options, before);
+    if (identifier !== undefined && identifier !== before.identifier) {
+      throw new CliError('usage', `The identifier of ${before.name} is ${before.identifier} and never changes.`, {
+        hint: 'Register the other one as a resource of its own with `bailiwick resources create`.',
+      });
+    }
+    if (options.name !== undefined) body.name = options.name;
+    const removed = options['remove-operation'];
+    for (const operation of removed) {
+      if (before.operations.some((one) => one.name === operation)) continue;
+      throw new CliError('not_found', `${before.name} has no operation "${operation}".`, {
+        hint: `It has: ${before.operations.map((one) => one.name).join(', ') || 'none'}.`,
+      });
+    }
+    if (removed.length > 0) {
+      const operations = (body.operations as Operation[] | undefined) ?? before.operations;
+      body.operations = operations.filter((operation) => !removed.includes(operation.name));
+    }
+    if (Object.keys(body).length === 0) {
+      throw new CliError('usage', 'Nothing to change was named.', { hint: 'See `bailiwick resources update --help`.' });
+    }
+    const after = await api.patch<Resource>(`/resources/${before.id}`, body);
+    show(context, after, () => `Changed ${after.name} (${after.id}).\n\n${describe(context, after)}`);
+  },
+});
+
+const retire = command({
+  name: 'resources retire',
+  summary: 'End a resource for good. No token is issued for it any more.',
+  arguments: [resourceArgument],
+  options: { yes },
+  examples: [{ command: 'bailiwick resources retire tickets --yes', does: 'End it without being asked' }],
+  async run(context, [name], options) {
+    const api = openApi(context);
+    const resource = await findResource(api, name);
+    await confirm(
+      context.io,
+      `This ends ${resource.name} (${resource.identifier}) and its tokens for good.`,
+      options.yes,
+    );
+    await api.delete(`/resources/${resource.id}`);
+    show(context, { ...resource, status: 'retired' }, () => `${resource.name} is retired.`);
+  },
+});
+
+export const resourceCommands = [list, showOne, create, update, retire];
+
+function describe(context: Context, resource: Resource): string {
+  const head = fields(context, [
+    ['name', resource.name],
+    ['identifier', resource.identifier],
+    ['id', resource.id],
+    ['status', resource.status],
+    ['tokens', tokenWords(resource)],
+    [
+      'scopes',
+      resource.scopes.map((one) => (one.description ? `${one.name}: ${one.description}` : one.name)).join('\n'),
+    ],
+  ]);
+  const operations = table(
+    context,
+    resource.operations,
+    [
+      {
+        title: 'OPERATION',
+        value: (one) => (one.tool === undefined ? `${one.method} ${one.path}` : `tool:${one.tool}`),
+      },
+      { title: 'NEEDS', value: (one) => one.scope.join(' ') },
+      { title: 'SENSITIVITY', value: (one) => one.sensitivity },
+    ],
+    resource.system ? '' : 'No operations: its guard refuses everything.',
+  );
+  return operations === '' ? head : `${head}\n\n${operations}`;
+}
+
+function tokenWords({ token }: Resource): string {
+  return [
+    token.alg,
+    token.typ,
+    token.lifetime_seconds === undefined ? undefined : `${token.lifetime_seconds} s`,
+    token.audience === undefined ? undefined : `aud ${token.audience}`,
+    token.dangerously_bearer ? 'bearer: bound to no key' : 'bound to the key of the agent (DPoP)',
+  ]
+    .filter((part) => part !== undefined)
+    .join(', ');
+}
+
+/** What the options say, in the words of the admin API. With `before`, operations and scopes are added to what is there. */
+function resourceBody(context: Context, options: ResourceOptions, before?: Resource): Record<string, unknown> {
+  const body: Record<string, unknown> = {};
+  if (options.file !== undefined)
+    Object.assign(body, resourceFromFile(readYamlFile(context, options.file, resourceSchema)));
+  const token = {
+    ...(options.alg === undefined ? {} : { alg: options.alg }),
+    ...(options.lifetime === undefined
+      ? {}
+      : { lifetime_seconds: wholeNumber('--lifetime', options.lifetime, { most: 900 }) }),
+    ...(options.audience === undefined ? {} : { audience: options.audience }),
+    ...(options['dangerously-bearer'] ? { dangerously_bearer: true } : {}),
+  };
+  if (Object.keys(token).length > 0) body.token = { ...(body.token as object | undefined), ...token };
+  const added = options.operation.map(operationFromFlag);
+  if (added.length > 0) {
+    const there = (body.operations as Operation[] | undefined) ?? before?.operations ?? [];
+    body.operations = [...there.filter((one) => !added.some((operation) => samePlace(one, operation))), ...added];
+  }
+  const described = options.scope.map((text) =>
+    pair('--scope', text, 'SCOPE=TEXT, such as "tickets:read=See tickets"'),
+  );
+  if (described.length > 0 || added.length > 0) {
+    const there = (body.scopes as Resource['scopes'] | undefined) ?? before?.scopes ?? [];
+    const scopes = new Map(there.map((one) => [one.name, one.description]));
+    for (const [name, description] of described) scopes.set(name, description);
+    for (const name of added.flatMap((operation) => operation.scope)) if (!scopes.has(name)) scopes.set(name, '');
+    body.scopes = [...scopes].map(([name, description]) => ({ name, description }));
+  }
+  return body;
+}
+
+const samePlace = (a: Operation, b: Operation) => a.method === b.method && a.path === b.path && a.tool === b.tool;
+
+/** A resource of a YAML file in the words of the admin API. */
+export function resourceFromFile(wanted: {
+  identifier: string;
+  scopes?: Record<string, string> | undefined;
+  operations?: Operation[] | undefined;
+  token?: object | undefined;
+}): Record<string, unknown> {
+  const scopes = new Map(Object.entries(wanted.scopes ?? {}));
+  for (const name of (wanted.operations ?? []).flatMap((one) => one.scope)) if (!scopes.has(name)) scopes.set(name, '');
+  const said = wanted.scopes !== undefined || wanted.operations !== undefined;
+  const body = {
+    identifier: wanted.identifier,
+    scopes: said ? [...scopes].map(([name, description]) => ({ name, description })) : undefined,
+    operations: wanted.operations,
+    token: wanted.token,
+  };
+  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
+}

@@ -1,0 +1,182 @@
+import { type Api, openApi } from '../api.ts';
+import { command, yes } from '../command.ts';
+import { CliError } from '../errors.ts';
+import { confirm } from '../io.ts';
+import { findAgent, findResource, findRole, namer } from '../names.ts';
+import { fields, show, table } from '../output.ts';
+import type { Agent, Resource, Role } from '../registry.ts';
+import { inOrder, pair } from '../values.ts';
+
+const roleArgument = { name: 'role', description: 'The name or id of a role.' } as const;
+const agentArgument = { name: 'agent', description: 'The name or id of an agent.' } as const;
+
+const roleOptions = {
+  description: { value: 'TEXT', description: 'What it is for, in a sentence.' },
+  permission: {
+    value: 'RESOURCE=SCOPE,…',
+    many: true,
+    description: 'Scopes that it gives on a resource: tickets=tickets:read,tickets:write.',
+  },
+} as const;
+
+const list = command({
+  name: 'roles list',
+  summary: 'List roles and what they give.',
+  examples: [{ command: 'bailiwick roles list', does: 'All of them' }],
+  async run(context) {
+    const api = openApi(context);
+    const items = await api.list<Role>('/roles');
+    if (context.globals.json) return show(context, { items }, () => '');
+    const nameOf = namer(await api.list<Resource>('/resources'));
+    show(context, { items }, () =>
+      table(
+        context,
+        items,
+        [
+          { title: 'NAME', value: ({ name }) => name },
+          { title: 'GIVES', value: (role) => (role.system ? 'built in' : gives(role, nameOf).join('; ')) },
+          { title: 'ID', value: ({ id }) => id },
+        ],
+        'No roles yet. `bailiwick roles create --help` shows how to make one.',
+      ),
+    );
+  },
+});
+
+const showOne = command({
+  name: 'roles show',
+  summary: 'Show a role and what it gives.',
+  arguments: [roleArgument],
+  examples: [{ command: 'bailiwick roles show ticket-reader', does: 'What it gives' }],
+  async run(context, [name]) {
+    const api = openApi(context);
+    const role = await findRole(api, name);
+    if (context.globals.json) return show(context, role, () => '');
+    const nameOf = namer(await api.list<Resource>('/resources'));
+    show(context, role, () =>
+      fields(context, [
+        ['name', role.name],
+        ['id', role.id],
+        ['status', role.status],
+        ['description', role.description],
+        ['gives', gives(role, nameOf).join('\n') || 'nothing'],
+      ]),
+    );
+  },
+});
+
+const create = command({
+  name: 'roles create',
+  summary: 'Make a role: a named set of scopes on resources.',
+  arguments: [{ name: 'name', description: 'Its name: lowercase letters, digits, dots, hyphens.' }],
+  options: roleOptions,
+  examples: [
+    { command: 'bailiwick roles create ticket-reader --permission tickets=tickets:read', does: 'May read tickets' },
+  ],
+  async run(context, [name], options) {
+    const api = openApi(context);
+    if (options.permission.length === 0) {
+      throw new CliError('usage', 'A role that gives nothing is none: name a --permission.', {
+        hint: 'Such as --permission tickets=tickets:read.',
+      });
+    }
+    const permissions = await permissionsOf(api, options.permission);
+    const role = await api.create<Role>('/roles', { name, description: options.description ?? '', permissions });
+    show(
+      context,
+      role,
+      () => `Made the role ${role.name} (${role.id}). \`bailiwick roles grant ${role.name} AGENT\` gives it.`,
+    );
+  },
+});
+
+const update = command({
+  name: 'roles update',
+  summary: 'Change what a role gives. It is in force at once, for every agent that holds it.',
+  description: '--permission replaces the whole list.',
+  arguments: [roleArgument],
+  options: roleOptions,
+  examples: [
+    {
+      command: 'bailiwick roles update ticket-reader --permission tickets=tickets:read,tickets:search',
+      does: 'Exactly these scopes from now on',
+    },
+  ],
+  async run(context, [name], options) {
+    const api = openApi(context);
+    const role = await findRole(api, name);
+    const body = {
+      ...(options.description === undefined ? {} : { description: options.description }),
+      ...(options.permission.length === 0 ? {} : { permissions: await permissionsOf(api, options.permission) }),
+    };
+    if (Object.keys(body).length === 0) {
+      throw new CliError('usage', 'Nothing to change was named.', { hint: 'See `bailiwick roles update --help`.' });
+    }
+    const after = await api.patch<Role>(`/roles/${role.id}`, body);
+    show(context, after, () => `Changed the role ${after.name} (${after.id}).`);
+  },
+});
+
+const grant = command({
+  name: 'roles grant',
+  summary: 'Give a role to an agent.',
+  arguments: [roleArgument, agentArgument],
+  examples: [{ command: 'bailiwick roles grant ticket-reader desk', does: 'desk may read tickets' }],
+  async run(context, [roleName, agentName]) {
+    const api = openApi(context);
+    const role = await findRole(api, roleName);
+    const agent = await findAgent(api, agentName);
+    const after = await api.put<Agent>(`/agents/${agent.id}/roles/${role.id}`, undefined);
+    show(context, after, () => `${agent.name} holds ${role.name}.`);
+  },
+});
+
+const revoke = command({
+  name: 'roles revoke',
+  summary: 'Take a role from an agent. Tokens that rest on it end.',
+  arguments: [roleArgument, agentArgument],
+  options: { yes },
+  examples: [{ command: 'bailiwick roles revoke ticket-reader desk --yes', does: 'desk may no longer read tickets' }],
+  async run(context, [roleName, agentName], options) {
+    const api = openApi(context);
+    const role = await findRole(api, roleName);
+    const agent = await findAgent(api, agentName);
+    await confirm(
+      context.io,
+      `This takes ${role.name} from ${agent.name}, and ends its tokens that rest on it.`,
+      options.yes,
+    );
+    await api.delete(`/agents/${agent.id}/roles/${role.id}`);
+    show(context, { agent: agent.id, role: role.id }, () => `${agent.name} no longer holds ${role.name}.`);
+  },
+});
+
+const retire = command({
+  name: 'roles retire',
+  summary: 'End a role for good. Whoever holds it loses what it gave, at once.',
+  arguments: [roleArgument],
+  options: { yes },
+  examples: [{ command: 'bailiwick roles retire ticket-reader --yes', does: 'End it without being asked' }],
+  async run(context, [name], options) {
+    const api = openApi(context);
+    const role = await findRole(api, name);
+    await confirm(context.io, `This ends the role ${role.name} for good, and the tokens that rest on it.`, options.yes);
+    await api.delete(`/roles/${role.id}`);
+    show(context, { ...role, status: 'retired' }, () => `The role ${role.name} is retired.`);
+  },
+});
+
+export const roleCommands = [list, showOne, create, update, grant, revoke, retire];
+
+const gives = (role: Role, nameOf: (id: string) => string) =>
+  role.permissions.map(({ resource, scopes }) => `${nameOf(resource)}: ${scopes.join(' ')}`);
+
+async function permissionsOf(api: Api, texts: readonly string[]) {
+  return inOrder(texts, async (text) => {
+    const [resource, scopes] = pair('--permission', text, 'RESOURCE=SCOPE,SCOPE, such as tickets=tickets:read');
+    return {
+      resource: (await findResource(api, resource)).id,
+      scopes: scopes.split(',').filter((scope) => scope !== ''),
+    };
+  });
+}

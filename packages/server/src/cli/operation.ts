@@ -1,0 +1,69 @@
+/** Operations in one line: `GET /tickets/{id} tickets:read low`. */
+import type { Operation } from '@bailiwick/protocol';
+import { z } from 'zod';
+import { CliError } from './errors.ts';
+
+export const sensitivities = ['low', 'medium', 'high'] as const;
+
+const shape = 'must read like "GET /tickets/{id} tickets:read low" or "tool:create_ticket tickets:write medium"';
+
+/**
+ * Reads `METHOD PATH SCOPE[,SCOPE…] [SENSITIVITY]`, or `tool:NAME` in place of method and path. Without a last word the
+ * sensitivity is medium. Returns undefined when it isn't like that.
+ */
+export function readOperation(text: string): Operation | undefined {
+  const words = text.trim().split(/\s+/);
+  const tool = words[0]?.startsWith('tool:') ? words.shift()?.slice('tool:'.length) : undefined;
+  const method = tool === undefined ? words.shift() : undefined;
+  const path = tool === undefined ? words.shift() : undefined;
+  const [scope, sensitivity = 'medium', ...rest] = words;
+  if (scope === undefined || rest.length > 0) return undefined;
+  if (!(sensitivities as readonly string[]).includes(sensitivity)) return undefined;
+  const common = { scope: scope.split(','), sensitivity: sensitivity as Operation['sensitivity'] };
+  if (tool !== undefined) return tool === '' ? undefined : { name: tool, tool, ...common };
+  if (!/^[A-Z]+$/.test(method ?? '') || !path?.startsWith('/')) return undefined;
+  return { name: `${method} ${path}`, method: method ?? '', path, ...common };
+}
+
+/** The same line again, for showing. */
+export function operationLine(operation: Operation): string {
+  const what = operation.tool === undefined ? `${operation.method} ${operation.path}` : `tool:${operation.tool}`;
+  return `${what} ${operation.scope.join(',')} ${operation.sensitivity}`;
+}
+
+/** @throws CliError (usage) that shows how an operation reads */
+export function operationFromFlag(text: string): Operation {
+  const operation = readOperation(text);
+  if (operation === undefined) throw new CliError('usage', `The operation "${text}" isn't understood: it ${shape}.`);
+  return operation;
+}
+
+/** An operation in a YAML file: one line, or every member by name. */
+export const operationSchema = z.union(
+  [
+    z.string().transform((text, issues): Operation => {
+      const operation = readOperation(text);
+      if (operation !== undefined) return operation;
+      issues.addIssue({ code: 'custom', message: shape });
+      return z.NEVER;
+    }),
+    z
+      .strictObject({
+        name: z.string().optional(),
+        method: z
+          .string()
+          .regex(/^[A-Z]+$/, 'must be an HTTP method in capitals')
+          .optional(),
+        path: z.string().startsWith('/', 'must begin with /').optional(),
+        tool: z.string().optional(),
+        scope: z.union(
+          [z.string().transform((one) => [one]), z.array(z.string())],
+          'must be a scope or a list of them',
+        ),
+        sensitivity: z.enum(sensitivities, `must be ${sensitivities.join(', ')}`).default('medium'),
+      })
+      .refine((one) => (one.tool === undefined) === (one.method !== undefined && one.path !== undefined), shape)
+      .transform((one): Operation => ({ ...one, name: one.name ?? one.tool ?? `${one.method} ${one.path}` })),
+  ],
+  shape,
+);

@@ -1,0 +1,110 @@
+/** What the admin API shows, as far as the command line reads it. The schemas that bind are those of `admin/`. */
+import type { Operation, PublicJwk } from '@bailiwick/protocol';
+
+interface Thing {
+  id: string;
+  organization: string;
+  created_at: string;
+}
+
+export interface Organization {
+  id: string;
+  name: string;
+  display_name: string;
+  status: string;
+  created_at: string;
+}
+
+export interface Person extends Thing {
+  name: string;
+  email?: string;
+  status: string;
+}
+
+export interface Team extends Thing {
+  name: string;
+  display_name: string;
+  status: string;
+}
+
+export interface Agent extends Thing {
+  name: string;
+  kind: string;
+  owner: string;
+  purpose: string;
+  environment: string;
+  expires_at?: string;
+  grants: string[];
+  resources: { resource: string; default: boolean; scope: string[] }[];
+  limits: { tokens_per_minute?: number; token_lifetime_seconds?: number };
+  status: 'active' | 'suspended' | 'retired';
+  subject: string;
+  roles: { id: string; name: string; grant: string }[];
+}
+
+export interface Credential extends Thing {
+  agent: string;
+  kid: string;
+  thumbprint: string;
+  alg: string;
+  label: string;
+  jwk: PublicJwk;
+  expires_at?: string;
+  last_used_at?: string;
+  status: string;
+}
+
+export interface Resource extends Thing {
+  identifier: string;
+  name: string;
+  scopes: { name: string; description: string }[];
+  operations: Operation[];
+  token: {
+    alg: string;
+    typ: string;
+    lifetime_seconds?: number;
+    audience?: string;
+    dangerously_bearer: boolean;
+  };
+  system: boolean;
+  status: string;
+}
+
+export interface Role extends Thing {
+  name: string;
+  description: string;
+  permissions: { resource: string; scopes: string[] }[];
+  system: boolean;
+  status: string;
+}
+
+export interface Guard extends Thing {
+  name: string;
+  status: string;
+  resource: string;
+  agent: string;
+}
+
+export interface SigningKey {
+  kid: string;
+  alg: string;
+  state: string;
+  created_at: string;
+  signs_from: string;
+  signs_until?: string;
+  published_until?: string;
+}
+
+export interface Event {
+  id: string;
+  type: string;
+  at: string;
+  outcome: string;
+  agent?: string;
+  target?: string;
+  resource?: string;
+  reason?: string;
+  jti?: string;
+  decided_on?: { scope?: string } & Record<string, unknown>;
+  personal: Record<string, unknown>;
+}

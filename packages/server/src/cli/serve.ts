@@ -1,0 +1,120 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { type RunningServer, start } from '../app.ts';
+import { type Config, type ConfigOverrides, loadConfig } from '../config.ts';
+import { type Context, command } from './command.ts';
+import { CliError } from './errors.ts';
+import type { Io } from './io.ts';
+import { fields, painter } from './output.ts';
+import { sentence } from './sentence.ts';
+import { wholeNumber } from './values.ts';
+
+export const serve = command({
+  name: 'serve',
+  summary: 'Run the identity provider.',
+  description:
+    'Without anything said it listens on http://localhost:8455, on this machine alone, and keeps everything in ./data. The first start ' +
+    'makes signing keys, the default organization, and the operator: an identity whose key is written once to <data>/operator.json. ' +
+    'SIGTERM and Ctrl-C let requests finish and end with 0; a second one ends at once. Every setting: docs/reference/config.md.',
+  options: {
+    port: { value: 'PORT', description: 'The port to listen on (default 8455).' },
+    host: { value: 'ADDRESS', many: true, description: 'An address to listen on (default: both loopbacks).' },
+    data: { value: 'FOLDER', description: 'Where everything is kept (default ./data).' },
+    issuer: { value: 'URL', description: 'The address by which others know this server.' },
+  },
+  examples: [
+    { command: 'bailiwick serve', does: 'Run here, on this machine alone' },
+    { command: 'bailiwick serve --port 9000 --data /var/lib/bailiwick', does: 'Elsewhere' },
+    {
+      command: 'BAILIWICK_DATABASE_URL=postgres://bailiwick@db/bailiwick bailiwick serve',
+      does: 'On PostgreSQL',
+    },
+  ],
+  async run(context, _args, options) {
+    const { io, globals } = context;
+    const overrides: ConfigOverrides = {
+      port: options.port === undefined ? undefined : wholeNumber('--port', options.port, { least: 0, most: 65_535 }),
+      host: options.host.length === 0 ? undefined : options.host.flatMap((host) => host.split(',')),
+      data: options.data,
+      issuer: options.issuer,
+    };
+    const config = loadConfig({ env: io.env, cwd: io.cwd, file: globals.config, overrides });
+    const terminated = io.terminated(); // listened for before there is anything to lose
+    const server = await start(config).catch((error: unknown) => {
+      throw notStarted(error, config);
+    });
+    io.out(globals.json ? `${JSON.stringify(started(server, config))}\n` : `${banner(context, server, config)}\n`);
+    await terminated;
+    if (!globals.json) io.err('Ending: requests under way may finish. Once more ends at once.\n');
+    await server.close();
+  },
+});
+
+function started(server: RunningServer, config: Config) {
+  return {
+    issuer: server.issuer,
+    addresses: server.addresses,
+    data: config.data,
+    database: databaseName(config),
+    operator_file: server.operatorFile,
+    first_start: server.firstStart,
+  };
+}
+
+const databaseName = (config: Config) => (config.database_url === undefined ? 'SQLite' : 'PostgreSQL');
+
+function banner(context: Context, server: RunningServer, config: Config): string {
+  const paint = painter(context.io);
+  const { issuer } = server;
+  const what = fields(context, [
+    ['  issuer', issuer],
+    ['  listens', server.addresses.join('  ')],
+    ['  data', `${config.data} (${databaseName(config)})`],
+    ['  operator', `${server.operatorFile}${server.firstStart ? ': made just now, your key to everything' : ''}`],
+  ]);
+  const tool = programName(context.io);
+  // from another folder, or with other settings, the command line has to be told whose key it may use
+  const identity =
+    server.operatorFile === path.join(context.io.cwd, 'data', 'operator.json')
+      ? ''
+      : ` --identity ${shellWord(server.operatorFile)}`;
+  const next = [
+    [`${tool} doctor${identity}`, 'is everything as it should be?'],
+    [`${tool} resources create --help`, 'register an API of your own'],
+    [`${tool} agents create --help`, 'register an agent that calls it'],
+  ] as const;
+  const width = Math.max(...next.map(([command]) => command.length));
+  return [
+    `${paint('bold', 'Bailiwick is running.')}`,
+    '',
+    what,
+    '',
+    'In another terminal:',
+    '',
+    ...next.map(
+      ([line, does]) => `  ${paint('bold', line)}${' '.repeat(width - line.length)}   ${paint('dim', `# ${does}`)}`,
+    ),
+    '',
+  ].join('\n');
+}
+
+/** How this program is called here: by its name where it is installed, through npx in a clone. */
+function programName(io: Io): string {
+  const folders = (io.env.PATH ?? '').split(path.delimiter).filter((folder) => !folder.includes('node_modules'));
+  return folders.some((folder) => folder !== '' && existsSync(path.join(folder, 'bailiwick')))
+    ? 'bailiwick'
+    : 'npx bailiwick';
+}
+
+const shellWord = (text: string) => (/^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+
+function notStarted(error: unknown, config: Config): unknown {
+  const { code, path: file, message } = error as NodeJS.ErrnoException;
+  if (typeof file === 'string') return error; // a file problem has its own words (run.ts)
+  if (config.database_url !== undefined && /^(E[A-Z]+|28\w{3}|3D000)$/.test(code ?? '')) {
+    return new CliError('failed', `The database that database_url names can't be opened (${message || code}).`, {
+      hint: 'Check that PostgreSQL runs there, that the database exists, and that user and password are right.',
+    });
+  }
+  return message ? new CliError('failed', sentence(message)) : error;
+}
