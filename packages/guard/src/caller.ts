@@ -40,7 +40,10 @@ const deepestChain = 5;
  */
 export function callerOf(claims: AccessTokenClaims, scope: readonly string[]): Omit<Caller, 'operation'> {
   const { instance, task } = claims;
-  if (typeof claims.org !== 'string') throw new Error('the token names no organization');
+  if (instance !== undefined && typeof instance !== 'string') throw new Error('instance is no string');
+  if (task !== undefined && typeof task?.id !== 'string') throw new Error('task has no id');
+  const details = claims.authorization_details ?? [];
+  if (!Array.isArray(details)) throw new Error('authorization_details is no list');
   return Object.freeze({
     agent: claims.client_id,
     subject: claims.sub,
@@ -49,7 +52,7 @@ export function callerOf(claims: AccessTokenClaims, scope: readonly string[]): O
     ...(task === undefined ? {} : { task: Object.freeze({ ...task }) }),
     scope: Object.freeze([...scope]),
     chain: Object.freeze(chainOf(claims.act)),
-    details: Object.freeze([...((claims.authorization_details ?? []) as Record<string, unknown>[])]),
+    details: Object.freeze([...details] as Record<string, unknown>[]),
     proof: claims.cnf?.jkt === undefined ? 'none' : 'dpop',
     token: Object.freeze({ jti: claims.jti, issuedAt: claims.iat * 1000, expiresAt: claims.exp * 1000 }),
   });

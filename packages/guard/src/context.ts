@@ -2,17 +2,19 @@ import type { AccessTokenClaims } from '@bailiwick/protocol';
 import { networks } from './address.ts';
 import { Refusal } from './refusal.ts';
 
+const unreadable = 'The access token is limited in a way that this resource cannot check.';
+
 /**
  * Holds a request against where its token may be used (`ctx`). A condition that this guard can't check is not taken as met.
  * @throws Refusal `invalid_token`
  */
 export function checkContext(ctx: AccessTokenClaims['ctx'], address: string | undefined): void {
   if (ctx === undefined) return;
+  if (typeof ctx !== 'object' || ctx === null || Array.isArray(ctx))
+    throw new Refusal('invalid_token', unreadable, { reason: 'ctx' });
   const unknown = Object.keys(ctx).find((name) => name !== 'ip');
   if (unknown !== undefined) {
-    throw new Refusal('invalid_token', 'The access token is limited in a way that this resource cannot check.', {
-      reason: `ctx.${unknown} cannot be checked`,
-    });
+    throw new Refusal('invalid_token', unreadable, { reason: `ctx.${unknown}` });
   }
   const { ip } = ctx;
   if (ip === undefined) return;

@@ -312,13 +312,7 @@ const rejections: [string, Make, number, string | undefined, string][] = [
     'invalid_token',
     'claims: more than 5 actors',
   ],
-  [
-    'a context that cannot be checked',
-    claims({ ctx: { country: ['CH'] } }),
-    401,
-    'invalid_token',
-    'ctx.country cannot be checked',
-  ],
+  ['a context that cannot be checked', claims({ ctx: { country: ['CH'] } }), 401, 'invalid_token', 'ctx.country'],
   [
     'from another address than its context says',
     claims({ ctx: { ip: ['10.0.0.0/8'] } }),

@@ -201,7 +201,7 @@ function refusalFor(core: Core, error: unknown): Refusal {
     });
   }
   core.runtime.report(`A request could not be checked: ${error instanceof Error ? error.stack : String(error)}`);
-  return new Refusal('internal_error', 'Something went wrong while checking this request. It was not let through.');
+  return new Refusal('internal', 'Something went wrong while checking this request. It was not let through.');
 }
 
 function record(

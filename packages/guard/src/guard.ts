@@ -115,14 +115,16 @@ function registrationSource(settings: ResolvedOptions, runtime: Runtime): Refres
   const { issuer, resource, credential, registration } = settings;
   if (registration !== undefined) return fixed(registrationOf(resource.identifier, registration));
   if (credential === undefined) throw new GuardConfigError('Without operations the guard needs a credential.');
+  const api = `${issuer.replace(/\/$/, '')}/admin`;
   const agent = createAgent({
     issuer,
+    resource: api,
     clientId: credential.clientId,
     key: credential.signer,
     fetch: runtime.fetch,
     now: runtime.now,
   });
-  const url = `${issuer.replace(/\/$/, '')}/admin/v1/guards/self`;
+  const url = `${api}/v1/guards/self`;
   return refreshed<Registration>({
     runtime,
     load: async (previous) =>

@@ -10,7 +10,7 @@ export type RefusalCode =
   | 'operation_not_listed'
   | 'insufficient_scope'
   | 'unavailable'
-  | 'internal_error';
+  | 'internal';
 
 /** A refusal on its way to becoming an answer. `message` is for the operator's eyes, `detail` for the caller's. */
 export class Refusal extends Error {
@@ -78,7 +78,7 @@ const table = {
   operation_not_listed: { status: 403, title: 'This operation is not listed' },
   insufficient_scope: { status: 403, title: 'The access token does not reach this far', error: 'insufficient_scope' },
   unavailable: { status: 503, title: 'The access token cannot be checked right now' },
-  internal_error: { status: 500, title: 'The request could not be checked' },
+  internal: { status: 500, title: 'The request could not be checked' },
 } satisfies Record<RefusalCode, { status: number; title: string; error?: string }>;
 
 /**
@@ -89,7 +89,7 @@ export function answerTo(refusal: Refusal, context: ChallengeContext): Answer {
   const { status, title, error } = table[refusal.code] as { status: number; title: string; error?: string };
   const scope = refusal.scope.length > 0 ? refusal.scope.join(' ') : undefined;
   const problem: Problem = {
-    type: `urn:bailiwick:problem:${refusal.code}`,
+    type: `urn:bailiwick:problem:${refusal.code.replaceAll('_', '-')}`,
     title,
     status,
     detail: refusal.detail,

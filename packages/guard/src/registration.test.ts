@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createGuard, type GuardOptions } from './index.ts';
+import { fakeAgent, fakeIssuer, operations, quiet, resource } from './testing/fake-issuer.ts';
+
+const self = '/admin/v1/guards/self';
+
+async function setUp(options: Partial<GuardOptions> = {}) {
+  const fake = await fakeIssuer();
+  const runtime = quiet(fake);
+  const agent = await fakeAgent(fake);
+  const guard = createGuard(fake.options({ operations: undefined, mode: 'offline', runtime, ...options }));
+  const status = async (method = 'GET', path = '/tickets') => {
+    const decision = await guard.decide(await agent.request(method, path));
+    return decision.allowed ? 200 : decision.status;
+  };
+  const register = (changes: object) => {
+    fake.registration = { ...fake.registration, resource: { ...(fake.registration.resource as object), ...changes } };
+  };
+  const settle = async () => {
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+  };
+  return { fake, runtime, guard, status, register, settle };
+}
+
+test('the operations are those of the registration', async () => {
+  const { fake, status } = await setUp();
+  assert.deepEqual(await Promise.all([status(), status('PATCH'), status('DELETE', '/tickets/purge')]), [200, 403, 403]);
+  assert.equal(fake.asked[self], 1);
+});
+
+test('a change is in force after a minute or so, and what was there serves meanwhile', async () => {
+  const { fake, status, register, settle } = await setUp();
+  assert.equal(await status(), 200);
+  register({ operations: operations.slice(1) });
+  fake.clock.advance(72_001);
+  assert.equal(await status(), 200);
+  await settle();
+  assert.equal(await status(), 403);
+});
+
+test('it is refreshed in the background, too', async () => {
+  const fake = await fakeIssuer();
+  let tick = () => {};
+  let stopped = false;
+  const every = (_: number, work: () => void) => {
+    tick = work;
+    return () => {
+      stopped = true;
+    };
+  };
+  const guard = createGuard(
+    fake.options({ operations: undefined, mode: 'offline', runtime: { ...quiet(fake), every } }),
+  );
+  await guard.ready();
+  fake.clock.advance(72_001);
+  tick();
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(fake.asked[self], 2);
+  guard.close();
+  assert.ok(stopped);
+});
+
+test('while the identity provider is away, the last known operations serve', async () => {
+  const { fake, status } = await setUp();
+  assert.equal(await status(), 200);
+  fake.away = true;
+  fake.clock.advance(3_600_000);
+  assert.equal(await status(), 200);
+});
+
+test('nothing known: 503, and ready() says why', async () => {
+  const { fake, guard, status, runtime } = await setUp();
+  fake.away = new Set([self]);
+  assert.equal(await status(), 503);
+  assert.match(runtime.problems.join(), /guards\/self/);
+  fake.clock.advance(1000);
+  await assert.rejects(guard.ready(), { name: 'Unavailable' });
+});
+
+for (const [what, change, sentence] of [
+  [
+    'of another resource',
+    { identifier: 'https://other.example' },
+    /this guard is configured for "https:\/\/api.example\/v1"/,
+  ],
+  ['without operations', { operations: undefined }, /has no operations/],
+  [
+    'with an operation whose scopes are missing',
+    { operations: [{ name: 'x', method: 'GET', path: '/x' }] },
+    /operation x has no list of scopes/,
+  ],
+  [
+    'with an operation that can not be matched',
+    { operations: [{ name: 'x', method: 'GET', path: '/a/{b', scope: [] }] },
+    /operation x/,
+  ],
+] as const) {
+  test(`a registration ${what} is not used, and the log says so`, async () => {
+    const { status, register, runtime } = await setUp();
+    register(change);
+    assert.equal(await status(), 503);
+    assert.match(runtime.problems.join(), sentence);
+  });
+}
+
+test('an operation that takes no scope is one that says so', async () => {
+  const { status, register } = await setUp();
+  register({ operations: [{ name: 'x', method: 'GET', path: '/tickets', scope: [], sensitivity: 'low' }] });
+  assert.equal(await status(), 200);
+});
+
+test('the metadata names the scopes of the registration, and is there even when that is not', async () => {
+  const { fake, guard } = await setUp();
+  const published = async () => {
+    const decision = await guard.decide({
+      method: 'GET',
+      url: '/.well-known/oauth-protected-resource/v1',
+      headers: {},
+    });
+    return decision.allowed ? undefined : JSON.parse(decision.body);
+  };
+  fake.away = true;
+  assert.deepEqual((await published()).resource, resource);
+  fake.away = false;
+  fake.clock.advance(1000);
+  const { resource_name, scopes_supported } = await published();
+  assert.deepEqual([resource_name, scopes_supported], ['Tickets', ['tickets:read']]);
+});
