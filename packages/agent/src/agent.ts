@@ -34,7 +34,7 @@ export interface Agent {
  *
  * Everything secret is held in closures: `util.inspect`, `JSON.stringify` and errors have nothing to show.
  *
- * @throws BailiwickError `bad_option`, `bad_url`, `insecure_url`; ProtocolError if the key can't be used
+ * @throws BailiwickError `bad_option`, `bad_url`, `insecure_url`, `bad_key`, …
  */
 export function createAgent(options: AgentOptions): Agent {
   const deps = depsFrom(options);

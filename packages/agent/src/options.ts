@@ -1,5 +1,5 @@
 import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
-import { isPrintable, type PrivateJwk, parseScope, type Signer, signerFrom } from '@bailiwick/protocol';
+import { isPrintable, type PrivateJwk, ProtocolError, parseScope, type Signer, signerFrom } from '@bailiwick/protocol';
 import { BailiwickError } from './errors.ts';
 import { isLoopback, safeUrl } from './urls.ts';
 
@@ -44,7 +44,7 @@ export interface Deps {
 
 /**
  * Checks the options and fills in the defaults: the only place that reaches for the clock, randomness and the network.
- * @throws BailiwickError `bad_option`, or what is wrong with a URL; ProtocolError for a key that can't be used
+ * @throws BailiwickError `bad_option`, what is wrong with a URL, or what is wrong with a key
  */
 export function depsFrom(options: AgentOptions): Deps {
   const { issuer, clientId, resource } = options;
@@ -56,8 +56,8 @@ export function depsFrom(options: AgentOptions): Deps {
   return {
     issuer,
     clientId,
-    signer: signerFrom(options.key),
-    proofSigner: options.proofKey === undefined ? freshSigner() : signerFrom(options.proofKey),
+    signer: usable(options.key, 'key'),
+    proofSigner: options.proofKey === undefined ? freshSigner() : usable(options.proofKey, 'proofKey'),
     resource,
     scope: scopeList(options.scope),
     stepUp: options.stepUp ?? true,
@@ -68,6 +68,17 @@ export function depsFrom(options: AgentOptions): Deps {
     sleep: options.sleep ?? ((ms) => new Promise((resolve) => setTimeout(resolve, ms))),
     uuid: randomUUID,
   };
+}
+
+function usable(key: AgentOptions['key'], name: string): Signer {
+  try {
+    return signerFrom(key);
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    throw new BailiwickError(error.code, `${name}: ${error.message}`, {
+      hint: 'a private JWK as bailiwick writes it will do',
+    });
+  }
 }
 
 function checkIssuer(issuer: unknown): void {
