@@ -5,11 +5,9 @@ import { badRequest, notFound } from '../web/problem.ts';
 import { line } from './fields.ts';
 import type { Route } from './route.ts';
 
-export const organizationParameter = line(64, 1)
-  .optional()
-  .meta({
-    description: 'Id or name of the organization, where it is not the caller’s own (needs `organizations:any`).',
-  });
+export const organizationParameter = line(64, 1).optional().meta({
+  description: 'Id or name of the organization, where it is not the caller’s own (needs `organizations:any`).',
+});
 
 export interface Input {
   params: unknown;

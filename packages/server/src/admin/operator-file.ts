@@ -38,14 +38,14 @@ export function writeOperatorFile(config: { data: string }, identity: OperatorId
 
 function keepOther(file: string, identity: OperatorIdentity): void {
   if (!existsSync(file)) return;
-  const known = clientIdIn(file);
-  if (known !== identity.client_id) renameSync(file, `${file}.${known ?? 'unreadable'}`);
+  const known = keyIdIn(file);
+  if (known !== identity.jwk.kid) renameSync(file, `${file}.${known?.slice(0, 8) ?? 'unreadable'}`);
 }
 
-function clientIdIn(file: string): string | undefined {
+function keyIdIn(file: string): string | undefined {
   try {
-    const { client_id } = JSON.parse(readFileSync(file, 'utf8')) as { client_id?: unknown };
-    return typeof client_id === 'string' && /^[a-z0-9_]{1,64}$/.test(client_id) ? client_id : undefined;
+    const { jwk } = JSON.parse(readFileSync(file, 'utf8')) as Partial<OperatorIdentity>;
+    return typeof jwk?.kid === 'string' && /^[\w-]{8,64}$/.test(jwk.kid) ? jwk.kid : undefined;
   } catch {
     return undefined; // not ours to judge: it is kept all the same
   }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ownsAgents } from '../agents/store.ts';
+import { eraseSealed } from '../audit/audit.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
 import { endSubject, registerSubject } from '../liveness/liveness.ts';
@@ -132,6 +133,7 @@ export const personRoutes = [
         throw conflict('id', 'answers for agents that have not been retired: give these another owner first');
       }
       await erasePerson(tx, person.id);
+      await eraseSealed(tx, person.id);
       await endSubject(tx, { id: person.id, reason: 'erased', by: call.caller.agent, now });
       return { body: undefined, event: { type: 'person.erased' as const, org: person.org, target: person.id } };
     },

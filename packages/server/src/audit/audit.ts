@@ -11,7 +11,14 @@ import { sharedSecret } from '../store/secrets.ts';
 import type { EventRow } from '../store/tables.ts';
 import type { AuditEvent } from './event.ts';
 import { blindIndex, leafOf, type Openings, seal, unseal } from './leaf.ts';
-import { type EventFilter, findSealingKey, insertEvent, insertSealingKey, selectEvents } from './store.ts';
+import {
+  deleteSealingKey,
+  type EventFilter,
+  findSealingKey,
+  insertEvent,
+  insertSealingKey,
+  selectEvents,
+} from './store.ts';
 
 interface AuditDeps {
   db: Database;
@@ -60,6 +67,14 @@ async function makeSealingKey(deps: AuditDeps, subject: string): Promise<Buffer>
   return Buffer.from(stored ?? fresh, 'base64url');
 }
 
+/**
+ * Makes unreadable for good what the log keeps under the key of a person, and unfindable what is theirs. The leaves and
+ * their proofs stay as they were. The caller moves the version of the registry, so that no node remembers the key.
+ */
+export async function eraseSealed(tx: Tx, subject: string): Promise<void> {
+  await deleteSealingKey(tx, subject);
+}
+
 /** Appends an event to the log, in the caller's transaction. Answers its id. */
 export async function appendEvent(tx: Tx, deps: AuditDeps, sealing: Sealing, event: AuditEvent): Promise<string> {
   const id = newId(deps, 'event');
@@ -73,6 +88,7 @@ export async function appendEvent(tx: Tx, deps: AuditDeps, sealing: Sealing, eve
     type: event.type,
     outcome: event.outcome,
     agent: event.agent ?? null,
+    target: event.target ?? null,
     resource: event.resource ?? null,
     jti: event.jti ?? null,
     owner_blind: typeof owner === 'string' ? blindOf(deps.audit, 'owner', owner) : null,
@@ -128,7 +144,8 @@ export async function readEvents(
 }
 
 function opened(row: EventRow, key: Buffer | undefined): ReadEvent {
-  const openings: Openings = key ? unseal(key, row.id, row.sealed) : {};
+  const readable = key !== undefined && row.sealed !== '';
+  const openings: Openings = readable ? unseal(key, row.id, row.sealed) : {};
   const personal = Object.fromEntries(Object.entries(openings).map(([field, [, value]]) => [field, value]));
-  return { id: row.id, leaf: JSON.parse(row.leaf) as Record<string, unknown>, personal, erased: key === undefined };
+  return { id: row.id, leaf: JSON.parse(row.leaf) as Record<string, unknown>, personal, erased: !readable };
 }

@@ -3,8 +3,8 @@ import type { EventRow } from '../store/tables.ts';
 
 export async function insertEvent(tx: Tx, row: Omit<EventRow, 'seq'>): Promise<void> {
   await tx.run(
-    `insert into events (id, at, org, type, outcome, agent, resource, jti, owner_blind, leaf, sealed, sealed_under)
-     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `insert into events (id, at, org, type, outcome, agent, target, resource, jti, owner_blind, leaf, sealed, sealed_under)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       row.id,
       row.at,
@@ -12,6 +12,7 @@ export async function insertEvent(tx: Tx, row: Omit<EventRow, 'seq'>): Promise<v
       row.type,
       row.outcome,
       row.agent,
+      row.target,
       row.resource,
       row.jti,
       row.owner_blind,
@@ -35,11 +36,18 @@ export async function insertSealingKey(tx: Tx, subject: string, key: string, now
   ]);
 }
 
+/** Deletes the key, and with it what could find or open what was sealed under it. */
+export async function deleteSealingKey(tx: Tx, subject: string): Promise<void> {
+  await tx.run('delete from sealing_keys where subject = ?', [subject]);
+  await tx.run("update events set sealed = '', owner_blind = null where sealed_under = ?", [subject]);
+}
+
 export interface EventFilter {
   org?: string | undefined;
   type?: string | undefined;
   outcome?: string | undefined;
   agent?: string | undefined;
+  target?: string | undefined;
   resource?: string | undefined;
   jti?: string | undefined;
   owner_blind?: string | undefined;
@@ -55,7 +63,7 @@ export interface EventFilter {
 /** Newest first. */
 export async function selectEvents(q: Queries, filter: EventFilter): Promise<EventRow[]> {
   let query = q.kysely.selectFrom('events').selectAll().orderBy('id', 'desc').limit(filter.limit);
-  for (const column of ['org', 'type', 'outcome', 'agent', 'resource', 'jti', 'owner_blind'] as const) {
+  for (const column of ['org', 'type', 'outcome', 'agent', 'target', 'resource', 'jti', 'owner_blind'] as const) {
     const value = filter[column];
     if (value !== undefined) query = query.where(column, '=', value);
   }

@@ -1,4 +1,5 @@
 /** Is this token still what it says: asked by the guards of its resource, and by the agent whose it is. @see RFC 7662 */
+import { linkTag } from '@bailiwick/protocol';
 import { appendEvent, sealingFor } from '../audit/audit.ts';
 import { authenticateClient } from '../client-auth/authenticate.ts';
 import type { Client, OAuthRequest } from '../decide/plan.ts';
@@ -16,8 +17,8 @@ export type IntrospectionResponse =
   | { active: false }
   | ({ active: true; token_type: string } & Record<string, unknown>);
 
-/** The audience whose tokens an agent may ask about, because it guards it. */
-const guarded = rememberedPer<string>(10_000);
+/** Whose tokens an agent may ask about, because it guards it: resources of several owners may share an audience. */
+const guarded = rememberedPer<{ audience: string; tag: string }>(10_000);
 
 /**
  * @throws OAuthError when the client can't be authenticated or asks for nothing; all else is an answer
@@ -45,12 +46,12 @@ function mayAct({ agent }: Client, now: number): boolean {
 async function concerns(deps: Deps, client: Client, standing: Exclude<Standing, { state: 'foreign' }>) {
   const { claims } = standing;
   if (claims.client_id === client.agent.id) return true;
-  const audience = await guarded(deps.db).get(client.asOf.version, client.agent.id, async () => {
+  const known = await guarded(deps.db).get(client.asOf.version, client.agent.id, async () => {
     const guard = await findGuardOfAgent(deps.db, client.agent.id);
     const resource = guard?.status === 'active' ? await findResource(deps.db, guard.resource) : undefined;
-    return resource && audienceOf(resource);
+    return resource && { audience: audienceOf(resource), tag: linkTag(resource.id) };
   });
-  return audience !== undefined && claims.aud === audience;
+  return known !== undefined && claims.aud === known.audience && claims.links.includes(known.tag);
 }
 
 /** Spends the assertion. That somebody presented a token which was ended is worth a line; that one is alive is not. */

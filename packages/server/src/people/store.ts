@@ -1,3 +1,4 @@
+import { isId } from '../lib/ids.ts';
 import type { SubjectState } from '../liveness/liveness.ts';
 import type { Queries, Tx } from '../store/database.ts';
 import type { OrganizationRow, PersonRow, TeamRow } from '../store/registry-tables.ts';
@@ -15,9 +16,12 @@ interface PageFilter {
 
 /** The organization with this id or name, whatever its status. */
 export async function findOrganization(q: Queries, idOrName: string): Promise<Organization | undefined> {
+  // a name may look like an id: whatever has the shape of one is one
   const row = await q.get<Joined<OrganizationRow>>(
-    'select o.*, s.state as state from organizations o join subjects s on s.id = o.id where o.id = ? or o.name = ?',
-    [idOrName, idOrName],
+    isId('organization', idOrName)
+      ? 'select o.*, s.state as state from organizations o join subjects s on s.id = o.id where o.id = ?'
+      : 'select o.*, s.state as state from organizations o join subjects s on s.id = o.id where o.name = ?',
+    [idOrName],
   );
   return row && organizationOf(row);
 }

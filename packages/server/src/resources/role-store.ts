@@ -190,7 +190,10 @@ export async function grantsOf(q: Queries, of: { agent: string } | { role: strin
   return rows.map(({ id }) => id);
 }
 
-/** The agents, other than `except`, that hold the role and can act: neither they nor their organization are stopped. */
+/**
+ * The agents that hold the role and can act.
+ * @param except the id of an agent to leave out, or of an organization, all of whose agents are
+ */
 export async function activeHolders(
   q: Queries,
   role: string,
@@ -202,14 +205,14 @@ export async function activeHolders(
        join agents a on a.id = g.agent
        join subjects s on s.id = g.agent
        join subjects t on t.id = a.org
-      where g.role = ? and g.agent <> ? and s.state = 'active' and t.state = 'active'
+      where g.role = ? and g.agent <> ? and a.org <> ? and s.state = 'active' and t.state = 'active'
         and (a.expires_at is null or a.expires_at > ?)
         and exists (
           select c.id from credentials c join subjects u on u.id = c.id
            where c.agent = a.id and u.state = 'active' and (c.expires_at is null or c.expires_at > ?)
         )
       order by g.id`,
-    [role, except, now, now],
+    [role, except, except, now, now],
   );
   return rows.map(({ agent }) => agent);
 }

@@ -150,12 +150,6 @@ export async function findGuardOfAgent(q: Queries, agent: string): Promise<Guard
   return row && guardOf(row);
 }
 
-/** Whether this agent is a live guard of this resource: it may ask about the resource's tokens. */
-export async function isGuardOf(q: Queries, agent: string, resource: string): Promise<boolean> {
-  const guard = await findGuardOfAgent(q, agent);
-  return guard !== undefined && guard.resource === resource && guard.status === 'active';
-}
-
 /** Oldest first. */
 export async function selectGuards(
   q: Queries,

@@ -36,6 +36,7 @@ export interface EventRow {
   type: string;
   outcome: string;
   agent: string | null;
+  target: string | null;
   resource: string | null;
   jti: string | null;
   owner_blind: string | null;

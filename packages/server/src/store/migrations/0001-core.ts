@@ -55,6 +55,7 @@ export const core: Migration = {
        type text not null,
        outcome text not null,
        agent text,
+       target text,
        resource text,
        jti text,
        owner_blind text,
@@ -64,6 +65,7 @@ export const core: Migration = {
      )`,
     'create index events_org on events (org, id)',
     'create index events_agent on events (agent, id)',
+    'create index events_target on events (target, id)',
     'create index events_jti on events (jti)',
     'create index events_owner on events (owner_blind, id)',
 
