@@ -8,6 +8,7 @@ export type TrustedProxies = (address: string) => boolean;
  * @throws Error naming the entry that is neither
  */
 export function networks(list: readonly string[]): TrustedProxies {
+  if (list.length === 0) return () => false;
   const blocks = new BlockList();
   for (const entry of list) {
     const [address = '', prefix] = entry.split('/');
