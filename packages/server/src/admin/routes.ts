@@ -31,24 +31,27 @@ export function adminRoutes(deps: Deps) {
     readJsonAlone(app, config.limits.body_bytes);
     app.setErrorHandler((error, _, reply) => problemReply(reply, asProblem(deps, error)));
 
+    // before the body is read, and whatever the path: strangers don't get to send us one, and are told by every URL of
+    // this API where tokens for it come from
+    const identify = async (request: FastifyRequest) => {
+      const { method, headers, ip } = request;
+      const caller = await callerOf(deps, memory, resource, {
+        method,
+        url: issuer.origin + request.url,
+        authorization: headers.authorization,
+        dpop: headers.dpop,
+        address: ip,
+      });
+      callers.set(request, caller);
+    };
+
     for (const [path, routes] of byPath(adminTable)) {
       const url = `${prefix}/admin/v1${path.replaceAll(/\{(\w+)\}/g, ':$1')}`;
       for (const route of routes) {
         app.route({
           method: route.method,
           url,
-          // before the body is read: strangers don't get to send us one
-          onRequest: async (request) => {
-            const { method, headers, ip } = request;
-            const caller = await callerOf(deps, memory, resource, {
-              method,
-              url: issuer.origin + request.url,
-              authorization: headers.authorization,
-              dpop: headers.dpop,
-              address: ip,
-            });
-            callers.set(request, caller);
-          },
+          onRequest: identify,
           handler: async (request, reply) => send(reply, await answered(deps, route, callers.get(request), request)),
         });
       }
@@ -59,6 +62,7 @@ export function adminRoutes(deps: Deps) {
       app.route({
         method: [...refused],
         url,
+        onRequest: identify,
         handler: (_, reply) =>
           problemReply(reply, new Problem('method-not-allowed', `this takes ${allow}`, { headers: { allow } })),
       });
@@ -69,7 +73,7 @@ export function adminRoutes(deps: Deps) {
         new Problem('not-found', `there is nothing here: ${config.issuer}/openapi.json says what there is`),
       );
     for (const url of [`${prefix}/admin`, `${prefix}/admin/*`])
-      app.route({ method: [...methods], url, handler: nothing });
+      app.route({ method: [...methods], url, onRequest: identify, handler: nothing });
 
     publish(app, new URL(protectedResourceMetadataUrl(resource)).pathname, {
       resource,
