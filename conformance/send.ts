@@ -19,7 +19,9 @@ export async function send(endpoint: string, draft: Draft): Promise<Reply> {
   const headers = [['Host', url.host], ...draft.headers, ['Content-Length', String(draft.body.byteLength)]].flat();
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
     const options = { host: '127.0.0.1', port: url.port, path: url.pathname + draft.query, agent: connections };
-    request({ ...options, method: draft.method, headers }, resolve).once('error', reject).end(draft.body);
+    request({ ...options, method: draft.method, headers }, resolve)
+      .once('error', reject)
+      .end(draft.body);
   });
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk);

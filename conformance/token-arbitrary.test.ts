@@ -7,10 +7,23 @@ import { encode, type JwtChange, makeRequest } from './craft.ts';
 import { type Reply, send } from './send.ts';
 import { databases, openWorld, type World } from './world.ts';
 
-const names = ['grant_type', 'client_assertion', 'client_assertion_type', 'client_id', 'client_secret', 'resource', 'scope', '__proto__', 'x'];
+const names = [
+  'grant_type',
+  'client_assertion',
+  'client_assertion_type',
+  'client_id',
+  'client_secret',
+  'resource',
+  'scope',
+  '__proto__',
+  'x',
+];
 const header = fc.string({ unit: fc.constantFrom(...printable()), maxLength: 200 });
 const anyJson = fc.jsonValue({ maxDepth: 3, noUnicodeString: false });
-const anyText = fc.oneof(fc.string({ unit: 'binary', maxLength: 300 }), fc.constantFrom('', '\0', '\ud800', 'a\r\nb: c'));
+const anyText = fc.oneof(
+  fc.string({ unit: 'binary', maxLength: 300 }),
+  fc.constantFrom('', '\0', '\ud800', 'a\r\nb: c'),
+);
 
 for (const database of databases) {
   describe(`arbitrary input, on ${database}`, () => {
@@ -21,8 +34,7 @@ for (const database of databases) {
     });
     after(() => world.close());
 
-    test('arbitrary bytes as the form', () =>
-      holds(fc.uint8Array({ maxLength: 2000 }), (body) => ({ body })));
+    test('arbitrary bytes as the form', () => holds(fc.uint8Array({ maxLength: 2000 }), (body) => ({ body })));
 
     test('arbitrary parameters, repeated or not', () =>
       holds(fc.array(fc.tuple(fc.oneof(fc.constantFrom(...names), anyText), anyText), { maxLength: 12 }), (pairs) => ({
@@ -55,11 +67,14 @@ for (const database of databases) {
       holds(fc.tuple(anyJson, fc.boolean()), ([value, inHeader]) => ({ assertion: raw(value, inHeader) })));
 
     test('an arbitrary value for any claim of a signed assertion', () =>
-      holds(fc.tuple(fc.constantFrom('iss', 'sub', 'aud', 'exp', 'jti'), fc.oneof(anyJson, anyText)), ([name, value]) => ({
-        // a jti of any letters may well be right: its proof is left away, so that no token is due
-        proof: 'none',
-        assertion: { claims: { [name]: value } },
-      })));
+      holds(
+        fc.tuple(fc.constantFrom('iss', 'sub', 'aud', 'exp', 'jti'), fc.oneof(anyJson, anyText)),
+        ([name, value]) => ({
+          // a jti of any letters may well be right: its proof is left away, so that no token is due
+          proof: 'none',
+          assertion: { claims: { [name]: value } },
+        }),
+      ));
 
     test('an arbitrary value for any member of a proof’s header, jwk or claims', () =>
       holds(

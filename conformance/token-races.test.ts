@@ -25,14 +25,18 @@ for (const database of databases) {
     test('one assertion with fifty proofs: one gets a token', async () => {
       const scene = await world.scene();
       const { assertion } = freshIds();
-      const replies = await all((n) => send(scene.tokenEndpoint, makeRequest(scene, {}, { assertion, proof: `${assertion}-${n}` })));
+      const replies = await all((n) =>
+        send(scene.tokenEndpoint, makeRequest(scene, {}, { assertion, proof: `${assertion}-${n}` })),
+      );
       assertOne(replies, [401, 'invalid_client']);
     });
 
     test('one proof with fifty assertions: one gets a token', async () => {
       const scene = await world.scene();
       const { proof } = freshIds();
-      const replies = await all((n) => send(scene.tokenEndpoint, makeRequest(scene, {}, { assertion: `${proof}-${n}`, proof })));
+      const replies = await all((n) =>
+        send(scene.tokenEndpoint, makeRequest(scene, {}, { assertion: `${proof}-${n}`, proof })),
+      );
       assertOne(replies, [400, 'invalid_dpop_proof']);
     });
 
@@ -60,7 +64,10 @@ for (const database of databases) {
         send(scene.tokenEndpoint, makeRequest(scene, {}, ids)),
         send(scene.tokenEndpoint, makeRequest(scene, { client: scene.other }, ids)),
       ]);
-      assert.deepEqual(replies.map(({ status }) => status), [200, 200]);
+      assert.deepEqual(
+        replies.map(({ status }) => status),
+        [200, 200],
+      );
     });
 
     test('fifty different requests: each gets a token of its own', async () => {

@@ -66,7 +66,8 @@ function assertRefusal(reply: Reply, status: number, error: string): void {
 
 /** What the client needs in order to do better: a nonce, the method, the scheme. */
 function assertHelpful(reply: Reply, change: Change): void {
-  if (reply.json?.error === 'use_dpop_nonce') assert.match(reply.headers['dpop-nonce'] ?? '', /^[\x21\x23-\x5B\x5D-\x7E]+$/);
+  if (reply.json?.error === 'use_dpop_nonce')
+    assert.match(reply.headers['dpop-nonce'] ?? '', /^[\x21\x23-\x5B\x5D-\x7E]+$/);
   if (reply.status === 405) assert.equal(reply.headers.allow, 'POST');
   const scheme = change.headers?.find(([name]) => name === 'Authorization')?.[1].split(' ')[0];
   if (reply.status === 401 && scheme !== undefined) {

@@ -69,8 +69,12 @@ function strangers(scene: Scene, known: Client, alg: Algorithm, wrong: Client['k
     ...(alg === 'ES256' && {
       'an agent without keys': { client: scene.keyless },
       'an agent whose key has expired': { client: scene.staleKey },
-      'a suspended agent with a wrong key': { client: { ...scene.suspended, key: { ...wrong, kid: scene.suspended.key.kid } } },
-      'a retired agent with a wrong key': { client: { ...scene.retired, key: { ...wrong, kid: scene.retired.key.kid } } },
+      'a suspended agent with a wrong key': {
+        client: { ...scene.suspended, key: { ...wrong, kid: scene.suspended.key.kid } },
+      },
+      'a retired agent with a wrong key': {
+        client: { ...scene.retired, key: { ...wrong, kid: scene.retired.key.kid } },
+      },
     }),
   };
 }

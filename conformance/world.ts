@@ -48,7 +48,10 @@ function keyOf(name: string, alg: Algorithm): Key {
 
 /** Starts a server and registers everyone. Close it. */
 export async function openWorld(database: DatabaseName, { path = '' }: WorldOptions = {}): Promise<World> {
-  const server = await startServer({ database, ...(path !== '' && { config: { issuer: `http://localhost:0${path}` } }) });
+  const server = await startServer({
+    database,
+    ...(path !== '' && { config: { issuer: `http://localhost:0${path}` } }),
+  });
   try {
     return await populate(server);
   } catch (error) {
@@ -60,7 +63,7 @@ export async function openWorld(database: DatabaseName, { path = '' }: WorldOpti
 async function populate(server: TestServer): Promise<World> {
   const { issuer, clock } = server;
   const now = () => Math.floor(clock.now() / 1000);
-  const registry = await registryOf(server);
+  const registry = await registryOf(server.admin);
   const base = `https://${randomBytes(4).toString('hex')}.example`;
 
   const scopes = ['tickets:read', 'tickets:write', 'tickets:delete'];
@@ -80,7 +83,11 @@ async function populate(server: TestServer): Promise<World> {
 
   const agents = {} as World['agents'];
   for (const alg of ['ES256', 'EdDSA', 'PS256', 'RS256'] as const) {
-    agents[alg] = await agent(`asks-with-${alg.toLowerCase()}`, keyOf(`agent ${alg}`, alg), keyOf(`binding ${alg}`, 'ES256'));
+    agents[alg] = await agent(
+      `asks-with-${alg.toLowerCase()}`,
+      keyOf(`agent ${alg}`, alg),
+      keyOf(`binding ${alg}`, 'ES256'),
+    );
   }
   const someone = (name: string, more: Parameters<typeof agent>[3] = {}) =>
     agent(name, keyOf(name, 'ES256'), keyOf(`binding of ${name}`, 'ES256'), more);
@@ -97,7 +104,7 @@ async function populate(server: TestServer): Promise<World> {
   await registry.suspend(people.suspended);
   await registry.retire(people.retired);
   await registry.removeKeys(people.keyless);
-  await registry.suspendResource(closed);
+  await registry.retireResource(closed);
 
   const tokenEndpoint = `${issuer}/oauth2/token`;
   const client = agents.ES256;
@@ -145,7 +152,7 @@ async function populate(server: TestServer): Promise<World> {
         strangerKey: keyOf('stranger', 'ES256'),
         accessToken,
         foreignResource: foreign.identifier,
-        suspendedResource: closed.identifier,
+        retiredResource: closed.identifier,
         staleNonce,
       };
     },

@@ -19,16 +19,20 @@ async function start({ agents }: Start): Promise<Target> {
   mkdirSync(scratch, { recursive: true });
   data = mkdtempSync(join(scratch, 'data-'));
   server = await startServer({
-    clock: systemClock,
+    clock: { ...systemClock, advance: () => {} },
     // more than a benchmark asks for: the limit is checked, and never reached
     config: { data, limits: { tokens_per_minute: 1_000_000 } },
   });
   const durability = await server.deps.db.durability();
   assert.deepEqual(durability, { database: 'sqlite', journal_mode: 'wal', synchronous: 'full' });
 
-  const registry = await registryOf(server);
+  const registry = await registryOf(server.admin);
   const dpop = await registry.resource({ identifier: 'https://tickets.example/dpop', scopes: [scope] });
-  const bearer = await registry.resource({ identifier: 'https://tickets.example/bearer', scopes: [scope], bearer: true });
+  const bearer = await registry.resource({
+    identifier: 'https://tickets.example/bearer',
+    scopes: [scope],
+    bearer: true,
+  });
   const role = await registry.role('reader', [dpop, bearer], [scope]);
   const clientIds: string[] = [];
   for (const [index, jwk] of agents.entries()) {

@@ -1,2 +1,3 @@
 import { serveCalls } from '../child.ts';
+
 serveCalls({});

@@ -28,11 +28,17 @@ const form: Wrong[] = [
   ['a header that is no JSON', { rawHeader: '{"alg":"ES256"' }],
   ['a header that is a list', { rawHeader: [{ alg: 'ES256' }] }],
   ['a header that is null', { rawHeader: 'null' }],
-  ['a header with a byte order mark', ({ client }) => ({ rawHeader: `\ufeff{"alg":"ES256","kid":"${client.key.kid}"}` })],
+  [
+    'a header with a byte order mark',
+    ({ client }) => ({ rawHeader: `\ufeff{"alg":"ES256","kid":"${client.key.kid}"}` }),
+  ],
   ['a header that is no UTF-8', { rawHeader: Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]) }],
   ['a payload that is no JSON', { rawPayload: 'sub=me' }],
   ['a payload that is a list', { rawPayload: [1, 2] }],
-  ['a payload that is a string with JSON in it', ({ client }) => ({ rawPayload: JSON.stringify(JSON.stringify({ sub: client.id })) })],
+  [
+    'a payload that is a string with JSON in it',
+    ({ client }) => ({ rawPayload: JSON.stringify(JSON.stringify({ sub: client.id })) }),
+  ],
   ['a payload nested ten thousand deep', { rawPayload: `${'['.repeat(5000)}${']'.repeat(5000)}` }],
   ['20 KB', { claims: { padding: 'x'.repeat(20_000) } }],
 ];
@@ -53,16 +59,31 @@ const signature: Wrong[] = [
   ['an HMAC with the public key in PEM as its secret', ({ client }) => hmac(publicPem(client))],
   ['an HMAC with the public JWK as its secret', ({ client }) => hmac(JSON.stringify(client.key.jwk))],
   ['an HMAC with an empty secret', () => hmac('')],
-  ['an ES256 signature in DER', ({ client }) => ({ sign: (input) => signBytes('sha256', input, client.key.privateKey) })],
+  [
+    'an ES256 signature in DER',
+    ({ client }) => ({ sign: (input) => signBytes('sha256', input, client.key.privateKey) }),
+  ],
   ['a signature of zeros', { sign: () => Buffer.alloc(64) }],
   ['a signature half as long', { sign: () => Buffer.alloc(32, 1) }],
-  ['a signature with one bit turned', ({ client }) => ({ sign: (input) => flipped(signAs('ES256', client.key.privateKey, input)) })],
-  ['a signature over something else', ({ client }) => ({ sign: () => signAs('ES256', client.key.privateKey, Buffer.from('x')) })],
-  ['a payload exchanged after signing', ({ client, other }) => ({ compact: (jwt) => exchanged(jwt, client.id, other.id) })],
+  [
+    'a signature with one bit turned',
+    ({ client }) => ({ sign: (input) => flipped(signAs('ES256', client.key.privateKey, input)) }),
+  ],
+  [
+    'a signature over something else',
+    ({ client }) => ({ sign: () => signAs('ES256', client.key.privateKey, Buffer.from('x')) }),
+  ],
+  [
+    'a payload exchanged after signing',
+    ({ client, other }) => ({ compact: (jwt) => exchanged(jwt, client.id, other.id) }),
+  ],
   ['the key of nobody', ({ strangerKey }) => ({ key: strangerKey })],
   ['the key of another agent', ({ other }) => ({ key: other.key })],
   ['the key and kid of another agent', ({ other }) => ({ key: other.key, header: { kid: other.key.kid } })],
-  ['the key that only its tokens are bound to', ({ client }) => ({ key: client.bindingKey, header: { kid: client.bindingKey.kid } })],
+  [
+    'the key that only its tokens are bound to',
+    ({ client }) => ({ key: client.bindingKey, header: { kid: client.bindingKey.kid } }),
+  ],
 ];
 
 const header: Wrong[] = [
@@ -74,10 +95,22 @@ const header: Wrong[] = [
   ['a kid that is SQL', { header: { kid: "' or '1'='1" } }],
   ['a kid with a NUL', { header: { kid: '\0' } }],
   ['a kid of 5 KB', { header: { kid: 'k'.repeat(5000) } }],
-  ['a key of its own in jwk', ({ strangerKey }) => ({ key: strangerKey, header: { kid: strangerKey.kid, jwk: strangerKey.jwk } })],
-  ['a key of its own in jwk and no kid', ({ strangerKey }) => ({ key: strangerKey, header: { kid: undefined, jwk: strangerKey.jwk } })],
-  ['a key of its own behind jku', ({ strangerKey }) => ({ key: strangerKey, header: { jku: 'https://attacker.example/jwks' } })],
-  ['a key of its own behind x5u', ({ strangerKey }) => ({ key: strangerKey, header: { x5u: 'https://attacker.example/x5u' } })],
+  [
+    'a key of its own in jwk',
+    ({ strangerKey }) => ({ key: strangerKey, header: { kid: strangerKey.kid, jwk: strangerKey.jwk } }),
+  ],
+  [
+    'a key of its own in jwk and no kid',
+    ({ strangerKey }) => ({ key: strangerKey, header: { kid: undefined, jwk: strangerKey.jwk } }),
+  ],
+  [
+    'a key of its own behind jku',
+    ({ strangerKey }) => ({ key: strangerKey, header: { jku: 'https://attacker.example/jwks' } }),
+  ],
+  [
+    'a key of its own behind x5u',
+    ({ strangerKey }) => ({ key: strangerKey, header: { x5u: 'https://attacker.example/x5u' } }),
+  ],
   ['a key of its own in x5c', ({ strangerKey }) => ({ key: strangerKey, header: { x5c: ['MIIB'] } })],
   ['crit with a name that nobody knows', { header: { crit: ['x'], x: 1 } }],
   ['crit with a name that everybody knows', { header: { crit: ['alg'] } }],
@@ -100,7 +133,10 @@ const claims: Wrong[] = [
   ['sub with a NUL', ({ client }) => ({ claims: { sub: `${client.id}\0`, iss: `${client.id}\0` } })],
   ['sub with half a surrogate pair', { rawPayload: '{"sub":"\\ud800","iss":"\\ud800"}' }],
   ['sub that is SQL', { claims: { sub: "x' or '1'='1", iss: "x' or '1'='1" } }],
-  ['sub that nobody was registered under', { claims: { sub: 'agt_00000000000000000000000000', iss: 'agt_00000000000000000000000000' } }],
+  [
+    'sub that nobody was registered under',
+    { claims: { sub: 'agt_00000000000000000000000000', iss: 'agt_00000000000000000000000000' } },
+  ],
   ['sub of 10 KB', { claims: { sub: 's'.repeat(10_000), iss: 's'.repeat(10_000) } }],
 
   ['no aud', { claims: { aud: undefined } }],
@@ -126,9 +162,12 @@ const claims: Wrong[] = [
   ['exp true', { claims: { exp: true } }],
   ['exp zero', { claims: { exp: 0 } }],
   ['exp below zero', { claims: { exp: -1 } }],
-  ['exp beyond all numbers', ({ client, issuer, now }) => ({
-    rawPayload: `{"iss":"${client.id}","sub":"${client.id}","aud":"${issuer}","iat":${now},"jti":"x","exp":1e999}`,
-  })],
+  [
+    'exp beyond all numbers',
+    ({ client, issuer, now }) => ({
+      rawPayload: `{"iss":"${client.id}","sub":"${client.id}","aud":"${issuer}","iat":${now},"jti":"x","exp":1e999}`,
+    }),
+  ],
   ['exp an hour ago', ({ now }) => ({ claims: { iat: now - 3660, exp: now - 3600 } })],
   ['exp just past every tolerance', ({ now }) => ({ claims: { iat: now - 120, exp: now - 61 } })],
   ['ten years long', ({ now }) => ({ claims: { exp: now + tenYears } })],
@@ -148,18 +187,43 @@ const claims: Wrong[] = [
 
 const others: Row[] = [
   ['an assertion of a suspended agent', ({ suspended }) => ({ client: suspended }), 400, 'unauthorized_client'],
-  ['an assertion of a retired agent', ({ retired }) => ({ client: retired }), 400, 'unauthorized_client'],
+  ['an assertion of a retired agent', ({ retired }) => ({ client: retired }), 401, 'invalid_client'],
   ['an assertion of an agent whose time is up', ({ expired }) => ({ client: expired }), 400, 'unauthorized_client'],
   ['an assertion with a removed key', ({ keyless }) => ({ client: keyless }), 401, 'invalid_client'],
   ['an assertion with an expired key', ({ staleKey }) => ({ client: staleKey }), 401, 'invalid_client'],
-  ['RS256 with a key registered for PS256', ({ rsa }) => ({
-    client: rsa,
-    assertion: { header: { alg: 'RS256' }, sign: (input) => signAs('RS256', rsa.key.privateKey, input) },
-  }), 401, 'invalid_client'],
-  ['ES256 in the header of an RSA signature', ({ rsa }) => ({ client: rsa, assertion: { header: { alg: 'ES256' } } }), 401, 'invalid_client'],
-  ['an HMAC with the RSA public key in PEM as its secret', ({ rsa }) => ({ client: rsa, assertion: hmac(publicPem(rsa)) }), 401, 'invalid_client'],
-  ['an access token as its assertion', ({ accessToken }) => ({ form: { client_assertion: accessToken } }), 401, 'invalid_client'],
-  ['a DPoP proof as its assertion', (scene) => ({ form: { client_assertion: makeProof(scene, 'x') } }), 401, 'invalid_client'],
+  [
+    'RS256 with a key registered for PS256',
+    ({ rsa }) => ({
+      client: rsa,
+      assertion: { header: { alg: 'RS256' }, sign: (input) => signAs('RS256', rsa.key.privateKey, input) },
+    }),
+    401,
+    'invalid_client',
+  ],
+  [
+    'ES256 in the header of an RSA signature',
+    ({ rsa }) => ({ client: rsa, assertion: { header: { alg: 'ES256' } } }),
+    401,
+    'invalid_client',
+  ],
+  [
+    'an HMAC with the RSA public key in PEM as its secret',
+    ({ rsa }) => ({ client: rsa, assertion: hmac(publicPem(rsa)) }),
+    401,
+    'invalid_client',
+  ],
+  [
+    'an access token as its assertion',
+    ({ accessToken }) => ({ form: { client_assertion: accessToken } }),
+    401,
+    'invalid_client',
+  ],
+  [
+    'a DPoP proof as its assertion',
+    (scene) => ({ form: { client_assertion: makeProof(scene, 'x') } }),
+    401,
+    'invalid_client',
+  ],
 ];
 
 export const assertionRows: Row[] = [

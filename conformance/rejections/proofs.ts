@@ -31,11 +31,18 @@ const header: Wrong[] = [
   ['no alg', { header: { alg: undefined } }],
   ['alg none', { header: { alg: 'none' }, sign: empty }],
   ['alg none with a signature', { header: { alg: 'none' } }],
-  ['alg HS256 with a secret in jwk', { header: { alg: 'HS256', jwk: secret }, sign: (input) => hmac(Buffer.alloc(32, 7), input) }],
-  ['alg HS256 with the public key as its secret', ({ client }) => ({
-    header: { alg: 'HS256' },
-    sign: (input) => hmac(createPublicKey(client.bindingKey.privateKey).export({ type: 'spki', format: 'pem' }), input),
-  })],
+  [
+    'alg HS256 with a secret in jwk',
+    { header: { alg: 'HS256', jwk: secret }, sign: (input) => hmac(Buffer.alloc(32, 7), input) },
+  ],
+  [
+    'alg HS256 with the public key as its secret',
+    ({ client }) => ({
+      header: { alg: 'HS256' },
+      sign: (input) =>
+        hmac(createPublicKey(client.bindingKey.privateKey).export({ type: 'spki', format: 'pem' }), input),
+    }),
+  ],
   ['alg RS256 with an elliptic curve key', { header: { alg: 'RS256' } }],
   ['alg ES384 on P-384', () => p384()],
   ['alg ES256 on P-384', () => ({ ...p384(), header: { ...p384().header, alg: 'ES256' } })],
@@ -46,18 +53,48 @@ const header: Wrong[] = [
   ['jwk as text', ({ client }) => ({ header: { jwk: JSON.stringify(client.bindingKey.bareJwk) } })],
   ['jwk as a list', ({ client }) => ({ header: { jwk: [client.bindingKey.bareJwk] } })],
   ['an empty jwk', { header: { jwk: {} } }],
-  ['a private key in jwk', ({ client }) => ({ header: { jwk: client.bindingKey.privateKey.export({ format: 'jwk' }) } })],
+  [
+    'a private key in jwk',
+    ({ client }) => ({ header: { jwk: client.bindingKey.privateKey.export({ format: 'jwk' }) } }),
+  ],
   ['a symmetric jwk', { header: { jwk: secret } }],
-  ['a jwk that is both symmetric and not', ({ client }) => ({ header: { jwk: { ...client.bindingKey.bareJwk, k: secret.k } } })],
-  ['a jwk of another kind than its members', ({ client }) => ({ header: { jwk: { ...client.bindingKey.bareJwk, kty: 'RSA' } } })],
-  ['a jwk on another curve than it says', ({ client }) => ({ header: { jwk: { ...client.bindingKey.bareJwk, crv: 'P-384' } } })],
-  ['a jwk for another algorithm', ({ client }) => ({ header: { jwk: { ...client.bindingKey.bareJwk, alg: 'ES384' } } })],
-  ['a jwk whose point is not on the curve', ({ client }) => ({ header: { jwk: { ...client.bindingKey.bareJwk, y: encode(Buffer.alloc(32, 1)) } } })],
+  [
+    'a jwk that is both symmetric and not',
+    ({ client }) => ({ header: { jwk: { ...client.bindingKey.bareJwk, k: secret.k } } }),
+  ],
+  [
+    'a jwk of another kind than its members',
+    ({ client }) => ({ header: { jwk: { ...client.bindingKey.bareJwk, kty: 'RSA' } } }),
+  ],
+  [
+    'a jwk on another curve than it says',
+    ({ client }) => ({ header: { jwk: { ...client.bindingKey.bareJwk, crv: 'P-384' } } }),
+  ],
+  [
+    'a jwk for another algorithm',
+    ({ client }) => ({ header: { jwk: { ...client.bindingKey.bareJwk, alg: 'ES384' } } }),
+  ],
+  [
+    'a jwk whose point is not on the curve',
+    ({ client }) => ({ header: { jwk: { ...client.bindingKey.bareJwk, y: encode(Buffer.alloc(32, 1)) } } }),
+  ],
   ['a jwk with half a point', ({ client }) => ({ header: { jwk: { ...client.bindingKey.bareJwk, y: undefined } } })],
-  ['a jwk with a coordinate too short', ({ client }) => ({ header: { jwk: { ...client.bindingKey.bareJwk, x: 'AA' } } })],
-  ['a jwk with a coordinate as a number', ({ client }) => ({ header: { jwk: { ...client.bindingKey.bareJwk, x: 1 } } })],
+  [
+    'a jwk with a coordinate too short',
+    ({ client }) => ({ header: { jwk: { ...client.bindingKey.bareJwk, x: 'AA' } } }),
+  ],
+  [
+    'a jwk with a coordinate as a number',
+    ({ client }) => ({ header: { jwk: { ...client.bindingKey.bareJwk, x: 1 } } }),
+  ],
   ['an RSA key of 1024 bits', () => rsa(1024)],
-  ['an RSA key with the exponent 1', () => ({ header: { alg: 'RS256', jwk: { kty: 'RSA', n: encode(Buffer.alloc(256, 0xc1)), e: 'AQ' } }, sign: () => Buffer.alloc(256) })],
+  [
+    'an RSA key with the exponent 1',
+    () => ({
+      header: { alg: 'RS256', jwk: { kty: 'RSA', n: encode(Buffer.alloc(256, 0xc1)), e: 'AQ' } },
+      sign: () => Buffer.alloc(256),
+    }),
+  ],
   ['jku instead of jwk', { header: { jwk: undefined, jku: 'https://attacker.example/jwks' } }],
   ['jku beside jwk', { header: { jku: 'https://attacker.example/jwks' } }],
   ['x5u beside jwk', { header: { x5u: 'https://attacker.example/x5u' } }],
@@ -66,9 +103,15 @@ const header: Wrong[] = [
 
 const signature: Wrong[] = [
   ['a signature of zeros', { sign: () => Buffer.alloc(64) }],
-  ['a signature in DER', ({ client }) => ({ sign: (input) => signBytes('sha256', input, client.bindingKey.privateKey) })],
+  [
+    'a signature in DER',
+    ({ client }) => ({ sign: (input) => signBytes('sha256', input, client.bindingKey.privateKey) }),
+  ],
   ['a signature by another key than in jwk', ({ strangerKey }) => ({ key: strangerKey })],
-  ['a signature over something else', ({ client }) => ({ sign: () => signAs('ES256', client.bindingKey.privateKey, Buffer.from('x')) })],
+  [
+    'a signature over something else',
+    ({ client }) => ({ sign: () => signAs('ES256', client.bindingKey.privateKey, Buffer.from('x')) }),
+  ],
 ];
 
 const claims: Wrong[] = [
@@ -90,9 +133,12 @@ const claims: Wrong[] = [
   ['no iat', { claims: { iat: undefined } }],
   ['iat as text', ({ now }) => ({ claims: { iat: String(now) } })],
   ['iat null', { claims: { iat: null } }],
-  ['iat beyond all numbers', ({ tokenEndpoint, nonce }) => ({
-    rawPayload: `{"jti":"x","htm":"POST","htu":"${tokenEndpoint}","nonce":"${nonce}","iat":1e999}`,
-  })],
+  [
+    'iat beyond all numbers',
+    ({ tokenEndpoint, nonce }) => ({
+      rawPayload: `{"jti":"x","htm":"POST","htu":"${tokenEndpoint}","nonce":"${nonce}","iat":1e999}`,
+    }),
+  ],
   ['iat ten minutes ago', ({ now }) => ({ claims: { iat: now - 600 } })],
   ['iat in ten minutes', ({ now }) => ({ claims: { iat: now + 600 } })],
   ['iat in milliseconds', ({ now }) => ({ claims: { iat: now * 1000 } })],
@@ -100,9 +146,12 @@ const claims: Wrong[] = [
   ['an empty jti', { claims: { jti: '' } }],
   ['jti as a number', { claims: { jti: 1 } }],
   ['jti with a NUL', { claims: { jti: 'a\0b' } }],
-  ['jti with half a surrogate pair', ({ tokenEndpoint, nonce, now }) => ({
-    rawPayload: `{"jti":"\\ud800","htm":"POST","htu":"${tokenEndpoint}","nonce":"${nonce}","iat":${now}}`,
-  })],
+  [
+    'jti with half a surrogate pair',
+    ({ tokenEndpoint, nonce, now }) => ({
+      rawPayload: `{"jti":"\\ud800","htm":"POST","htu":"${tokenEndpoint}","nonce":"${nonce}","iat":${now}}`,
+    }),
+  ],
   ['nonce as a number', { claims: { nonce: 1 } }],
   ['ath as a number', { claims: { ath: 1 } }],
 ];
@@ -118,14 +167,39 @@ const nonces: Wrong[] = [
 const others: Row[] = [
   ['no proof for a resource that binds its tokens', { proof: 'none' }, 400, 'invalid_request'],
   ['an empty DPoP header', { proof: { compact: () => '' } }, 400, 'invalid_dpop_proof'],
-  ['two proofs in two headers', (scene) => ({ headers: [['DPoP', makeProof(scene, 'second')]] }), 400, 'invalid_dpop_proof'],
-  ['the same proof in two headers', (scene) => {
-    const proof = makeProof(scene, 'same');
-    return { proof: { compact: () => proof }, headers: [['DPoP', proof]] };
-  }, 400, 'invalid_dpop_proof'],
-  ['two proofs in one header', (scene) => ({ proof: { compact: (jwt) => `${jwt}, ${makeProof(scene, 'second')}` } }), 400, 'invalid_dpop_proof'],
-  ['the assertion as its proof', (scene) => ({ proof: { compact: () => makeAssertion(scene, 'x') } }), 400, 'invalid_dpop_proof'],
-  ['an access token as its proof', ({ accessToken }) => ({ proof: { compact: () => accessToken } }), 400, 'invalid_dpop_proof'],
+  [
+    'two proofs in two headers',
+    (scene) => ({ headers: [['DPoP', makeProof(scene, 'second')]] }),
+    400,
+    'invalid_dpop_proof',
+  ],
+  [
+    'the same proof in two headers',
+    (scene) => {
+      const proof = makeProof(scene, 'same');
+      return { proof: { compact: () => proof }, headers: [['DPoP', proof]] };
+    },
+    400,
+    'invalid_dpop_proof',
+  ],
+  [
+    'two proofs in one header',
+    (scene) => ({ proof: { compact: (jwt) => `${jwt}, ${makeProof(scene, 'second')}` } }),
+    400,
+    'invalid_dpop_proof',
+  ],
+  [
+    'the assertion as its proof',
+    (scene) => ({ proof: { compact: () => makeAssertion(scene, 'x') } }),
+    400,
+    'invalid_dpop_proof',
+  ],
+  [
+    'an access token as its proof',
+    ({ accessToken }) => ({ proof: { compact: () => accessToken } }),
+    400,
+    'invalid_dpop_proof',
+  ],
 ];
 
 export const proofRows: Row[] = [

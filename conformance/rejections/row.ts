@@ -31,7 +31,7 @@ export interface Scene extends Setting {
   accessToken: string;
   /** Resources beside the one that `client` may use. */
   foreignResource: string;
-  suspendedResource: string;
+  retiredResource: string;
   /** Makes a nonce as old as is said, in seconds; undefined when there was no such time. */
   staleNonce: string;
 }
