@@ -150,8 +150,8 @@ function retryAfterMs(headers: Headers, now: number): number {
 
 const hints: Record<string, string> = {
   invalid_client:
-    'is the clientId right, the key registered for this agent, the agent not suspended, and the clock of this machine right?',
-  unauthorized_client: 'give the agent the client_credentials grant in its registration',
+    'is the clientId right, the key registered for this agent and not expired, and the clock of this machine right?',
+  unauthorized_client: 'look at its registration: is it active, and may it use client_credentials?',
   invalid_target: 'give the agent this resource in its registration, and check how the resource is written',
   invalid_scope: 'give the agent a role with these scopes on this resource, or ask for fewer',
   access_denied: 'a policy refuses this; the audit log of the issuer says which',
