@@ -9,7 +9,8 @@ import { deleteSpentBefore, insertSpent } from './store.ts';
  * @param expiresAt milliseconds; after it the thing is refused for its age
  */
 export function spendOf(kind: Spend['kind'], owner: string, jti: string, expiresAt: number): Spend {
-  return { kind, id: hash('sha256', `${kind}\0${owner}\0${jti}`, 'base64url'), expiresAt };
+  // a NumericDate may have a fraction (RFC 7519 §2), a column of integers may not
+  return { kind, id: hash('sha256', `${kind}\0${owner}\0${jti}`, 'base64url'), expiresAt: Math.ceil(expiresAt) };
 }
 
 /** Spends all of them. Answers the first that was spent before; the others stay spent. */
