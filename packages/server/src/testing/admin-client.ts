@@ -1,0 +1,187 @@
+/** A client of the admin API for tests, made of the protocol alone: every header is the test's to change. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import {
+  createClientAssertion,
+  createDpopProof,
+  generateJwk,
+  type PrivateJwk,
+  publicJwk,
+  signerFrom,
+} from '@bailiwick/protocol';
+import type { TestServer } from './harness.ts';
+
+export interface Reply {
+  status: number;
+  headers: Headers;
+  // biome-ignore lint/suspicious/noExplicitAny: a test says what it expects of an answer by looking at it
+  body: any;
+  text: string;
+}
+
+export interface AdminClient {
+  clientId: string;
+  jwk: PrivateJwk;
+  /** Sends a request with a fresh proof; a string body goes as it is. */
+  call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
+  /** The same, for what must succeed: answers the body. */
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  ok(method: string, path: string, body?: unknown): Promise<any>;
+  /** A live token, got with all scopes that the client's registration names. */
+  token(): Promise<string>;
+  proof(claims: { htm: string; htu: string; accessToken?: string; jti?: string; now?: number }): Promise<string>;
+}
+
+const jti = () => randomBytes(12).toString('base64url');
+
+export function adminClient(server: TestServer, identity: { client_id: string; jwk: PrivateJwk }): AdminClient {
+  const { issuer, clock } = server;
+  const signer = signerFrom(identity.jwk);
+  let held: { token: string; until: number } | undefined;
+
+  async function fetchToken(nonce?: string): Promise<string> {
+    const htu = `${issuer}/oauth2/token`;
+    const assertion = await createClientAssertion(signer, {
+      clientId: identity.client_id,
+      audience: issuer,
+      now: clock.now(),
+      jti: jti(),
+    });
+    const response = await fetch(htu, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/x-www-form-urlencoded',
+        dpop: await createDpopProof(signer, {
+          htm: 'POST',
+          htu,
+          now: clock.now(),
+          jti: jti(),
+          ...(nonce && { nonce }),
+        }),
+      },
+      body: new URLSearchParams({
+        grant_type: 'client_credentials',
+        client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+        client_assertion: assertion,
+        resource: `${issuer}/admin`,
+      }),
+    });
+    const answer = (await response.json()) as { access_token?: string; expires_in: number; error?: string };
+    if (answer.error === 'use_dpop_nonce' && nonce === undefined) {
+      return fetchToken(response.headers.get('dpop-nonce') ?? '');
+    }
+    assert.ok(answer.access_token, `no token: ${JSON.stringify(answer)}`);
+    held = { token: answer.access_token, until: clock.now() + answer.expires_in * 1000 };
+    return answer.access_token;
+  }
+
+  const token = async () => (held && clock.now() < held.until ? held.token : fetchToken());
+
+  const client: AdminClient = {
+    clientId: identity.client_id,
+    jwk: identity.jwk,
+    token,
+    proof: ({ now = clock.now(), jti: id = jti(), ...claims }) => createDpopProof(signer, { ...claims, now, jti: id }),
+    async call(method, path, body, headers = {}) {
+      const url = path.startsWith('http') ? path : `${issuer}/admin/v1${path}`;
+      const accessToken = await token();
+      const proof = await client.proof({ htm: method, htu: url, accessToken });
+      const json = body !== undefined && typeof body !== 'string' && !(body instanceof Uint8Array);
+      const response = await fetch(url, {
+        method,
+        headers: {
+          authorization: `DPoP ${accessToken}`,
+          dpop: proof,
+          ...(body !== undefined && { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        ...(body !== undefined && { body: json ? JSON.stringify(body) : (body as string) }),
+      });
+      const text = await response.text();
+      const isJson = /json/.test(response.headers.get('content-type') ?? '');
+      return {
+        status: response.status,
+        headers: response.headers,
+        text,
+        body: isJson && text ? JSON.parse(text) : undefined,
+      };
+    },
+    async ok(method, path, body) {
+      const reply = await client.call(method, path, body);
+      assert.ok(reply.status < 300, `${method} ${path}: ${reply.status} ${reply.text}`);
+      return reply.body;
+    },
+  };
+  return client;
+}
+
+/** An administrator with exactly these scopes, in an organization (the default one unless named). */
+export async function administrator(
+  server: TestServer,
+  operator: AdminClient,
+  wanted: { scopes: string[]; organization?: string; name?: string },
+): Promise<AdminClient & { agent: string }> {
+  const { scopes } = wanted;
+  const name = wanted.name ?? `admin-${randomBytes(5).toString('hex')}`;
+  const at = wanted.organization === undefined ? '' : `?organization=${wanted.organization}`;
+  const team = await operator.ok('POST', `/teams${at}`, { name: `team-${name}` });
+  const resource = `${server.issuer}/admin`;
+  const role = await operator.ok('POST', `/roles${at}`, { name: `role-${name}`, permissions: [{ resource, scopes }] });
+  const agent = await operator.ok('POST', `/agents${at}`, {
+    name,
+    kind: 'workload',
+    owner: team.id,
+    resources: [{ resource, default: true, scope: scopes }],
+    limits: { tokens_per_minute: 100_000 },
+  });
+  await operator.ok('PUT', `/agents/${agent.id}/roles/${role.id}`);
+  const jwk = await generateJwk('ES256');
+  await operator.ok('POST', '/credentials', { agent: agent.id, jwk: publicJwk(jwk) });
+  return { ...adminClient(server, { client_id: agent.id, jwk }), agent: agent.id };
+}
+
+/** One of everything in an organization, as an operator makes it. Identifiers carry the organization's name. */
+export async function populate(operator: AdminClient, organization: string) {
+  const at = `?organization=${organization}`;
+  const person = await operator.ok('POST', `/people${at}`, {
+    name: `Ada of ${organization}`,
+    email: `ada@${organization}.example`,
+  });
+  const team = await operator.ok('POST', `/teams${at}`, { name: 'support', display_name: 'Support' });
+  await operator.ok('PUT', `/teams/${team.id}/members/${person.id}`);
+  const resource = await operator.ok('POST', `/resources${at}`, {
+    identifier: `https://tickets.${organization}.example/api`,
+    name: 'Tickets',
+    scopes: [{ name: 'tickets:read', description: 'Read tickets' }, { name: 'tickets:write' }],
+    operations: [
+      { name: 'list', method: 'GET', path: '/tickets', scope: ['tickets:read'], sensitivity: 'low' },
+      { name: 'close', tool: 'close_ticket', scope: ['tickets:write'] },
+    ],
+  });
+  const role = await operator.ok('POST', `/roles${at}`, {
+    name: 'reader',
+    permissions: [{ resource: resource.id, scopes: ['tickets:read'] }],
+  });
+  const agent = await operator.ok('POST', `/agents${at}`, {
+    name: 'desk',
+    kind: 'ai_agent',
+    owner: person.id,
+    purpose: 'answers tickets',
+    resources: [{ resource: resource.identifier, default: true, scope: ['tickets:read'] }],
+  });
+  await operator.ok('PUT', `/agents/${agent.id}/roles/${role.id}`);
+  const jwk = await generateJwk('ES256');
+  const credential = await operator.ok('POST', '/credentials', {
+    agent: agent.id,
+    jwk: publicJwk(jwk),
+    label: 'laptop',
+  });
+  const guardKey = await generateJwk('EdDSA');
+  const guard = await operator.ok('POST', `/guards${at}`, {
+    name: 'tickets-guard',
+    resource: resource.id,
+    owner: team.id,
+    jwk: publicJwk(guardKey),
+  });
+  return { organization, person, team, resource, role, agent, credential, jwk, guard, guardKey };
+}
