@@ -40,7 +40,7 @@ export function guardReport(measured: GuardFigures) {
 /** The same for people: medians with the smallest and largest round. */
 export function guardTable(measured: GuardFigures): string {
   const report = guardReport(measured);
-  const line = (what: string, values: number[]) => `${what.padEnd(44)}${formatSpread(spread(values))}`;
+  const line = (what: string, values: number[]) => `${what.padEnd(50)}${formatSpread(spread(values))}`;
   return [
     `CPU µs per request, median (min–max); Node ${process.version}`,
     '',
