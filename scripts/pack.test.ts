@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import process from 'node:process';
+import { after, before, describe, test } from 'node:test';
+import { buildPackages } from './build.ts';
+
+/** A program of somebody who has only installed our packages: an API, an agent that calls it, and one that may not. */
+const program = `
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { type Agent, agentFromFile } from '@bailiwick/agent';
+import { type Caller, createGuard } from '@bailiwick/guard';
+import { bailiwick } from '@bailiwick/guard/fastify';
+import { loadConfig } from '@bailiwick/server';
+
+const resource = process.argv[2] as string;
+const guard = createGuard({ resource, credential: 'guard.json' });
+const api = createServer(guard.node((_: IncomingMessage, response: ServerResponse, caller: Caller) => {
+  response.end(JSON.stringify({ subject: caller.subject }));
+}));
+await new Promise<void>((resolve) => api.listen(Number(new URL(resource).port), '127.0.0.1', resolve));
+
+const agent: Agent = agentFromFile('desk.json', { scope: 'tickets:read' });
+const listed = await agent.fetch(resource + '/tickets');
+const missing = await agent.fetch(resource + '/unlisted');
+const nobody = await fetch(resource + '/tickets');
+console.log(JSON.stringify({
+  listed: [listed.status, await listed.json()],
+  missing: missing.status,
+  nobody: nobody.status,
+  exports: [typeof bailiwick, typeof loadConfig],
+}));
+process.exit();
+`;
+
+describe('the published packages, installed in an empty folder', () => {
+  let folder: string;
+  let tarballs: Record<string, string>;
+  /** The environment of a user: nothing of this workspace leads to its sources or its Node.js. */
+  const environment = { ...process.env, NODE_OPTIONS: undefined, NODE_ENV: undefined };
+
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'bailiwick-pack-'));
+    tarballs = buildPackages(join(folder, 'build'));
+    writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }');
+    // what the workspace has installed lies in npm's cache already; fastify for the guard's adapter
+    const fastify = createRequire(import.meta.url).resolve('fastify/package.json');
+    const wanted = [...Object.values(tarballs), `fastify@${JSON.parse(readFileSync(fastify, 'utf8')).version}`];
+    run('npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', ...wanted);
+  });
+
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  test('carry what is needed, and neither tests nor sources', () => {
+    for (const name of Object.keys(tarballs)) {
+      const files = readdirSync(join(folder, 'node_modules/@bailiwick', name), { recursive: true }) as string[];
+      assert.ok(files.includes('LICENSE'), `${name} has a licence`);
+      assert.ok(files.includes(join('dist', 'index.js')) && files.includes(join('dist', 'index.d.ts')), name);
+      assert.deepEqual(
+        files.filter((file) => /\.test\.|testing|^src|(?<!\.d)\.ts$/.test(file)),
+        [],
+        name,
+      );
+    }
+  });
+
+  test('run a server, and an API and an agent against it, in types too', async () => {
+    const [port, apiPort] = [await freePort(), await freePort()];
+    const resource = `http://127.0.0.1:${apiPort}`;
+    const server = spawn(process.execPath, [bailiwick(), 'serve'], {
+      cwd: folder,
+      env: { ...environment, BAILIWICK_PORT: String(port) },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    try {
+      await Promise.race([
+        once(server.stdout, 'data'),
+        once(server, 'exit').then(() => assert.fail('the server ended')),
+      ]);
+      const tell = (...args: string[]) => run(process.execPath, bailiwick(), ...args);
+      tell('teams', 'create', 'support');
+      tell('resources', 'create', resource, '--name', 'tickets', '--operation', 'GET /tickets tickets:read low');
+      tell('guards', 'create', 'tickets', '--owner', 'team:support', '--key-out', 'guard.json');
+      tell('roles', 'create', 'reader', '--permission', 'tickets=tickets:read');
+      const agent = ['--owner', 'team:support', '--role', 'reader', '--resource', 'tickets', '--key-out', 'desk.json'];
+      tell('agents', 'create', 'desk', ...agent);
+
+      writeFileSync(join(folder, 'program.ts'), program);
+      const said = JSON.parse(run(process.execPath, 'program.ts', resource));
+      assert.equal(said.listed[0], 200);
+      assert.match(said.listed[1].subject, /^spiffe:\/\/.+\/desk$/);
+      assert.deepEqual(said.exports, ['function', 'function']);
+      assert.equal(said.missing, 403);
+      assert.equal(said.nobody, 401);
+      typecheck('program.ts');
+    } finally {
+      server.kill('SIGTERM');
+    }
+    const [code] = await once(server, 'exit');
+    assert.equal(code, 0, 'ends cleanly');
+  });
+
+  const bailiwick = () => join(folder, 'node_modules/.bin/bailiwick');
+
+  function typecheck(file: string): void {
+    const require = createRequire(import.meta.url);
+    const compiler = join(dirname(require.resolve('typescript/package.json')), 'bin/tsc');
+    const types = dirname(dirname(require.resolve('@types/node/package.json')));
+    const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2024', '--skipLibCheck', 'false'];
+    run(process.execPath, compiler, ...options, '--typeRoots', types, '--types', 'node', file);
+  }
+
+  function run(command: string, ...args: string[]): string {
+    const { status, stdout, stderr, error } = spawnSync(command, args, {
+      cwd: folder,
+      env: environment,
+      encoding: 'utf8',
+    });
+    assert.equal(status, 0, `${command} ${args.join(' ')}: ${error?.message ?? ''}\n${stdout}${stderr}`);
+    return stdout;
+  }
+});
+
+async function freePort(): Promise<number> {
+  const { createServer } = await import('node:net');
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as { port: number };
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
