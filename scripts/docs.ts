@@ -15,7 +15,7 @@ const check = process.argv.includes('--check');
 const wanted = new Map<string, string>([
   ['docs/reference/config.md', configReference()],
   ['docs/reference/cli.md', cliReference()],
-  ['docs/reference/http-api.md', await httpApiReference()],
+  ['docs/reference/http-api.md', httpApiReference()],
 ]);
 for (const file of ['README.md', ...globSync('docs/guides/*.md', { cwd: root })]) {
   const text = read(file);

@@ -1,15 +1,10 @@
-/** The composition root of the process: the command line, on the real world. */
-import { commands } from './cli/commands.ts';
-import { processIo } from './cli/io.ts';
-import { run } from './cli/run.ts';
-import { systemClock } from './lib/clock.ts';
+/** Where the process starts. */
+import { enableCompileCache } from 'node:module';
+import path from 'node:path';
 
-// a reader that has enough (`| head`) closes the pipe: not our failure
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
-});
-
-const code = await run(commands, process.argv.slice(2), processIo(systemClock.now));
-// what was started is closed by now; a socket kept alive for reuse must not hold the process
-process.exit(code);
+// In a clone the sources are stripped of their types at every start, which is most of what a short command costs. Not in
+// the system's temporary folder: what others can write there would run here.
+if (import.meta.filename.endsWith('.ts')) {
+  enableCompileCache(path.join(import.meta.dirname, '../../../node_modules/.cache/compiled'));
+}
+await import('./cli/process.ts');

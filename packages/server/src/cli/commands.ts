@@ -2,6 +2,7 @@
 
 import { apply } from './apply/apply.ts';
 import type { Command } from './command.ts';
+import { doctor } from './doctor/doctor.ts';
 import { init } from './init.ts';
 import { agentCommands } from './nouns/agents.ts';
 import { credentialCommands } from './nouns/credentials.ts';
@@ -12,12 +13,15 @@ import { ownerCommands } from './nouns/owners.ts';
 import { resourceCommands } from './nouns/resources.ts';
 import { roleCommands } from './nouns/roles.ts';
 import { token } from './nouns/token.ts';
+import { operatorCommands } from './operator.ts';
 import { serve } from './serve.ts';
 
 export const commands: readonly Command[] = [
   serve,
   init,
+  doctor,
   apply,
+  ...operatorCommands,
   ...agentCommands,
   ...credentialCommands,
   ...resourceCommands,

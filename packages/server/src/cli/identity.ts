@@ -1,5 +1,5 @@
 /** Key files: `{issuer, client_id, jwk}`, readable by their owner alone. */
-import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import {
   generateJwk,
@@ -147,5 +147,29 @@ export function reserveKeyFile(context: Context, name: string): ReservedFile {
       closeSync(descriptor);
       rmSync(file, { force: true });
     },
+  };
+}
+
+/** A successor of a key file, written beside it until it is known to work. */
+export interface Successor {
+  /** Puts it in the place of the old one, whole or not at all. */
+  replace(): void;
+  abandon(): void;
+}
+
+/** Writes the file that will replace `file`, on disk before this returns. */
+export function writeSuccessor(file: string, identity: Identity): Successor {
+  const fresh = `${file}.new`;
+  rmSync(fresh, { force: true }); // left over from a rotation that was cut off: its key was ended, or never used
+  const descriptor = openSync(fresh, 'wx', 0o600);
+  try {
+    writeFileSync(descriptor, `${JSON.stringify(identity, null, 2)}\n`);
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+  return {
+    replace: () => renameSync(fresh, file),
+    abandon: () => rmSync(fresh, { force: true }),
   };
 }

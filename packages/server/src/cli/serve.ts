@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { type RunningServer, start } from '../app.ts';
+import type { RunningServer } from '../app.ts';
 import { type Config, type ConfigOverrides, loadConfig } from '../config.ts';
 import { type Context, command } from './command.ts';
 import { CliError } from './errors.ts';
@@ -39,6 +39,7 @@ export const serve = command({
       issuer: options.issuer,
     };
     const config = loadConfig({ env: io.env, cwd: io.cwd, file: globals.config, overrides });
+    const { start } = await import('../app.ts'); // loaded here: no other command should wait for a server's code
     const terminated = io.terminated(); // listened for before there is anything to lose
     const server = await start(config).catch((error: unknown) => {
       throw notStarted(error, config);

@@ -8,10 +8,11 @@ import { confirm } from '../io.ts';
 import { painter } from '../output.ts';
 import type { Agent, Credential, Guard, Person, Resource, Role, Team } from '../registry.ts';
 import { readYamlFile } from '../yaml-file.ts';
+import type { Change, Present, WantedKey } from './changes.ts';
 import { showPlan, titleOf } from './diff.ts';
 import { type Doer, newDoer } from './do.ts';
 import { type Fleet, type FleetKey, fleetSchema } from './fleet.ts';
-import { type Change, type Present, plan, type WantedKey } from './plan.ts';
+import { plan } from './plan.ts';
 
 export const apply = command({
   name: 'apply',

@@ -1,6 +1,6 @@
 /** A plan as one reads it: `+` is made, `~` is changed, `-` is ended. */
 import { printable, type Style } from '../output.ts';
-import type { Change, FieldChange } from './plan.ts';
+import type { Change, FieldChange } from './changes.ts';
 
 type Paint = (style: Style, text: string) => string;
 

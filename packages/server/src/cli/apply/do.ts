@@ -2,8 +2,8 @@
 import type { Api } from '../api.ts';
 import { CliError } from '../errors.ts';
 import { resourceFromFile } from '../nouns/resources.ts';
+import type { Change, FieldChange, Noun, Present } from './changes.ts';
 import type { Fleet, FleetAgent } from './fleet.ts';
-import type { Change, FieldChange, Noun, Present } from './plan.ts';
 
 export interface Doer {
   /** @throws CliError as the server answers */

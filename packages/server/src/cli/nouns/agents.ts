@@ -6,7 +6,7 @@ import { confirm } from '../io.ts';
 import { keyFromOptions, keyOptions } from '../key-options.ts';
 import { findAgent, findOwner, findResource, findRole, namer, ownerNamer } from '../names.ts';
 import { fields, shortTime, show, table } from '../output.ts';
-import type { Agent, Credential, Resource, Team } from '../registry.ts';
+import type { Agent, Credential, Resource, Role, Team } from '../registry.ts';
 import { inOrder, wholeNumber } from '../values.ts';
 import { statusStyle } from './status.ts';
 
@@ -18,9 +18,11 @@ const agentOptions = {
   environment: { value: 'NAME', description: 'Where it runs, such as production.' },
   expires: { value: 'TIME', description: 'When it ends by itself, such as 2030-01-31T12:00:00Z.' },
   resource: {
-    value: 'RESOURCE',
+    value: 'RESOURCE[=SCOPE,…]',
     many: true,
-    description: 'A resource that it may ask tokens for; the first is the default.',
+    description:
+      'A resource that it may ask tokens for, and the scopes that it gets when it names none (unless said: what its roles ' +
+      'give there now). The first is meant when it names no resource.',
   },
   'tokens-per-minute': { value: 'NUMBER', description: 'How many tokens it may ask for in a minute.' },
 } as const;
@@ -84,8 +86,11 @@ const showOne = command({
       ['roles', agent.roles.map(({ name: role }) => role).join('\n') || 'none: it may do nothing'],
       [
         'resources',
-        agent.resources.map((use) => `${resourceOf(use.resource)}${use.default ? ' (default)' : ''}`).join('\n') ||
-          'none: it can get no token',
+        agent.resources
+          .map(
+            ({ resource, scope }) => `${resourceOf(resource)}: ${scope.join(' ') || 'no scopes unless it names them'}`,
+          )
+          .join('\n') || 'none: it can get no token',
       ],
       [
         'keys',
@@ -126,7 +131,7 @@ const create = command({
     const api = openApi(context);
     if (options.owner === undefined) throw await ownerNeeded(api);
     const roles = await inOrder(options.role, (role) => findRole(api, role));
-    const body = { name, kind: options.kind ?? 'ai_agent', ...(await agentBody(api, options)) };
+    const body = { name, kind: options.kind ?? 'ai_agent', ...(await agentBody(api, options, roles)) };
     const key = await keyFromOptions(context, options);
     const agent = await api.create<Agent>('/agents', body).catch(key.abandon);
     key.keep({ issuer: api.identity.issuer, client_id: agent.id });
@@ -160,7 +165,8 @@ const update = command({
   async run(context, [name], options) {
     const api = openApi(context);
     const agent = await findAgent(api, name);
-    const body = await agentBody(api, options);
+    const roles = await inOrder(options.resource.length === 0 ? [] : agent.roles, ({ id }) => findRole(api, id));
+    const body = await agentBody(api, options, roles);
     if (Object.keys(body).length === 0) {
       throw new CliError('usage', 'Nothing to change was named.', { hint: 'See `bailiwick agents update --help`.' });
     }
@@ -233,8 +239,14 @@ async function agentBody(
     resource: string[];
     'tokens-per-minute': string | undefined;
   },
+  roles: readonly Role[],
 ): Promise<Record<string, unknown>> {
-  const resources = await inOrder(options.resource, (resource) => findResource(api, resource));
+  const resources = await inOrder(options.resource, async (text) => {
+    // what follows an equals sign is scopes, unless it belongs to an identifier
+    const [, name = text, scopes] = /^(.+?)=([^/]*)$/.exec(text) ?? [];
+    const { id } = await findResource(api, name);
+    return { resource: id, scope: scopes === undefined ? givenBy(roles, id) : scopes.split(',').filter(Boolean) };
+  });
   const perMinute = options['tokens-per-minute'];
   const body = {
     owner: options.owner === undefined ? undefined : (await findOwner(api, options.owner)).id,
@@ -244,11 +256,16 @@ async function agentBody(
     resources:
       resources.length === 0
         ? undefined
-        : resources.map(({ id }, index) => ({ resource: id, default: index === 0, scope: [] })),
+        : resources.map(({ resource, scope }, index) => ({ resource, default: index === 0, scope })),
     limits: perMinute === undefined ? undefined : { tokens_per_minute: wholeNumber('--tokens-per-minute', perMinute) },
   };
   return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
 }
+
+const givenBy = (roles: readonly Role[], resource: string): string[] => {
+  const permissions = roles.flatMap((role) => role.permissions).filter((one) => one.resource === resource);
+  return [...new Set(permissions.flatMap(({ scopes }) => scopes))];
+};
 
 /** Owners are asked for with the choices there are. */
 export async function ownerNeeded(api: Api): Promise<CliError> {

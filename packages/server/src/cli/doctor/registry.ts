@@ -1,0 +1,163 @@
+/** What the registry holds that will cause trouble: orphans, agents without keys, keys near their end, bare tokens. */
+import type { Api } from '../api.ts';
+import { CliError } from '../errors.ts';
+import { span } from '../output.ts';
+import type { Agent, Credential, Guard, Person, Resource, SigningKey, Team } from '../registry.ts';
+import { type Finding, fail, ok, someOf, warn } from './finding.ts';
+
+const dayMs = 86_400_000;
+const oldKeyDays = 90;
+const soonDays = 14;
+
+/** Looks through everything; the first request tells whether the identity is accepted at all. */
+export async function checkRegistry(api: Api, now: number): Promise<Finding[]> {
+  let agents: Agent[];
+  try {
+    agents = await api.list<Agent>('/agents');
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error;
+    return [fail('identity', error.message, error.hint ?? 'Look at the key file.')];
+  }
+  const self = agents.find(({ id }) => id === api.identity.client_id);
+  const credentials = await api.list<Credential>('/credentials', { status: 'active' });
+  const living = agents.filter(({ status }) => status === 'active');
+  const named = (all: readonly Agent[]) => someOf(all.map(({ name }) => name));
+  return [
+    ok(
+      'identity',
+      `accepted: ${self?.name ?? api.identity.client_id} (${self?.roles.map(({ name }) => name).join(', ') ?? 'of another organization'})`,
+    ),
+    ...(await checkSigningKeys(api, now)),
+    ...(await checkOwners(api, living)),
+    ...checkKeyless(living, credentials, named),
+    ...checkEnds(living, credentials, now),
+    ...(await checkResources(api)),
+  ];
+}
+
+async function checkSigningKeys(api: Api, now: number): Promise<Finding[]> {
+  let items: SigningKey[];
+  try {
+    ({ items } = await api.get<{ items: SigningKey[] }>('/keys'));
+  } catch (error) {
+    if (error instanceof CliError && error.reason === 'refused') return []; // a narrow administrator: not theirs to know
+    throw error;
+  }
+  const signing = items.filter(({ state }) => state === 'signing');
+  const old = signing.filter(({ created_at }) => now - Date.parse(created_at) > oldKeyDays * dayMs);
+  if (old.length > 0) {
+    const algs = old.map(({ alg }) => alg).join(', ');
+    return [
+      warn(
+        'signing keys',
+        `Older than ${oldKeyDays} days: ${algs}.`,
+        old.map(({ alg }) => `bailiwick keys rotate --alg ${alg}`).join('; '),
+      ),
+    ];
+  }
+  const oldest = Math.max(0, ...signing.map(({ created_at }) => now - Date.parse(created_at)));
+  return [ok('signing keys', `${signing.map(({ alg }) => alg).join(', ')}, ${span(oldest)} old at most`)];
+}
+
+async function checkOwners(api: Api, agents: readonly Agent[]): Promise<Finding[]> {
+  const owners = [...(await api.list<Team>('/teams')), ...(await api.list<Person>('/people'))];
+  const alive = new Set(owners.filter(({ status }) => status === 'active').map(({ id }) => id));
+  const orphans = agents.filter(({ owner }) => !alive.has(owner));
+  if (orphans.length === 0)
+    return [ok('owners', `each of ${agents.length} active agents has someone who answers for it`)];
+  const names = someOf(orphans.map(({ name }) => name));
+  return [warn('owners', `Nobody answers any more for ${names}.`, 'bailiwick agents update AGENT --owner OWNER')];
+}
+
+function checkKeyless(
+  agents: readonly Agent[],
+  credentials: readonly Credential[],
+  named: (all: readonly Agent[]) => string,
+): Finding[] {
+  const withKey = new Set(credentials.map(({ agent }) => agent));
+  const keyless = agents.filter(({ id }) => !withKey.has(id));
+  if (keyless.length === 0) return [];
+  return [
+    warn(
+      'keyless',
+      `They can't prove who they are: ${named(keyless)}.`,
+      'bailiwick credentials add AGENT --key-out FILE, or retire them',
+    ),
+  ];
+}
+
+function checkEnds(agents: readonly Agent[], credentials: readonly Credential[], now: number): Finding[] {
+  const nameOf = new Map(agents.map(({ id, name }) => [id, name]));
+  const isNear = (end: string | undefined) => end !== undefined && Date.parse(end) - now < soonDays * dayMs;
+  const dying = agents.filter(({ expires_at }) => isNear(expires_at)).map(({ name }) => name);
+  // an old key that ends beside a lasting one is a rotation under way, not a problem
+  const lasting = new Set(credentials.filter(({ expires_at }) => !isNear(expires_at)).map(({ agent }) => agent));
+  const ending = credentials.filter(
+    (one) => isNear(one.expires_at) && !lasting.has(one.agent) && nameOf.has(one.agent),
+  );
+  const names = [...new Set(ending.map(({ agent }) => nameOf.get(agent) ?? agent))];
+  return [
+    ...(dying.length === 0
+      ? []
+      : [
+          warn(
+            'agents',
+            `Within ${soonDays} days they end: ${someOf(dying)}.`,
+            'bailiwick agents update AGENT --expires TIME',
+          ),
+        ]),
+    ...(names.length === 0
+      ? [ok('credentials', `none ends within ${soonDays} days`)]
+      : [
+          warn(
+            'credentials',
+            `Within ${soonDays} days the last key ends of ${someOf(names)}.`,
+            'bailiwick credentials add AGENT --key-out FILE',
+          ),
+        ]),
+  ];
+}
+
+async function checkResources(api: Api): Promise<Finding[]> {
+  const all = await api.list<Resource>('/resources');
+  const resources = all.filter(({ system, status }) => !system && status === 'active');
+  const guarded = new Set(
+    (await api.list<Guard>('/guards')).filter(({ status }) => status === 'active').map(({ resource }) => resource),
+  );
+  const names = (some: readonly Resource[]) => someOf(some.map(({ name }) => name));
+  const bearer = resources.filter(({ token }) => token.dangerously_bearer);
+  const empty = resources.filter(({ operations }) => operations.length === 0);
+  const bare = resources.filter(({ id }) => !guarded.has(id));
+  const found = [
+    ...(bearer.length === 0
+      ? []
+      : [
+          warn(
+            'bearer',
+            `Their tokens work for whoever finds one: ${names(bearer)}.`,
+            'Bind them: --file or the admin API, token.dangerously_bearer: false',
+          ),
+        ]),
+    ...(empty.length === 0
+      ? []
+      : [
+          warn(
+            'operations',
+            `None is listed, so everything is refused: ${names(empty)}.`,
+            "bailiwick resources update RESOURCE --operation 'GET /path scope low'",
+          ),
+        ]),
+    ...(bare.length === 0
+      ? []
+      : [
+          warn(
+            'guards',
+            `No guard is registered for ${names(bare)}.`,
+            'bailiwick guards create RESOURCE --owner OWNER --key-out FILE',
+          ),
+        ]),
+  ];
+  return found.length > 0
+    ? found
+    : [ok('resources', `${resources.length} registered, each with operations, a guard and bound tokens`)];
+}

@@ -1,0 +1,15 @@
+/** The command line on the real world; importing this runs it and ends the process. */
+import { systemClock } from '../lib/clock.ts';
+import { commands } from './commands.ts';
+import { processIo } from './io.ts';
+import { run } from './run.ts';
+
+// a reader that has enough (`| head`) closes the pipe: not our failure
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+const code = await run(commands, process.argv.slice(2), processIo(systemClock.now));
+// what was started is closed by now; a socket kept alive for reuse must not hold the process
+process.exit(code);
