@@ -37,6 +37,13 @@ suite('what an API asks for is done, once', () => {
     assert.equal(world.withToken().length, 2);
   });
 
+  test('a nonce, to fifty calls at once', async () => {
+    const world = createWorld();
+    world.settings.apiNonce = 'a1';
+    const responses = await Promise.all(Array.from({ length: 50 }, () => world.agent.fetch(url)));
+    assert.ok(responses.every(({ status }) => status === 200));
+  });
+
   test('a nonce without end is not', async () => {
     const world = createWorld();
     for (let i = 0; i < 5; i++)
@@ -225,6 +232,13 @@ suite('redirects', () => {
     const response = await world.agent.fetch(url, { redirect: 'manual' });
     assert.equal(response.status, 302);
     assert.equal(response.headers.get('location'), 'https://evil.example/');
+  });
+
+  test('without a location are the answer', async () => {
+    const world = createWorld();
+    world.apiSays.push(() => new Response(null, { status: 302 }));
+    assert.equal((await world.agent.fetch(url)).status, 302);
+    assert.equal(world.withToken().length, 1);
   });
 
   test('304 is no redirect', async () => {

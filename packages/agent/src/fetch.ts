@@ -39,7 +39,7 @@ interface State {
 }
 
 /** Sees what an answer asks for and returns what to send next, or undefined when it is the caller's answer. */
-type Remedy = (rooms: Rooms, state: State, response: Response, hasNewNonce: boolean) => Promise<State | undefined>;
+type Remedy = (rooms: Rooms, state: State, response: Response, hasOtherNonce: boolean) => Promise<State | undefined>;
 
 const maxRedirects = 5;
 const maxWidened = 500;
@@ -107,10 +107,13 @@ async function tokenFor(
 
 async function exchange(rooms: Rooms, state: State): Promise<[Response, State | undefined]> {
   const { call } = state;
-  const response = await send(rooms, state);
-  const hasNewNonce = rooms.nonces.learn(call.url.origin, response.headers);
-  const remedy = remedyFor(response);
-  const next = await remedy?.(rooms, state, response, hasNewNonce);
+  const { origin } = call.url;
+  const nonce = rooms.nonces.get(origin);
+  const response = await send(rooms, state, nonce);
+  rooms.nonces.learn(origin, response.headers);
+  // Compared with what was sent: another call may have learned the same nonce meanwhile.
+  const hasOtherNonce = rooms.nonces.get(origin) !== nonce;
+  const next = await remedyFor(response)?.(rooms, state, response, hasOtherNonce);
   if (next !== undefined && next.call.body !== null && !call.canRepeat) {
     discard(response);
     throw new BailiwickError(
@@ -125,11 +128,11 @@ async function exchange(rooms: Rooms, state: State): Promise<[Response, State | 
   return [response, next];
 }
 
-async function send(rooms: Rooms, { call, token }: State): Promise<Response> {
+async function send(rooms: Rooms, { call, token }: State, nonce: string | undefined): Promise<Response> {
   const { url, method, body, signal } = call;
   const headers = new Headers(call.headers);
   headers.set('authorization', `${token.type} ${token.value}`);
-  if (token.type === 'DPoP') headers.set('dpop', await proof(rooms, call, token));
+  if (token.type === 'DPoP') headers.set('dpop', await proof(rooms, call, token, nonce));
   const streaming = call.canRepeat ? {} : ({ duplex: 'half' } as const);
   try {
     const init: RequestInit = { ...call.rest, ...streaming, method, headers, body, signal, redirect: 'manual' };
@@ -140,13 +143,18 @@ async function send(rooms: Rooms, { call, token }: State): Promise<Response> {
   }
 }
 
-function proof({ deps, nonces, proofNow }: Rooms, { url, method }: Call, token: HeldToken): Promise<string> {
+function proof(
+  { deps, proofNow }: Rooms,
+  { url, method }: Call,
+  token: HeldToken,
+  nonce: string | undefined,
+): Promise<string> {
   return createDpopProof(deps.proofSigner, {
     htm: method,
     htu: url.href,
     now: proofNow(),
     jti: deps.uuid(),
-    nonce: nonces.get(url.origin),
+    nonce,
     accessToken: token.value,
   });
 }
@@ -162,9 +170,10 @@ function remedyFor(response: Response): Remedy | undefined {
  */
 const followRedirect: Remedy = async (_rooms, state, response) => {
   const { call, resource } = state;
-  if (call.redirect === 'manual') return undefined;
+  const location = response.headers.get('location');
+  if (call.redirect === 'manual' || (location === null && response.type !== 'opaqueredirect')) return undefined;
   const isRead = call.method === 'GET' || call.method === 'HEAD';
-  const target = URL.parse(response.headers.get('location') ?? '', call.url.href);
+  const target = location === null ? null : URL.parse(location, call.url.href);
   const allowed = call.redirect === 'follow' && state.redirects < maxRedirects && (isRead || response.status === 303);
   if (!allowed || target === null || !resourceCovers(resource.identifier, target.href)) {
     discard(response);
@@ -188,12 +197,12 @@ function asGet(call: Call, url: URL): Call {
 }
 
 /** A 401: another nonce, another API than we thought, or a fresh token. */
-const answerChallenge: Remedy = async (rooms, state, response, hasNewNonce) => {
+const answerChallenge: Remedy = async (rooms, state, response, hasOtherNonce) => {
   const { call, tried, scope } = state;
   const challenges = challengesOf(response.headers);
   const errors = challenges.map(({ params }) => params.error);
   if (errors.includes('use_dpop_nonce')) {
-    if (!hasNewNonce || tried.has('nonce')) return undefined;
+    if (!hasOtherNonce || tried.has('nonce')) return undefined;
     return { ...state, tried: new Set([...tried, 'nonce']) };
   }
   const place = challenges.find(({ params }) => params.resource_metadata !== undefined)?.params.resource_metadata;

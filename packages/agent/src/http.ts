@@ -12,6 +12,7 @@ export interface Answer {
 }
 
 const maxBytes = 65_536;
+const redirects = new Set([301, 302, 303, 307, 308]);
 
 /**
  * One small request of our own (discovery, tokens): no redirects, no cookies, at most 64 KiB, within the time limit.
@@ -83,9 +84,7 @@ function parseObject(bytes: Buffer): JsonObject | undefined {
 
 /** Does this response send us elsewhere? Also in the form that browsers give it, without status and headers. */
 export function isRedirect(response: Response): boolean {
-  return (
-    response.type === 'opaqueredirect' || (response.status >= 300 && response.status < 400 && response.status !== 304)
-  );
+  return response.type === 'opaqueredirect' || redirects.has(response.status);
 }
 
 /** Lets a response go that nobody will read, so that its connection is free. */

@@ -3,8 +3,8 @@ import { isPrintable } from '@bailiwick/protocol';
 /** The newest DPoP nonce of each origin. @see RFC 9449 §8 and §9 */
 export interface Nonces {
   get(origin: string): string | undefined;
-  /** Remembers the nonce that a response brings, and says whether it brought one that is new to us. */
-  learn(origin: string, headers: Headers): boolean;
+  /** Remembers the nonce that a response brings. */
+  learn(origin: string, headers: Headers): void;
 }
 
 const maxOrigins = 200;
@@ -16,12 +16,10 @@ export function createNonces(): Nonces {
     get: (origin) => known.get(origin),
     learn(origin, headers) {
       const nonce = headers.get('dpop-nonce');
-      if (!isPrintable(nonce, 1024)) return false;
-      const isNew = known.get(origin) !== nonce;
+      if (!isPrintable(nonce, 1024)) return;
       known.delete(origin);
       known.set(origin, nonce);
       if (known.size > maxOrigins) known.delete(known.keys().next().value as string);
-      return isNew;
     },
   };
 }

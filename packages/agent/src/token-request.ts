@@ -47,9 +47,9 @@ export function createTokenRequester(deps: Deps, issuer: Issuer, nonces: Nonces)
   const now = () => deps.now() + offset;
 
   /** Is there a reason to ask once more? Each reason counts once, but waiting. */
-  async function isWorthAnother(answer: Answer, hasNewNonce: boolean, tried: Attempts): Promise<boolean> {
+  async function isWorthAnother(answer: Answer, hasOtherNonce: boolean, tried: Attempts): Promise<boolean> {
     const error = answer.json?.error;
-    if (error === 'use_dpop_nonce' && hasNewNonce && !tried.nonce) {
+    if (error === 'use_dpop_nonce' && hasOtherNonce && !tried.nonce) {
       tried.nonce = true;
       return true;
     }
@@ -77,10 +77,13 @@ export function createTokenRequester(deps: Deps, issuer: Issuer, nonces: Nonces)
     for (;;) {
       // Its life is counted from before it was asked for, so that it never seems longer than it is.
       const askedAt = deps.now();
-      const answer = await send(deps, endpoint, wanted, now(), nonces.get(endpoint.origin));
-      const hasNewNonce = nonces.learn(endpoint.origin, answer.headers);
+      const nonce = nonces.get(endpoint.origin);
+      const answer = await send(deps, endpoint, wanted, now(), nonce);
+      nonces.learn(endpoint.origin, answer.headers);
+      // Compared with what was sent: another request may have learned the same nonce meanwhile.
+      const hasOtherNonce = nonces.get(endpoint.origin) !== nonce;
       if (answer.status === 200) return heldToken(answer.json, wanted, askedAt, endpoint);
-      if (!(await isWorthAnother(answer, hasNewNonce, tried))) throw refusal(deps, answer, wanted, endpoint);
+      if (!(await isWorthAnother(answer, hasOtherNonce, tried))) throw refusal(deps, answer, wanted, endpoint);
     }
   }
 

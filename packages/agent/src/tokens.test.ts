@@ -85,6 +85,12 @@ suite('the token endpoint', () => {
     assert.equal(world.tokenRequests().length, 3);
   });
 
+  test('asks many at once for a nonce, and each comes back with it', async () => {
+    const world = createWorld();
+    await Promise.all(Array.from({ length: 20 }, (_, i) => world.agent.token({ resource: api, scope: `s${i}` })));
+    assert.equal(world.issued.size, 20);
+  });
+
   test('that always asks for another nonce is given up on', async () => {
     const world = createWorld();
     let count = 0;

@@ -22,14 +22,9 @@ export function safeUrl(text: string | URL, what: string): URL {
   return url;
 }
 
-/** Is this host name this machine, whatever a resolver says? */
+/** Is this host name this machine? Not `x.localhost`: some resolvers ask the network about it. */
 export function isLoopback(hostname: string): boolean {
-  return (
-    hostname === 'localhost' ||
-    hostname.endsWith('.localhost') ||
-    hostname === '[::1]' ||
-    /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(hostname)
-  );
+  return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(hostname);
 }
 
 /** A URL as errors may show it: without its query, which may hold what isn't for logs. */
