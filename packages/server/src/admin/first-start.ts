@@ -186,6 +186,8 @@ export interface Recovered {
 export async function recoverOperator(deps: Deps, options: { endOthers: boolean }): Promise<Recovered> {
   const organization = await findOrganization(deps.db, defaultOrganization);
   if (!organization) throw new Error('This data has no operator yet: the first start makes one.');
+  const known = await findSystemResource(deps.db);
+  if (known) sameIssuer(deps, known.identifier); // a key file that names another issuer would open nothing
   const team = (await selectTeams(deps.db, { org: organization.id, name: operatorTeam, limit: 1 }))[0];
   const jwk = await generateJwk('ES256');
   const owner = team?.id ?? organization.id;
