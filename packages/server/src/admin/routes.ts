@@ -114,7 +114,7 @@ function send(
   given: { status: number; headers: Record<string, string>; body: string | undefined },
 ) {
   reply.code(given.status).headers({ 'cache-control': 'no-store', ...given.headers });
-  return given.body === undefined ? reply.send() : reply.type('application/json').send(given.body);
+  return given.body === undefined ? reply.send() : reply.header('content-type', 'application/json').send(given.body);
 }
 
 /** Public documents: anybody may read them, from anywhere. */
@@ -123,7 +123,7 @@ function publish(app: FastifyInstance, url: string, document: object): void {
   app.get(url, (_, reply) =>
     reply
       .headers({ 'cache-control': 'public, max-age=300', 'access-control-allow-origin': '*' })
-      .type('application/json')
+      .header('content-type', 'application/json')
       .send(body),
   );
 }

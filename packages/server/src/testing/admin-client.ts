@@ -27,8 +27,8 @@ export interface AdminClient {
   /** The same, for what must succeed: answers the body. */
   // biome-ignore lint/suspicious/noExplicitAny: as above
   ok(method: string, path: string, body?: unknown): Promise<any>;
-  /** A live token, got with all scopes that the client's registration names. */
-  token(): Promise<string>;
+  /** A live token with all scopes that the client's registration names, for the admin API unless said otherwise. */
+  token(resource?: string): Promise<string>;
   proof(claims: { htm: string; htu: string; accessToken?: string; jti?: string; now?: number }): Promise<string>;
 }
 
@@ -37,9 +37,9 @@ const jti = () => randomBytes(12).toString('base64url');
 export function adminClient(server: TestServer, identity: { client_id: string; jwk: PrivateJwk }): AdminClient {
   const { issuer, clock } = server;
   const signer = signerFrom(identity.jwk);
-  let held: { token: string; until: number } | undefined;
+  let held: { token: string; resource: string; until: number } | undefined;
 
-  async function fetchToken(nonce?: string): Promise<string> {
+  async function fetchToken(resource: string, nonce?: string): Promise<string> {
     const htu = `${issuer}/oauth2/token`;
     const assertion = await createClientAssertion(signer, {
       clientId: identity.client_id,
@@ -63,19 +63,20 @@ export function adminClient(server: TestServer, identity: { client_id: string; j
         grant_type: 'client_credentials',
         client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
         client_assertion: assertion,
-        resource: `${issuer}/admin`,
+        resource,
       }),
     });
     const answer = (await response.json()) as { access_token?: string; expires_in: number; error?: string };
     if (answer.error === 'use_dpop_nonce' && nonce === undefined) {
-      return fetchToken(response.headers.get('dpop-nonce') ?? '');
+      return fetchToken(resource, response.headers.get('dpop-nonce') ?? '');
     }
     assert.ok(answer.access_token, `no token: ${JSON.stringify(answer)}`);
-    held = { token: answer.access_token, until: clock.now() + answer.expires_in * 1000 };
+    held = { token: answer.access_token, resource, until: clock.now() + answer.expires_in * 1000 };
     return answer.access_token;
   }
 
-  const token = async () => (held && clock.now() < held.until ? held.token : fetchToken());
+  const token = async (resource = `${issuer}/admin`) =>
+    held && held.resource === resource && clock.now() < held.until ? held.token : fetchToken(resource);
 
   const client: AdminClient = {
     clientId: identity.client_id,

@@ -75,7 +75,7 @@ export function problemReply(reply: FastifyReply, problem: Problem): FastifyRepl
   return reply
     .code(body.status)
     .headers({ 'cache-control': 'no-store', ...problem.headers })
-    .type('application/problem+json')
+    .header('content-type', 'application/problem+json')
     .send(JSON.stringify(body));
 }
 
