@@ -2,7 +2,7 @@
  * Reads a JSON body without trusting it: what would trouble a database, a prototype or a stack is refused here, so
  * that nothing behind has to think of it.
  */
-import { badRequest } from './problem.ts';
+import { badRequest, printableName } from './problem.ts';
 
 const deepest = 16;
 
@@ -30,7 +30,7 @@ export function parseJsonBody(text: string): unknown {
     for (const [key, item] of Object.entries(here)) {
       checkText(key, path);
       if (key === '__proto__') throw badRequest([{ field: path || 'body', message: 'must not have this member' }]);
-      open.push([item, path ? `${path}.${key.slice(0, 80)}` : key.slice(0, 80), depth + 1]);
+      open.push([item, path ? `${path}.${printableName(key)}` : printableName(key), depth + 1]);
     }
   }
   return value;

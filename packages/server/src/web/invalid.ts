@@ -1,7 +1,7 @@
 /** Turns what zod says into field errors that speak to a person. */
 import type { z } from 'zod';
 import { didYouMeanHint } from '../lib/did-you-mean.ts';
-import type { FieldError } from './problem.ts';
+import { type FieldError, printableName } from './problem.ts';
 
 /**
  * One error for each field, in the order found.
@@ -18,7 +18,7 @@ function errorsOf(issue: z.core.$ZodIssue, input: unknown, where: string, known:
   if (issue.code === 'unrecognized_keys') {
     const at = pathOf(issue.path);
     return issue.keys.map((key) => ({
-      field: pathOf([...issue.path, key.slice(0, 80)]),
+      field: pathOf([...issue.path, key]),
       message: `is not known ${at ? `in ${at}` : 'here'}.${at ? '' : didYouMeanHint(key.slice(0, 80), known)}`,
     }));
   }
@@ -29,7 +29,7 @@ function errorsOf(issue: z.core.$ZodIssue, input: unknown, where: string, known:
 function pathOf(path: readonly PropertyKey[]): string {
   return path.reduce<string>((text, key) => {
     if (typeof key === 'number') return `${text}[${key}]`;
-    return text ? `${text}.${String(key)}` : String(key);
+    return text ? `${text}.${printableName(String(key))}` : printableName(String(key));
   }, '');
 }
 

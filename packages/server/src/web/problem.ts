@@ -106,5 +106,8 @@ function sentenceOf(errors: readonly FieldError[]): string {
 /** What a caller wrote, fit to be repeated: short, in quotes, nothing invisible. */
 export function printable(text: string): string {
   const cut = text.length > 80 ? `${text.slice(0, 80)}…` : text;
-  return JSON.stringify(cut);
+  return JSON.stringify(cut.toWellFormed()).replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '?');
 }
+
+/** The same for a name that a caller made up: as it is, if it looks like one. */
+export const printableName = (name: string): string => (/^[\w$.@:/-]{1,80}$/.test(name) ? name : printable(name));
