@@ -4,6 +4,7 @@ import type { Client, OAuthRequest } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import type { Counter } from '../liveness/liveness.ts';
+import { single } from '../tokens/form.ts';
 import { privateKeyJwt } from './private-key-jwt.ts';
 
 interface ClientAuthentication {
@@ -20,7 +21,7 @@ export const clientAuthentications = [privateKeyJwt] as const satisfies readonly
 /** Ways that others know and we refuse, so that two at once are noticed and one alone gets an answer that helps. */
 const refusedWays: { presented(request: OAuthRequest): boolean }[] = [
   { presented: ({ authorization }) => authorization !== undefined },
-  { presented: ({ form }) => form.has('client_secret') },
+  { presented: ({ form }) => single(form, 'client_secret') !== undefined },
 ];
 
 /**

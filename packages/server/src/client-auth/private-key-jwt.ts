@@ -28,7 +28,8 @@ const failed = (reason: string) => new OAuthError('invalid_client', 'client auth
 
 export const privateKeyJwt = {
   method: 'private_key_jwt',
-  presented: ({ form }: OAuthRequest) => form.has('client_assertion') || form.has('client_assertion_type'),
+  presented: ({ form }: OAuthRequest) =>
+    single(form, 'client_assertion') !== undefined || single(form, 'client_assertion_type') !== undefined,
 
   /**
    * The agent whose key signed the assertion. Exactly one signature is verified whether the client exists or not, so
