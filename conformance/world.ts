@@ -1,8 +1,10 @@
 // A server with everyone who appears in the tests, registered as an operator would register them.
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { databases as all, startServer, type TestServer } from '../packages/server/src/testing/harness.ts';
 import { type Algorithm, type Client, type Key, makeKey, makeRequest, type Setting } from './craft.ts';
-import { agentIn, type Registry, registryOf } from './registry.ts';
+import { type Admin, agentIn, type Registry, registryOf } from './registry.ts';
 import type { Scene } from './rejections/row.ts';
 import { send } from './send.ts';
 
@@ -20,6 +22,8 @@ export interface World {
   /** Identifiers: two ordinary ones, and one for each algorithm that tokens can be signed with. */
   resources: Record<'tickets' | 'open' | Algorithm, string>;
   registry: Registry;
+  /** The operator's own agent, and its tokens for the admin API. */
+  operator: Operator;
   /** Seconds, by the server's clock. */
   now(): number;
   /** Lets seconds pass. */
@@ -30,6 +34,12 @@ export interface World {
   scene(): Promise<Scene>;
   rotateKeys(alg: Algorithm): Promise<void>;
   close(): Promise<void>;
+}
+
+export interface Operator {
+  admin: Admin;
+  /** Calls any URL of the admin API as the operator, and answers whatever comes. */
+  fetch(url: string, init?: RequestInit): Promise<Response>;
 }
 
 export interface WorldOptions {
@@ -50,7 +60,7 @@ function keyOf(name: string, alg: Algorithm): Key {
 export async function openWorld(database: DatabaseName, { path = '' }: WorldOptions = {}): Promise<World> {
   const server = await startServer({
     database,
-    ...(path !== '' && { config: { issuer: `http://localhost:0${path}` } }),
+    config: path === '' ? {} : await below(path),
   });
   try {
     return await populate(server);
@@ -58,6 +68,16 @@ export async function openWorld(database: DatabaseName, { path = '' }: WorldOpti
     await server.close();
     throw error;
   }
+}
+
+/** The port stands in the issuer, so it has to be known before the server starts. */
+async function below(path: string): Promise<{ port: number; issuer: string }> {
+  const probe = createServer().listen(0);
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, 'close');
+  return { port, issuer: `http://localhost:${port}${path}` };
 }
 
 async function populate(server: TestServer): Promise<World> {
@@ -139,6 +159,7 @@ async function populate(server: TestServer): Promise<World> {
     client,
     resources,
     registry,
+    operator: { admin: server.admin, fetch: (url, init) => server.agent.fetch(url, init) },
     now,
     advance: (seconds) => clock.advance(seconds * 1000),
     clockSkew: () => now() - Math.floor(Date.now() / 1000),
