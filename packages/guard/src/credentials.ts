@@ -20,26 +20,29 @@ const tokenInQuery = /(?:^|[&;])(?:access_token|access%5ftoken)=/i;
 export function presentedIn(request: GuardRequest, query: string): Presented {
   const values = request.headers.authorization ?? [];
   if (values.length > 1) {
-    throw malformed('The request has more than one Authorization header: send exactly one.', 'two_headers');
+    throw malformed(
+      'The request has more than one Authorization header: send exactly one.',
+      'two Authorization headers',
+    );
   }
   if (query !== '' && tokenInQuery.test(query)) {
     throw malformed(
       'There is an access token in the URL, where logs can see it: treat it as lost, and send tokens in the Authorization header.',
-      'token_in_url',
+      'token in the URL',
     );
   }
   const value = values[0];
-  if (value === undefined) throw noCredentials('no_header');
-  if (value.length > maxTokenLength) throw malformed('The Authorization header is too long.', 'too_long');
+  if (value === undefined) throw noCredentials('no Authorization header');
+  if (value.length > maxTokenLength) throw malformed('The Authorization header is too long.', 'too long');
   const [scheme, token] = split(value);
   if (scheme !== 'dpop' && scheme !== 'bearer') {
-    if (/^[a-z][a-z0-9-]*$/.test(scheme)) throw noCredentials('other_scheme');
-    throw malformed('The Authorization header must be "DPoP <token>": a scheme and one token.', 'header_syntax');
+    if (/^[a-z][a-z0-9-]*$/.test(scheme)) throw noCredentials('another scheme');
+    throw malformed('The Authorization header must be "DPoP <token>": a scheme and one token.', 'no single token');
   }
-  if (token === '') throw malformed('The Authorization header names a scheme but no token.', 'no_token');
+  if (token === '') throw malformed('The Authorization header names a scheme but no token.', 'no token');
   // Only what separates tokens matters here, and is found fast; a token that is none is found when it is taken apart.
   if (token.includes(' ') || token.includes(',')) {
-    throw malformed('The Authorization header must be "DPoP <token>": a scheme and one token.', 'header_syntax');
+    throw malformed('The Authorization header must be "DPoP <token>": a scheme and one token.', 'no single token');
   }
   return { scheme: scheme === 'dpop' ? 'DPoP' : 'Bearer', token, proofs: request.headers.dpop ?? [] };
 }

@@ -8,7 +8,7 @@ import { Unavailable } from './json-client.ts';
 import { metadataAnswer, resourceMetadata } from './metadata.ts';
 import { checkProof, type ProofCheck } from './proof.ts';
 import type { Refreshed } from './refreshed.ts';
-import { type Answer, answerTo, Refusal } from './refusal.ts';
+import { type Answer, answerTo, Refusal, type RefusalCode } from './refusal.ts';
 import type { Registration } from './registration.ts';
 import { type GuardRequest, type Place, placeOf } from './request.ts';
 import type { Runtime } from './runtime.ts';
@@ -25,12 +25,15 @@ export interface Allowed {
 /** Either the request goes on, or the guard has the answer: a refusal, or the resource's public metadata. */
 export type Decision = Allowed | Answer;
 
-/** What the guard decided and why, for logs and metrics. Nothing in it is secret; `reason` is not for the caller. */
+/** What the guard decided and why, for logs and metrics. Nothing in it is secret. */
 export interface DecisionRecord {
   at: number;
   outcome: 'allowed' | 'refused';
   status: number;
-  reason: string;
+  /** What kind of refusal it was. */
+  code?: RefusalCode;
+  /** Why exactly. Not for the caller, who is told less. */
+  reason?: string;
   method: string;
   path: string;
   operation?: string;
@@ -72,7 +75,7 @@ export async function decide(core: Core, request: GuardRequest): Promise<Decisio
     const place = placeOf(request.url, core.resource);
     if (place === undefined) {
       const detail = 'The path is written in a way that can be misread: send it normalised.';
-      throw new Refusal('invalid_request', detail, { reason: 'path' });
+      throw new Refusal('invalid_request', detail, { reason: 'ambiguous path' });
     }
     if (place.externalUrl === core.resource.metadataUrl) return await publish(core, request.method);
     return await allow(core, request, place, seen);
@@ -99,7 +102,7 @@ async function allow(core: Core, request: GuardRequest, place: Place, seen: Seen
   seen.operation = operation;
   checkScope(operation, token);
   const caller: Caller = { ...token.caller, operation: operation.name };
-  if (core.onDecision !== undefined) record(core, request, seen, 'allowed', 200, 'allowed');
+  if (core.onDecision !== undefined) record(core, request, seen, { outcome: 'allowed', status: 200 });
   return { allowed: true, caller, headers: freshNonce(core, presented, now) };
 }
 
@@ -117,17 +120,24 @@ function checkBinding(
 ): void {
   const { cnf } = token.claims;
   if (cnf === undefined) {
-    if (!token.profile.dangerouslyBearer) throw badToken('The access token is bound to no key.', 'unbound');
-    if (presented.scheme !== 'Bearer') throw badToken('The access token is bound to no key: use Bearer.', 'scheme');
+    if (!token.profile.dangerouslyBearer) throw badToken('The access token is bound to no key.', 'bound to no key');
+    if (presented.scheme !== 'Bearer')
+      throw badToken('The access token is bound to no key: use Bearer.', 'bound to no key, but sent as DPoP');
     return;
   }
   // No adapter hands over the client's certificate yet, and a binding that isn't checked is a binding that is broken.
   if (cnf['x5t#S256'] !== undefined) {
-    throw badToken('The access token is bound to a certificate that this resource cannot see.', 'x5t#S256');
+    throw badToken(
+      'The access token is bound to a certificate that this resource cannot see.',
+      'bound to a certificate',
+    );
   }
-  if (cnf.jkt === undefined) throw badToken('The access token is bound in an unknown way.', 'cnf');
+  if (cnf.jkt === undefined) throw badToken('The access token is bound in an unknown way.', 'bound in an unknown way');
   if (presented.scheme !== 'DPoP') {
-    throw badToken('The access token is bound to a key: send it as "DPoP" with a proof, not as "Bearer".', 'scheme');
+    throw badToken(
+      'The access token is bound to a key: send it as "DPoP" with a proof, not as "Bearer".',
+      'bound, but sent as Bearer',
+    );
   }
   const { externalUrl: htu } = place;
   checkProof(core.proof, presented.proofs, {
@@ -143,7 +153,7 @@ async function checkStanding(core: Core, compact: string, token: VerifiedToken, 
   if (core.introspect === undefined) return;
   const answer = core.introspect(compact, token, now);
   if (typeof answer === 'boolean' ? answer : await answer) return;
-  throw badToken('The access token no longer stands: it was revoked, or what it rests on was.', 'inactive');
+  throw badToken('The access token no longer stands: it was revoked, or what it rests on was.', 'no longer active');
 }
 
 function checkScope(operation: Operation, token: VerifiedToken): void {
@@ -159,7 +169,7 @@ function checkScope(operation: Operation, token: VerifiedToken): void {
 
 function notListed(): Refusal {
   const detail = 'The resource does not list this method and path, and refuses what it does not list.';
-  return new Refusal('operation_not_listed', detail, { reason: 'not_listed' });
+  return new Refusal('operation_not_listed', detail, { reason: 'no such operation' });
 }
 
 function badToken(detail: string, reason: string): Refusal {
@@ -187,8 +197,10 @@ function refuse(core: Core, request: GuardRequest, error: unknown, seen: Seen): 
     scheme: seen.presented?.scheme,
     nonce: nonces?.current(core.runtime.now()),
   });
-  if (core.onDecision !== undefined)
-    record(core, request, seen, 'refused', answer.status, `${refusal.code}: ${refusal.message}`);
+  if (core.onDecision !== undefined) {
+    const { code, message: reason } = refusal;
+    record(core, request, seen, { outcome: 'refused', status: answer.status, code, reason });
+  }
   return answer;
 }
 
@@ -208,17 +220,13 @@ function record(
   core: Core,
   request: GuardRequest,
   seen: Seen,
-  outcome: DecisionRecord['outcome'],
-  status: number,
-  reason: string,
+  decided: Pick<DecisionRecord, 'outcome' | 'status' | 'code' | 'reason'>,
 ): void {
   const { token, operation, address } = seen;
   try {
     core.onDecision?.({
       at: core.runtime.now(),
-      outcome,
-      status,
-      reason,
+      ...decided,
       method: request.method,
       path: request.url.split('?', 1)[0]!,
       ...(operation === undefined ? {} : { operation: operation.name }),

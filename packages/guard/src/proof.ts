@@ -24,13 +24,14 @@ export function checkProof(
   expected: { htm: string; htu: string; accessToken: string; bound: string; now: number },
 ): void {
   if (proofs.length !== 1) {
-    if (proofs.length === 0) throw refused('the request has no DPoP header', 'no_proof');
-    throw refused('the request has more than one DPoP header', 'two_proofs');
+    if (proofs.length === 0) throw refused('the request has no DPoP header', 'no proof');
+    throw refused('the request has more than one DPoP header', 'two proofs');
   }
   const { htm, htu, accessToken, bound, now } = expected;
   const { maxAgeSeconds, futureSeconds, replay, nonces } = check;
   const proof = parsed(proofs[0]!);
-  if (proof.jkt !== bound) throw refused('the proof was made with another key than the token is bound to', 'other_key');
+  if (proof.jkt !== bound)
+    throw refused('the proof was made with another key than the token is bound to', 'made with another key');
   try {
     const nonce = nonces === undefined ? {} : { nonce: (value: string) => nonces.accepts(value, now) };
     verifyDpopProof(proof, { htm, htu, accessToken, now, maxAgeSeconds, futureSeconds, ...nonce });
