@@ -75,13 +75,23 @@ export async function eraseSealed(tx: Tx, subject: string): Promise<void> {
   await deleteSealingKey(tx, subject);
 }
 
-/** Appends an event to the log, in the caller's transaction. Answers its id. */
-export async function appendEvent(tx: Tx, deps: AuditDeps, sealing: Sealing, event: AuditEvent): Promise<string> {
-  const id = newId(deps, 'event');
+/** An event with its leaf made and what is personal sealed: all that is left is to insert it. */
+export type PreparedEvent = Omit<EventRow, 'seq'>;
+
+/**
+ * Makes an event's bytes, so that inside a transaction nothing but an insert is left of it.
+ * @param id a new event id, where the caller needs to know it before
+ */
+export function prepareEvent(
+  deps: AuditDeps,
+  sealing: Sealing,
+  event: AuditEvent,
+  id = newId(deps, 'event'),
+): PreparedEvent {
   const at = deps.clock.now();
   const { leaf, openings } = leafOf(deps, event, { id, at });
   const { owner } = event.personal;
-  await insertEvent(tx, {
+  return {
     id,
     at,
     org: event.org,
@@ -95,8 +105,19 @@ export async function appendEvent(tx: Tx, deps: AuditDeps, sealing: Sealing, eve
     leaf,
     sealed: seal(deps, sealing.key, id, openings),
     sealed_under: sealing.subject,
-  });
-  return id;
+  };
+}
+
+/** Appends a prepared event to the log, in the caller's transaction. */
+export async function appendPrepared(tx: Tx, event: PreparedEvent): Promise<void> {
+  await insertEvent(tx, event);
+}
+
+/** Prepares an event and appends it to the log, in the caller's transaction. Answers its id. */
+export async function appendEvent(tx: Tx, deps: AuditDeps, sealing: Sealing, event: AuditEvent): Promise<string> {
+  const prepared = prepareEvent(deps, sealing, event);
+  await insertEvent(tx, prepared);
+  return prepared.id;
 }
 
 const blindsKept = 50_000;

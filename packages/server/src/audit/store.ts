@@ -1,3 +1,4 @@
+import { issueEventId } from '../lib/ids.ts';
 import type { Queries, Tx } from '../store/database.ts';
 import type { EventRow } from '../store/tables.ts';
 
@@ -63,9 +64,16 @@ export interface EventFilter {
 /** Newest first. */
 export async function selectEvents(q: Queries, filter: EventFilter): Promise<EventRow[]> {
   let query = q.kysely.selectFrom('events').selectAll().orderBy('id', 'desc').limit(filter.limit);
-  for (const column of ['org', 'type', 'outcome', 'agent', 'target', 'resource', 'jti', 'owner_blind'] as const) {
+  for (const column of ['org', 'type', 'outcome', 'agent', 'target', 'resource', 'owner_blind'] as const) {
     const value = filter[column];
     if (value !== undefined) query = query.where(column, '=', value);
+  }
+  const { jti } = filter;
+  if (jti !== undefined) {
+    // the event of its issue has the token's own id: the index on jti need not hold it
+    query = query.where((or) =>
+      or.or([or('id', '=', issueEventId(jti)), or.and([or('jti', '=', jti), or('type', '<>', 'token.issued')])]),
+    );
   }
   if (filter.since !== undefined) query = query.where('at', '>=', filter.since);
   if (filter.until !== undefined) query = query.where('at', '<', filter.until);

@@ -45,6 +45,12 @@ export function newId(deps: { clock: Clock; random: Random }, kind: IdKind): str
   return `${idPrefixes[kind]}_${head}${tail}`;
 }
 
+/** A token's `jti`: the event that tells of its issue has the same id, so that one leads to the other. */
+export const jtiOf = (eventId: string): string => eventId.slice(idPrefixes.event.length + 1);
+
+/** The id of the event that tells of the issue of the token with this `jti`. */
+export const issueEventId = (jti: string): string => `${idPrefixes.event}_${jti}`;
+
 /** Whether `text` has the shape of an id of this kind (it may still name nothing). */
 export function isId(kind: IdKind, text: string): boolean {
   return text.startsWith(`${idPrefixes[kind]}_`) && /^[a-z]{3}_[0-9a-hjkmnp-tv-z]{26}$/.test(text);

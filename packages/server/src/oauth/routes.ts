@@ -25,7 +25,8 @@ const endpoints: Partial<Record<OAuthEndpoint, Endpoint>> = {
 export function oauthRoutes(deps: Deps) {
   return async (app: FastifyInstance): Promise<void> => {
     app.removeAllContentTypeParsers();
-    app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: deps.config.limits.body_bytes }, (_, body, done) =>
+    // the first is the one that Fastify remembers how to find; what any other type holds is refused when it was read
+    app.addContentTypeParser(['application/x-www-form-urlencoded', '*'], { parseAs: 'buffer' }, (_, body, done) =>
       done(null, body),
     );
     app.setErrorHandler((error, request, reply) => sendError(deps, reply, asOAuthError(error), request.ip));

@@ -37,7 +37,8 @@ export interface Database extends Queries {
   /**
    * Runs `work` in a savepoint of a transaction that it shares with whatever else is settled at this moment
    * (group commit), holding the liveness lock shared. Durable when it resolves; nothing of it remains when it
-   * rejects. It may run more than once, where the database asks for a retry. Inside, await nothing but `tx`.
+   * rejects. It may run more than once, after a rollback: it must change nothing but the database. Inside, await nothing
+   * but `tx`.
    */
   settle<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result>;
   /** What the database says of its durability, for `doctor`, `/readyz` and benchmarks. */

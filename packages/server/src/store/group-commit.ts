@@ -22,8 +22,9 @@ const attemptsAllowed = 4;
 
 /**
  * Concurrent settlements share one transaction, so that the disk is waited for once and not once each. They run
- * one after the other, each in its savepoint: what fails takes nothing else with it. Nobody is answered before the
- * commit that all of them share is durable; if the commit fails, all of them fail.
+ * one after the other; should one fail, the group is rolled back and run again with a savepoint for each, so that
+ * what fails takes nothing else with it. Nobody is answered before the commit that all of them share is durable; if
+ * the commit fails, all of them fail.
  */
 export function groupCommit(writers: readonly Writer[]) {
   const queue: Job[] = [];
@@ -52,30 +53,52 @@ export function groupCommit(writers: readonly Writer[]) {
   }
 
   async function commitGroup(writer: Writer, jobs: Job[]): Promise<void> {
-    const answers: (() => void)[] = [];
-    const again: Job[] = [];
     try {
-      for (const statement of writer.begin) await writer.exec(statement);
-      for (const job of jobs) {
-        await writer.exec('savepoint settlement');
-        try {
-          const value = await job.work(writer.tx);
-          await writer.exec('release savepoint settlement');
-          answers.push(() => job.resolve(value));
-        } catch (error) {
-          await writer.exec('rollback to savepoint settlement');
-          await writer.exec('release savepoint settlement');
-          if (writer.retriable(error) && ++job.attempts < attemptsAllowed) again.push(job);
-          else answers.push(() => job.reject(error));
-        }
-      }
-      await writer.exec('commit');
+      if (await committedAtOnce(writer, jobs)) return;
+      await commitEach(writer, jobs);
     } catch (error) {
       // the transaction itself broke: whatever ran in it is gone, so everyone hears of it
       await writer.exec('rollback').catch(() => undefined);
       for (const job of jobs) job.reject(error);
-      return;
     }
+  }
+
+  /** The common case: nothing fails, so nothing needs a savepoint. Answers false, with nothing done, if something does. */
+  async function committedAtOnce(writer: Writer, jobs: Job[]): Promise<boolean> {
+    const values: unknown[] = [];
+    for (const statement of writer.begin) await writer.exec(statement);
+    for (const job of jobs) {
+      try {
+        values.push(await job.work(writer.tx));
+      } catch {
+        await writer.exec('rollback');
+        return false;
+      }
+    }
+    await writer.exec('commit');
+    for (const [i, job] of jobs.entries()) job.resolve(values[i]);
+    return true;
+  }
+
+  /** Each in its savepoint: what fails takes nothing else with it. */
+  async function commitEach(writer: Writer, jobs: Job[]): Promise<void> {
+    const answers: (() => void)[] = [];
+    const again: Job[] = [];
+    for (const statement of writer.begin) await writer.exec(statement);
+    for (const job of jobs) {
+      await writer.exec('savepoint settlement');
+      try {
+        const value = await job.work(writer.tx);
+        await writer.exec('release savepoint settlement');
+        answers.push(() => job.resolve(value));
+      } catch (error) {
+        await writer.exec('rollback to savepoint settlement');
+        await writer.exec('release savepoint settlement');
+        if (writer.retriable(error) && ++job.attempts < attemptsAllowed) again.push(job);
+        else answers.push(() => job.reject(error));
+      }
+    }
+    await writer.exec('commit');
     queue.push(...again);
     for (const answer of answers) answer();
   }

@@ -1,5 +1,5 @@
 /** What a token says. @see RFC 9068 §2.2 */
-import { type AccessTokenClaims, linkTag } from '@bailiwick/protocol';
+import { type AccessTokenClaims, boundedCache, linkTag } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
 import type { DecidedPlan } from '../decide/plan.ts';
 import { numericDate } from '../lib/clock.ts';
@@ -16,6 +16,19 @@ export function spiffeId(config: { trust_domain: string }, agent: { orgName: str
 export const audienceOf = (resource: { identifier: string; token: { audience?: string } }): string =>
   resource.token.audience ?? resource.identifier;
 
+const tags = boundedCache<string>(50_000);
+
+/** The tag of an id. Agents, roles and resources come again with every token: each is hashed once. */
+function tagOf(id: string): string {
+  let tag = tags.get(id);
+  if (tag === undefined) {
+    tag = linkTag(id);
+    tags.set(id, tag);
+  }
+  return tag;
+}
+
+/** @param made `now` in milliseconds */
 export function claimsOf(
   config: { issuer: string },
   plan: DecidedPlan,
@@ -35,7 +48,7 @@ export function claimsOf(
     scope: plan.scope.join(' '),
     ...(plan.binding && { cnf: { jkt: plan.binding.jkt } }),
     rev: plan.client.asOf.rev,
-    links: plan.links.map(linkTag),
+    links: plan.links.map(tagOf),
   };
 }
 

@@ -2,12 +2,13 @@
  * The one place where tokens are made. Sign, then one transaction, then answer: a failed signature burns nothing,
  * a lost race costs a signature, and nobody hears of a token before its event is on disk.
  */
-import { signCompact } from '@bailiwick/protocol';
-import { appendEvent, type Sealing, sealingFor } from '../audit/audit.ts';
+import { type EncodedHeader, encodeHeader, signCompact } from '@bailiwick/protocol';
+import { appendEvent, appendPrepared, prepareEvent, type Sealing, sealingFor } from '../audit/audit.ts';
 import type { AuditEvent } from '../audit/event.ts';
 import type { Client, DecidedPlan, RequestContext, Spend } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
-import { signingKey } from '../keys/keys.ts';
+import { type ServerKey, signingKey } from '../keys/keys.ts';
+import { jtiOf, newId } from '../lib/ids.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { endedSince } from '../liveness/liveness.ts';
 import type { Tx } from '../store/database.ts';
@@ -38,16 +39,18 @@ export async function issue(
   const { version } = client.asOf;
   const now = deps.clock.now();
   const key = await signingKey(deps, version, resource.token.alg);
-  const jti = deps.random.bytes(16).toString('base64url');
+  const eventId = newId(deps, 'event');
+  const jti = jtiOf(eventId);
   const claims = claimsOf(deps.config, plan, { jti, now });
-  const token = signCompact({ alg: key.alg, kid: key.kid, typ: resource.token.typ }, claims, key);
+  const token = signCompact(headerOf(key, resource.token.typ), claims, key);
   const sealing = await sealingFor(deps, version, client.agent.owner);
+  const event = prepareEvent(deps, sealing, issuedEvent(plan, jti, context), eventId);
 
   const outcome = await deps.db.settle(async (tx) => {
     if (await endedSince(tx, [client.agent.id, client.agent.org, ...plan.links], client.asOf.rev)) return changed;
     const before = await spendAll(tx, plan.spends);
     if (before) return settleReplay(tx, deps, sealing, { client, context, before });
-    await appendEvent(tx, deps, sealing, issuedEvent(plan, jti, context));
+    await appendPrepared(tx, event);
     return undefined;
   });
   if (outcome !== undefined) {
@@ -102,6 +105,17 @@ async function settleReplay(
   });
   await appendEvent(tx, deps, sealing, refusedEvent(client, context, error, {}));
   return error;
+}
+
+const headers = new WeakMap<ServerKey, Map<string, EncodedHeader>>();
+
+/** The header of a key's tokens of one type: always the same bytes, so they are encoded once. */
+function headerOf(key: ServerKey, typ: string): EncodedHeader {
+  const known = headers.get(key) ?? new Map<string, EncodedHeader>();
+  headers.set(key, known);
+  const header = known.get(typ) ?? encodeHeader({ alg: key.alg, kid: key.kid, typ });
+  known.set(typ, header);
+  return header;
 }
 
 function issuedEvent(plan: DecidedPlan, jti: string, context: RequestContext): AuditEvent {

@@ -1,7 +1,10 @@
 import { hash } from 'node:crypto';
 import type { Spend } from '../decide/plan.ts';
 import type { Database, Tx } from '../store/database.ts';
-import { deleteSpentBefore, insertSpent } from './store.ts';
+import { deleteSpentAfter, insertSpent } from './store.ts';
+
+/** 132 bits: nobody finds two of them by chance, and on purpose only among their own. */
+const idLength = 22;
 
 /**
  * Something of a single use: a `jti` within the space of whoever made it.
@@ -10,7 +13,11 @@ import { deleteSpentBefore, insertSpent } from './store.ts';
  */
 export function spendOf(kind: Spend['kind'], owner: string, jti: string, expiresAt: number): Spend {
   // a NumericDate may have a fraction (RFC 7519 §2), a column of integers may not
-  return { kind, id: hash('sha256', `${kind}\0${owner}\0${jti}`, 'base64url'), expiresAt: Math.ceil(expiresAt) };
+  return {
+    kind,
+    id: hash('sha256', `${kind}\0${owner}\0${jti}`, 'base64url').slice(0, idLength),
+    expiresAt: Math.ceil(expiresAt),
+  };
 }
 
 /** Spends all of them. Answers the first that was spent before; the others stay spent. */
@@ -22,9 +29,13 @@ export async function spendAll(tx: Tx, spends: readonly Spend[]): Promise<Spend 
   return before;
 }
 
-const forgottenAtOnce = 5000;
+const lookedAtOnce = 5000;
 
-/** Forgets what has expired, a part at a time so that nobody waits for it. Answers how many were forgotten. */
-export async function forgetSpent(deps: { db: Database; clock: { now(): number } }): Promise<number> {
-  return deps.db.settle((tx) => deleteSpentBefore(tx, deps.clock.now(), forgottenAtOnce));
+/** Forgets what has expired, a part at a time so that nobody waits for it. */
+export async function forgetSpent(deps: { db: Database; clock: { now(): number } }): Promise<void> {
+  let after: string | undefined = '';
+  while (after !== undefined) {
+    const from: string = after;
+    after = await deps.db.settle((tx) => deleteSpentAfter(tx, from, deps.clock.now(), lookedAtOnce));
+  }
 }

@@ -7,9 +7,26 @@ export async function insertSpent(tx: Tx, id: string, expiresAt: number): Promis
   );
 }
 
-/** Forgets what would be refused as expired anyway. Answers how many rows went. */
-export async function deleteSpentBefore(tx: Tx, time: number, atMost: number): Promise<number> {
-  return tx.run('delete from spent where id in (select id from spent where expires_at < ? limit ?)', [time, atMost]);
+/**
+ * Forgets what expired before `time` among the next `atMost` rows after `after`, in the order of their ids. Answers the
+ * last id that was looked at, or undefined at the end of the table.
+ */
+export async function deleteSpentAfter(
+  tx: Tx,
+  after: string,
+  time: number,
+  atMost: number,
+): Promise<string | undefined> {
+  const last = await tx.get<{ id: string }>('select id from spent where id > ? order by id limit 1 offset ?', [
+    after,
+    atMost - 1,
+  ]);
+  if (last) {
+    await tx.run('delete from spent where id > ? and id <= ? and expires_at < ?', [after, last.id, time]);
+    return last.id;
+  }
+  await tx.run('delete from spent where id > ? and expires_at < ?', [after, time]);
+  return undefined;
 }
 
 export async function countSpent(q: Queries): Promise<number> {
