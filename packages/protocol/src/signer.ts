@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, KeyObject, sign, verify } from 'node:crypto';
 import { isJsonObject } from './encoding.ts';
 import { ProtocolError } from './errors.ts';
 import {
@@ -36,10 +36,19 @@ export function signerFrom(key: PrivateJwk | KeyObject | Signer): Signer {
 
 function privateKeyObject(jwk: PrivateJwk): KeyObject {
   try {
-    return createPrivateKey({ key: { ...jwk }, format: 'jwk' });
+    const key = createPrivateKey({ key: { ...jwk }, format: 'jwk' });
+    if (signsFor(key)) return key;
   } catch {
-    throw new ProtocolError('bad_key', 'the private key is not valid');
+    // said below, the same for whatever is wrong with it
   }
+  throw new ProtocolError('bad_key', 'the private key is not valid');
+}
+
+/** Do the halves belong together? A JWK brings both, and Node.js 24 doesn't compare them. */
+function signsFor(key: KeyObject): boolean {
+  const probe = Buffer.from('a probe');
+  const digest = key.asymmetricKeyType === 'ed25519' ? null : 'sha256';
+  return verify(digest, probe, createPublicKey(key), sign(digest, probe, key));
 }
 
 function signerOf(key: KeyObject, jwk: PrivateJwk | undefined): Signer {
