@@ -29,7 +29,10 @@ export interface Registry {
   agent(spec: AgentSpec): Promise<string>;
   /** An agent that may introspect the tokens for a resource. Answers its client_id. */
   guard(name: string, resource: Registered, jwk: Record<string, unknown>): Promise<string>;
+  /** Gives an agent one resource more, and a role that gives these scopes on it. */
+  widen(client: Client, resource: Registered, scopes: string[]): Promise<void>;
   suspend(client: Client): Promise<void>;
+  resume(client: Client): Promise<void>;
   retire(client: Client): Promise<void>;
   removeKeys(client: Client): Promise<void>;
   retireResource(resource: Registered): Promise<void>;
@@ -92,6 +95,14 @@ export async function registryOf(admin: Admin): Promise<Registry> {
       return (await admin<{ agent: string }>('POST', '/guards', { name, resource: resource.id, owner: team.id, jwk }))
         .agent;
     },
+    async widen({ id }, resource, scopes) {
+      const { resources } = await admin<{ resources: object[] }>('GET', `/agents/${id}`);
+      await admin('PATCH', `/agents/${id}`, { resources: [...resources, { resource: resource.id }] });
+      const permissions = [{ resource: resource.id, scopes }];
+      const role = await admin<Thing>('POST', '/roles', { name: `on-${resource.id.slice(-8)}`, permissions });
+      await admin('PUT', `/agents/${id}/roles/${role.id}`);
+    },
+    resume: ({ id }) => admin('POST', `/agents/${id}/resume`),
     suspend: ({ id }) => admin('POST', `/agents/${id}/suspend`),
     retire: ({ id }) => admin('POST', `/agents/${id}/retire`),
     async removeKeys({ id }) {

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { databases as all, startServer, type TestServer } from '../packages/server/src/testing/harness.ts';
 import { type Algorithm, type Client, type Key, makeKey, makeRequest, type Setting } from './craft.ts';
-import { type Admin, agentIn, type Registry, registryOf } from './registry.ts';
+import { type Admin, agentIn, type Registered, type Registry, registryOf } from './registry.ts';
 import type { Scene } from './rejections/row.ts';
 import { send } from './send.ts';
 
@@ -22,6 +22,8 @@ export interface World {
   /** Identifiers: two ordinary ones, and one for each algorithm that tokens can be signed with. */
   resources: Record<'tickets' | 'open' | Algorithm, string>;
   registry: Registry;
+  /** Two of the resources, as they are registered. */
+  given: Record<'tickets' | 'open', Registered>;
   /** The operator's own agent, and its tokens for the admin API. */
   operator: Operator;
   /** Seconds, by the server's clock. */
@@ -159,6 +161,7 @@ async function populate(server: TestServer): Promise<World> {
     client,
     resources,
     registry,
+    given: { tickets, open },
     operator: { admin: server.admin, fetch: (url, init) => server.agent.fetch(url, init) },
     now,
     advance: (seconds) => clock.advance(seconds * 1000),
