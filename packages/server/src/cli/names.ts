@@ -53,6 +53,15 @@ async function find<T extends Named>(api: Api, kind: IdKind, path: string, text:
 
 const isSlug = (text: string) => /^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$/.test(text);
 
+const lists: Readonly<Record<string, string>> = {
+  agent: 'agents',
+  role: 'roles',
+  resource: 'resources',
+  team: 'teams',
+  person: 'people',
+  'team or person': 'teams',
+};
+
 function only<T extends Named>(kind: string, text: string, all: readonly T[], matches: (one: T) => boolean): T {
   const matching = all.filter(matches);
   const living = matching.filter(({ status }) => status !== 'retired' && status !== 'erased');
@@ -60,7 +69,10 @@ function only<T extends Named>(kind: string, text: string, all: readonly T[], ma
   const [first] = found;
   if (first === undefined) {
     const names = all.map((one) => one.name);
-    throw new CliError('not_found', `There is no ${kind} "${text}".${didYouMeanHint(text, names)}`);
+    const where = lists[kind];
+    throw new CliError('not_found', `There is no ${kind} "${text}".${didYouMeanHint(text, names)}`, {
+      hint: where === undefined ? undefined : `See \`bailiwick ${where} list\`.`,
+    });
   }
   if (found.length > 1) {
     throw new CliError('usage', `"${text}" names ${found.length} of them: ${found.map(({ id }) => id).join(', ')}.`, {

@@ -79,12 +79,20 @@ function banner(context: Context, server: RunningServer, config: Config): string
     server.operatorFile === path.join(context.io.cwd, 'data', 'operator.json')
       ? ''
       : ` --identity ${shellWord(server.operatorFile)}`;
-  const next = [
-    [`${tool} doctor${identity}`, 'is everything as it should be?'],
-    [`${tool} resources create --help`, 'register an API of your own'],
-    [`${tool} agents create --help`, 'register an agent that calls it'],
-  ] as const;
-  const width = Math.max(...next.map(([command]) => command.length));
+  const next = server.firstStart
+    ? ([
+        [
+          `${tool} resources create http://localhost:3000 --name hello --operation 'GET /hello hello:read low'${identity}`,
+          'an API',
+        ],
+        [`${tool} agents create my-agent --owner operators --key-out agent.json${identity}`, 'an agent'],
+        [`${tool} doctor${identity}`, 'is everything as it should be?'],
+      ] as const)
+    : ([
+        [`${tool} doctor${identity}`, 'is everything as it should be?'],
+        [`${tool} agents list${identity}`, 'what acts here'],
+        [`${tool} events list${identity}`, 'what was decided'],
+      ] as const);
   return [
     `${paint('bold', 'Bailiwick is running.')}`,
     '',
@@ -92,9 +100,7 @@ function banner(context: Context, server: RunningServer, config: Config): string
     '',
     'In another terminal:',
     '',
-    ...next.map(
-      ([line, does]) => `  ${paint('bold', line)}${' '.repeat(width - line.length)}   ${paint('dim', `# ${does}`)}`,
-    ),
+    ...next.map(([line, does]) => `  ${paint('dim', `# ${does}`)}\n  ${paint('bold', line)}`),
     '',
   ].join('\n');
 }

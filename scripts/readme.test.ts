@@ -1,0 +1,123 @@
+// The README's first five minutes, command by command, against a real server: what stands there is what works.
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+
+const root = path.resolve(import.meta.dirname, '..');
+const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
+
+interface Ended {
+  code: number | null;
+  output: string;
+}
+
+let folder: string;
+let apiPort: number;
+let env: NodeJS.ProcessEnv;
+const running: ChildProcess[] = [];
+
+before(async () => {
+  // a clone as a newcomer has it, but for the ports and for what is large and never written to
+  folder = mkdtempSync(path.join(tmpdir(), 'bailiwick-readme-'));
+  for (const name of ['examples', 'node_modules', 'packages']) {
+    symlinkSync(path.join(root, name), path.join(folder, name), 'dir');
+  }
+  for (const name of ['scripts', 'package.json', 'package-lock.json']) {
+    cpSync(path.join(root, name), path.join(folder, name), { recursive: true });
+  }
+  writeFileSync(path.join(folder, '.npmrc'), 'update-notifier=false\n');
+  apiPort = await freePort();
+  env = {
+    PATH: process.env.PATH,
+    HOME: folder,
+    BAILIWICK_PORT: String(await freePort()),
+    RESOURCE: `http://localhost:${apiPort}`,
+  };
+  await started(shell('npm start'), /In another terminal/);
+});
+
+after(async () => {
+  for (const child of running) {
+    const ended = child.exitCode === null && new Promise((resolve) => child.once('exit', resolve));
+    if (child.pid !== undefined && ended) process.kill(-child.pid, 'SIGKILL');
+    await ended;
+  }
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test('the first five minutes of the README work as they stand there', { timeout: 240_000 }, async () => {
+  const registered = await run('register');
+  assert.equal(registered.code, 0, registered.output);
+  await started(shell(commandsOf('api')), /is guarded/);
+
+  const called = await run('call');
+  assert.equal(called.code, 0, called.output);
+  const promised = /\n```\n(200 Hello.*)\n```/.exec(readme)?.[1] ?? assert.fail('the README shows no answer');
+  const [begin, end] = promised.split('…');
+  assert.ok(called.output.includes(begin ?? '') && called.output.includes(end ?? ''), called.output);
+
+  const unlisted = await run('unlisted');
+  assert.doesNotMatch(unlisted.output, /Hello/);
+  assert.match(unlisted.output, /40[34]/);
+
+  const suspended = await run('suspend');
+  assert.match(suspended.output, /my-agent is suspended/);
+  assert.doesNotMatch(suspended.output, /Hello/);
+  assert.match(suspended.output, /may act again/);
+
+  const looked = await run('look');
+  assert.equal(looked.code, 0, looked.output);
+  assert.match(looked.output, /token\.issued/);
+  assert.match(looked.output, /Everything is as it should be/);
+});
+
+/** The shell block behind `<!-- tested: name -->`, with the ports of this run. */
+function commandsOf(name: string): string {
+  const block = new RegExp(`<!-- tested: ${name} -->\\n\`\`\`sh\\n([\\s\\S]*?)\`\`\``).exec(readme)?.[1];
+  assert.ok(block, `the README has no block "${name}"`);
+  return block.replaceAll('localhost:3000', `localhost:${apiPort}`);
+}
+
+function shell(commands: string): ChildProcess {
+  const child = spawn('bash', ['-c', commands], {
+    cwd: folder,
+    env,
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  running.push(child);
+  return child;
+}
+
+function run(name: string): Promise<Ended> {
+  const child = shell(commandsOf(name));
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => (output += chunk));
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code, output })));
+}
+
+/** Waits until a program that goes on says that it is there. */
+function started(child: ChildProcess, sign: RegExp): Promise<void> {
+  let output = '';
+  return new Promise((resolve, reject) => {
+    const hear = (chunk: Buffer) => {
+      output += chunk;
+      if (sign.test(output)) resolve();
+    };
+    child.stdout?.on('data', hear);
+    child.stderr?.on('data', hear);
+    child.once('exit', (code) => reject(new Error(`ended with ${code}: ${output}`)));
+  });
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
