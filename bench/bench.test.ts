@@ -1,0 +1,62 @@
+/** The benchmark runs, and its last line has exactly the agreed fields. What the figures are is not for a test to say. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const main = fileURLToPath(new URL('main.ts', import.meta.url));
+const execArgv = process.execArgv.filter((flag) => flag.startsWith('--conditions') || flag.startsWith('-C'));
+
+async function bench(...args: string[]): Promise<string[]> {
+  const { stdout } = await promisify(execFile)(process.execPath, [...execArgv, main, ...args]);
+  return stdout.trimEnd().split('\n');
+}
+
+test('bench token --json ends with one line of JSON, every figure above zero', async () => {
+  const lines = await bench('token', '--json', '--rounds', '1', '--count', '60');
+  assert.equal(lines.length, 1);
+  const report = JSON.parse(lines[0] as string);
+  assert.deepEqual(Object.keys(report), ['bench', 'profiles', 'peer', 'node']);
+  assert.equal(report.bench, 'token');
+  assert.match(report.peer, /^oidc-provider@\d/);
+  assert.equal(report.node, process.version);
+  const names = [
+    'cpu_us_per_token',
+    'floor_us',
+    'ratio_to_floor',
+    'peer_cpu_us_per_token',
+    'times_peer',
+    'tokens_per_s',
+  ];
+  for (const profile of ['dpop', 'bearer']) {
+    assert.deepEqual(Object.keys(report.profiles[profile]), names);
+    for (const name of names) assert.ok(report.profiles[profile][name] > 0, `${profile}.${name}`);
+  }
+});
+
+test('bench guard --json ends with one line of JSON, every figure above zero', async () => {
+  const lines = await bench('guard', '--json', '--rounds', '1', '--count', '60');
+  assert.equal(lines.length, 1);
+  const { bench: name, ...figures } = JSON.parse(lines[0] as string);
+  assert.equal(name, 'guard');
+  assert.deepEqual(Object.keys(figures), [
+    'bearer_warm_us',
+    'jose_verify_us',
+    'warm_times_jose',
+    'dpop_warm_us',
+    'es256_verify_us',
+    'dpop_warm_ratio',
+  ]);
+  for (const [field, value] of Object.entries(figures)) assert.ok((value as number) > 0, field);
+});
+
+test('without --json it prints a table, and without knowing what to measure how to use it', async () => {
+  const table = await bench('guard', '--rounds', '1', '--count', '60');
+  assert.ok(table.some((line) => /^bare ES256 verify +\d/.test(line)));
+  await assert.rejects(bench(), (error: { code: number; stderr: string }) => {
+    assert.equal(error.code, 2);
+    assert.match(error.stderr, /^Usage: npm run -s bench/);
+    return true;
+  });
+});
