@@ -29,6 +29,8 @@ export interface AdminClient {
   ok(method: string, path: string, body?: unknown): Promise<any>;
   /** A live token with all scopes that the client's registration names, for the admin API unless said otherwise. */
   token(resource?: string): Promise<string>;
+  /** Asks about a token, as itself. @see RFC 7662 */
+  introspect(token: string): Promise<{ active: boolean } & Record<string, unknown>>;
   proof(claims: { htm: string; htu: string; accessToken?: string; jti?: string; now?: number }): Promise<string>;
 }
 
@@ -39,14 +41,12 @@ export function adminClient(server: TestServer, identity: { client_id: string; j
   const signer = signerFrom(identity.jwk);
   let held: { token: string; resource: string; until: number } | undefined;
 
+  const assertion = () =>
+    createClientAssertion(signer, { clientId: identity.client_id, audience: issuer, now: clock.now(), jti: jti() });
+  const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+
   async function fetchToken(resource: string, nonce?: string): Promise<string> {
     const htu = `${issuer}/oauth2/token`;
-    const assertion = await createClientAssertion(signer, {
-      clientId: identity.client_id,
-      audience: issuer,
-      now: clock.now(),
-      jti: jti(),
-    });
     const response = await fetch(htu, {
       method: 'POST',
       headers: {
@@ -61,8 +61,8 @@ export function adminClient(server: TestServer, identity: { client_id: string; j
       },
       body: new URLSearchParams({
         grant_type: 'client_credentials',
-        client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
-        client_assertion: assertion,
+        client_assertion_type: assertionType,
+        client_assertion: await assertion(),
         resource,
       }),
     });
@@ -82,6 +82,19 @@ export function adminClient(server: TestServer, identity: { client_id: string; j
     clientId: identity.client_id,
     jwk: identity.jwk,
     token,
+    async introspect(asked) {
+      const response = await fetch(`${issuer}/oauth2/introspect`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/x-www-form-urlencoded' },
+        body: new URLSearchParams({
+          client_assertion_type: assertionType,
+          client_assertion: await assertion(),
+          token: asked,
+        }),
+      });
+      assert.equal(response.status, 200);
+      return (await response.json()) as { active: boolean };
+    },
     proof: ({ now = clock.now(), jti: id = jti(), ...claims }) => createDpopProof(signer, { ...claims, now, jti: id }),
     async call(method, path, body, headers = {}) {
       const url = path.startsWith('http') ? path : `${issuer}/admin/v1${path}`;

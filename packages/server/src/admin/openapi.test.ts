@@ -1,0 +1,219 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { generateJwk, publicJwk } from '@bailiwick/protocol';
+import { z } from 'zod';
+import { type AdminClient, adminClient, populate, type Reply } from '../testing/admin-client.ts';
+import { databases, startServer, type TestServer } from '../testing/harness.ts';
+import type { Route } from './route.ts';
+import { adminScopes } from './scopes.ts';
+import { adminTable } from './table.ts';
+
+type Things = Awaited<ReturnType<typeof populate>>;
+// biome-ignore lint/suspicious/noExplicitAny: a JSON document, looked at from outside
+type Json = any;
+
+const table = adminTable as readonly Route[];
+
+/** One request to every operation, by its id, in an order that works. */
+const requests: Record<string, (t: Things) => Promise<[path: string, body?: unknown]>> = {
+  listOrganizations: async () => ['/organizations'],
+  createOrganization: async () => ['/organizations', { name: 'acme', display_name: 'Acme' }],
+  getOrganization: async (t) => [`/organizations/${t.person.organization}`],
+  updateOrganization: async (t) => [`/organizations/${t.person.organization}`, { display_name: 'Home' }],
+  suspendOrganization: async (t) => [`/organizations/${t.person.organization}/suspend`, { reason: 'moving' }],
+  resumeOrganization: async (t) => [`/organizations/${t.person.organization}/resume`],
+  listPeople: async () => ['/people?organization=home'],
+  createPerson: async () => ['/people', { name: 'Grace', email: 'grace@example.com' }],
+  getPerson: async (t) => [`/people/${t.person.id}`],
+  updatePerson: async (t) => [`/people/${t.person.id}`, { email: null }],
+  listTeams: async () => ['/teams?organization=home'],
+  createTeam: async () => ['/teams', { name: 'night' }],
+  getTeam: async (t) => [`/teams/${t.team.id}`],
+  updateTeam: async (t) => [`/teams/${t.team.id}`, { display_name: 'Helpers' }],
+  listTeamMembers: async (t) => [`/teams/${t.team.id}/members`],
+  addTeamMember: async (t) => [`/teams/${t.team.id}/members/${t.person.id}`],
+  removeTeamMember: async (t) => [`/teams/${t.team.id}/members/${t.person.id}`],
+  listAgents: async () => ['/agents?organization=home&limit=1'],
+  createAgent: async (t) => [
+    '/agents?organization=home',
+    {
+      name: 'whole',
+      kind: 'device',
+      owner: t.team.id,
+      expires_at: '2030-01-31T12:00:00+01:00',
+      limits: { token_lifetime_seconds: 60 },
+    },
+  ],
+  getAgent: async (t) => [`/agents/${t.agent.id}`],
+  updateAgent: async (t) => [`/agents/${t.agent.id}`, { purpose: 'answers more', limits: { tokens_per_minute: 5 } }],
+  suspendAgent: async (t) => [`/agents/${t.agent.id}/suspend`, { reason: 'odd calls' }],
+  resumeAgent: async (t) => [`/agents/${t.agent.id}/resume`],
+  listAgentRoles: async (t) => [`/agents/${t.agent.id}/roles`],
+  giveRole: async (t) => [`/agents/${t.agent.id}/roles/${t.role.id}`],
+  takeRole: async (t) => [`/agents/${t.agent.id}/roles/${t.role.id}`],
+  listCredentials: async (t) => [`/credentials?organization=home&agent=${t.agent.id}`],
+  addCredential: async (t) => [
+    '/credentials',
+    { agent: t.agent.id, jwk: publicJwk(await generateJwk('PS256')), expires_at: '2030-01-01T00:00:00Z' },
+  ],
+  getCredential: async (t) => [`/credentials/${t.credential.id}`],
+  updateCredential: async (t) => [`/credentials/${t.credential.id}`, { label: 'old laptop' }],
+  removeCredential: async (t) => [`/credentials/${t.credential.id}`],
+  listResources: async () => ['/resources?organization=home'],
+  createResource: async () => [
+    '/resources?organization=home',
+    {
+      identifier: 'https://new.example',
+      name: 'New',
+      token: { alg: 'RS256', typ: 'JWT', audience: 'cloud', lifetime_seconds: 60 },
+    },
+  ],
+  getResource: async (t) => [`/resources/${t.resource.id}`],
+  updateResource: async (t) => [`/resources/${t.resource.id}`, { token: { alg: 'EdDSA' } }],
+  listRoles: async () => ['/roles?organization=home'],
+  createRole: async (t) => [
+    '/roles?organization=home',
+    { name: 'writer', permissions: [{ resource: t.resource.id, scopes: ['tickets:write'] }] },
+  ],
+  getRole: async (t) => [`/roles/${t.role.id}`],
+  updateRole: async (t) => [`/roles/${t.role.id}`, { permissions: [] }],
+  listGuards: async (t) => [`/guards?organization=home&resource=${t.resource.id}`],
+  createGuard: async (t) => [
+    '/guards?organization=home',
+    {
+      name: 'second-guard',
+      resource: t.resource.identifier,
+      owner: t.team.id,
+      jwk: publicJwk(await generateJwk('ES256')),
+    },
+  ],
+  getOwnGuard: async () => ['/guards/self'],
+  getGuard: async (t) => [`/guards/${t.guard.id}`],
+  endGuard: async (t) => [`/guards/${t.guard.id}`],
+  listEvents: async () => ['/events?organization=home&limit=200'],
+  listKeys: async () => ['/keys'],
+  rotateKeys: async () => ['/keys/rotate', { alg: 'ES256' }],
+  retireAgent: async (t) => [`/agents/${t.agent.id}/retire`],
+  retireRole: async (t) => [`/roles/${t.role.id}/retire`, {}],
+  retireResource: async (t) => [`/resources/${t.resource.id}/retire`, { reason: 'replaced' }],
+  retireTeam: async (t) => [`/teams/${t.team.id}/retire`],
+  erasePerson: async (t) => [`/people/${t.person.id}`],
+};
+
+for (const database of databases) {
+  describe(`the description of the API is true (${database})`, () => {
+    let server: TestServer;
+    let operator: AdminClient;
+    let things: Things;
+    let document: Json;
+
+    before(async () => {
+      server = await startServer({ database });
+      operator = adminClient(server, server.operator);
+      await operator.ok('POST', '/organizations', { name: 'home' });
+      things = await populate(operator, 'home');
+      document = await (await fetch(`${server.issuer}/openapi.json`)).json();
+    });
+    after(() => server.close());
+
+    test('there is a request here for every route', () => {
+      assert.deepEqual(Object.keys(requests).sort(), table.map(({ id }) => id).sort());
+    });
+
+    for (const [id, request] of Object.entries(requests)) {
+      test(`${id} answers as it says`, async () => {
+        const route = table.find((one) => one.id === id) as Route;
+        // what ends people's and teams' agents has to be ended first
+        if (id === 'retireTeam') await freeOwners(operator);
+        const [path, body] = await request(things);
+        const client =
+          id === 'getOwnGuard'
+            ? adminClient(server, { client_id: things.guard.agent, jwk: things.guardKey })
+            : operator;
+        const reply = await client.call(route.method, path, body);
+        checkAnswer(document, route, reply);
+      });
+    }
+
+    test('problems are as it says', async () => {
+      const schema = z.fromJSONSchema(document.components.schemas.Problem);
+      for (const reply of [
+        await operator.call('POST', '/people', { name: 1 }),
+        await operator.call('GET', '/agents/x'),
+        await operator.call('POST', '/organizations', { name: 'home' }),
+      ]) {
+        assert.deepEqual(schema.parse(reply.body), reply.body);
+        assert.ok(document.components.responses[reply.status]);
+      }
+    });
+
+    test('its references lead somewhere, its ids are unique, its paths declare their parameters', () => {
+      const ids = new Set<string>();
+      for (const reference of references(document)) {
+        const found = reference
+          .slice(2)
+          .split('/')
+          .reduce((node: Json, key: string) => node?.[key], document);
+        assert.ok(found, reference);
+      }
+      for (const [path, item] of Object.entries(document.paths as Record<string, Json>)) {
+        for (const operation of Object.values(item) as Json[]) {
+          assert.ok(!ids.has(operation.operationId));
+          ids.add(operation.operationId);
+          const declared = operation.parameters.filter((one: Json) => one.in === 'path').map((one: Json) => one.name);
+          assert.deepEqual(
+            declared,
+            [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name),
+          );
+          const scopes = operation.security[0].oauth2 as string[];
+          assert.ok(scopes.length > 0 && scopes.every((scope) => scope in adminScopes));
+        }
+      }
+      assert.equal(document.openapi, '3.1.0');
+      assert.equal(
+        document.components.securitySchemes.oauth2.flows.clientCredentials.tokenUrl,
+        `${server.issuer}/oauth2/token`,
+      );
+    });
+
+    test('every write takes an Idempotency-Key, every change an If-Match', () => {
+      for (const route of table) {
+        const { parameters } = document.paths[route.path][route.method.toLowerCase()];
+        const taken = parameters.map((one: Json) => one.$ref?.split('/').at(-1));
+        assert.equal(taken.includes('IdempotencyKey'), route.kind === 'write', route.id);
+        assert.equal(taken.includes('IfMatch'), route.method === 'PATCH', route.id);
+      }
+    });
+  });
+}
+
+/** The answer parses with the route's own schema and with the document's, and neither knows less than was answered. */
+function checkAnswer(document: Json, route: Route, reply: Reply): void {
+  const described = document.paths[route.path][route.method.toLowerCase()].responses;
+  const expected = route.kind === 'read' ? 200 : route.status;
+  assert.equal(reply.status, expected, reply.text);
+  assert.ok(described[String(expected)], `${expected} is described`);
+  if (!route.response) {
+    assert.equal(reply.text, '');
+    assert.equal(described[String(expected)].content, undefined);
+    return;
+  }
+  assert.deepEqual(route.response.parse(reply.body), reply.body);
+  const schema = z.fromJSONSchema(described[String(expected)].content['application/json'].schema);
+  assert.deepEqual(schema.parse(reply.body), reply.body);
+  if (expected === 201 && reply.body.id) {
+    assert.equal(reply.headers.get('location')?.endsWith(`${route.path}/${reply.body.id}`), true);
+  }
+  const { items } = reply.body as { items?: unknown[] };
+  if (items) assert.ok(items.length > 0, 'an empty list proves nothing');
+}
+
+async function freeOwners(operator: AdminClient): Promise<void> {
+  const { items } = await operator.ok('GET', '/agents?organization=home&limit=200');
+  for (const { id } of items) await operator.ok('POST', `/agents/${id}/retire`);
+}
+
+function references(node: unknown): string[] {
+  if (typeof node !== 'object' || node === null) return [];
+  return Object.entries(node).flatMap(([key, value]) => (key === '$ref' ? [value as string] : references(value)));
+}
