@@ -1,5 +1,5 @@
 /**
- * Writes what documentation can be made from code: docs/reference/*, and the snippets in README.md and docs/guides, which
+ * Writes what documentation can be made from code: docs/reference/*, and the snippets in the READMEs and docs/guides, which
  * stand in examples/ and nowhere else. With --check it writes nothing and fails on any difference.
  */
 import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ const wanted = new Map<string, string>([
   ['docs/reference/cli.md', cliReference()],
   ['docs/reference/http-api.md', httpApiReference()],
 ]);
-for (const file of ['README.md', ...globSync('docs/guides/*.md', { cwd: root })]) {
+for (const file of ['README.md', ...globSync(['docs/guides/*.md', 'packages/*/README.md'], { cwd: root })]) {
   const text = read(file);
   if (text !== undefined) wanted.set(file, withSnippets(text, file, read));
 }

@@ -38,7 +38,8 @@ export function narrator(out: { write(text: string): unknown; isTTY?: boolean })
     happened: (what, asExpected) => note('answer', what, asExpected),
     decided(decision, wanted) {
       const { outcome = 'nothing', operation, code, reason } = decision ?? {};
-      note('guard', `${outcome}: ${operation ?? ''}${code ? `${code} (${reason})` : ''}`, fits(decision, wanted));
+      const why = code === undefined ? `"${operation}"` : `${code} (${reason})`;
+      note('guard', `${outcome}: ${why}`, fits(decision, wanted));
     },
     recorded(record, wanted, what) {
       if (record === undefined) return note('record', 'nothing is on record', false);

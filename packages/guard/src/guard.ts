@@ -1,3 +1,4 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createAgent } from '@bailiwick/agent';
 import { jwsAlgorithms, protectedResourceMetadataUrl } from '@bailiwick/protocol';
 import { nodeHandler, type Route, requestFrom } from './adapters/node.ts';
@@ -23,11 +24,9 @@ export interface Guard {
   /** Decides about a request given as plain data. Never throws. For adapters. */
   decide(request: GuardRequest): Promise<Decision>;
   /** Decides about a request of `node:http`. Never throws. Give what isn't allowed to `sendAnswer`. */
-  check(request: import('node:http').IncomingMessage): Promise<Decision>;
+  check(request: IncomingMessage): Promise<Decision>;
   /** Wraps a handler of `node:http`: it is called only for what is allowed, with the caller as its third argument. */
-  node(
-    route: Route,
-  ): (request: import('node:http').IncomingMessage, response: import('node:http').ServerResponse) => void;
+  node(route: Route): (request: IncomingMessage, response: ServerResponse) => void;
   /**
    * Resolves once keys and operations are known; so a start can wait. Requests wait by themselves.
    * @throws Unavailable when the identity provider can't be reached
