@@ -9,7 +9,44 @@ const maxDepth = 128;
  * @see RFC 8785 §3.2
  */
 export function canonicalJson(value: unknown): string {
-  return write(value, 0);
+  if (!isInOrder(value, 0)) return write(value, 0);
+  // members that stand in order already are written as they should be by the engine itself, several times faster
+  const text = JSON.stringify(value);
+  return loneSurrogate.test(text) ? write(value, 0) : text;
+}
+
+/** How `JSON.stringify` writes a lone surrogate; also matches an escaped backslash before `ud…`, which `write` sorts out. */
+const loneSurrogate = /\\ud[89a-f]/;
+
+/** Whether `JSON.stringify` writes this canonically: plain, finite, and every member after those that sort before it. */
+function isInOrder(value: unknown, depth: number): boolean {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return true;
+    case 'number':
+      return Number.isFinite(value);
+    case 'object': {
+      if (value === null) return true;
+      if (depth > maxDepth) return false;
+      if (Array.isArray(value)) {
+        for (let i = 0; i < value.length; i++) if (!isInOrder(value[i], depth + 1)) return false;
+        return !('toJSON' in value);
+      }
+      const prototype: unknown = Object.getPrototypeOf(value);
+      if ((prototype !== Object.prototype && prototype !== null) || 'toJSON' in value) return false;
+      let before: string | undefined;
+      for (const name of Object.keys(value)) {
+        if (before !== undefined && name < before) return false;
+        before = name;
+        const member = (value as Record<string, unknown>)[name];
+        if (member !== undefined && !isInOrder(member, depth + 1)) return false;
+      }
+      return true;
+    }
+    default:
+      return false;
+  }
 }
 
 function write(value: unknown, depth: number): string {

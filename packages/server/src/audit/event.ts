@@ -65,5 +65,6 @@ export const eventTypes = {
 
 export type EventType = keyof typeof eventTypes;
 
-export const personalFields = ['owner', 'person', 'address', 'purpose', 'details'] as const;
+/** In the order of canonical JSON. */
+export const personalFields = ['address', 'details', 'owner', 'person', 'purpose'] as const;
 export type PersonalField = (typeof personalFields)[number];

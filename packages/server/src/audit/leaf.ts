@@ -2,7 +2,7 @@ import { createCipheriv, createDecipheriv, createHmac, hash } from 'node:crypto'
 import { canonicalJson } from '@bailiwick/protocol';
 import { rfc3339 } from '../lib/clock.ts';
 import type { Random } from '../lib/random.ts';
-import type { AuditEvent } from './event.ts';
+import { type AuditEvent, personalFields } from './event.ts';
 
 /** Salt and value of each personal field: what opens its commitment. */
 export type Openings = Record<string, [salt: string, value: unknown]>;
@@ -16,16 +16,32 @@ export function leafOf(
   event: AuditEvent,
   stamp: { id: string; at: number },
 ): { leaf: string; openings: Openings } {
-  const { personal, ...open } = event;
   const openings: Openings = {};
   const commitments: Record<string, string> = {};
-  for (const [field, value] of Object.entries(personal)) {
+  for (const field of personalFields) {
+    const value = event.personal[field];
     if (value === undefined) continue;
     const salt = deps.random.bytes(16).toString('base64url');
     openings[field] = [salt, value];
     commitments[field] = commitment(field, salt, value);
   }
-  const leaf = canonicalJson({ v: 1, id: stamp.id, at: rfc3339(stamp.at), ...withoutAbsent(open), commitments });
+  const leaf = canonicalJson({
+    // in the order of canonical JSON, so that nothing has to be sorted
+    agent: event.agent,
+    at: rfc3339(stamp.at),
+    commitments,
+    decided_on: event.decided_on,
+    id: stamp.id,
+    instance: event.instance,
+    jti: event.jti,
+    org: event.org,
+    outcome: event.outcome,
+    reason: event.reason,
+    resource: event.resource,
+    target: event.target,
+    type: event.type,
+    v: 1,
+  });
   return { leaf, openings };
 }
 
@@ -59,8 +75,4 @@ export function unseal(key: Buffer, eventId: string, sealed: string): Openings {
 /** Finds equal values without showing them: HMAC-SHA256 under the deployment's index key, cut to 128 bits. */
 export function blindIndex(key: Buffer, field: string, value: string): string {
   return createHmac('sha256', key).update(`${field}\0${value}`).digest().subarray(0, 16).toString('base64url');
-}
-
-function withoutAbsent(event: object): object {
-  return Object.fromEntries(Object.entries(event).filter(([, value]) => value !== undefined));
 }

@@ -130,13 +130,16 @@ function issuedEvent(plan: DecidedPlan, jti: string, context: RequestContext): A
     reason: plan.reasons.join('; '),
     decided_on: {
       ...knownOf(client),
-      policy: plan.policy,
-      grant_type: plan.grantType,
-      scope: plan.scope,
-      resource_id: resource.id,
       expires_at: plan.expiresAt,
+      grant_type: plan.grantType,
+      jkt: plan.binding?.jkt,
       links: plan.links,
-      ...(plan.binding && { jkt: plan.binding.jkt }),
+      policy: plan.policy,
+      provenance,
+      registry: client.asOf.version,
+      resource_id: resource.id,
+      rev: client.asOf.rev,
+      scope: plan.scope,
     },
     personal: personalOf(client, context),
   };
@@ -151,24 +154,25 @@ function refusedEvent(client: Client, context: RequestContext, error: OAuthError
     agent: client.agent.id,
     resource,
     reason: error.reason,
-    decided_on: { ...knownOf(client), error: error.code, asked: rest },
+    decided_on: {
+      asked: rest,
+      ...knownOf(client),
+      error: error.code,
+      provenance,
+      registry: client.asOf.version,
+      rev: client.asOf.rev,
+    },
     personal: personalOf(client, context),
   };
 }
 
-/** What was known of the client when it was decided about, each with where it comes from. */
-function knownOf({ agent, credential, thumbprint, method, asOf }: Client) {
-  return {
-    provenance: { address: 'observed', at: 'observed', client: 'registered', key: 'proven' },
-    kind: agent.kind,
-    environment: agent.environment,
-    method,
-    credential,
-    key: thumbprint,
-    rev: asOf.rev,
-    registry: asOf.version,
-  };
-}
+/** Where what was decided on comes from (design §3): nothing here is believed because the agent says so. */
+const provenance = { address: 'observed', at: 'observed', client: 'registered', key: 'proven' };
+
+/** What was known of the client when it was decided about. Members stand in the order of canonical JSON here and above. */
+const knownOf = ({ agent, credential, thumbprint, method }: Client) => ({
+  client: { credential, environment: agent.environment, key: thumbprint, kind: agent.kind, method },
+});
 
 const personalOf = (client: Client, context: RequestContext) => ({
   owner: client.agent.owner,
