@@ -38,6 +38,8 @@ const jti = () => randomBytes(12).toString('base64url');
 
 export function adminClient(server: TestServer, identity: { client_id: string; jwk: PrivateJwk }): AdminClient {
   const { issuer, clock } = server;
+  // proofs and assertions name the issuer; what is asked is this very node
+  const here = (url: string) => url.replace(issuer, server.address);
   const signer = signerFrom(identity.jwk);
   let held: { token: string; resource: string; until: number } | undefined;
 
@@ -47,7 +49,7 @@ export function adminClient(server: TestServer, identity: { client_id: string; j
 
   async function fetchToken(resource: string, nonce?: string): Promise<string> {
     const htu = `${issuer}/oauth2/token`;
-    const response = await fetch(htu, {
+    const response = await fetch(here(htu), {
       method: 'POST',
       headers: {
         'content-type': 'application/x-www-form-urlencoded',
@@ -83,7 +85,7 @@ export function adminClient(server: TestServer, identity: { client_id: string; j
     jwk: identity.jwk,
     token,
     async introspect(asked) {
-      const response = await fetch(`${issuer}/oauth2/introspect`, {
+      const response = await fetch(here(`${issuer}/oauth2/introspect`), {
         method: 'POST',
         headers: { 'content-type': 'application/x-www-form-urlencoded' },
         body: new URLSearchParams({
@@ -101,7 +103,7 @@ export function adminClient(server: TestServer, identity: { client_id: string; j
       const accessToken = await token();
       const proof = await client.proof({ htm: method, htu: url, accessToken });
       const json = body !== undefined && typeof body !== 'string' && !(body instanceof Uint8Array);
-      const response = await fetch(url, {
+      const response = await fetch(here(url), {
         method,
         headers: {
           authorization: `DPoP ${accessToken}`,
