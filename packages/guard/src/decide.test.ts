@@ -213,6 +213,14 @@ test('the metadata of the resource lies at its well-known path, for everybody', 
   assert.equal(above.allowed === false && above.status, 401, 'that of another resource is not ours to publish');
 });
 
+test('behind a proxy that strips the path: proofs are for the whole URL, and the metadata is found', async () => {
+  const { agent, guard } = await setUp({ localPath: '/' });
+  const request = await agent.request('GET', '/tickets/7');
+  assert.equal((await guard.decide({ ...request, url: '/tickets/7' })).allowed, true);
+  const published = await guard.decide(bare({}, '/.well-known/oauth-protected-resource/v1'));
+  assert.equal(published.allowed === false && published.status, 200);
+});
+
 test('every decision is told once, with its reason and without a secret', async () => {
   const records: unknown[] = [];
   const { agent, guard, fake } = await setUp({

@@ -10,7 +10,7 @@ import { checkProof, type ProofCheck } from './proof.ts';
 import type { Refreshed } from './refreshed.ts';
 import { type Answer, answerTo, Refusal, type RefusalCode } from './refusal.ts';
 import type { Registration } from './registration.ts';
-import { type GuardRequest, type Place, placeOf } from './request.ts';
+import { type GuardRequest, type Place, pathOf, placeOf } from './request.ts';
 import type { Runtime } from './runtime.ts';
 import type { TokenVerifier, VerifiedToken } from './tokens.ts';
 
@@ -47,7 +47,7 @@ export interface DecisionRecord {
 export interface Core {
   runtime: Runtime;
   issuer: string;
-  resource: { identifier: string; base: string; localPath: string; metadataUrl: string };
+  resource: { identifier: string; base: string; localPath: string; metadataUrl: string; metadataPath: string };
   algorithms: readonly string[];
   registration: Refreshed<Registration>;
   tokens: TokenVerifier;
@@ -77,7 +77,7 @@ export async function decide(core: Core, request: GuardRequest): Promise<Decisio
       const detail = 'The path is written in a way that can be misread: send it normalised.';
       throw new Refusal('invalid_request', detail, { reason: 'ambiguous path' });
     }
-    if (place.externalUrl === core.resource.metadataUrl) return await publish(core, request.method);
+    if (pathOf(request.url) === core.resource.metadataPath) return await publish(core, request.method);
     return await allow(core, request, place, seen);
   } catch (error) {
     return refuse(core, request, error, seen);
@@ -89,7 +89,11 @@ async function allow(core: Core, request: GuardRequest, place: Place, seen: Seen
   const presented = presentedIn(request, place.query);
   seen.presented = presented;
   const registration = core.registration.peek() ?? (await core.registration.get());
-  const { profile } = registration;
+  const { profile, closed } = registration;
+  if (closed !== undefined) {
+    const reason = `the resource is ${closed}`;
+    throw new Refusal('unavailable', `This resource is ${closed}.`, { reason, retryAfterSeconds: 60 });
+  }
   const { token: compact } = presented;
   const token = core.tokens.recall(compact, profile, now) ?? (await core.tokens.verify(compact, profile, now));
   seen.token = token;
@@ -228,7 +232,7 @@ function record(
       at: core.runtime.now(),
       ...decided,
       method: request.method,
-      path: request.url.split('?', 1)[0]!,
+      path: pathOf(request.url),
       ...(operation === undefined ? {} : { operation: operation.name }),
       ...(token === undefined
         ? {}

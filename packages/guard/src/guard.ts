@@ -36,8 +36,12 @@ export interface Guard {
   close(): void;
 }
 
+/** How often it is looked whether something is due; that has its own, spread times. */
+const backgroundMs = 15_000;
 const operationsFreshMs = 60_000;
 const operationsFloorMs = 5_000;
+const notOurs = 'is the credential that of a guard of this resource?';
+const selfOptions = { timeoutMs: 10_000, hints: { 403: notOurs, 404: notOurs } };
 
 /**
  * Makes the guard of one resource.
@@ -61,7 +65,7 @@ export function createGuard(options: GuardOptions): Guard {
   const core: Core = {
     runtime,
     issuer: settings.issuer,
-    resource: { ...settings.resource, metadataUrl },
+    resource: { ...settings.resource, metadataUrl, metadataPath: new URL(metadataUrl).pathname },
     algorithms: jwsAlgorithms,
     registration,
     tokens: tokenVerifier({
@@ -91,7 +95,7 @@ export function createGuard(options: GuardOptions): Guard {
     onDecision: options.onDecision,
   };
 
-  const stop = runtime.every(operationsFreshMs, () => {
+  const stop = runtime.every(backgroundMs, () => {
     issuerState.peek();
     registration.peek();
   });
@@ -126,12 +130,15 @@ function registrationSource(settings: ResolvedOptions, runtime: Runtime): Refres
   const url = `${api}/v1/guards/self`;
   return refreshed<Registration>({
     runtime,
-    load: async (previous) =>
-      readRegistration(
-        resource.identifier,
-        await fetchJson({ fetch: (input, init) => agent.fetch(input as string, init) }, url),
-        previous,
-      ),
+    load: async (previous) => {
+      const answer = await fetchJson(
+        { fetch: (input, init) => agent.fetch(input as string, init) },
+        url,
+        {},
+        selfOptions,
+      );
+      return readRegistration(resource.identifier, answer, previous);
+    },
     freshMs: operationsFreshMs,
     floorMs: operationsFloorMs,
     staleMs: Number.POSITIVE_INFINITY, // an outage is bounded by the age of the keys

@@ -8,6 +8,8 @@ import type { VerifiedToken } from './tokens.ts';
 /** Says whether a verified token still stands. @throws Unavailable when the identity provider can't be asked: fail closed */
 export type Introspector = (token: string, verified: VerifiedToken, now: number) => boolean | Promise<boolean>;
 
+const hints = { 401: 'is the credential of this guard still registered, and is the clock right?' };
+
 /**
  * Asks the identity provider whether a token still stands, and believes the answer for a short time, counted from when it was asked.
  * Any number of requests with one token ask once; and no more than `maxConcurrent` tokens are asked about at once.
@@ -34,17 +36,22 @@ export function introspector(options: {
       now: runtime.now(),
       jti: runtime.random(16),
     });
-    const answer = await fetchJson(runtime, introspectionEndpoint, {
-      method: 'POST',
-      headers: { 'content-type': 'application/x-www-form-urlencoded' },
-      body: new URLSearchParams({
-        token,
-        token_type_hint: 'access_token',
-        client_id: clientId,
-        client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
-        client_assertion: assertion,
-      }).toString(),
-    });
+    const answer = await fetchJson(
+      runtime,
+      introspectionEndpoint,
+      {
+        method: 'POST',
+        headers: { 'content-type': 'application/x-www-form-urlencoded' },
+        body: new URLSearchParams({
+          token,
+          token_type_hint: 'access_token',
+          client_id: clientId,
+          client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+          client_assertion: assertion,
+        }).toString(),
+      },
+      { hints },
+    );
     if (typeof answer.active !== 'boolean')
       throw new Unavailable(`${introspectionEndpoint} did not say if it is active`);
     return answer.active && answer.jti === verified.claims.jti;

@@ -6,16 +6,17 @@ export class Unavailable extends Error {
 }
 
 const maxBytes = 256 * 1024;
-const timeoutMs = 3000;
 
 /**
- * Asks the identity provider for a JSON object: no redirects, at most 3 seconds and 256 KB.
+ * Asks the identity provider for a JSON object: no redirects, at most 256 KB, and 3 seconds if nothing else is said.
+ * @param hints what to look at when it answers with a certain status
  * @throws Unavailable for anything but a 200 with a JSON object
  */
 export async function fetchJson(
   runtime: Pick<Runtime, 'fetch'>,
   url: string,
   init: RequestInit = {},
+  { timeoutMs = 3000, hints = {} }: { timeoutMs?: number; hints?: Record<number, string> } = {},
 ): Promise<Record<string, unknown>> {
   let status: number;
   let text: string;
@@ -31,7 +32,7 @@ export async function fetchJson(
   } catch (error) {
     throw new Unavailable(`${url} can't be reached: ${reasonOf(error)}`);
   }
-  if (status !== 200) throw new Unavailable(`${url} answered ${status}`);
+  if (status !== 200) throw new Unavailable(`${url} answered ${status}${hints[status] ? `: ${hints[status]}` : ''}`);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -61,5 +62,6 @@ export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown error';
   const cause = error.cause;
   if (cause instanceof Error) return (cause as NodeJS.ErrnoException).code ?? cause.message;
-  return error.message;
+  const { hint } = error as { hint?: unknown };
+  return typeof hint === 'string' ? `${error.message} (${hint})` : error.message;
 }

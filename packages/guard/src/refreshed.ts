@@ -49,8 +49,6 @@ export function refreshed<Value>(options: {
       succeeded = false;
       failure = error instanceof Error ? error.message : String(error);
       runtime.report(failure);
-    } finally {
-      loading = undefined;
     }
     return succeeded;
   }
@@ -60,7 +58,9 @@ export function refreshed<Value>(options: {
     const sinceTry = runtime.now() - triedAt;
     const floor = value === undefined ? Math.min(floorMs, 1000) : floorMs;
     if (sinceTry >= 0 && sinceTry < floor) return Promise.resolve(succeeded); // a clock set back is no reason to wait
-    loading = attempt();
+    loading = attempt().finally(() => {
+      loading = undefined;
+    });
     return loading;
   }
 

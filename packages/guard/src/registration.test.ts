@@ -104,10 +104,37 @@ for (const [what, change, sentence] of [
   });
 }
 
+test('a resource that was suspended lets nobody in, offline too', async () => {
+  const { fake, status, register, settle } = await setUp();
+  assert.equal(await status(), 200);
+  register({ status: 'suspended' });
+  fake.clock.advance(72_001);
+  await status();
+  await settle();
+  assert.equal(await status(), 503);
+  register({ status: 'active' });
+  fake.clock.advance(72_001);
+  await status();
+  await settle();
+  assert.equal(await status(), 200);
+});
+
 test('an operation that takes no scope is one that says so', async () => {
   const { status, register } = await setUp();
   register({ operations: [{ name: 'x', method: 'GET', path: '/tickets', scope: [], sensitivity: 'low' }] });
   assert.equal(await status(), 200);
+});
+
+test('a credential that is no guard’s is told so', async () => {
+  const { fake, guard, runtime } = await setUp();
+  const good = fake.fetch;
+  fake.fetch = (url, init) =>
+    String(url).endsWith(self) ? Promise.resolve(new Response('{}', { status: 404 })) : good(url, init);
+  const other = createGuard(
+    fake.options({ operations: undefined, mode: 'offline', runtime: { ...runtime, fetch: fake.fetch } }),
+  );
+  await assert.rejects(other.ready(), /guards\/self answered 404: is the credential that of a guard of this resource/);
+  await guard.ready();
 });
 
 test('the metadata names the scopes of the registration, and is there even when that is not', async () => {

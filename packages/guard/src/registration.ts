@@ -14,6 +14,8 @@ export interface Registration {
   name?: string;
   scopes: readonly string[];
   profile: TokenProfile;
+  /** Why nothing is let in at all: the resource was suspended or retired. */
+  closed?: string;
   operationFor: OperationMatcher;
 }
 
@@ -48,14 +50,14 @@ function sameProfile(previous: TokenProfile | undefined, next: TokenProfile): To
 export function readRegistration(resource: string, answer: unknown, previous?: Registration): Registration {
   const registered = (answer as { resource?: unknown } | null)?.resource as Record<string, unknown> | undefined;
   if (typeof registered !== 'object' || registered === null) throw unusable('has no resource');
-  const { identifier, name, scopes, operations, token } = registered;
+  const { identifier, name, scopes, operations, token, status = 'active' } = registered;
   if (identifier !== resource) {
     throw unusable(`is of ${JSON.stringify(identifier)}, but this guard is configured for ${JSON.stringify(resource)}`);
   }
   if (!Array.isArray(operations)) throw unusable('has no operations');
   const { typ, audience, dangerously_bearer } = (token ?? {}) as Record<string, unknown>;
   try {
-    return registrationOf(
+    const registration = registrationOf(
       resource,
       {
         ...(typeof name === 'string' ? { name } : {}),
@@ -69,6 +71,7 @@ export function readRegistration(resource: string, answer: unknown, previous?: R
       },
       previous,
     );
+    return status === 'active' ? registration : { ...registration, closed: String(status) };
   } catch (error) {
     throw unusable(`can't be used: ${(error as Error).message}`);
   }

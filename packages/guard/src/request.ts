@@ -39,15 +39,20 @@ export interface Place {
  * @param resource the resource's identifier; `localPath` where that is mounted in this process
  */
 export function placeOf(url: string, resource: { base: string; localPath: string }): Place | undefined {
-  const mark = url.indexOf('?');
-  const path = mark < 0 ? url : url.slice(0, mark);
-  const query = mark < 0 ? '' : url.slice(mark + 1);
+  const path = pathOf(url);
+  const query = url.slice(path.length + 1);
   if (!isPlainPath(path)) return undefined;
   const { base, localPath } = resource;
   const inside = localPath === '' || path === localPath || path.startsWith(`${localPath}/`);
   if (!inside) return { path: undefined, externalUrl: new URL(path, base).href, query };
   const below = path.slice(localPath.length);
   return { path: below === '' ? '/' : below, externalUrl: base + below, query };
+}
+
+/** The path of a request target, without its query. */
+export function pathOf(url: string): string {
+  const mark = url.indexOf('?');
+  return mark < 0 ? url : url.slice(0, mark);
 }
 
 const pathCharacters = /^\/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*$/;

@@ -7,7 +7,7 @@ export interface Runtime {
   fetch: typeof globalThis.fetch;
   /** `bytes` random bytes, base64url. */
   random(bytes: number): string;
-  /** Runs something every so often in the background without keeping the process alive; the returned function ends it. */
+  /** Runs something soon and then every so often, without keeping the process alive; the returned function ends it. */
   every(ms: number, work: () => void): () => void;
   /** Tells the operator of this API what is wrong, in a sentence. Never called with a secret. */
   report(problem: string): void;
@@ -19,9 +19,12 @@ export const systemRuntime: Runtime = {
   fetch: (input, init) => globalThis.fetch(input, init),
   random: (bytes) => randomBytes(bytes).toString('base64url'),
   every(ms, work) {
-    const timer = setInterval(work, ms);
-    timer.unref();
-    return () => clearInterval(timer);
+    const first = setImmediate(work);
+    const timer = setInterval(work, ms).unref();
+    return () => {
+      clearImmediate(first);
+      clearInterval(timer);
+    };
   },
   report: (problem) => process.emitWarning(problem, { type: 'BailiwickGuard' }),
 };

@@ -55,7 +55,7 @@ export function adapterContract(name: string, start: StartAdapter): void {
       port = await freePort();
       const resource = `http://127.0.0.1:${port}/api`;
       const onDecision = (record: DecisionRecord) => records.push(record);
-      guard = createGuard(fake.options({ resource, operations, onDecision, dpop: { nonce: 'off' } }));
+      guard = createGuard(fake.options({ resource, operations, onDecision, token: { dangerouslyBearer: true } }));
       running = await start(
         guard,
         (caller) => {
@@ -128,6 +128,8 @@ export function adapterContract(name: string, start: StartAdapter): void {
     test('the challenge leads to the metadata, and that is published', async () => {
       const { headers } = await send('GET', '/api/tickets/7', [], { bare: true });
       const url = parseChallenges(String(headers['www-authenticate']))[0]?.params.resource_metadata;
+      const schemes = parseChallenges(String(headers['www-authenticate'])).map(({ scheme }) => scheme);
+      assert.deepEqual(schemes, ['DPoP', 'Bearer'], 'several challenges arrive');
       assert.equal(url, `http://127.0.0.1:${port}/.well-known/oauth-protected-resource/api`);
       const reply = await raw('GET', new URL(url).pathname, []);
       assert.equal(reply.status, 200);
