@@ -180,8 +180,8 @@ async function checkAudience(call: Call, by: string, audience: string, field: 'i
 }
 
 /** The first key of an algorithm is made when the first resource asks for it; before the transaction, since RSA takes its time. */
-async function keyFor(call: Call, alg: Resource['token']['alg'] | undefined): Promise<PrivateJwk | undefined> {
-  if (alg === undefined || alg === 'ES256') return undefined;
+async function keyFor(call: Call, alg: Resource['token']['alg'] | null | undefined): Promise<PrivateJwk | undefined> {
+  if (!alg || alg === 'ES256') return undefined; // null in a patch: back to the default
   const known = await keyStates(call.deps, call.caller.asOf.version);
   return known.some((key) => key.alg === alg) ? undefined : newSigningKey(alg);
 }
@@ -260,7 +260,8 @@ export const resourceRoutes = [
     params: byId('resource'),
     body: patchOf(writable),
     response: shownResource,
-    prepare: (call, { body }) => keyFor(call, (body.token as { alg?: Resource['token']['alg'] } | undefined)?.alg),
+    prepare: (call, { body }) =>
+      keyFor(call, (body.token as { alg?: Resource['token']['alg'] | null } | undefined)?.alg),
     async handler(call, { params, body }, fresh) {
       const { tx, now } = call;
       const resource = await changeable(call, params.id);
