@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { systemClock } from '../lib/clock.ts';
+import { databases } from '../testing/harness.ts';
+import { testPostgres } from '../testing/postgres.ts';
+import { type Database, isUniqueViolation, type Tx } from './database.ts';
+import { migrate } from './migrate.ts';
+import { migrations } from './migrations/index.ts';
+import { openDatabase } from './open.ts';
+
+const onError = () => undefined;
+
+for (const dialect of databases) {
+  describe(`the store, on ${dialect}`, () => {
+    const data = mkdtempSync(path.join(tmpdir(), 'bailiwick-store-'));
+    let drop = async () => {};
+    let db: Database;
+    let open: () => Promise<Database>;
+
+    before(async () => {
+      const postgres = dialect === 'postgres' ? await testPostgres() : undefined;
+      if (postgres) drop = postgres.drop;
+      open = () => openDatabase({ data, database_url: postgres?.url }, { onError });
+      db = await open();
+      await migrate({ db, clock: systemClock });
+      await db.transaction((tx) => tx.run('create table things (id text primary key, n bigint not null)'));
+    });
+    after(async () => {
+      await db.close();
+      await drop();
+      rmSync(data, { recursive: true });
+    });
+
+    const insert = (tx: Tx, id: string) => tx.run('insert into things (id, n) values (?, ?)', [id, 1]);
+    const count = async (like: string) =>
+      (await db.get<{ n: number }>('select count(*) as n from things where id like ?', [like]))?.n;
+
+    test('is durable, and says so', async () => {
+      const found = await db.durability();
+      if (dialect === 'sqlite') assert.deepEqual([found.journal_mode, found.synchronous], ['wal', 'full']);
+      else assert.deepEqual([found.fsync, found.synchronous_commit], ['on', 'on']);
+      if (dialect === 'sqlite') assert.equal(statSync(path.join(data, 'bailiwick.db')).mode & 0o777, 0o600);
+    });
+
+    test('what fails in a group takes nothing else with it, and leaves nothing', async () => {
+      const settlements = Array.from({ length: 40 }, (_, i) =>
+        db.settle(async (tx) => {
+          await insert(tx, `group-${i}`);
+          if (i % 7 === 3) throw new Error(`no ${i}`);
+          return i;
+        }),
+      );
+      const results = await Promise.allSettled(settlements);
+      for (const [i, result] of results.entries()) {
+        if (i % 7 === 3) assert.equal(result.status === 'rejected' && (result.reason as Error).message, `no ${i}`);
+        else assert.equal(result.status === 'fulfilled' && result.value, i);
+      }
+      assert.equal(await count('group-%'), results.filter(({ status }) => status === 'fulfilled').length);
+    });
+
+    test('an error of the database itself fails its own settlement alone', async () => {
+      await db.settle((tx) => insert(tx, 'taken'));
+      const results = await Promise.allSettled([
+        db.settle((tx) => insert(tx, 'free-1')),
+        db.settle((tx) => insert(tx, 'taken')),
+        db.settle((tx) => insert(tx, 'free-2')),
+      ]);
+      assert.deepEqual(
+        results.map(({ status }) => status),
+        ['fulfilled', 'rejected', 'fulfilled'],
+      );
+      assert.ok(results[1]?.status === 'rejected' && isUniqueViolation(results[1].reason));
+      assert.equal(await count('free-%'), 2);
+    });
+
+    test('nobody sees what is not committed', async () => {
+      let seenInside: number | undefined;
+      let seenOutside: number | undefined;
+      await db.transaction(async (tx) => {
+        await insert(tx, 'hidden');
+        seenInside = (await tx.get<{ n: number }>("select count(*) as n from things where id = 'hidden'"))?.n;
+        seenOutside = await count('hidden');
+      });
+      assert.deepEqual([seenInside, seenOutside, await count('hidden')], [1, 0, 1]);
+    });
+
+    test('one conditional insert has one winner among fifty', async () => {
+      const won = await Promise.all(
+        Array.from({ length: 50 }, () =>
+          db.settle(async (tx) => (await tx.run("insert into spent values ('once', 1) on conflict do nothing")) === 1),
+        ),
+      );
+      assert.equal(won.filter(Boolean).length, 1);
+    });
+
+    test('settlements that want the same rows in opposite orders all come through', async () => {
+      const other = dialect === 'postgres' ? await open() : db; // another node, where there can be one
+      const ids = Array.from({ length: 30 }, (_, i) => `cross-${i}`);
+      const upsert = (target: Database, order: readonly string[]) =>
+        target.settle(async (tx) => {
+          for (const id of order) {
+            await tx.run('insert into things (id, n) values (?, 1) on conflict (id) do update set n = things.n + 1', [
+              id,
+            ]);
+          }
+        });
+      await Promise.all(
+        Array.from({ length: 2 }, (_, i) => upsert(i % 2 ? other : db, i % 2 ? ids.toReversed() : ids)),
+      );
+      const rows = await db.all<{ n: number }>("select n from things where id like 'cross-%'");
+      assert.deepEqual(new Set(rows.map(({ n }) => n)), new Set([2]));
+      if (other !== db) await other.close();
+    });
+
+    test('two nodes that start at once take each step once', async () => {
+      const fresh = dialect === 'postgres' ? await testPostgres() : undefined;
+      const folder = mkdtempSync(path.join(tmpdir(), 'bailiwick-two-'));
+      const options = { data: folder, database_url: fresh?.url };
+      const first = await openDatabase(options, { onError });
+      const second = await openDatabase(options, { onError });
+      const taken = await Promise.all([first, second].map((each) => migrate({ db: each, clock: systemClock })));
+      assert.deepEqual(taken.flat().sort(), migrations.map(({ name }) => name).sort());
+      assert.deepEqual(await migrate({ db: first, clock: systemClock }), []);
+      await Promise.all([first.close(), second.close()]);
+      await fresh?.drop();
+      rmSync(folder, { recursive: true });
+    });
+
+    test('data of a newer version are not touched', async () => {
+      await db.transaction((tx) => tx.run("insert into migrations values (9999, 'from the future', 0)"));
+      await assert.rejects(migrate({ db, clock: systemClock }), /start the newer version/);
+      await db.transaction((tx) => tx.run('delete from migrations where number = 9999'));
+    });
+  });
+}

@@ -1,0 +1,118 @@
+/** An agent with a key, a resource and a role, and requests of its own making: for tests of the token's road. */
+import { randomBytes } from 'node:crypto';
+import {
+  createClientAssertion,
+  createDpopProof,
+  generateJwk,
+  publicJwk,
+  type Signer,
+  signerFrom,
+} from '@bailiwick/protocol';
+import type { OAuthRequest } from '../decide/plan.ts';
+import type { TestServer } from './harness.ts';
+
+export interface TokenClient {
+  clientId: string;
+  credential: string;
+  signer: Signer;
+  /** Ids of what it rests on. */
+  organization: string;
+  owner: string;
+  resource: string;
+  role: string;
+  identifier: string;
+  /** Parameters of a good request, with an assertion never used before. */
+  form(parameters?: Record<string, string>): Promise<Record<string, string>>;
+  /** The same as the server sees it, with a fresh proof. */
+  request(parameters?: Record<string, string>): Promise<OAuthRequest>;
+  /** Sends it, with a fresh proof and a good nonce. */
+  send(parameters?: Record<string, string>): Promise<{ status: number; body: Record<string, unknown> }>;
+}
+
+export interface TokenClientOptions {
+  agent?: Record<string, unknown>;
+  credential?: Record<string, unknown>;
+  token?: Record<string, unknown>;
+}
+
+const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+const jti = () => randomBytes(12).toString('base64url');
+
+/** Registers everything anew, by the admin API. Scopes are `tickets:read` and `tickets:write`. */
+export async function tokenClient(server: TestServer, options: TokenClientOptions = {}): Promise<TokenClient> {
+  const { issuer, clock, deps } = server;
+  const tag = randomBytes(5).toString('hex');
+  const identifier = `https://${tag}.example/tickets`;
+  const scopes = ['tickets:read', 'tickets:write'];
+  const post = (path: string, body: object) => server.admin<{ id: string }>('POST', path, body);
+  const resource = await server.admin<{ id: string; organization: string }>('POST', '/resources', {
+    identifier,
+    name: `tickets ${tag}`,
+    scopes: scopes.map((name) => ({ name })),
+    operations: [{ name: 'read', method: 'GET', path: '/{id}', scope: ['tickets:read'] }],
+    ...(options.token && { token: options.token }),
+  });
+  const role = await post('/roles', { name: `role-${tag}`, permissions: [{ resource: resource.id, scopes }] });
+  const owner = await post('/people', { name: `Owner ${tag}`, email: `${tag}@example.com` });
+  const agent = await post('/agents', {
+    name: `agent-${tag}`,
+    kind: 'ai_agent',
+    owner: owner.id,
+    purpose: `answers tickets ${tag}`,
+    resources: [{ resource: resource.id, default: true, scope: ['tickets:read'] }],
+    ...options.agent,
+  });
+  const jwk = await generateJwk('ES256');
+  const credential = await post('/credentials', { agent: agent.id, jwk: publicJwk(jwk), ...options.credential });
+  await server.admin('PUT', `/agents/${agent.id}/roles/${role.id}`);
+  const signer = signerFrom(jwk);
+  const tokenEndpoint = `${issuer}/oauth2/token`;
+
+  const form = async (parameters: Record<string, string> = {}) => ({
+    grant_type: 'client_credentials',
+    client_assertion_type: assertionType,
+    client_assertion: await createClientAssertion(signer, {
+      clientId: agent.id,
+      audience: issuer,
+      now: clock.now(),
+      jti: jti(),
+    }),
+    ...parameters,
+  });
+  const proof = () =>
+    createDpopProof(signer, {
+      htm: 'POST',
+      htu: tokenEndpoint,
+      now: clock.now(),
+      jti: jti(),
+      nonce: deps.nonces.current(clock.now()),
+    });
+  return {
+    clientId: agent.id,
+    credential: credential.id,
+    signer,
+    organization: resource.organization,
+    owner: owner.id,
+    resource: resource.id,
+    role: role.id,
+    identifier,
+    form,
+    async request(parameters) {
+      const entries = Object.entries(await form(parameters));
+      return {
+        form: new Map(entries.map(([name, value]) => [name, [value]])),
+        authorization: undefined,
+        dpop: await proof(),
+        context: { address: '127.0.0.1', at: clock.now() },
+      };
+    },
+    async send(parameters) {
+      const response = await fetch(tokenEndpoint.replace(issuer, server.address), {
+        method: 'POST',
+        headers: { dpop: await proof() },
+        body: new URLSearchParams(await form(parameters)),
+      });
+      return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+    },
+  };
+}
