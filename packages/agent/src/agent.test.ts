@@ -45,6 +45,18 @@ suite('agent.fetch', () => {
     assert.equal(world.seen.length, before + 2);
   });
 
+  test('what an API says of itself is asked again after an hour', async () => {
+    const world = createWorld();
+    const probes = () => world.seen.filter(({ method }) => method === 'HEAD').length;
+    await world.agent.fetch(url);
+    world.time.now += 3_599_999;
+    await world.agent.fetch(url);
+    assert.equal(probes(), 1);
+    world.time.now += 1;
+    await world.agent.fetch(url);
+    assert.equal(probes(), 2);
+  });
+
   test('each request has a proof of its own', async () => {
     const world = createWorld();
     for (let i = 0; i < 3; i++) await world.agent.fetch(url);
@@ -172,6 +184,10 @@ suite('agent.fetch', () => {
     assert.equal(error.code, 'network');
     assert.match(error.message, /https:\/\/api\.example\/tickets\/17 .*ECONNRESET/);
     assert.ok(!error.message.includes('view=full'));
+    world.host('https://api.example', (request) => {
+      throw Object.assign(new Error('coded'), { code: request.headers.get('authorization') });
+    });
+    assert.equal((await failure(world, () => world.agent.fetch(url))).code, 'network');
     assert.equal(error.cause, undefined);
   });
 });

@@ -156,6 +156,14 @@ suite('a hostile host harvests nothing', () => {
     });
   }
 
+  test('when the name of its resource is a message to whoever reads the error', async () => {
+    const world = createWorld();
+    world.host(evil, () => json({ resource: `${evil}/obey me`, authorization_servers: [issuer] }));
+    const error = await failure(world, () => world.agent.fetch(`${evil}/obey%20me`));
+    assert.equal(error.code, 'resource_refused');
+    assert.ok(!error.message.includes('obey me'));
+  });
+
   test('when one tenant of a host speaks for the whole host from a place of its own', async () => {
     const world = createWorld();
     const mine = `${evil}/tenants/mallory/metadata`;
@@ -238,6 +246,41 @@ suite('a hostile host over a real socket', () => {
     });
     assert.equal((await failure(world, () => agentWith(5000).fetch(`${origin}/x`))).code, 'too_large');
     assert.ok(sent < 64_000_000);
+  });
+
+  test('that redirects discovery: nobody follows', async (t) => {
+    const world = createWorld();
+    let visits = 0;
+    const target = await listen(t, (_request, response) => {
+      visits++;
+      response.end('{}');
+    });
+    const origin = await listen(t, (_request, response) => {
+      response.writeHead(307, { location: `${target}/metadata` }).end();
+    });
+    assert.equal((await failure(world, () => agentWith(5000).fetch(`${origin}/x`))).code, 'redirect_refused');
+    assert.equal(visits, 0);
+  });
+
+  test('that redirects a call with its token: nobody follows', async (t) => {
+    const world = createWorld();
+    const visitors: (string | undefined)[] = [];
+    const target = await listen(t, (request, response) => {
+      visitors.push(request.headers.authorization);
+      response.end('{}');
+    });
+    const origin = await listen(t, (_request, response) => {
+      response.writeHead(302, { location: `${target}/tickets` }).end();
+    });
+    const agent = createAgent({
+      ...world.options,
+      resource: `${origin}/tickets`,
+      fetch: (input, init) =>
+        String(input).startsWith(origin) ? fetch(input, init) : (world.options.fetch ?? fetch)(input, init),
+    });
+    assert.equal((await failure(world, () => agent.fetch(`${origin}/tickets/1`))).code, 'redirect_refused');
+    assert.equal((await agent.fetch(`${origin}/tickets/1`, { redirect: 'manual' })).status, 302);
+    assert.deepEqual(visitors, []);
   });
 
   test('that closes the connection is named with the reason', async (t) => {

@@ -67,6 +67,15 @@ suite('tokens are kept', () => {
     assert.equal((await failure(world, () => world.agent.fetch(url))).code, 'token_refused');
   });
 
+  test('what an API has refused bridges nothing', async () => {
+    const world = createWorld();
+    await world.agent.fetch(url);
+    world.issued.clear();
+    world.host(issuer, () => json({}, { status: 502 }));
+    assert.equal((await failure(world, () => world.agent.fetch(url))).status, 502);
+    assert.equal(world.withToken().length, 2);
+  });
+
   test('a refusal is no failure: a suspended agent does not live on its old token', async () => {
     const world = createWorld();
     await world.agent.fetch(url);
@@ -145,6 +154,16 @@ suite('the token endpoint', () => {
     const error = await failure(decades, () => decades.agent.token({ resource: api }));
     assert.equal(error.code, 'invalid_client');
     assert.match(error.hint ?? '', /clock/);
+  });
+
+  test('whose clock wanders is believed once', async () => {
+    const world = createWorld();
+    for (let i = 1; i < 6; i++) {
+      const date = new Date(world.time.now + i * 60_000).toUTCString();
+      world.issuerSays.push(() => json({ error: 'invalid_client' }, { status: 401, headers: { date } }));
+    }
+    assert.equal((await failure(world, () => world.agent.token())).code, 'invalid_client');
+    assert.equal(world.tokenRequests().length, 2);
   });
 
   const refusals: [name: string, answer: () => Response, code: string][] = [
