@@ -9,6 +9,9 @@ import { root, setup } from './setup.mjs';
 
 /** Leads `@bailiwick/…` to sources instead of a built `dist`. */
 const flags = ['--conditions=bailiwick-source'];
+if (env.npm_lifecycle_event && platform !== 'win32') {
+  flags.push(`--import=${new URL('./end-with-parent.mjs', import.meta.url).href}`);
+}
 
 /**
  * Becomes that program where Node.js can replace itself (from 23.11 on): no second process, and signals go where they
