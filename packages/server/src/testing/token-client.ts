@@ -26,7 +26,14 @@ export interface TokenClient {
   /** The same as the server sees it, with a fresh proof. */
   request(parameters?: Record<string, string>): Promise<OAuthRequest>;
   /** Sends it, with a fresh proof and a good nonce. */
-  send(parameters?: Record<string, string>): Promise<{ status: number; body: Record<string, unknown> }>;
+  send(parameters?: Record<string, string>): Promise<Answer>;
+  /** One request, to be sent as often as the test likes. */
+  prepared(): Promise<() => Promise<Answer>>;
+}
+
+export interface Answer {
+  status: number;
+  body: Record<string, unknown>;
 }
 
 export interface TokenClientOptions {
@@ -38,8 +45,12 @@ export interface TokenClientOptions {
 const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const jti = () => randomBytes(12).toString('base64url');
 
+/** A server in this process, or one in another whose nonces are its own affair. */
+export type ServerForClients = Pick<TestServer, 'issuer' | 'address' | 'clock' | 'admin'> &
+  Partial<Pick<TestServer, 'deps'>>;
+
 /** Registers everything anew, by the admin API. Scopes are `tickets:read` and `tickets:write`. */
-export async function tokenClient(server: TestServer, options: TokenClientOptions = {}): Promise<TokenClient> {
+export async function tokenClient(server: ServerForClients, options: TokenClientOptions = {}): Promise<TokenClient> {
   const { issuer, clock, deps } = server;
   const tag = randomBytes(5).toString('hex');
   const identifier = `https://${tag}.example/tickets`;
@@ -85,8 +96,16 @@ export async function tokenClient(server: TestServer, options: TokenClientOption
       htu: tokenEndpoint,
       now: clock.now(),
       jti: jti(),
-      nonce: deps.nonces.current(clock.now()),
+      ...(deps && { nonce: deps.nonces.current(clock.now()) }),
     });
+  const send = async ({ form, dpop }: { form: Record<string, string>; dpop: string }) => {
+    const response = await fetch(tokenEndpoint.replace(issuer, server.address), {
+      method: 'POST',
+      headers: { dpop },
+      body: new URLSearchParams(form),
+    });
+    return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+  };
   return {
     clientId: agent.id,
     credential: credential.id,
@@ -106,13 +125,10 @@ export async function tokenClient(server: TestServer, options: TokenClientOption
         context: { address: '127.0.0.1', at: clock.now() },
       };
     },
-    async send(parameters) {
-      const response = await fetch(tokenEndpoint.replace(issuer, server.address), {
-        method: 'POST',
-        headers: { dpop: await proof() },
-        body: new URLSearchParams(await form(parameters)),
-      });
-      return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+    send: async (parameters) => send({ form: await form(parameters), dpop: await proof() }),
+    async prepared() {
+      const request = { form: await form(), dpop: await proof() };
+      return () => send(request);
     },
   };
 }
