@@ -150,6 +150,11 @@ async function populate(server: TestServer): Promise<World> {
   const first = await send(tokenEndpoint, makeRequest(setting(staleNonce)));
   const accessToken = first.json?.access_token;
   if (typeof accessToken !== 'string') throw new Error(`no first token: ${first.status} ${first.body}`);
+  // still good now, and remembered by the server as such
+  for (const who of [people.expired, people.staleKey]) {
+    const reply = await send(tokenEndpoint, makeRequest(setting(staleNonce), { client: who }));
+    if (reply.status !== 200) throw new Error(`${who.id} should still have got a token: ${reply.body}`);
+  }
   clock.advance(3_600_000); // whose time was to be up, it is now
 
   let nonce = { value: '', at: Number.NEGATIVE_INFINITY };
