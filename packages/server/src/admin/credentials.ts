@@ -22,6 +22,7 @@ import {
   changes,
   checkMatch,
   common,
+  exampleId,
   listQuery,
   pageFilter,
   pageOfSchema,
@@ -77,6 +78,14 @@ const show = (credential: Credential): z.output<typeof shown> => ({
 });
 
 const found = async (call: Call, id: string) => within(call, 'credential', id, await findCredential(call.q, id));
+
+/** Refuses to end, now or later, the only key of the only operator. @throws Problem 409 */
+async function lastKeyOfOperator(call: WriteCall, { id, agent }: Credential): Promise<void> {
+  const { tx, now } = call;
+  const others = (await liveCredentials(tx, agent, now)).filter((one) => one.id !== id && one.expiresAt === undefined);
+  if (others.length > 0) return;
+  await keepsAnOperator(call, agent, (role) => activeHolders(tx, role, { except: agent, now }));
+}
 
 /** @throws Problem 422 naming `jwk`; what was sent is repeated nowhere */
 function imported(jwk: unknown): ImportedPublicKey {
@@ -156,6 +165,16 @@ export const credentialRoutes = [
     scopes: ['credentials:write'],
     status: 201,
     body: record({ agent: idOf('agent'), jwk: jwkBody, ...writable }),
+    example: {
+      agent: exampleId('agent'),
+      jwk: {
+        kty: 'EC',
+        crv: 'P-256',
+        x: 'f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU',
+        y: 'x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0',
+      },
+      label: 'container image of September',
+    },
     response: shown,
     async handler(call, { body }) {
       const agent = await governedAgent(call, body.agent, 'agent');
@@ -184,6 +203,7 @@ export const credentialRoutes = [
     scopes: ['credentials:write'],
     params: byId('credential'),
     body: patchOf(writable),
+    example: { label: 'laptop', expires_at: '2030-01-31T12:00:00Z' },
     response: shown,
     async handler(call, { params, body }) {
       const { tx, now } = call;
@@ -204,6 +224,7 @@ export const credentialRoutes = [
       if (moved) {
         await setSubjectEnd(tx, { id: credential.id, endsAt: expiresAt, now });
         if (expiresAt !== undefined && expiresAt < (credential.expiresAt ?? Number.POSITIVE_INFINITY)) {
+          await lastKeyOfOperator(call, credential);
           const reason = 'ends earlier';
           await narrowSubject(tx, { id: credential.id, reason, by: call.caller.agent, now });
         }
@@ -226,10 +247,7 @@ export const credentialRoutes = [
       const credential = await found(call, params.id);
       if (credential.status === 'removed') return { body: undefined };
       const agent = await governedAgent(call, credential.agent);
-      const others = (await liveCredentials(tx, agent.id, now)).filter(({ id }) => id !== credential.id);
-      if (others.length === 0) {
-        await keepsAnOperator(call, agent.id, (role) => activeHolders(tx, role, { except: agent.id, now }));
-      }
+      await lastKeyOfOperator(call, credential);
       await endSubject(tx, { id: credential.id, reason: 'credential removed', by: call.caller.agent, now });
       const changed = { agent: agent.id, thumbprint: credential.thumbprint };
       return {

@@ -3,7 +3,7 @@ import { readEvents } from '../audit/audit.ts';
 import { type EventType, eventTypes } from '../audit/event.ts';
 import { findResource } from '../resources/store.ts';
 import { cursorAfter } from '../web/paging.ts';
-import { ownerId } from './agents.ts';
+import { ownerId } from './agent.ts';
 import { idOf, line, oneOf, shownTime, time } from './fields.ts';
 import { read } from './route.ts';
 import { listQuery, pageFilter, pageOfSchema } from './shapes.ts';

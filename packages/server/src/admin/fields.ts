@@ -25,7 +25,7 @@ export const line = (most: number, least = 0) => {
     .string({ error: message })
     .max(most, message)
     .min(least, message)
-    .regex(/^[^\p{Cc}\u2028\u2029]*$/u, message);
+    .regex(/^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$/, message);
 };
 
 /** Text for people that may have several lines. */
@@ -34,7 +34,7 @@ export const text = (most: number) => {
   return z
     .string({ error: message })
     .max(most, message)
-    .regex(/^(?:[^\p{Cc}]|[\n\r\t])*$/u, message);
+    .regex(/^(?:[^\u0000-\u001f\u007f-\u009f]|[\n\r\t])*$/, message);
 };
 
 /** An instant. */
@@ -96,4 +96,4 @@ const emailMessage = 'must be an e-mail address';
 export const email = z
   .string({ error: emailMessage })
   .max(254, emailMessage)
-  .regex(/^[^\s@\p{Cc}]+@[^\s@\p{Cc}]+$/u, emailMessage);
+  .regex(/^[^\s@\u0000-\u001f\u007f-\u009f]+@[^\s@\u0000-\u001f\u007f-\u009f]+$/, emailMessage);

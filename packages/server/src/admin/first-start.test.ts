@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { generateJwk } from '@bailiwick/protocol';
-import { openDeps } from '../app.ts';
+import { openDeps, start } from '../app.ts';
 import { type Config, loadConfig } from '../config.ts';
 import type { Deps } from '../deps.ts';
 import { fakeClock } from '../lib/clock.ts';
@@ -147,10 +147,39 @@ for (const database of databases) {
       try {
         const deps = await data.open();
         await firstStart(deps);
-        const moved = { ...deps, config: { ...deps.config, issuer: 'http://localhost:9000' } };
-        await assert.rejects(firstStart(moved), /made under the issuer http:\/\/localhost:8455.*BAILIWICK_ISSUER=/);
+        const public_ = { ...deps, config: { ...deps.config, issuer: 'https://id.example.com' } };
+        await assert.rejects(firstStart(public_), /made under the issuer http:\/\/localhost:8455.*BAILIWICK_ISSUER=/);
+        assert.equal(read(data.config).issuer, 'http://localhost:8455');
       } finally {
         await data.drop();
+      }
+    });
+
+    test('a server on a developer’s machine moves to another port and back', async () => {
+      const data = mkdtempSync(path.join(tmpdir(), 'bailiwick-moved-'));
+      const postgres = database === 'postgres' ? await testPostgres() : undefined;
+      const overrides = { data, port: 0, ...(postgres && { database_url: postgres.url }) };
+      try {
+        const issuers = new Set<string>();
+        for (let n = 0; n < 3; n++) {
+          const running = await start(loadConfig({ cwd: data, overrides }), world);
+          try {
+            const { issuer, deps, addresses } = running;
+            issuers.add(issuer);
+            const operator = JSON.parse(readFileSync(running.operatorFile, 'utf8'));
+            assert.equal(operator.issuer, issuer);
+            const client = adminClient({ issuer, clock, address: addresses[0] as string }, operator);
+            const { items } = await client.ok('GET', '/resources');
+            assert.equal(items[0].identifier, `${issuer}/admin`);
+            assert.equal((await rows(deps, 'agents')).length, 1);
+          } finally {
+            await running.close();
+          }
+        }
+        assert.equal(issuers.size, 3);
+      } finally {
+        await postgres?.drop();
+        rmSync(data, { recursive: true, force: true });
       }
     });
 

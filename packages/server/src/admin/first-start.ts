@@ -19,12 +19,13 @@ import {
   touchRegistry,
 } from '../liveness/liveness.ts';
 import { findOrganization, insertOrganization, insertTeam, selectTeams } from '../people/store.ts';
+import type { Resource } from '../resources/resource.ts';
 import type { Role } from '../resources/role.ts';
 import { insertRoleGrant, rolesOf } from '../resources/role-store.ts';
-import { findSystemResource } from '../resources/store.ts';
+import { findSystemResource, renameSystemResource } from '../resources/store.ts';
 import type { Tx } from '../store/database.ts';
 import { ensureBuiltIn } from './built-in.ts';
-import { operatorFile, writeOperatorFile } from './operator-file.ts';
+import { moveOperatorFile, operatorFile, writeOperatorFile } from './operator-file.ts';
 import { adminResource, operatorScopes } from './scopes.ts';
 
 /** The organization that the server itself lives in. */
@@ -42,7 +43,7 @@ export async function firstStart(deps: Deps): Promise<{ created: boolean; operat
   const file = operatorFile(deps.config);
   const known = await findSystemResource(deps.db);
   if (known) {
-    sameIssuer(deps, known.identifier);
+    await underThisIssuer(deps, known);
     await bringUpToDate(deps);
     return { created: false, operatorFile: file };
   }
@@ -58,15 +59,40 @@ export async function firstStart(deps: Deps): Promise<{ created: boolean; operat
   return { created, operatorFile: file };
 }
 
-/** Tokens, agents' names and key files all carry the issuer: what was made under another one would work for nobody. */
+/**
+ * Tokens, key files and verifiers all carry the issuer: what was made under another one would work for nobody.
+ * @throws Error that says what to set
+ */
 function sameIssuer(deps: Deps, identifier: string): void {
-  const wanted = adminResource(deps.config);
-  if (identifier === wanted) return;
-  const before = identifier.replace(/\/admin$/, '');
+  if (identifier === adminResource(deps.config)) return;
+  const before = issuerOf(identifier);
   throw new Error(
     `The data was made under the issuer ${before}, and the server is configured as ${deps.config.issuer}: set issuer to ${before} (BAILIWICK_ISSUER=${before}), or use other data.`,
   );
 }
+
+const issuerOf = (identifier: string): string => identifier.replace(/\/admin$/, '');
+
+/**
+ * A server on a developer's machine may move from port to port, since nobody else knows it: the operator's file moves
+ * along. Any other must stay what it was.
+ * @throws Error that says what to set
+ */
+async function underThisIssuer(deps: Deps, known: Resource): Promise<void> {
+  const identifier = adminResource(deps.config);
+  if (known.identifier === identifier) return;
+  const [before, now] = [issuerOf(known.identifier), deps.config.issuer];
+  if (!isDevelopment(before) || !isDevelopment(now)) return sameIssuer(deps, known.identifier);
+  await deps.db.transaction(async (tx) => {
+    await renameSystemResource(tx, { ...known, identifier, updatedAt: deps.clock.now() });
+    await touchRegistry(tx);
+    moveOperatorFile(deps.config, before, now);
+  });
+  deps.log.warn({ before, now }, 'this server is known by another issuer from now on: its earlier tokens have ended');
+}
+
+/** Plain http is for this machine alone (`config.ts` sees to that). */
+const isDevelopment = (issuer: string): boolean => issuer.startsWith('http://');
 
 async function makeEverything(
   tx: Tx,

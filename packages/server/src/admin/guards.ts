@@ -15,15 +15,15 @@ import {
 } from '../resources/store.ts';
 import { pageOf } from '../web/paging.ts';
 import { invalid, notFound } from '../web/problem.ts';
+import { endAgent, ownerId, registerAgent } from './agent.ts';
 import { giveRole } from './agent-roles.ts';
-import { endAgent, ownerId, registerAgent } from './agents.ts';
 import { addCredential, jwkBody } from './credentials.ts';
 import { idOf, line, oneOf, record, slug, text } from './fields.ts';
 import { knownResource, selectedReference, within } from './reach.ts';
 import { shownResource, showResource } from './resources.ts';
 import { type Call, read, write } from './route.ts';
 import { guardScope } from './scopes.ts';
-import { byId, common, listQuery, pageFilter, pageOfSchema } from './shapes.ts';
+import { byId, common, exampleId, listQuery, pageFilter, pageOfSchema } from './shapes.ts';
 
 const shown = z.strictObject({
   ...common('guard'),
@@ -84,6 +84,12 @@ export const guardRoutes = [
       purpose: text(2000).default(''),
       environment: slug.default('production'),
     }),
+    example: {
+      name: 'tickets-guard',
+      resource: 'https://tickets.example.com/api',
+      owner: exampleId('team'),
+      jwk: { kty: 'OKP', crv: 'Ed25519', x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo' },
+    },
     response: shown,
     async handler(call, { body }) {
       const { tx, deps, org, now } = call;

@@ -51,6 +51,7 @@ export const keyRoutes = [
     scopes: ['keys:write', 'organizations:any'],
     status: 201,
     body: record({ alg: oneOf(jwsAlgorithms).default('ES256') }).prefault({}),
+    example: { alg: 'ES256' },
     response: z.strictObject({ kid: z.string(), alg: oneOf(jwsAlgorithms), signs_from: shownTime }),
     prepare: (_, { body }) => newSigningKey(body.alg),
     async handler(call, { body }, fresh) {

@@ -176,6 +176,18 @@ for (const database of databases) {
       );
     });
 
+    test('every body has an example, and every example is accepted', () => {
+      for (const route of table) {
+        if (!route.body) continue;
+        assert.ok(route.example !== undefined, route.id);
+        assert.ok(route.body.safeParse(route.example).success, route.id);
+        const { content } = document.paths[route.path][route.method.toLowerCase()].requestBody;
+        for (const { schema, example } of Object.values(content) as Json[]) {
+          assert.deepEqual(z.fromJSONSchema(schema).safeParse(example).error, undefined, route.id);
+        }
+      }
+    });
+
     test('every write takes an Idempotency-Key, every change an If-Match', () => {
       for (const route of table) {
         const { parameters } = document.paths[route.path][route.method.toLowerCase()];

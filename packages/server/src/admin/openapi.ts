@@ -98,11 +98,11 @@ function operationOf(route: Route): Json {
 }
 
 function requestBody(route: Route, body: z.ZodType): Json {
-  const schema = jsonSchema(body, 'input');
-  const type = route.method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+  const media = { schema: jsonSchema(body, 'input'), ...(route.example !== undefined && { example: route.example }) };
+  const types = route.method === 'PATCH' ? ['application/merge-patch+json', 'application/json'] : ['application/json'];
   return {
     required: !body.safeParse(undefined).success,
-    content: { [type]: { schema }, ...(route.method === 'PATCH' && { 'application/json': { schema } }) },
+    content: Object.fromEntries(types.map((type) => [type, media])),
   };
 }
 

@@ -36,6 +36,16 @@ export function writeOperatorFile(config: { data: string }, identity: OperatorId
   return file;
 }
 
+/** Says in the file that the server is now known by another issuer; the key in it stays. */
+export function moveOperatorFile(config: { data: string }, from: string, to: string): void {
+  try {
+    const identity = JSON.parse(readFileSync(operatorFile(config), 'utf8')) as OperatorIdentity;
+    if (identity.issuer === from) writeOperatorFile(config, { ...identity, issuer: to });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error; // kept elsewhere: theirs to change
+  }
+}
+
 function keepOther(file: string, identity: OperatorIdentity): void {
   if (!existsSync(file)) return;
   const known = keyIdIn(file);

@@ -78,6 +78,7 @@ export const organizationRoutes = [
       name: slug.meta({ description: 'Stands in the names of its agents; never used again.' }),
       ...writable,
     }),
+    example: { name: 'acme', display_name: 'Acme' },
     response: shown,
     async handler(call, { body }) {
       const { tx, deps, now } = call;
@@ -115,6 +116,7 @@ export const organizationRoutes = [
     scopes: ['organizations:write'],
     params: byId('organization'),
     body: patchOf(writable),
+    example: { display_name: 'Acme Inc.' },
     response: shown,
     async handler(call, { params, body }) {
       const before = show(await found(call, params.id));
@@ -138,6 +140,7 @@ export const organizationRoutes = [
     scopes: ['organizations:write', 'organizations:any'],
     params: byId('organization'),
     body: stopBody,
+    example: { reason: 'contract ended' },
     response: shown,
     async handler(call, { params, body }) {
       const { id } = await found(call, params.id);

@@ -74,6 +74,7 @@ export const personRoutes = [
     scopes: ['people:write'],
     status: 201,
     body: record(writable),
+    example: { name: 'Ada Lovelace', email: 'ada@example.com' },
     response: shownPerson,
     async handler({ tx, deps, org, now }, { body }) {
       const person = { id: newId(deps, 'person'), org: org.id, name: body.name, email: body.email, createdAt: now };
@@ -100,6 +101,7 @@ export const personRoutes = [
     scopes: ['people:write'],
     params: byId('person'),
     body: patchOf(writable),
+    example: { email: null },
     response: shownPerson,
     async handler(call, { params, body }) {
       const person = await found(call, params.id);

@@ -217,6 +217,14 @@ export const resourceRoutes = [
     scopes: ['resources:write'],
     status: 201,
     body: record({ identifier, ...writable }),
+    example: {
+      identifier: 'https://tickets.example.com/api',
+      name: 'Tickets',
+      scopes: [{ name: 'tickets:read', description: 'Read tickets' }],
+      operations: [
+        { name: 'read a ticket', method: 'GET', path: '/tickets/{id}', scope: ['tickets:read'], sensitivity: 'low' },
+      ],
+    },
     response: shownResource,
     prepare: (call, { body }) => keyFor(call, body.token.alg),
     async handler(call, { body }, fresh) {
@@ -259,6 +267,7 @@ export const resourceRoutes = [
     scopes: ['resources:write'],
     params: byId('resource'),
     body: patchOf(writable),
+    example: { token: { lifetime_seconds: 120 } },
     response: shownResource,
     prepare: (call, { body }) =>
       keyFor(call, (body.token as { alg?: Resource['token']['alg'] | null } | undefined)?.alg),
@@ -300,6 +309,7 @@ export const resourceRoutes = [
     scopes: ['resources:write'],
     params: byId('resource'),
     body: stopBody,
+    example: { reason: 'switched off' },
     response: shownResource,
     async handler(call, { params, body }) {
       const { tx, now } = call;

@@ -118,6 +118,10 @@ export const roleRoutes = [
     scopes: ['roles:write'],
     status: 201,
     body: record({ name: slug, ...writable }),
+    example: {
+      name: 'ticket-reader',
+      permissions: [{ resource: 'https://tickets.example.com/api', scopes: ['tickets:read'] }],
+    },
     response: shown,
     async handler(call, { body }) {
       const { tx, deps, org, now } = call;
@@ -156,6 +160,7 @@ export const roleRoutes = [
     scopes: ['roles:write'],
     params: byId('role'),
     body: patchOf(writable),
+    example: { description: 'Reads tickets, and nothing else' },
     response: shown,
     async handler(call, { params, body }) {
       const { tx, now } = call;
@@ -187,6 +192,7 @@ export const roleRoutes = [
     scopes: ['roles:write'],
     params: byId('role'),
     body: stopBody,
+    example: { reason: 'nobody needs it' },
     response: shown,
     async handler(call, { params, body }) {
       const { tx, now } = call;

@@ -64,6 +64,8 @@ interface Described<P, Q, B, R> {
   params?: P;
   query?: Q;
   body?: B;
+  /** A body as the documentation shows it. */
+  example?: unknown;
   /** Absent: 204 without a body. */
   response?: R;
 }

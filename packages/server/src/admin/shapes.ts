@@ -35,12 +35,13 @@ export const byId = (kind: IdKind) => z.strictObject({ id: idOf(kind) });
 
 /** What every registered thing shows. */
 export const common = (kind: IdKind) => ({
-  id: idOf(kind).meta({ examples: [`${idExamples(kind)}`] }),
+  id: idOf(kind).meta({ examples: [exampleId(kind)] }),
   organization: idOf('organization').meta({ description: 'Whose it is.' }),
   created_at: shownTime,
 });
 
-const idExamples = (kind: IdKind) =>
+/** An id for examples: the same in every document. */
+export const exampleId = (kind: IdKind): string =>
   newId({ clock: { now: () => 1_795_000_000_000 }, random: { bytes: (n) => Buffer.alloc(n, 7) } }, kind);
 
 /** The entity tag of a representation. @see RFC 9110 §8.8.3 */

@@ -81,6 +81,7 @@ export const teamRoutes = [
     scopes: ['teams:write'],
     status: 201,
     body: record({ name: slug, ...writable }),
+    example: { name: 'support', display_name: 'Customer support' },
     response: shown,
     async handler({ tx, deps, org, now }, { body }) {
       const team = {
@@ -115,6 +116,7 @@ export const teamRoutes = [
     scopes: ['teams:write'],
     params: byId('team'),
     body: patchOf(writable),
+    example: { display_name: 'Support' },
     response: shown,
     async handler(call, { params, body }) {
       const team = await living(call, params.id);
@@ -135,6 +137,7 @@ export const teamRoutes = [
     scopes: ['teams:write'],
     params: byId('team'),
     body: stopBody,
+    example: { reason: 'merged with another' },
     response: shown,
     async handler(call, { params, body }) {
       const { tx, now } = call;

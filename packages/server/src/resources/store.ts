@@ -93,6 +93,16 @@ export async function updateResource(tx: Tx, resource: Omit<Resource, 'status'>)
   await claimAudiences(tx, resource);
 }
 
+/** Gives the server's own resource another identifier. Nobody else's ever changes. */
+export async function renameSystemResource(tx: Tx, resource: Omit<Resource, 'status'>): Promise<void> {
+  await tx.run('update resources set identifier = ?, updated_at = ? where id = ? and system = 1', [
+    resource.identifier,
+    resource.updatedAt,
+    resource.id,
+  ]);
+  await claimAudiences(tx, resource);
+}
+
 async function claimAudiences(tx: Tx, { id, identifier, token }: Omit<Resource, 'status'>): Promise<void> {
   await tx.run('delete from audiences where resource = ?', [id]);
   await tx.run('insert into audiences (audience, resource, identifies) values (?, ?, 1)', [identifier, id]);

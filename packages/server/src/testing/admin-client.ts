@@ -36,7 +36,10 @@ export interface AdminClient {
 
 const jti = () => randomBytes(12).toString('base64url');
 
-export function adminClient(server: TestServer, identity: { client_id: string; jwk: PrivateJwk }): AdminClient {
+export function adminClient(
+  server: Pick<TestServer, 'issuer' | 'address' | 'clock'>,
+  identity: { client_id: string; jwk: PrivateJwk },
+): AdminClient {
   const { issuer, clock } = server;
   // proofs and assertions name the issuer; what is asked is this very node
   const here = (url: string) => url.replace(issuer, server.address);
