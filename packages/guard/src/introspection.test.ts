@@ -45,7 +45,7 @@ test('many requests with one token ask once', async () => {
 
 test('an answer counts from when it was asked for', async () => {
   const { fake, status } = await setUp();
-  fake.beforeIntrospection = async () => fake.clock.advance(1500);
+  fake.beforeAnswer = async () => fake.clock.advance(1500);
   assert.equal(await status(), 200);
   fake.ended.add('j-1');
   fake.clock.advance(500);
@@ -60,12 +60,12 @@ test('an answer that takes long is not waited for by those who come too late for
   const held = new Promise<void>((resolve) => {
     release = resolve;
   });
-  fake.beforeIntrospection = () => held;
+  fake.beforeAnswer = () => held;
   const early = status();
   while (fake.asked[introspect] !== 2) await new Promise((resolve) => setImmediate(resolve));
   fake.clock.advance(2001);
   fake.ended.add('j-1');
-  fake.beforeIntrospection = async () => {};
+  fake.beforeAnswer = async () => {};
   assert.equal(await status(), 401, 'asked anew');
   release();
   await early;
@@ -103,7 +103,7 @@ test('too many questions at once: the rest is refused, not queued', async () => 
   const held = new Promise<void>((resolve) => {
     release = resolve;
   });
-  fake.beforeIntrospection = () => held;
+  fake.beforeAnswer = () => held;
   const tokens = await Promise.all(Array.from({ length: 5 }, () => agent.token()));
   const all = tokens.map((token) => status(token));
   const early = await Promise.race([Promise.all(all.slice(2)), held]);
@@ -125,7 +125,7 @@ for (const [what, answer] of [
   ['an error', () => Response.json({ error: 'invalid_client' }, { status: 401 })],
   ['neither yes nor no', () => Response.json({ active: 'true' })],
   ['a redirect', () => Response.redirect('https://elsewhere.example/')],
-  ['an answer without end', () => new Response('x'.repeat(300_000))],
+  ['an answer without end', () => Response.json({ active: true, filler: 'x'.repeat(300_000) })],
 ] as const) {
   test(`fails closed when the answer is ${what}`, async () => {
     const fake = await fakeIssuer();
@@ -136,6 +136,26 @@ for (const [what, answer] of [
     assert.equal(decision.allowed === false && decision.status, 503);
   });
 }
+
+test('a clock that was set back makes it ask again', async () => {
+  const { fake, status } = await setUp();
+  assert.equal(await status(), 200);
+  fake.ended.add('j-1');
+  fake.clock.advance(-3000);
+  assert.equal(await status(), 401);
+});
+
+test('no question to the identity provider follows a redirect', async () => {
+  const fake = await fakeIssuer();
+  const good = fake.fetch;
+  const modes: unknown[] = [];
+  fake.fetch = (url, init) => {
+    modes.push(init?.redirect);
+    return good(url, init);
+  };
+  await createGuard(fake.options()).decide(await (await fakeAgent(fake)).request());
+  assert.deepEqual(modes, ['error', 'error', 'error']);
+});
 
 test('the answer must be about this token', async () => {
   const fake = await fakeIssuer();

@@ -5,11 +5,12 @@ import { fakeClock } from './testing/fake-issuer.ts';
 
 function source() {
   const clock = fakeClock();
-  const state = { loads: 0, fail: false };
+  const state = { loads: 0, fail: false, takes: 0 };
   const value = refreshed({
     runtime: { now: clock.now, random: () => 'gAAAAA', report: () => {} }, // half way: no jitter
     load: async () => {
       state.loads += 1;
+      clock.advance(state.takes);
       if (state.fail) throw new Error('away');
       return state.loads;
     },
@@ -19,6 +20,18 @@ function source() {
   });
   return { clock, state, value };
 }
+
+test('an answer is as old as its question', async () => {
+  const { clock, state, value } = source();
+  state.takes = 2000;
+  await value.get();
+  state.takes = 0;
+  state.fail = true;
+  clock.advance(3_597_999);
+  assert.equal(value.peek(), 1);
+  clock.advance(1);
+  assert.equal(value.peek(), undefined);
+});
 
 test('many who ask at once cause one load', async () => {
   const { state, value } = source();

@@ -104,6 +104,19 @@ for (const [what, change, sentence] of [
   });
 }
 
+test('a resource that is dangerously_bearer no more takes no unbound token, not even one it knows', async () => {
+  const { fake, guard, register, settle } = await setUp();
+  register({ token: { dangerously_bearer: true } });
+  const headers = { authorization: [`Bearer ${await fake.token()}`] };
+  const unbound = async () => (await guard.decide({ method: 'GET', url: '/v1/tickets', headers })).allowed;
+  assert.equal(await unbound(), true);
+  register({ token: { dangerously_bearer: false } });
+  fake.clock.advance(72_001);
+  await unbound();
+  await settle();
+  assert.equal(await unbound(), false);
+});
+
 test('a resource that was suspended lets nobody in, offline too', async () => {
   const { fake, status, register, settle } = await setUp();
   assert.equal(await status(), 200);

@@ -75,6 +75,18 @@ for (const [name, options] of [
   });
 }
 
+test('Fastify: what counts is the URL as it was sent, not what it was rewritten to', async () => {
+  const fake = await fakeIssuer();
+  const agent = await fakeAgent(fake);
+  const app = fastify({ rewriteUrl: (request) => (request.url ?? '').replace(/^\/v1/, '') });
+  await app.register(bailiwick, { guard: createGuard(fake.options()) });
+  app.get('/tickets', (request) => request.caller.operation);
+  const { headers } = await agent.request();
+  const sent = { authorization: headers.authorization![0]!, dpop: headers.dpop![0]! };
+  const answer = await app.inject({ url: '/v1/tickets', headers: sent });
+  assert.deepEqual([answer.statusCode, answer.body], [200, 'list tickets']);
+});
+
 test('Fastify: below a prefix the metadata has to be published first', async () => {
   const app = fastify();
   const guard = await anyGuard();

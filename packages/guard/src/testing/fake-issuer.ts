@@ -63,8 +63,8 @@ export interface FakeIssuer {
   guard: { client_id: string; jwk: PrivateJwk };
   /** What the JWKS publishes; the first of them signs. */
   keys: PrivateJwk[];
-  /** Waited for before an answer to an introspection. */
-  beforeIntrospection: () => Promise<void>;
+  /** Waited for once the answer to an introspection stands, and before it is sent. */
+  beforeAnswer: () => Promise<void>;
   token(claims?: Record<string, unknown>, header?: Record<string, unknown>, key?: PrivateJwk): Promise<string>;
   options(more?: Partial<GuardOptions>): GuardOptions;
 }
@@ -87,7 +87,7 @@ export async function fakeIssuer(clock = fakeClock()): Promise<FakeIssuer> {
       agent_id: guard.client_id,
       resource: { identifier: resource, name: 'Tickets', scopes: [{ name: 'tickets:read' }], operations, token: {} },
     },
-    beforeIntrospection: async () => {},
+    beforeAnswer: async () => {},
     async fetch(input, init) {
       const { pathname } = new URL(String(input));
       fake.asked[pathname] = (fake.asked[pathname] ?? 0) + 1;
@@ -137,7 +137,6 @@ export async function fakeIssuer(clock = fakeClock()): Promise<FakeIssuer> {
     '/oauth2/token': () => Response.json({ access_token: 'guards-own', token_type: 'DPoP', expires_in: 600 }),
     '/admin/v1/guards/self': () => Response.json(fake.registration),
     async '/oauth2/introspect'(init) {
-      await fake.beforeIntrospection();
       const form = new URLSearchParams(String(init?.body));
       const assertion = validateClientAssertion(parseCompact(form.get('client_assertion') ?? ''), {
         issuer,
@@ -146,8 +145,9 @@ export async function fakeIssuer(clock = fakeClock()): Promise<FakeIssuer> {
       });
       if (assertion.clientId !== guard.client_id) return Response.json({ error: 'invalid_client' }, { status: 401 });
       const claims = accessTokens.get(form.get('token') ?? '');
-      if (claims === undefined || fake.ended.has(String(claims.jti))) return Response.json({ active: false });
-      return Response.json({ active: true, ...claims });
+      const stands = claims !== undefined && !fake.ended.has(String(claims.jti));
+      await fake.beforeAnswer();
+      return Response.json(stands ? { active: true, ...claims } : { active: false });
     },
   };
   return fake;
