@@ -105,6 +105,21 @@ suite('jws: confusion of algorithms and keys', () => {
     }
   });
 
+  test('a key of another type verifies nothing, even what it did sign in a way that OpenSSL would accept', () => {
+    const forged: [claimed: JwsAlgorithm, by: JwsAlgorithm, digest: string | null][] = [
+      ['RS256', 'ES256', 'sha256'],
+      ['EdDSA', 'RS256', 'sha256'],
+      ['RS256', 'EdDSA', null],
+      ['PS256', 'ES256', 'sha256'],
+    ];
+    for (const [claimed, by, digest] of forged) {
+      const input = `${segment({ alg: claimed })}.${segment({})}`;
+      const signature = sign(digest, Buffer.from(input), privateKey(by));
+      const parsed = parseCompact(`${input}.${signature.toString('base64url')}`);
+      assert.equal(verifyParsed(parsed, { alg: claimed, key: verifying(by).key }), false, `${claimed} by ${by}`);
+    }
+  });
+
   test('signing refuses a key, or a header, of another algorithm', () => {
     assert.equal(
       code(() => signCompact({ alg: 'ES256' }, {}, { alg: 'ES256', key: privateKey('RS256') })),
