@@ -33,9 +33,14 @@ export function configOf({ io, globals }: Context) {
   return loadConfig({ env: io.env, cwd: io.cwd, file: globals.config });
 }
 
+/** The key file that was named, by --identity or BAILIWICK_IDENTITY. */
+export function namedIdentity({ globals, io }: Context): string | undefined {
+  return globals.identity ?? (io.env.BAILIWICK_IDENTITY || undefined);
+}
+
 /** Where the identity that a command acts with stands: --identity, BAILIWICK_IDENTITY, or the operator's file. */
 export function identityFile(context: Context): { file: string; named: boolean } {
-  const named = context.globals.identity ?? (context.io.env.BAILIWICK_IDENTITY || undefined);
+  const named = namedIdentity(context);
   if (named !== undefined) return { file: path.resolve(context.io.cwd, named), named: true };
   return { file: path.join(configOf(context).data, 'operator.json'), named: false };
 }

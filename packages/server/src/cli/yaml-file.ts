@@ -62,9 +62,10 @@ export function parseYaml<Schema extends z.ZodType>(text: string, name: string, 
   );
 }
 
-/** Of a union, what is wrong with the alternative that came nearest. */
+/** What is wrong in the end: of a key its own mistake, of a union that of the alternative that came nearest. */
 function leaves(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue[] {
   return issues.flatMap((issue) => {
+    if (issue.code === 'invalid_key') return issue.issues.map((inner) => ({ ...inner, path: issue.path }));
     if (issue.code !== 'invalid_union') return [issue];
     const nearest = issue.errors
       .filter((alternative) => !alternative.some(({ path: at, code }) => at.length === 0 && code === 'invalid_type'))

@@ -122,16 +122,14 @@ export function newDoer(api: Api, fleet: Fleet, present: Present): Doer {
 async function end(api: Api, { noun, id = '', agent = '' }: Change, agentId: (name: string) => string): Promise<void> {
   switch (noun) {
     case 'agent':
-      await api.post(`/agents/${id}/retire`, { reason: 'not in the fleet file' });
+    case 'role':
+    case 'resource':
+      await api.post(`/${noun}s/${id}/retire`, { reason: 'not in the fleet file' });
       return;
     case 'grant':
       return api.delete(`/agents/${agentId(agent)}/roles/${id}`);
     case 'key':
       return api.delete(`/credentials/${id}`);
-    case 'role':
-      return api.delete(`/roles/${id}`);
-    case 'resource':
-      return api.delete(`/resources/${id}`);
     default:
       throw new Error(`nothing ends a ${noun}`);
   }

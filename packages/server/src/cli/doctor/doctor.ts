@@ -2,7 +2,7 @@ import { type Config, ConfigError } from '../../config.ts';
 import { openApi } from '../api.ts';
 import { type Context, command } from '../command.ts';
 import { CliError, exitCodes } from '../errors.ts';
-import { configOf, identityFile, readIdentity } from '../identity.ts';
+import { configOf, identityFile, namedIdentity, readIdentity } from '../identity.ts';
 import { painter, printable } from '../output.ts';
 import { type Finding, fail, ok, warn } from './finding.ts';
 import { checkData, checkDatabase, checkKeyFile, checkRuntime, checkTransport } from './local.ts';
@@ -35,7 +35,7 @@ export const doctor = command({
     if (config !== undefined) {
       say(checkTransport(config, io.now()), ...checkData(config), await checkDatabase(config));
     }
-    if (config !== undefined || identityFile(context).named) await checkRemote(context, config, say);
+    if (config !== undefined || namedIdentity(context) !== undefined) await checkRemote(context, config, say);
 
     const count = (status: Finding['status']) => findings.filter((finding) => finding.status === status).length;
     if (globals.json) io.out(`${JSON.stringify({ findings }, null, 2)}\n`);

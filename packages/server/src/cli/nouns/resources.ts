@@ -181,7 +181,7 @@ const retire = command({
   name: 'resources retire',
   summary: 'End a resource for good. No token is issued for it any more.',
   arguments: [resourceArgument],
-  options: { yes },
+  options: { yes, reason: { value: 'TEXT', description: 'Why, for the log.' } },
   examples: [{ command: 'bailiwick resources retire tickets --yes', does: 'End it without being asked' }],
   async run(context, [name], options) {
     const api = openApi(context);
@@ -191,8 +191,8 @@ const retire = command({
       `This ends ${resource.name} (${resource.identifier}) and its tokens for good.`,
       options.yes,
     );
-    await api.delete(`/resources/${resource.id}`);
-    show(context, { ...resource, status: 'retired' }, () => `${resource.name} is retired.`);
+    const after = await api.post<Resource>(`/resources/${resource.id}/retire`, { reason: options.reason });
+    show(context, after, () => `${after.name} is retired.`);
   },
 });
 

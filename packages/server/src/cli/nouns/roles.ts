@@ -155,14 +155,14 @@ const retire = command({
   name: 'roles retire',
   summary: 'End a role for good. Whoever holds it loses what it gave, at once.',
   arguments: [roleArgument],
-  options: { yes },
+  options: { yes, reason: { value: 'TEXT', description: 'Why, for the log.' } },
   examples: [{ command: 'bailiwick roles retire ticket-reader --yes', does: 'End it without being asked' }],
   async run(context, [name], options) {
     const api = openApi(context);
     const role = await findRole(api, name);
     await confirm(context.io, `This ends the role ${role.name} for good, and the tokens that rest on it.`, options.yes);
-    await api.delete(`/roles/${role.id}`);
-    show(context, { ...role, status: 'retired' }, () => `The role ${role.name} is retired.`);
+    const after = await api.post<Role>(`/roles/${role.id}/retire`, { reason: options.reason });
+    show(context, after, () => `The role ${after.name} is retired.`);
   },
 });
 

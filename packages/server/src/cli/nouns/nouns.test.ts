@@ -1,0 +1,258 @@
+import assert from 'node:assert/strict';
+import { readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { type CommandLine, commandLine } from '../../testing/command-line.ts';
+import { startServer, type TestServer } from '../../testing/harness.ts';
+import { exitCodes } from '../errors.ts';
+
+let server: TestServer;
+let cli: CommandLine;
+
+before(async () => {
+  server = await startServer();
+  cli = commandLine(server);
+});
+after(async () => {
+  cli.close();
+  await server.close();
+});
+
+interface Shown {
+  id: string;
+  name: string;
+  status: string;
+}
+
+test('an API, its guard, a role and an agent, from nothing to a token and its end', async () => {
+  const api = 'https://tickets.example.com/v1';
+  const resource = await cli.json<Shown & { operations: unknown[]; scopes: { name: string }[] }>(
+    ...['resources', 'create', api, '--name', 'tickets', '--scope', 'tickets:read=See tickets'],
+    ...['--operation', 'GET /tickets tickets:read low', '--operation', 'POST /tickets tickets:write'],
+  );
+  assert.deepEqual(
+    resource.scopes.map(({ name }) => name),
+    ['tickets:read', 'tickets:write'],
+  );
+  assert.deepEqual(resource.operations[1], {
+    ...{ name: 'POST /tickets', method: 'POST', path: '/tickets', scope: ['tickets:write'], sensitivity: 'medium' },
+  });
+  await cli.json('teams', 'create', 'support', '--display-name', 'Support');
+  await cli.json('roles', 'create', 'reader', '--permission', 'tickets=tickets:read');
+  const guard = await cli.json('guards', 'create', 'tickets', '--owner', 'team:support', '--key-out', 'guard.json');
+  assert.equal(guard.name, 'tickets-guard');
+
+  const agent = await cli.json<Shown & { key_file: string; resources: unknown[]; roles: Shown[] }>(
+    ...['agents', 'create', 'desk', '--owner', 'support', '--role', 'reader', '--resource', 'tickets'],
+    ...['--key-out', 'desk.json', '--purpose', 'Answers tickets'],
+  );
+  assert.deepEqual(agent.resources, [{ resource: resource.id, default: true, scope: ['tickets:read'] }]);
+  assert.equal(agent.roles[0]?.name, 'reader');
+  const file = path.join(cli.folder, 'desk.json');
+  assert.equal(agent.key_file, file);
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  const identity = JSON.parse(readFileSync(file, 'utf8')) as { client_id: string; issuer: string };
+  assert.deepEqual([identity.client_id, identity.issuer], [agent.id, server.issuer]);
+
+  const token = await cli.json<{ token_type: string; claims: Record<string, unknown> }>(
+    'token',
+    '--identity',
+    'desk.json',
+  );
+  assert.equal(token.token_type, 'DPoP');
+  assert.deepEqual([token.claims.aud, token.claims.scope, token.claims.client_id], [api, 'tickets:read', agent.id]);
+
+  const shown = await cli('agents', 'show', 'desk');
+  for (const part of [agent.id, 'support', 'reader', 'Answers tickets', 'tickets: tickets:read']) {
+    assert.ok(shown.out.includes(part), shown.out);
+  }
+
+  assert.equal((await cli('roles', 'revoke', 'reader', 'desk', '--yes')).code, 0);
+  const refused = await cli('token', '--identity', 'desk.json');
+  assert.equal(refused.code, exitCodes.refused.code);
+  assert.match(refused.err, /invalid_scope/);
+
+  assert.equal((await cli('roles', 'grant', 'reader', 'desk')).code, 0);
+  assert.equal((await cli('agents', 'suspend', 'desk', '--reason', 'odd')).code, 0);
+  assert.equal((await cli('token', '--identity', 'desk.json')).code, exitCodes.refused.code);
+  assert.equal((await cli('agents', 'resume', 'desk')).code, 0);
+  assert.equal((await cli('token', '--identity', 'desk.json')).code, 0);
+
+  const log = await cli('events', 'list', '--agent', 'desk', '--outcome', 'refused', '--json');
+  const events = log.out.trimEnd().split('\n');
+  assert.ok(events.length >= 2);
+  for (const line of events) assert.equal((JSON.parse(line) as { agent: string }).agent, agent.id);
+
+  assert.equal((await cli('agents', 'retire', 'desk', '--yes')).code, 0);
+  assert.equal((await cli('token', '--identity', 'desk.json')).code, exitCodes.refused.code);
+  const { items } = await cli.json<{ items: Shown[] }>('agents', 'list', '--status', 'retired');
+  assert.deepEqual(
+    items.map(({ name }) => name),
+    ['desk'],
+  );
+});
+
+test('the token itself is shown with --raw and never else', async () => {
+  const raw = (await cli('token', '--raw')).out.trim();
+  assert.match(raw, /^[\w-]+\.[\w-]+\.[\w-]+$/);
+  for (const argv of [['token'], ['token', '--json']]) {
+    const { out } = await cli(...argv);
+    assert.match(out, /admin/);
+    assert.doesNotMatch(out, /[\w-]{20,}\.[\w-]{20,}\.[\w-]{20,}/);
+  }
+});
+
+test('private keys stay in their file', async () => {
+  await cli.json('agents', 'create', 'keeper', '--owner', 'operators', '--key-out', 'keeper.json');
+  const { d } = (JSON.parse(readFileSync(path.join(cli.folder, 'keeper.json'), 'utf8')) as { jwk: { d: string } }).jwk;
+  const added = await cli('credentials', 'add', 'keeper', '--key-out', 'keeper-2.json', '--label', 'second', '--json');
+  assert.equal(added.code, 0, added.err);
+  const { out } = await cli('credentials', 'list', '--agent', 'keeper', '--json');
+  assert.ok(!`${added.out}${out}`.includes(d));
+  assert.ok(!JSON.stringify(await server.admin('GET', '/events?limit=200')).includes(d));
+  assert.equal((JSON.parse(out) as { items: unknown[] }).items.length, 2);
+
+  const again = await cli('agents', 'create', 'other', '--owner', 'operators', '--key-out', 'keeper.json');
+  assert.equal(again.code, exitCodes.conflict.code);
+  assert.match(again.err, /a key is never overwritten/);
+  assert.equal((await cli('agents', 'show', 'other')).code, exitCodes.not_found.code);
+
+  const taken = await cli('agents', 'create', 'keeper', '--owner', 'operators', '--key-out', 'new.json');
+  assert.equal(taken.code, exitCodes.conflict.code);
+  assert.throws(() => statSync(path.join(cli.folder, 'new.json')), 'a key file of nobody was left behind');
+});
+
+test('a key that exists is taken by its public half, and ends when it is ended', async () => {
+  await cli.json('agents', 'create', 'maker', '--owner', 'operators', '--key-out', 'maker.json');
+  const { jwk } = JSON.parse(readFileSync(path.join(cli.folder, 'maker.json'), 'utf8')) as { jwk: object };
+  const twice = await cli('credentials', 'add', 'maker', '--key', cli.write('bare.json', JSON.stringify(jwk)));
+  assert.equal(twice.code, exitCodes.conflict.code, twice.err);
+
+  const second = await cli.json<Shown>('credentials', 'add', 'maker', '--key-out', 'second.json', '--alg', 'EdDSA');
+  assert.equal((await cli('token', 'https://x.example', '--identity', 'second.json')).code, exitCodes.refused.code);
+  const ended = await cli('credentials', 'end', second.id, '--yes');
+  assert.equal(ended.code, 0, ended.err);
+  const { items } = await cli.json<{ items: Shown[] }>('credentials', 'list', '--agent', 'maker');
+  assert.equal(items.length, 1);
+});
+
+test('a resource can be made from a file and changed piece by piece', async () => {
+  cli.write(
+    'crm.yaml',
+    'identifier: https://crm.example.com\noperations: [GET /people crm:read low]\ntoken: { alg: EdDSA, lifetime_seconds: 120 }\n',
+  );
+  const made = await cli.json<{ id: string; token: object }>('resources', 'create', '--name', 'crm', '-f', 'crm.yaml');
+  assert.deepEqual(made.token, { alg: 'EdDSA', typ: 'at+jwt', lifetime_seconds: 120, dangerously_bearer: false });
+  const more = await cli.json<{ operations: { name: string; sensitivity: string }[]; scopes: object[] }>(
+    ...['resources', 'update', 'https://crm.example.com', '--operation', 'GET /people crm:read high'],
+    ...['--operation', 'tool:call crm:call medium'],
+  );
+  assert.deepEqual(
+    more.operations.map(({ name, sensitivity }) => `${name} ${sensitivity}`),
+    ['GET /people high', 'call medium'],
+  );
+  assert.equal(more.scopes.length, 2);
+  const less = await cli.json<{ operations: object[] }>('resources', 'update', 'crm', '--remove-operation', 'call');
+  assert.equal(less.operations.length, 1);
+  assert.equal((await cli('resources', 'update', 'crm', '--remove-operation', 'nope')).code, exitCodes.not_found.code);
+  assert.equal((await cli('resources', 'update', 'crm')).code, exitCodes.usage.code);
+  const wrong = await cli('resources', 'update', 'crm', '--operation', 'get people');
+  assert.match(wrong.err, /must read like "GET \/tickets/);
+  const retired = await cli('resources', 'retire', 'crm', '--yes');
+  assert.equal(retired.code, 0, retired.err);
+});
+
+test('owners and organizations', async () => {
+  const ada = await cli.json<Shown>('people', 'create', 'Ada Lovelace', '--email', 'ada@example.com');
+  await cli.json('teams', 'create', 'analysts', '--member', 'ada@example.com');
+  await cli.json('agents', 'create', 'engine', '--owner', 'person:Ada Lovelace');
+  await cli.json('agents', 'update', 'engine', '--owner', 'analysts', '--tokens-per-minute', '10');
+  const owned = await cli.json<{ items: Shown[] }>('agents', 'list', '--owner', 'analysts');
+  assert.deepEqual(
+    owned.items.map(({ name }) => name),
+    ['engine'],
+  );
+  assert.ok((await cli('people', 'list')).out.includes(ada.id));
+
+  await cli.json('organizations', 'create', 'acme');
+  await cli.json('--organization', 'acme', 'teams', 'create', 'ops');
+  const there = await cli.json<{ items: Shown[] }>('teams', 'list', '--organization', 'acme');
+  assert.deepEqual(
+    there.items.map(({ name }) => name),
+    ['ops'],
+  );
+  assert.ok(!(await cli('teams', 'list')).out.includes('ops '));
+});
+
+test('without an owner, the choices are named', async () => {
+  const { code, err } = await cli('agents', 'create', 'orphan');
+  assert.equal(code, exitCodes.usage.code);
+  assert.match(err, /needs an owner/);
+  assert.match(err, /--owner team:operators/);
+});
+
+test('names or ids will do, and a wrong one is answered with the nearest', async () => {
+  const { agent } = await cli.json<{ agent: Shown }>('operator', 'show');
+  assert.equal((await cli('agents', 'show', agent.id)).code, 0);
+  const { code, err } = await cli('agents', 'show', 'oprator');
+  assert.equal(code, exitCodes.not_found.code);
+  assert.match(err, /Did you mean "operator"\?/);
+  assert.equal((await cli('agents', 'show', 'Operator!')).code, exitCodes.not_found.code);
+});
+
+test('what ends something asks, and is refused where nobody answers', async () => {
+  await cli.json('agents', 'create', 'doomed', '--owner', 'operators');
+  const alone = await cli('agents', 'retire', 'doomed');
+  assert.equal(alone.code, exitCodes.usage.code);
+  assert.match(alone.err, /Add --yes/);
+
+  const questions: string[] = [];
+  const env = { BAILIWICK_IDENTITY: path.join(cli.folder, 'operator.json') };
+  const answer = (text: string) => async (question: string) => {
+    questions.push(question);
+    return text;
+  };
+  const no = commandLine(server, { env, interactive: true, ask: answer('n') });
+  assert.equal((await no('agents', 'retire', 'doomed')).code, exitCodes.failed.code);
+  const yes = commandLine(server, { env, interactive: true, ask: answer('yes') });
+  assert.equal((await yes('agents', 'retire', 'doomed')).code, 0);
+  assert.match(questions[0] ?? '', /ends doomed .* for good/);
+  no.close();
+  yes.close();
+});
+
+test('the server’s keys can be seen and rotated', async () => {
+  const next = await cli.json<{ kid: string }>('keys', 'rotate');
+  const { items: all } = await cli.json<{ items: { kid: string; alg: string; state: string }[] }>('keys', 'list');
+  const items = all.filter(({ alg }) => alg === 'ES256');
+  assert.deepEqual(
+    items.map(({ state }) => state),
+    ['signing', 'published'],
+  );
+  assert.equal(items[1]?.kid, next.kid);
+  assert.equal((await cli.json<{ kid: string }>('keys', 'rotate')).kid, next.kid);
+});
+
+test('a server that does not answer, and an identity that it does not know', async () => {
+  const away = { ...server.operator, issuer: 'http://localhost:1' };
+  const gone = await cli('agents', 'list', '--identity', cli.write('away.json', JSON.stringify(away)));
+  assert.equal(gone.code, exitCodes.unreachable.code);
+  assert.match(gone.err, /does not answer/);
+
+  const stranger = { ...server.operator, client_id: 'agt_00000000000000000000000000' };
+  const unknown = await cli('agents', 'list', '--identity', cli.write('stranger.json', JSON.stringify(stranger)));
+  assert.equal(unknown.code, exitCodes.refused.code);
+  assert.match(unknown.err, /does not accept this identity/);
+});
+
+test('tables fit a terminal, and pipes get everything', async () => {
+  const name = `long-${'x'.repeat(50)}`;
+  await cli.json('agents', 'create', name, '--owner', 'operators');
+  const env = { BAILIWICK_IDENTITY: path.join(cli.folder, 'operator.json'), NO_COLOR: '1' };
+  const narrow = commandLine(server, { env, columns: 80 });
+  const { out } = await narrow('agents', 'list');
+  for (const line of out.split('\n')) assert.ok(line.length <= 80, line);
+  assert.match(out, /…/);
+  assert.ok((await cli('agents', 'list')).out.includes(name));
+  narrow.close();
+});
