@@ -69,7 +69,7 @@ test('an answer that takes long is not waited for by those who come too late for
   assert.equal(await status(), 401, 'asked anew');
   release();
   await early;
-  assert.equal(await status(), 401, 'the older answer does not overwrite the newer one');
+  assert.equal(await status(), 401, 'the older answer does not bring it back');
 });
 
 test('a refusal by the identity provider is believed as briefly as a consent', async () => {

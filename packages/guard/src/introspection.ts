@@ -63,8 +63,8 @@ export function introspector(options: {
     concurrent += 1;
     try {
       const active = await ask(token, verified);
-      // An answer to an earlier question must not overwrite that to a later one.
-      if (askedAt >= standing.askedAt) Object.assign(standing, { askedAt, active });
+      // Should a later question have been answered before: this one is too old to be believed then, and it is asked again.
+      Object.assign(standing, { askedAt, active });
       return active;
     } finally {
       concurrent -= 1;
