@@ -89,6 +89,7 @@ async function aSuspendedAgentRefused({ api, triage, decisions, admin, newestRec
   tell.decided(decision, { outcome: 'refused', status: 401, agent: triage.clientId });
   tell.recorded(await newestRecord({ target: triage.clientId }), { type: 'agent.suspended' });
   tell.recorded(await newestRecord({ type: 'token.dead_presented', jti: decision?.jti }), { outcome: 'refused' });
+  tell.recorded(await newestRecord({ agent: triage.clientId, type: 'token.refused' }), { outcome: 'refused' });
 }
 
 /** Calls until it is refused: for two seconds the guard may believe what it was last told. Undefined if it never is. */
