@@ -1,0 +1,98 @@
+// Documentation that can be run is run: every command of the guides, in their order, against a real server.
+import assert from 'node:assert/strict';
+import { existsSync, globSync, mkdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { commands } from '../packages/server/src/cli/commands.ts';
+import { exitCodes } from '../packages/server/src/cli/errors.ts';
+import { parse } from '../packages/server/src/cli/parse.ts';
+import { loadConfig } from '../packages/server/src/config.ts';
+import { type CommandLine, commandLine } from '../packages/server/src/testing/command-line.ts';
+import { startServer, type TestServer } from '../packages/server/src/testing/harness.ts';
+
+const root = path.resolve(import.meta.dirname, '..');
+const read = (file: string) => readFileSync(path.join(root, file), 'utf8');
+const pages = ['README.md', 'SECURITY.md', ...globSync('docs/**/*.md', { cwd: root })];
+
+let server: TestServer;
+let cli: CommandLine;
+
+before(async () => {
+  server = await startServer();
+  const { data, issuer } = server.deps.config;
+  const env = { BAILIWICK_DATA: data, BAILIWICK_ISSUER: issuer };
+  cli = commandLine(server, { env, interactive: true, ask: () => Promise.resolve('yes') });
+  mkdirSync(path.join(cli.folder, 'examples/quickstart'), { recursive: true });
+  cli.write('examples/quickstart/fleet.yaml', read('examples/quickstart/fleet.yaml'));
+});
+after(async () => {
+  cli.close();
+  await server.close();
+});
+
+/** Command lines of the shell blocks of a page, as words; comments and what is not ours left out. */
+function commandLines(page: string): string[][] {
+  const blocks = [...read(page).matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block = '']) => block);
+  return blocks
+    .flatMap((block) => block.replaceAll(/\\\n\s*/g, '').split('\n'))
+    .flatMap((line) => /^(?:[A-Z_]+=\S+ )*(?:npx )?bailiwick ([^|#]*)/.exec(line)?.[1] ?? [])
+    .map((line) => [...line.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(([, a, b, c]) => a ?? b ?? c ?? ''));
+}
+
+/** What a reader would put in place of an example's id, and of their own home. */
+async function filledIn(words: readonly string[]): Promise<string[]> {
+  const { items } = await cli.json<{ items: { id: string; label: string }[] }>('credentials', 'list');
+  return words.map((word) => (word.startsWith('crd_') ? (items.at(-1)?.id ?? word) : word.replace('~/.config/', '')));
+}
+
+test('the commands of the guides work, in the order in which they stand', async () => {
+  for (const page of ['protect-an-api', 'agents-and-keys', 'operate']) {
+    const lines = commandLines(`docs/guides/${page}.md`).filter(([verb]) => verb !== 'serve');
+    assert.ok(lines.length > 0, page);
+    for (const words of lines) {
+      const { code, out, err } = await cli(...(await filledIn(words)));
+      const expected = words.includes('--dry-run') ? exitCodes.pending.code : 0;
+      // the doctor compares with the real clock, and the server of this test has one of its own
+      if (words[0] === 'doctor') assert.match(out, /signing keys/);
+      else assert.equal(code, expected, `${page}: bailiwick ${words.join(' ')}\n${err}`);
+    }
+  }
+  const again = await cli('apply', '-f', 'examples/quickstart/fleet.yaml', '--dry-run');
+  assert.equal(again.code, 0, again.out);
+});
+
+test('every command that is shown anywhere can be parsed', () => {
+  const examples = commands.flatMap((command) => command.examples.map((example) => example.command));
+  assert.ok(examples.length > 40);
+  const shown = pages.flatMap((page) => commandLines(page).map((words) => ({ page, words })));
+  for (const { page, words } of shown) {
+    assert.doesNotThrow(() => parse(commands, words), `${page}: ${words.join(' ')}`);
+  }
+});
+
+test('the configuration files of the guides can be started with', () => {
+  const files = [...read('docs/guides/operate.md').matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text = '']) => text);
+  assert.equal(files.length, 2);
+  for (const text of files) assert.doesNotThrow(() => loadConfig({ cwd: '/', readFile: () => text }));
+});
+
+test('links between pages lead somewhere', () => {
+  for (const page of pages) {
+    for (const [, target = ''] of read(page).matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(target)) continue;
+      const [file = '', anchor] = target.split('#');
+      const absolute = file === '' ? page : path.join(path.dirname(page), file);
+      assert.ok(existsSync(path.join(root, absolute)), `${page} links to ${target}`);
+      if (anchor === undefined) continue;
+      const anchors = [...read(absolute).matchAll(/^#+ (.*)$/gm)].map(([, title = '']) => anchorOf(title));
+      assert.ok(anchors.includes(anchor), `${page} links to ${target}: ${anchors.join(' ')}`);
+    }
+  }
+});
+
+const anchorOf = (title: string) =>
+  title
+    .toLowerCase()
+    .replaceAll(/[^\w\s-]/g, '')
+    .trim()
+    .replaceAll(' ', '-');
