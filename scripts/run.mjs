@@ -2,7 +2,7 @@
 // after setting up what is missing. Like setup.mjs it has to work on any Node.js from 20 on, and without dependencies.
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import process, { argv, env, exit, platform, stderr, stdin } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { root, setup } from './setup.mjs';
@@ -22,6 +22,8 @@ if (env.npm_lifecycle_event && platform !== 'win32') {
  */
 export function run(file, args) {
   const runtime = setup();
+  // what Node.js has compiled and stripped of types once it needn't again: a third of the time to start, in tests too
+  env.NODE_COMPILE_CACHE ??= join(root, 'node_modules', '.cache', 'node');
   const command = [...flags, resolve(root, file), ...args];
   if (process.execve && platform !== 'win32') process.execve(runtime, [runtime, ...command], env);
 
