@@ -56,7 +56,12 @@ const rotate = command({
       throw error;
     });
     const renewed = openApi(context, identity);
-    await renewed.get(`/agents/${identity.client_id}`); // the new key opens the door before the old one is thrown away
+    // the new key opens the door before the old one is thrown away
+    await renewed.get(`/agents/${identity.client_id}`).catch((error: unknown) => {
+      if (!(error instanceof CliError)) throw error;
+      const hint = `Both keys stand, the new one in ${file}.new. Try again: \`bailiwick operator rotate\`.`;
+      throw new CliError(error.reason, `The new key could not be tried: ${error.message}`, { hint });
+    });
     successor.replace();
     await renewed.delete(`/credentials/${old.id}`);
     show(

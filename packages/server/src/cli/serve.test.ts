@@ -115,7 +115,7 @@ test('a request under way finishes after SIGTERM; a second signal ends at once',
   while (!server.err().includes('Ending'))
     await Promise.race([once(server.child.stderr as Readable, 'data'), server.ended]);
   pending.end(body.slice(5));
-  assert.equal(await answered, 400);
+  assert.equal(await answered, 401);
   assert.equal(server.child.exitCode, null, 'one request is still under way');
   await pause(250); // a signal sooner than this counts as the same wish
   server.child.kill('SIGTERM');

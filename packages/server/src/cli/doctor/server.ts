@@ -1,17 +1,12 @@
 /** What the running server says: whether it answers, is ready, is who the key file means, and has the right time. */
+import { getJson, type JsonAnswer } from '../../lib/get-json.ts';
 import { type Finding, fail, ok, warn } from './finding.ts';
-
-interface Answer {
-  status: number;
-  date: number;
-  json: Record<string, unknown>;
-}
 
 /** @param now milliseconds, asked anew for each answer */
 export async function checkServer(issuer: string, now: () => number, skewSeconds: number): Promise<Finding[]> {
-  let ready: Answer;
+  let ready: JsonAnswer;
   try {
-    ready = await ask(`${issuer}/readyz`);
+    ready = await getJson(`${issuer}/readyz`);
   } catch (error) {
     const why = (error as { cause?: { code?: string } }).cause?.code ?? (error as Error).name;
     return [
@@ -61,7 +56,7 @@ async function checkMetadata(issuer: string): Promise<Finding> {
   const { origin, pathname } = new URL(issuer);
   const url = `${origin}/.well-known/oauth-authorization-server${pathname === '/' ? '' : pathname}`;
   try {
-    const { status, json } = await ask(url);
+    const { status, json } = await getJson(url);
     if (status === 200 && json.issuer === issuer) return ok('metadata', `names ${issuer}, as the key file does`);
     const names = typeof json.issuer === 'string' ? json.issuer : `nothing (${status})`;
     return fail(
@@ -72,16 +67,4 @@ async function checkMetadata(issuer: string): Promise<Finding> {
   } catch {
     return fail('metadata', `${url} does not answer.`, 'Does a proxy keep /.well-known to itself?');
   }
-}
-
-async function ask(url: string): Promise<Answer> {
-  const response = await fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(5000) });
-  const text = await response.text();
-  let json: Record<string, unknown> = {};
-  try {
-    json = JSON.parse(text) as Record<string, unknown>;
-  } catch {
-    // some proxy's page: the status has to do
-  }
-  return { status: response.status, date: Date.parse(response.headers.get('date') ?? ''), json };
 }

@@ -2,7 +2,7 @@ import { openApi } from '../api.ts';
 import { command } from '../command.ts';
 import { findAgent, findOwner, namer } from '../names.ts';
 import { shortTime, table } from '../output.ts';
-import type { Agent, Event } from '../registry.ts';
+import type { Agent, Event, Resource, Role, Team } from '../registry.ts';
 import { wholeNumber } from '../values.ts';
 
 const list = command({
@@ -45,7 +45,12 @@ const list = command({
       for (const event of items) context.io.out(`${JSON.stringify(event)}\n`);
       return;
     }
-    const nameOf = namer(await api.list<Agent>('/agents'));
+    const nameOf = namer(
+      await api.list<Agent>('/agents'),
+      await api.list<Resource>('/resources'),
+      await api.list<Role>('/roles'),
+      await api.list<Team>('/teams'),
+    );
     const text = table(
       context,
       items,
@@ -58,7 +63,7 @@ const list = command({
         },
         { title: 'EVENT', value: ({ type }) => type },
         { title: 'BY', value: ({ agent }) => (agent === undefined ? '' : nameOf(agent)) },
-        { title: 'ABOUT', value: (event) => event.resource ?? nameOf(event.target ?? '') },
+        { title: 'ABOUT', value: ({ target, resource }) => (target === undefined ? (resource ?? '') : nameOf(target)) },
         { title: 'REASON', value: ({ reason }) => reason ?? '' },
       ],
       'Nothing in the log fits.',
