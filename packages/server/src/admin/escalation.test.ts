@@ -167,6 +167,7 @@ for (const database of databases) {
         ['POST', `/agents/${client_id}/retire`],
         ['DELETE', `/agents/${client_id}/roles/${operatorRole}`],
         ['DELETE', `/credentials/${credential.id}`],
+        ['PATCH', `/credentials/${credential.id}`, { expires_at: '2030-01-01T00:00:00Z' }],
         ['PATCH', `/agents/${client_id}`, { resources: [] }],
         ['PATCH', `/agents/${client_id}`, { grants: [] }],
         ['PATCH', `/agents/${client_id}`, { expires_at: '2030-01-01T00:00:00Z' }],

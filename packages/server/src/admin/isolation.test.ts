@@ -222,6 +222,15 @@ for (const database of databases) {
       }
     });
 
+    test('an organization that is named like the id of another is not mistaken for it', async () => {
+      await operator.ok('POST', '/organizations', { name: theirOrg });
+      const { items } = await operator.ok('GET', `/agents?organization=${theirOrg}`);
+      assert.ok(items.some(({ id }: { id: string }) => id === theirs.agent.id));
+      const short = await operator.ok('POST', '/organizations', { name: 'org_short' });
+      const team = await operator.ok('POST', '/teams?organization=org_short', { name: 'short' });
+      assert.equal(team.organization, short.id);
+    });
+
     test('an operator reaches every organization, and a named one is the one that is meant', async () => {
       await operator.ok('GET', `/agents/${theirs.agent.id}`);
       await operator.ok('GET', `/agents/${theirs.agent.id}?organization=theirs`);

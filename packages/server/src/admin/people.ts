@@ -135,7 +135,7 @@ export const personRoutes = [
         throw conflict('id', 'answers for agents that have not been retired: give these another owner first');
       }
       await erasePerson(tx, person.id);
-      await eraseSealed(tx, person.id);
+      await eraseSealed(tx, call.deps, person.id);
       await endSubject(tx, { id: person.id, reason: 'erased', by: call.caller.agent, now });
       return { body: undefined, event: { type: 'person.erased' as const, org: person.org, target: person.id } };
     },

@@ -118,6 +118,20 @@ for (const database of databases) {
       return { guard, token: await client.token(things.resource.identifier) };
     }
 
+    test('what is given counts at once, though the server remembered how it was', async () => {
+      const { things, client } = await fresh();
+      const name = things.resource.identifier.replace('tickets', 'more');
+      const at = `?organization=${things.agent.organization}`;
+      const scopes = [{ name: 'more:read' }];
+      const more = await operator.ok('POST', `/resources${at}`, { identifier: name, name: 'More', scopes });
+      const permissions = [...things.role.permissions, { resource: more.id, scopes: ['more:read'] }];
+      await operator.ok('PATCH', role(things), { permissions });
+      await client.token(things.resource.identifier);
+      const entry = { resource: more.id, default: false, scope: ['more:read'] };
+      await operator.ok('PATCH', agent(things), { resources: [...things.agent.resources, entry] });
+      await client.token(name);
+    });
+
     test('suspended and resumed: what was stays dead, what comes is new', async () => {
       const { things, client, guard, token } = await fresh();
       await operator.ok('POST', `${agent(things)}/suspend`);
