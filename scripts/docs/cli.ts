@@ -2,6 +2,7 @@ import { type Command, globalOptions, type OptionSpec } from '../../packages/ser
 import { commands } from '../../packages/server/src/cli/commands.ts';
 import { exitCodes } from '../../packages/server/src/cli/errors.ts';
 import { optionWord, usageLine } from '../../packages/server/src/cli/help.ts';
+import { cell, prose } from './markdown.ts';
 
 /** docs/reference/cli.md */
 export function cliReference(): string {
@@ -45,15 +46,15 @@ function section(command: Command): string[] {
   return [
     `## \`${command.name}\``,
     '',
-    command.summary,
+    prose(command.summary),
     '',
     '```',
     usageLine(command),
     '```',
     '',
-    ...(command.description === undefined ? [] : [command.description, '']),
+    ...(command.description === undefined ? [] : [prose(command.description), '']),
     ...command.arguments.map(
-      (one) => `- \`${one.name.toUpperCase()}\`${one.optional ? ' (optional)' : ''}: ${one.description}`,
+      (one) => `- \`${one.name.toUpperCase()}\`${one.optional ? ' (optional)' : ''}: ${prose(one.description)}`,
     ),
     ...options(command.options),
     ...(command.arguments.length + Object.keys(command.options).length > 0 ? [''] : []),
@@ -65,7 +66,6 @@ function section(command: Command): string[] {
 }
 
 const options = (specs: Readonly<Record<string, OptionSpec>>) =>
-  Object.entries(specs).map(([name, spec]) => `- \`${optionWord(name, spec)}\`: ${spec.description}`);
+  Object.entries(specs).map(([name, spec]) => `- \`${optionWord(name, spec)}\`: ${prose(spec.description)}`);
 
 const anchor = (name: string) => name.replaceAll(' ', '-');
-const cell = (text: string) => text.replaceAll('|', '\\|');

@@ -1,5 +1,6 @@
 import { otherVariables, settings } from '../../packages/server/src/config.ts';
 import type { Setting } from '../../packages/server/src/lib/settings.ts';
+import { prose } from './markdown.ts';
 
 /** docs/reference/config.md */
 export function configReference(): string {
@@ -39,7 +40,7 @@ export function configReference(): string {
     ...settings.flatMap(section),
     '## Variables of the command line',
     '',
-    ...Object.entries(otherVariables).map(([name, what]) => `- \`${name}\`: ${what}`),
+    ...Object.entries(otherVariables).map(([name, what]) => `- \`${name}\`: ${prose(what)}`),
   ];
   return `${lines.join('\n')}\n`;
 }
@@ -48,10 +49,10 @@ function section(setting: Setting): string[] {
   return [
     `### \`${setting.name}\``,
     '',
-    setting.description,
+    prose(setting.description),
     '',
     `- environment: \`${setting.env}\``,
-    `- must be ${setting.expects}`,
+    `- must be ${prose(setting.expects)}`,
     `- default: ${defaultOf(setting)}`,
     `- for example: \`${setting.env}=${setting.example}\``,
     '',
@@ -59,7 +60,7 @@ function section(setting: Setting): string[] {
 }
 
 function defaultOf(setting: Setting): string {
-  if (setting.computed !== undefined) return setting.computed;
+  if (setting.computed !== undefined) return prose(setting.computed);
   if (setting.default === undefined) return 'not set';
   if (!Array.isArray(setting.default)) return `\`${setting.default}\``;
   return setting.default.length === 0 ? 'none' : setting.default.map((item) => `\`${item}\``).join(', ');

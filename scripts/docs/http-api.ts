@@ -1,4 +1,5 @@
 import { openApiDocument } from '../../packages/server/src/admin/openapi.ts';
+import { cell, prose } from './markdown.ts';
 
 type Json = Record<string, unknown>;
 
@@ -52,7 +53,7 @@ export function httpApiReference(): string {
 function section(path: string, method: string, operation: Operation): string[] {
   const { summary, description, security, parameters, requestBody } = operation;
   const lines = [`### ${summary}`, '', `\`${method} ${path}\``, ''];
-  if (description !== undefined) lines.push(description, '');
+  if (description !== undefined) lines.push(prose(description), '');
   lines.push(`Scopes: ${security[0].oauth2.map((scope) => `\`${scope}\``).join(' ')}`, '');
   const query = parameters.filter((one) => 'in' in one && one.in === 'query' && !/^(limit|cursor)$/.test(one.name));
   if (query.length > 0) {
@@ -81,7 +82,7 @@ function members(title: string, schema: Json): string[] {
 
 function row(name: string, schema: Json, required: boolean, description = ''): string {
   const fallback = schema.default === undefined ? '' : ` Default: \`${JSON.stringify(schema.default)}\`.`;
-  const text = `${description}${fallback}`.replaceAll('|', '\\|').replaceAll('\n', ' ').trim();
+  const text = cell(`${description}${fallback}`);
   return `| \`${name}\`${required ? '' : ' (optional)'} | ${typeOf(schema)} | ${text} |`;
 }
 
