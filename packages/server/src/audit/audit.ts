@@ -2,20 +2,23 @@
  * One event per decision, in the transaction that the decision rests on. What is personal is sealed under a key of
  * the person that it is about, else of the owner; erasing that key erases them, and every proof still holds.
  */
+import { type BoundedCache, boundedCache } from '@bailiwick/protocol';
 import type { Clock } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
 import type { Random } from '../lib/random.ts';
-import { remembered } from '../lib/remember.ts';
+import { type Remembered, remembered } from '../lib/remember.ts';
 import type { Database, Tx } from '../store/database.ts';
 import { sharedSecret } from '../store/secrets.ts';
-import type { EventRow } from '../store/tables.ts';
+import type { EventRow, PersonalRow } from '../store/tables.ts';
 import type { AuditEvent } from './event.ts';
-import { blindIndex, leafOf, type Openings, seal, unseal } from './leaf.ts';
+import { blindIndex, leafOf, type Personal, seal, unseal } from './leaf.ts';
 import {
-  deleteSealingKey,
+  deleteSealed,
   type EventFilter,
+  findPersonal,
   findSealingKey,
   insertEvent,
+  insertPersonal,
   insertSealingKey,
   selectEvents,
 } from './store.ts';
@@ -30,8 +33,11 @@ interface AuditDeps {
 /** What the log keeps in memory: opened at start, part of `deps`. */
 export interface Audit {
   indexKey: Buffer;
-  sealingKeys: ReturnType<typeof remembered<Buffer>>;
-  blinds: Map<string, string>;
+  sealingKeys: Remembered<Buffer>;
+  /** Ids of personal content that is known to be stored. */
+  stored: Remembered<true>;
+  /** By what they stand for: HMACs that come again with every token. */
+  blinds: BoundedCache<string>;
 }
 
 /** Whose key an event is sealed under. Got before the transaction, since it may have to be made. */
@@ -43,7 +49,7 @@ export interface Sealing {
 /** Opens the log; makes the deployment's index key at the first start. */
 export async function openAudit(deps: { db: Database; clock: Clock; random: Random }): Promise<Audit> {
   const indexKey = await sharedSecret(deps, 'blind-index');
-  return { indexKey, sealingKeys: remembered(50_000), blinds: new Map() };
+  return { indexKey, sealingKeys: remembered(50_000), stored: remembered(50_000), blinds: boundedCache(50_000) };
 }
 
 /**
@@ -71,25 +77,49 @@ async function makeSealingKey(deps: AuditDeps, subject: string): Promise<Buffer>
  * Makes unreadable for good what the log keeps under the key of a person, and unfindable what is theirs. The leaves and
  * their proofs stay as they were. The caller moves the version of the registry, so that no node remembers the key.
  */
-export async function eraseSealed(tx: Tx, subject: string): Promise<void> {
-  await deleteSealingKey(tx, subject);
+export async function eraseSealed(tx: Tx, deps: AuditDeps, subject: string): Promise<void> {
+  await deleteSealed(tx, subject, blindOf(deps.audit, deps.audit.indexKey, 'owner', subject));
 }
 
-/** An event with its leaf made and what is personal sealed: all that is left is to insert it. */
+/** An event with its leaf made: all that is left is to insert it. */
 export type PreparedEvent = Omit<EventRow, 'seq'>;
 
 /**
- * Makes an event's bytes, so that inside a transaction nothing but an insert is left of it.
- * @param id a new event id, where the caller needs to know it before
+ * Makes an event's bytes before the transaction, in which nothing but one insert is left of it. What is personal is
+ * sealed and stored here, once for equal content: an owner, an address and a purpose come again with every token.
+ * @param id a new event id
  */
-export function prepareEvent(
+export async function prepareEvent(
   deps: AuditDeps,
+  version: number,
   sealing: Sealing,
   event: AuditEvent,
-  id = newId(deps, 'event'),
-): PreparedEvent {
+  id: string,
+): Promise<PreparedEvent> {
+  const prepared = eventRow(deps, sealing, event, id);
+  const personal = prepared.personal as string;
+  await deps.audit.stored.get(version, personal, async () => {
+    await deps.db.settle((tx) => insertPersonal(tx, personalRow(deps, sealing, event, personal)));
+    return true;
+  });
+  return prepared;
+}
+
+/** Appends a prepared event to the log, in the caller's transaction. */
+export async function appendPrepared(tx: Tx, event: PreparedEvent): Promise<void> {
+  await insertEvent(tx, event);
+}
+
+/** Makes an event and appends it to the log, in the caller's transaction. Answers its id. */
+export async function appendEvent(tx: Tx, deps: AuditDeps, sealing: Sealing, event: AuditEvent): Promise<string> {
+  const row = eventRow(deps, sealing, event, newId(deps, 'event'));
+  await insertPersonal(tx, personalRow(deps, sealing, event, row.personal as string));
+  await insertEvent(tx, row);
+  return row.id;
+}
+
+function eventRow(deps: AuditDeps, sealing: Sealing, event: AuditEvent, id: string): PreparedEvent {
   const at = deps.clock.now();
-  const { leaf, openings } = leafOf(deps, event, { id, at });
   const { owner } = event.personal;
   return {
     id,
@@ -101,39 +131,27 @@ export function prepareEvent(
     target: event.target ?? null,
     resource: event.resource ?? null,
     jti: event.jti ?? null,
-    owner_blind: typeof owner === 'string' ? blindOf(deps.audit, 'owner', owner) : null,
-    leaf,
-    sealed: seal(deps, sealing.key, id, openings),
-    sealed_under: sealing.subject,
+    owner_blind: typeof owner === 'string' ? blindOf(deps.audit, deps.audit.indexKey, 'owner', owner) : null,
+    leaf: leafOf(sealing.key, event, { id, at }),
+    personal: blindOf(deps.audit, sealing.key, sealing.subject, JSON.stringify(event.personal)),
   };
 }
 
-/** Appends a prepared event to the log, in the caller's transaction. */
-export async function appendPrepared(tx: Tx, event: PreparedEvent): Promise<void> {
-  await insertEvent(tx, event);
+function personalRow(deps: AuditDeps, { key, subject }: Sealing, event: AuditEvent, id: string): PersonalRow {
+  return { id, subject, sealed: seal(deps, key, id, event.personal) };
 }
 
-/** Prepares an event and appends it to the log, in the caller's transaction. Answers its id. */
-export async function appendEvent(tx: Tx, deps: AuditDeps, sealing: Sealing, event: AuditEvent): Promise<string> {
-  const prepared = prepareEvent(deps, sealing, event);
-  await insertEvent(tx, prepared);
-  return prepared.id;
-}
-
-const blindsKept = 50_000;
-
-function blindOf(audit: Audit, field: string, value: string): string {
+function blindOf(audit: Audit, key: Buffer, field: string, value: string): string {
   const name = `${field}\0${value}`;
   let blind = audit.blinds.get(name);
   if (blind === undefined) {
-    blind = blindIndex(audit.indexKey, field, value);
-    if (audit.blinds.size >= blindsKept) audit.blinds.clear();
+    blind = blindIndex(key, field, value);
     audit.blinds.set(name, blind);
   }
   return blind;
 }
 
-/** An event as people read it: the leaf, with its personal fields opened as far as they were not erased. */
+/** An event as people read it: the leaf, with its personal fields as far as they were not erased. */
 export interface ReadEvent {
   id: string;
   leaf: Record<string, unknown>;
@@ -148,25 +166,25 @@ export async function readEvents(
   filter: Omit<EventFilter, 'owner_blind'> & { owner?: string | undefined },
 ): Promise<ReadEvent[]> {
   const { owner, ...rest } = filter;
-  const rows = await selectEvents(deps.db, {
-    ...rest,
-    owner_blind: owner === undefined ? undefined : blindOf(deps.audit, 'owner', owner),
-  });
-  const keys = new Map<string, Buffer | undefined>();
+  const ownerBlind = owner === undefined ? undefined : blindOf(deps.audit, deps.audit.indexKey, 'owner', owner);
+  const rows = await selectEvents(deps.db, { ...rest, owner_blind: ownerBlind });
+  const contents = new Map<string, Personal | undefined>();
   const events: ReadEvent[] = [];
-  for (const row of rows) {
-    if (!keys.has(row.sealed_under)) {
-      const key = await findSealingKey(deps.db, row.sealed_under);
-      keys.set(row.sealed_under, key === undefined ? undefined : Buffer.from(key, 'base64url'));
-    }
-    events.push(opened(row, keys.get(row.sealed_under)));
+  for (const { id, leaf, personal } of rows) {
+    const ref = personal ?? '';
+    if (!contents.has(ref)) contents.set(ref, await readPersonal(deps.db, ref));
+    const content = contents.get(ref);
+    events.push({
+      id,
+      leaf: JSON.parse(leaf) as Record<string, unknown>,
+      personal: content ?? {},
+      erased: content === undefined,
+    });
   }
   return events;
 }
 
-function opened(row: EventRow, key: Buffer | undefined): ReadEvent {
-  const readable = key !== undefined && row.sealed !== '';
-  const openings: Openings = readable ? unseal(key, row.id, row.sealed) : {};
-  const personal = Object.fromEntries(Object.entries(openings).map(([field, [, value]]) => [field, value]));
-  return { id: row.id, leaf: JSON.parse(row.leaf) as Record<string, unknown>, personal, erased: !readable };
+async function readPersonal(db: Database, id: string): Promise<Personal | undefined> {
+  const row = await findPersonal(db, id);
+  return row && unseal(Buffer.from(row.key, 'base64url'), id, row.sealed);
 }

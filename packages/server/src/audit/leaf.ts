@@ -4,28 +4,23 @@ import { rfc3339 } from '../lib/clock.ts';
 import type { Random } from '../lib/random.ts';
 import { type AuditEvent, personalFields } from './event.ts';
 
+/** What is personal in an event, by field. */
+export type Personal = AuditEvent['personal'];
+
 /** Salt and value of each personal field: what opens its commitment. */
 export type Openings = Record<string, [salt: string, value: unknown]>;
 
 /**
  * The leaf's bytes: RFC 8785 canonical JSON of the event, personal fields as commitments, absent members absent.
+ * @param key of the person whose event it is: the salts come from it
  * @see RFC 8785
  */
-export function leafOf(
-  deps: { random: Random },
-  event: AuditEvent,
-  stamp: { id: string; at: number },
-): { leaf: string; openings: Openings } {
-  const openings: Openings = {};
+export function leafOf(key: Buffer, event: AuditEvent, stamp: { id: string; at: number }): string {
   const commitments: Record<string, string> = {};
-  for (const field of personalFields) {
-    const value = event.personal[field];
-    if (value === undefined) continue;
-    const salt = deps.random.bytes(16).toString('base64url');
-    openings[field] = [salt, value];
+  for (const [field, [salt, value]] of Object.entries(openingsOf(key, stamp.id, event.personal))) {
     commitments[field] = commitment(field, salt, value);
   }
-  const leaf = canonicalJson({
+  return canonicalJson({
     // in the order of canonical JSON, so that nothing has to be sorted
     agent: event.agent,
     at: rfc3339(stamp.at),
@@ -42,7 +37,30 @@ export function leafOf(
     type: event.type,
     v: 1,
   });
-  return { leaf, openings };
+}
+
+const saltBytes = 16;
+const noBytes = Buffer.alloc(0);
+
+/** Four salts: SHA3-512 over the key and what they are for. A sponge may be keyed so, as KMAC is (NIST SP 800-185). */
+const saltsOf = (key: Buffer, what: string) => hash('sha3-512', `${key.toString('base64url')} ${what}`, 'buffer');
+
+/**
+ * What opens an event's commitments. Salts are not kept: they are made from the person's key and the event's id, each
+ * unlike any other, so that with the key they are gone too.
+ */
+export function openingsOf(key: Buffer, eventId: string, personal: Personal): Openings {
+  const openings: Openings = {};
+  let block: Buffer = noBytes;
+  let blocks = 0;
+  for (const field of personalFields) {
+    const value = personal[field];
+    if (value === undefined) continue;
+    if (block.length === 0) block = saltsOf(key, `${blocks++} ${eventId}`);
+    openings[field] = [block.toString('base64url', 0, saltBytes), value];
+    block = block.subarray(saltBytes);
+  }
+  return openings;
 }
 
 /**
@@ -53,26 +71,26 @@ export function commitment(field: string, salt: string, value: unknown): string 
   return hash('sha256', canonicalJson([field, salt, value]), 'base64url');
 }
 
-/** AES-256-GCM over the openings, bound to the event's id: `iv || ciphertext || tag`, base64url. */
-export function seal(deps: { random: Random }, key: Buffer, eventId: string, openings: Openings): string {
+/** AES-256-GCM over what is personal, bound to the id that it is kept under: `iv || ciphertext || tag`, base64url. */
+export function seal(deps: { random: Random }, key: Buffer, id: string, personal: Personal): string {
   const iv = deps.random.bytes(12);
   const cipher = createCipheriv('aes-256-gcm', key, iv);
-  cipher.setAAD(Buffer.from(eventId));
-  const text = cipher.update(JSON.stringify(openings), 'utf8');
+  cipher.setAAD(Buffer.from(id));
+  const text = cipher.update(canonicalJson(personal), 'utf8');
   return Buffer.concat([iv, text, cipher.final(), cipher.getAuthTag()]).toString('base64url');
 }
 
 /** @throws Error when the key is another one or the text was altered */
-export function unseal(key: Buffer, eventId: string, sealed: string): Openings {
+export function unseal(key: Buffer, id: string, sealed: string): Personal {
   const bytes = Buffer.from(sealed, 'base64url');
   const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, 12));
-  decipher.setAAD(Buffer.from(eventId));
+  decipher.setAAD(Buffer.from(id));
   decipher.setAuthTag(bytes.subarray(-16));
   const text = Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()]);
-  return JSON.parse(text.toString('utf8')) as Openings;
+  return JSON.parse(text.toString('utf8')) as Personal;
 }
 
-/** Finds equal values without showing them: HMAC-SHA256 under the deployment's index key, cut to 128 bits. */
+/** Finds equal values without showing them: HMAC-SHA256 under a key that nobody else has, cut to 128 bits. */
 export function blindIndex(key: Buffer, field: string, value: string): string {
   return createHmac('sha256', key).update(`${field}\0${value}`).digest().subarray(0, 16).toString('base64url');
 }

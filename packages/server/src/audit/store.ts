@@ -1,11 +1,11 @@
 import { issueEventId } from '../lib/ids.ts';
 import type { Queries, Tx } from '../store/database.ts';
-import type { EventRow } from '../store/tables.ts';
+import type { EventRow, PersonalRow } from '../store/tables.ts';
 
 export async function insertEvent(tx: Tx, row: Omit<EventRow, 'seq'>): Promise<void> {
   await tx.run(
-    `insert into events (id, at, org, type, outcome, agent, target, resource, jti, owner_blind, leaf, sealed, sealed_under)
-     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `insert into events (id, at, org, type, outcome, agent, target, resource, jti, owner_blind, leaf, personal)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       row.id,
       row.at,
@@ -18,8 +18,7 @@ export async function insertEvent(tx: Tx, row: Omit<EventRow, 'seq'>): Promise<v
       row.jti,
       row.owner_blind,
       row.leaf,
-      row.sealed,
-      row.sealed_under,
+      row.personal,
     ],
   );
 }
@@ -38,9 +37,28 @@ export async function insertSealingKey(tx: Tx, subject: string, key: string, now
 }
 
 /** Deletes the key, and with it what could find or open what was sealed under it. */
-export async function deleteSealingKey(tx: Tx, subject: string): Promise<void> {
+export async function deleteSealed(tx: Tx, subject: string, ownerBlind: string): Promise<void> {
   await tx.run('delete from sealing_keys where subject = ?', [subject]);
-  await tx.run("update events set sealed = '', owner_blind = null where sealed_under = ?", [subject]);
+  await tx.run('delete from personal where subject = ?', [subject]);
+  await tx.run('update events set owner_blind = null where owner_blind = ?', [ownerBlind]);
+}
+
+/** Keeps what is personal; the same id is always the same content. */
+export async function insertPersonal(tx: Tx, row: PersonalRow): Promise<void> {
+  await tx.run('insert into personal (id, subject, sealed) values (?, ?, ?) on conflict do nothing', [
+    row.id,
+    row.subject,
+    row.sealed,
+  ]);
+}
+
+export async function findPersonal(q: Queries, id: string): Promise<(PersonalRow & { key: string }) | undefined> {
+  return q.get<PersonalRow & { key: string }>(
+    `select p.id as id, p.subject as subject, p.sealed as sealed, k.key as key
+       from personal p join sealing_keys k on k.subject = p.subject
+      where p.id = ?`,
+    [id],
+  );
 }
 
 export interface EventFilter {

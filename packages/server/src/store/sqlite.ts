@@ -48,10 +48,12 @@ export function openSqlite(file: string): Database {
 
 function open(file: string, readOnly = false): DatabaseSync {
   const connection = new DatabaseSync(file, { timeout: 10_000, readOnly });
+  connection.exec('pragma cache_size = -65536'); // 64 MiB at most: what is spent and indexed changes all over the place
   if (!readOnly) {
     connection.exec('pragma journal_mode = wal');
     connection.exec('pragma synchronous = full');
     connection.exec('pragma foreign_keys = on');
+    connection.exec('pragma wal_autocheckpoint = 8000'); // pages that change with every token are copied back more rarely
     connection.exec('pragma secure_delete = on'); // what is erased leaves no copy in free pages
     const found = durabilityOf(connection);
     if (found.journal_mode !== 'wal' || found.synchronous !== 'full') {

@@ -25,6 +25,7 @@ export interface Tables extends RegistryTables {
   signing_keys: { kid: string; alg: string; private_jwk: string; created_at: number; signs_from: number };
   secrets: { name: string; value: string; created_at: number };
   events: EventRow;
+  personal: PersonalRow;
   sealing_keys: { subject: string; key: string; created_at: number };
 }
 
@@ -41,6 +42,13 @@ export interface EventRow {
   jti: string | null;
   owner_blind: string | null;
   leaf: string;
+  /** Id of the row of `personal` with what is personal in it; null once that was erased. */
+  personal: string | null;
+}
+
+export interface PersonalRow {
+  id: string;
+  /** Whose key it is sealed under. */
+  subject: string;
   sealed: string;
-  sealed_under: string;
 }

@@ -44,7 +44,7 @@ export async function issue(
   const claims = claimsOf(deps.config, plan, { jti, now });
   const token = signCompact(headerOf(key, resource.token.typ), claims, key);
   const sealing = await sealingFor(deps, version, client.agent.owner);
-  const event = prepareEvent(deps, sealing, issuedEvent(plan, jti, context), eventId);
+  const event = await prepareEvent(deps, version, sealing, issuedEvent(plan, jti, context), eventId);
 
   const outcome = await deps.db.settle(async (tx) => {
     if (await endedSince(tx, [client.agent.id, client.agent.org, ...plan.links], client.asOf.rev)) return changed;

@@ -60,8 +60,7 @@ export const core: Migration = {
        jti text,
        owner_blind text,
        leaf text not null,
-       sealed text not null,
-       sealed_under text not null
+       personal text
      )`,
     'create index events_org on events (org, id)',
     'create index events_agent on events (agent, id)',
@@ -72,5 +71,8 @@ export const core: Migration = {
 
     // one key for each person (or owning team) under which their plain text stands: erasing it erases them
     'create table sealing_keys (subject text primary key, key text not null, created_at bigint not null)',
+    // what is personal in events, sealed under such a key; equal values of one person stand here once
+    'create table personal (id text primary key, subject text not null, sealed text not null)',
+    'create index personal_subject on personal (subject)',
   ],
 };
