@@ -115,18 +115,18 @@ for (const database of databases) {
     async function rejoin(things: Things) {
       const client = adminClient(server, { client_id: things.agent.id, jwk: things.jwk });
       const guard = adminClient(server, { client_id: things.guard.agent, jwk: things.guardKey });
-      return { guard, token: await client.token(things.resource.identifier) };
+      return { client, guard, token: await client.token(things.resource.identifier) };
     }
 
     test('what is given counts at once, though the server remembered how it was', async () => {
-      const { things, client } = await fresh();
+      const { things } = await fresh();
       const name = things.resource.identifier.replace('tickets', 'more');
       const at = `?organization=${things.agent.organization}`;
       const scopes = [{ name: 'more:read' }];
       const more = await operator.ok('POST', `/resources${at}`, { identifier: name, name: 'More', scopes });
       const permissions = [...things.role.permissions, { resource: more.id, scopes: ['more:read'] }];
       await operator.ok('PATCH', role(things), { permissions });
-      await client.token(things.resource.identifier);
+      const { client } = await rejoin(things);
       const entry = { resource: more.id, default: false, scope: ['more:read'] };
       await operator.ok('PATCH', agent(things), { resources: [...things.agent.resources, entry] });
       await client.token(name);
