@@ -26,7 +26,7 @@ export function processIo(now: () => number): Io {
     cwd: process.cwd(),
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
-    columns: process.stdout.isTTY ? process.stdout.columns : undefined,
+    columns: process.stdout.isTTY ? process.stdout.columns || 80 : undefined,
     interactive: process.stdin.isTTY === true,
     async ask(question) {
       const prompt = createInterface({ input: process.stdin, output: process.stderr });

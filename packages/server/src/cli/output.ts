@@ -20,10 +20,12 @@ export interface Column<Row> {
   title: string;
   value: (row: Row) => string;
   style?: (row: Row) => Style | undefined;
+  /** Never cut: it is there to be copied. */
+  whole?: boolean;
 }
 
 /**
- * A table that fits the terminal: the widest columns give way, never below eight characters. In a pipe nothing is cut,
+ * A table that fits the terminal: the widest columns give way, never below eight characters, and ids not at all. In a pipe nothing is cut,
  * so that `grep` and `awk` see everything.
  */
 export function table<Row>(
@@ -38,7 +40,7 @@ export function table<Row>(
   const widths = columns.map((column, index) =>
     Math.max(column.title.length, ...cells.map((row) => (row[index] ?? '').length)),
   );
-  if (context.io.columns !== undefined) shrink(widths, context.io.columns - 2 * (columns.length - 1));
+  if (context.io.columns !== undefined) shrink(widths, columns, context.io.columns - 2 * (columns.length - 1));
 
   const line = (parts: readonly string[], styleOf: (index: number) => Style | undefined) =>
     parts
@@ -59,12 +61,12 @@ export function table<Row>(
   return [head, ...body].join('\n');
 }
 
-function shrink(widths: number[], room: number): void {
+function shrink(widths: number[], columns: readonly { whole?: boolean }[], room: number): void {
   for (;;) {
     const total = widths.reduce((sum, width) => sum + width, 0);
-    const widest = Math.max(...widths);
+    const widest = Math.max(...widths.filter((_width, index) => !columns[index]?.whole));
     if (total <= room || widest <= 8) return;
-    widths[widths.indexOf(widest)] = widest - 1;
+    widths[widths.findIndex((width, index) => width === widest && !columns[index]?.whole)] = widest - 1;
   }
 }
 

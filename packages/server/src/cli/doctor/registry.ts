@@ -157,7 +157,9 @@ async function checkResources(api: Api): Promise<Finding[]> {
           ),
         ]),
   ];
-  return found.length > 0
-    ? found
-    : [ok('resources', `${resources.length} registered, each with operations, a guard and bound tokens`)];
+  if (found.length > 0) return found;
+  const count = resources.length;
+  return [
+    ok('resources', count === 0 ? 'none registered yet' : `each has operations, a guard and bound tokens (${count})`),
+  ];
 }

@@ -53,7 +53,7 @@ const list = command({
           { title: 'STATUS', value: ({ status }) => status, style: ({ status }) => statusStyle(status) },
           { title: 'KIND', value: ({ kind }) => kind },
           { title: 'OWNER', value: (agent) => nameOf(agent.owner) },
-          { title: 'ID', value: ({ id }) => id },
+          { title: 'ID', value: ({ id }) => id, whole: true },
         ],
         'No agents yet. `bailiwick agents create --help` shows how to make one.',
       ),

@@ -34,7 +34,7 @@ const list = command({
             title: 'ENDS',
             value: (one) => (one.status === 'active' ? shortTime(one.expires_at) || 'never' : 'has ended'),
           },
-          { title: 'ID', value: ({ id }) => id },
+          { title: 'ID', value: ({ id }) => id, whole: true },
         ],
         'No credentials.',
       ),

@@ -55,7 +55,7 @@ const list = command({
       context,
       items,
       [
-        { title: 'AT', value: ({ at }) => shortTime(at) },
+        { title: 'AT', value: ({ at }) => shortTime(at), whole: true },
         {
           title: 'OUTCOME',
           value: ({ outcome }) => outcome,

@@ -26,7 +26,7 @@ const list = command({
           { title: 'NAME', value: ({ name }) => name },
           { title: 'GUARDS', value: ({ resource }) => nameOf(resource) },
           { title: 'STATUS', value: ({ status }) => status, style: ({ status }) => statusStyle(status) },
-          { title: 'ID', value: ({ id }) => id },
+          { title: 'ID', value: ({ id }) => id, whole: true },
         ],
         'No guards yet. `bailiwick guards create --help` shows how to register one.',
       ),

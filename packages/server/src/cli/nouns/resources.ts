@@ -68,7 +68,7 @@ const list = command({
             value: ({ token }) => `${token.alg}${token.dangerously_bearer ? ', bearer' : ''}`,
             style: ({ token }) => (token.dangerously_bearer ? 'yellow' : undefined),
           },
-          { title: 'ID', value: ({ id }) => id },
+          { title: 'ID', value: ({ id }) => id, whole: true },
         ],
         'No resources yet. `bailiwick resources create --help` shows how to register one.',
       ),

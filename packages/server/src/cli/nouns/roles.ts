@@ -35,7 +35,7 @@ const list = command({
         [
           { title: 'NAME', value: ({ name }) => name },
           { title: 'GIVES', value: (role) => (role.system ? 'built in' : gives(role, nameOf).join('; ')) },
-          { title: 'ID', value: ({ id }) => id },
+          { title: 'ID', value: ({ id }) => id, whole: true },
         ],
         'No roles yet. `bailiwick roles create --help` shows how to make one.',
       ),
