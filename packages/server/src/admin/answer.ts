@@ -7,7 +7,7 @@ import { appendEvent, sealingFor } from '../audit/audit.ts';
 import type { Deps } from '../deps.ts';
 import { touchRegistry } from '../liveness/liveness.ts';
 import type { Tx } from '../store/database.ts';
-import { type Caller, insufficientScope, stillAlive } from '../web/caller.ts';
+import { type Caller, insufficientScope, mayWrite } from '../web/caller.ts';
 import {
   type Answer,
   earlierAnswer,
@@ -84,7 +84,7 @@ async function writeAnswer(route: WriteRoute, call: Call, input: Input, request:
   const sealing = await sealingFor(deps, caller.asOf.version, owner);
   const prepared = await route.prepare?.(call, input);
   return deps.db.transaction(async (tx) => {
-    await stillAlive(tx, adminResource(deps.config), caller);
+    await mayWrite(tx, adminResource(deps.config), caller);
     const earlier = once && (await earlierAnswer(tx, once, now));
     if (earlier) return { ...earlier, headers: { ...earlier.headers, 'idempotent-replayed': 'true' } };
     const { body, event } = await route.handler({ ...call, tx, q: tx }, input, prepared);

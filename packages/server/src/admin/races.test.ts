@@ -133,6 +133,22 @@ for (const database of databases) {
       }
     });
 
+    test('a recorded write works on no other node either', async () => {
+      const accessToken = await operator.token();
+      const url = `${server.issuer}/admin/v1/people`;
+      const headers = {
+        authorization: `DPoP ${accessToken}`,
+        dpop: await operator.proof({ htm: 'POST', htu: url, accessToken }),
+        'content-type': 'application/json',
+      };
+      const statuses: number[] = [];
+      for (const { address } of [server, other, server, other]) {
+        const to = url.replace(server.issuer, address);
+        statuses.push((await fetch(to, { method: 'POST', headers, body: '{"name":"recorded"}' })).status);
+      }
+      assert.deepEqual(statuses, [201, 401, 401, 401]);
+    });
+
     test('a token that is ended between being looked at and the write: nothing is written', async () => {
       const admin = await administrator(server, operator, { scopes: ['people:read', 'people:write'] });
       const accessToken = await admin.token();

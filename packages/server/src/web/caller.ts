@@ -15,11 +15,13 @@ import {
   verifyDpopProof,
   verifyParsed,
 } from '@bailiwick/protocol';
+import type { Spend } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { verificationKey } from '../keys/keys.ts';
 import { asOf, type Counter } from '../liveness/liveness.ts';
-import type { Queries } from '../store/database.ts';
+import type { Tx } from '../store/database.ts';
 import { tokenEnded } from '../tokens/introspect.ts';
+import { spendAll, spendOf } from '../tokens/spend.ts';
 import { Problem } from './problem.ts';
 import type { ProofMemory } from './proof-memory.ts';
 
@@ -36,6 +38,8 @@ export interface Caller {
   /** As of when the token was looked at. */
   asOf: Counter;
   claims: AccessTokenClaims;
+  /** The proof of possession, to be spent by a write in its own transaction. */
+  proof: Spend;
 }
 
 export interface CallRequest {
@@ -63,7 +67,7 @@ export async function callerOf(
   const counter = await asOf(deps.db);
   const token = presentedToken(resource, request.authorization);
   const claims = await verifiedClaims(deps, counter, resource, token);
-  const { jkt, jti } = provenKey(deps, resource, token, request);
+  const { jkt, jti, iat } = provenKey(deps, resource, token, request);
   const bound = claims.cnf?.jkt;
   if (bound === undefined || bound !== jkt || claims.cnf?.['x5t#S256'] !== undefined) {
     throw refused(resource, 'invalid_token', 'the token is not bound to the key of the proof');
@@ -71,9 +75,7 @@ export async function callerOf(
   if (await tokenEnded(deps.db, claims)) throw refused(resource, 'invalid_token', 'the token has been revoked');
   const use = memory.spend({ jkt, jti }, deps.clock.now());
   if (use === 'full') throw new Problem('unavailable', 'too many proofs at once: try again in a minute');
-  if (use === 'replayed') {
-    throw refused(resource, 'invalid_dpop_proof', 'the DPoP proof was used before: make one for each request');
-  }
+  if (use === 'replayed') throw replayed(resource);
   return {
     agent: claims.client_id,
     org: claims.org,
@@ -82,16 +84,18 @@ export async function callerOf(
     address: request.address,
     asOf: counter,
     claims,
+    proof: spendOf('dpop', jkt, jti, (iat + deps.config.dpop.proof_max_age_seconds + 1) * 1000),
   };
 }
 
 /**
- * Looks again, inside the transaction of a write, which no revocation can overtake: what was ended since the token
- * was read changes nothing any more.
+ * Looks again, inside the transaction of a write, which no revocation can overtake: a token that was ended since it was
+ * read changes nothing any more. And spends the proof for all nodes: memories are each node's own.
  * @throws Problem 401
  */
-export async function stillAlive(q: Queries, resource: string, caller: Caller): Promise<void> {
-  if (await tokenEnded(q, caller.claims)) throw refused(resource, 'invalid_token', 'the token has been revoked');
+export async function mayWrite(tx: Tx, resource: string, caller: Caller): Promise<void> {
+  if (await tokenEnded(tx, caller.claims)) throw refused(resource, 'invalid_token', 'the token has been revoked');
+  if (await spendAll(tx, [caller.proof])) throw replayed(resource);
 }
 
 /** A 403 that says which scopes a token must have. @see RFC 6750 §3.1 */
@@ -135,7 +139,12 @@ async function verifiedClaims(
 }
 
 /** @see RFC 9449 §4.3 and §7.1 */
-function provenKey(deps: Deps, resource: string, token: string, request: CallRequest): { jkt: string; jti: string } {
+function provenKey(
+  deps: Deps,
+  resource: string,
+  token: string,
+  request: CallRequest,
+): { jkt: string; jti: string; iat: number } {
   const { dpop } = request;
   if (typeof dpop !== 'string') {
     throw refused(resource, 'invalid_dpop_proof', 'send one DPoP header with a proof for this request');
@@ -150,7 +159,7 @@ function provenKey(deps: Deps, resource: string, token: string, request: CallReq
       futureSeconds,
       accessToken: token,
     });
-    return { jkt: proof.jkt, jti: proof.claims.jti };
+    return { jkt: proof.jkt, jti: proof.claims.jti, iat: proof.claims.iat };
   } catch (error) {
     if (error instanceof ProtocolError) throw refused(resource, 'invalid_dpop_proof', error.message);
     throw error;
@@ -162,6 +171,9 @@ function refused(resource: string, error: 'invalid_token' | 'invalid_dpop_proof'
     headers: challenge(resource, { error, error_description: description }),
   });
 }
+
+const replayed = (resource: string) =>
+  refused(resource, 'invalid_dpop_proof', 'the DPoP proof was used before: make one for each request');
 
 function challenge(resource: string, params: Record<string, string>): Record<string, string> {
   return {
