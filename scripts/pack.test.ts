@@ -24,7 +24,7 @@ const api = createServer(guard.node((_: IncomingMessage, response: ServerRespons
 }));
 await new Promise<void>((resolve) => api.listen(Number(new URL(resource).port), '127.0.0.1', resolve));
 
-const agent: Agent = agentFromFile('desk.json', { scope: 'tickets:read' });
+const agent: Agent = agentFromFile('desk.json');
 const listed = await agent.fetch(resource + '/tickets');
 const missing = await agent.fetch(resource + '/unlisted');
 const nobody = await fetch(resource + '/tickets');
@@ -71,7 +71,7 @@ describe('the published packages, installed in an empty folder', () => {
   test('run a server, and an API and an agent against it, in types too', async () => {
     const [port, apiPort] = [await freePort(), await freePort()];
     const resource = `http://127.0.0.1:${apiPort}`;
-    const server = spawn(process.execPath, [bailiwick(), 'serve'], {
+    const server = spawn(process.execPath, [bailiwick(), 'serve', '--json'], {
       cwd: folder,
       env: { ...environment, BAILIWICK_PORT: String(port) },
       stdio: ['ignore', 'pipe', 'inherit'],
