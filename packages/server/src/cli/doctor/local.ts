@@ -13,13 +13,7 @@ const dayMs = 86_400_000;
 export function checkRuntime(version: string): Finding {
   const major = Number.parseInt(version, 10);
   if (major < 24) return fail('runtime', `Node.js ${version} is too old.`, 'Use Node.js 24 or newer.');
-  if (major < 26) {
-    return warn(
-      'runtime',
-      `Node.js ${version} works, but signs tokens nearly three times slower than 26.`,
-      'Use Node.js 26 when you can.',
-    );
-  }
+  if (major < 26) return ok('runtime', `Node.js ${version}; 26 signs tokens nearly three times faster`);
   return ok('runtime', `Node.js ${version}`);
 }
 

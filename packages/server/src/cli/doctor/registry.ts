@@ -63,8 +63,7 @@ async function checkOwners(api: Api, agents: readonly Agent[]): Promise<Finding[
   const owners = [...(await api.list<Team>('/teams')), ...(await api.list<Person>('/people'))];
   const alive = new Set(owners.filter(({ status }) => status === 'active').map(({ id }) => id));
   const orphans = agents.filter(({ owner }) => !alive.has(owner));
-  if (orphans.length === 0)
-    return [ok('owners', `each of ${agents.length} active agents has someone who answers for it`)];
+  if (orphans.length === 0) return [ok('owners', `someone answers for every active agent (${agents.length})`)];
   const names = someOf(orphans.map(({ name }) => name));
   return [warn('owners', `Nobody answers any more for ${names}.`, 'bailiwick agents update AGENT --owner OWNER')];
 }
