@@ -2,7 +2,16 @@
 // Plain JavaScript for any Node.js from 20 on and without dependencies: it runs before there are any.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import process, { arch, argv, env, execPath, exit, kill, pid, platform, stderr, version, versions } from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -133,7 +142,7 @@ function findRuntime() {
   const packaged = runtimes[/** @type {keyof typeof runtimes} */ (`${platform}-${arch}`)];
   const locked = packaged && join(modules, packaged);
   if (locked && spawnSync(locked, ['--version']).status === 0) return locked;
-  const current = env.npm_node_execpath ?? execPath;
+  const current = realpathSync(env.npm_node_execpath ?? execPath);
   if (Number.parseInt(versions.node, 10) >= oldestNode) return current;
   return fail(
     `npm has no Node.js ${oldestNode} for this machine (${platform} ${arch}), and the one running now is ${version}. ` +
@@ -143,13 +152,13 @@ function findRuntime() {
 
 /**
  * Puts `node` first on the PATH of npm's scripts. npm mostly does it, but it drops the link when it cleans up after
- * another platform's package, which has a command of the same name.
+ * another platform's package with a command of the same name; and it links a Node.js that doesn't run on musl.
  *
  * @param {string} runtime
  */
 function linkRuntime(runtime) {
   const link = join(modules, '.bin', 'node');
-  if (platform === 'win32' || existsSync(link)) return;
+  if (platform === 'win32' || (existsSync(link) && realpathSync(link) === realpathSync(runtime))) return;
   rmSync(link, { force: true });
   symlinkSync(relative(dirname(link), runtime), link);
 }
