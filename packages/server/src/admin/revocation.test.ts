@@ -173,6 +173,7 @@ for (const database of databases) {
       assert.equal((await operator.call('POST', '/credentials', { agent: things.agent.id, jwk })).status, 409);
       assert.equal((await operator.ok('GET', credential(things))).status, 'removed');
       assert.deepEqual((await operator.ok('GET', agent(things))).roles, []);
+      assert.deepEqual((await operator.ok('GET', `/agents${at}&role=${things.role.id}`)).items, []);
       assert.equal((await operator.ok('POST', `${agent(things)}/retire`)).status, 'retired', 'again is no error');
     });
 

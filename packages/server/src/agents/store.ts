@@ -61,7 +61,14 @@ export async function selectAgents(q: Queries, filter: AgentFilter): Promise<Age
     query = query.where('a.resources', 'like', `%"resource":"${resource.replace(/[^a-z0-9_]/g, '')}"%`);
   if (role !== undefined) {
     query = query.where(({ exists, selectFrom }) =>
-      exists(selectFrom('role_grants as g').select('g.id').where('g.role', '=', role).whereRef('g.agent', '=', 'a.id')),
+      exists(
+        selectFrom('role_grants as g')
+          .innerJoin('subjects as u', 'u.id', 'g.id')
+          .select('g.id')
+          .where('u.state', '=', 'active')
+          .where('g.role', '=', role)
+          .whereRef('g.agent', '=', 'a.id'),
+      ),
     );
   }
   return ((await query.execute()) as JoinedRow[]).map(agentOf);

@@ -74,7 +74,10 @@ export async function callerOf(
   }
   if (await tokenEnded(deps.db, claims)) throw refused(resource, 'invalid_token', 'the token has been revoked');
   const use = memory.spend({ jkt, jti }, deps.clock.now());
-  if (use === 'full') throw new Problem('unavailable', 'too many proofs at once: try again in a minute');
+  if (use === 'full')
+    throw new Problem('unavailable', 'too many proofs at once: try again in a minute', {
+      headers: { 'retry-after': '60' },
+    });
   if (use === 'replayed') throw replayed(resource);
   return {
     agent: claims.client_id,
