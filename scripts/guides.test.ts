@@ -39,10 +39,13 @@ function commandLines(page: string): string[][] {
     .map((line) => [...line.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(([, a, b, c]) => a ?? b ?? c ?? ''));
 }
 
-/** What a reader would put in place of an example's id, and of their own home. */
+/** What a reader would put in place of the id of their agent's old key, and of their own home. */
 async function filledIn(words: readonly string[]): Promise<string[]> {
-  const { items } = await cli.json<{ items: { id: string; label: string }[] }>('credentials', 'list');
-  return words.map((word) => (word.startsWith('crd_') ? (items.at(-1)?.id ?? word) : word.replace('~/.config/', '')));
+  if (!words.some((word) => word.startsWith('crd_'))) return words.map((word) => word.replace('~/.config/', ''));
+  const list = ['credentials', 'list', '--agent', 'first-line'];
+  const { items } = await cli.json<{ items: { id: string; label: string }[] }>(...list);
+  const old = items.find(({ label }) => label === '') ?? assert.fail('the agent of the guide has no old key');
+  return words.map((word) => (word.startsWith('crd_') ? old.id : word));
 }
 
 test('the commands of the guides work, in the order in which they stand', async () => {
