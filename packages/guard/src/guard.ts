@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createAgent } from '@bailiwick/agent';
-import { jwsAlgorithms, protectedResourceMetadataUrl } from '@bailiwick/protocol';
+import { jwsAlgorithms, protectedResourceMetadataUrl, replayMemory } from '@bailiwick/protocol';
 import { nodeHandler, type Route, requestFrom } from './adapters/node.ts';
 import { networks } from './address.ts';
 import { type Core, type Decision, decide } from './decide.ts';
@@ -11,7 +11,6 @@ import { GuardConfigError, type GuardOptions, type ResolvedOptions, resolveOptio
 import { nonceMaker } from './proof.ts';
 import { type Refreshed, refreshed } from './refreshed.ts';
 import { type Registration, readRegistration, registrationOf } from './registration.ts';
-import { replayMemory } from './replay.ts';
 import type { GuardRequest } from './request.ts';
 import { type Runtime, reportingOnce, systemRuntime } from './runtime.ts';
 import { tokenVerifier } from './tokens.ts';

@@ -1,7 +1,6 @@
 import { createHmac } from 'node:crypto';
-import { type DpopProof, ProtocolError, parseDpopProof, verifyDpopProof } from '@bailiwick/protocol';
+import { type DpopProof, ProtocolError, parseDpopProof, type ReplayMemory, verifyDpopProof } from '@bailiwick/protocol';
 import { Refusal } from './refusal.ts';
-import type { ReplayMemory } from './replay.ts';
 
 /** What a proof is held against. */
 export interface ProofCheck {

@@ -59,6 +59,7 @@ export {
   verifyParsed,
 } from './jws.ts';
 export { compileOperations, type Operation, type OperationMatcher } from './operations.ts';
+export { type ReplayMemory, replayMemory, type Spent } from './replay-memory.ts';
 export { protectedResourceMetadataUrl, resourceCovers } from './resource-metadata.ts';
 export { formatScope, intersect, isScopeToken, isSubset, parseScope, union } from './scope.ts';
 export { type Signer, signerFrom, signWith } from './signer.ts';

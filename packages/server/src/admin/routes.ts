@@ -1,13 +1,12 @@
 /** The admin API over HTTP: bytes in, bytes out, and nothing decided here. */
 import { isUtf8 } from 'node:buffer';
-import { jwsAlgorithms, protectedResourceMetadataUrl } from '@bailiwick/protocol';
+import { jwsAlgorithms, protectedResourceMetadataUrl, replayMemory } from '@bailiwick/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Deps } from '../deps.ts';
 import { newId } from '../lib/ids.ts';
 import { parseJsonBody } from '../web/body.ts';
 import { type Caller, callerOf, futureSeconds } from '../web/caller.ts';
 import { Problem, problemReply } from '../web/problem.ts';
-import { proofMemory } from '../web/proof-memory.ts';
 import { answer } from './answer.ts';
 import { openApiDocument } from './openapi.ts';
 import type { Route } from './route.ts';
@@ -24,8 +23,12 @@ export function adminRoutes(deps: Deps) {
     const issuer = new URL(config.issuer);
     const prefix = issuer.pathname === '/' ? '' : issuer.pathname;
     const resource = adminResource(config);
-    const windowMs = (config.dpop.proof_max_age_seconds + futureSeconds + 1) * 1000;
-    const memory = proofMemory({ windowMs, most: proofsRemembered });
+    const memory = replayMemory({
+      windowMs: (config.dpop.proof_max_age_seconds + futureSeconds + 1) * 1000,
+      futureMs: futureSeconds * 1000,
+      perGeneration: proofsRemembered,
+      perKey: proofsRemembered / 4, // one busy administrator doesn't shut out the others
+    });
     const callers = new WeakMap<FastifyRequest, Caller>();
 
     readJsonAlone(app, config.limits.body_bytes);

@@ -9,7 +9,7 @@ export interface AgentResource {
   resource: string;
   /** Meant when a token request names no resource; at most one of an agent's is. */
   default: boolean;
-  /** Meant when a token request for it names no scope. Empty: all that the roles give. */
+  /** Meant when a token request for it names no scope. Empty: then a request must name them. */
   scope: string[];
 }
 

@@ -21,28 +21,47 @@ export type IdKind = keyof typeof idPrefixes;
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'; // Crockford's base32: no i, l, o, u
 
+interface Last {
+  time: number;
+  high: number;
+  low: number;
+}
+
+const half = 2 ** 40;
+const lastIds = new WeakMap<Random, Last>();
+
 /**
- * An id such as `agt_01jd7x…`: 48 bits of milliseconds, then 80 random bits, so that ordering by id is
- * ordering by creation and nobody guesses the next one.
+ * An id such as `agt_01jd7x…`: 48 bits of milliseconds, then 80 random bits. Ordering by id is ordering by creation;
+ * within one millisecond each id of a process is a random step behind the one before, so that its events keep their order.
  */
 export function newId(deps: { clock: Clock; random: Random }, kind: IdKind): string {
-  let time = deps.clock.now();
-  let head = '';
-  for (let i = 0; i < 10; i++) {
-    head = alphabet[time % 32] + head;
-    time = Math.floor(time / 32);
+  const last = lastIds.get(deps.random);
+  const next = last && deps.clock.now() <= last.time ? stepped(deps.random, last) : started(deps);
+  lastIds.set(deps.random, next);
+  return `${idPrefixes[kind]}_${base32(next.time, 10)}${base32(next.high, 8)}${base32(next.low, 8)}`;
+}
+
+function started({ clock, random }: { clock: Clock; random: Random }): Last {
+  const bytes = random.bytes(10);
+  return { time: clock.now(), high: bytes.readUIntBE(0, 5), low: bytes.readUIntBE(5, 5) };
+}
+
+/** A clock that stands still, or goes back, doesn't make ids do the same. */
+function stepped(random: Random, last: Last): Last {
+  const low = last.low + 1 + random.bytes(3).readUIntBE(0, 3);
+  if (low < half) return { ...last, low };
+  const high = last.high + 1;
+  return high < half ? { ...last, high, low: low - half } : { time: last.time + 1, high: 0, low: low - half };
+}
+
+function base32(value: number, length: number): string {
+  let text = '';
+  let rest = value;
+  for (let i = 0; i < length; i++) {
+    text = alphabet[rest % 32] + text;
+    rest = Math.floor(rest / 32);
   }
-  const bytes = deps.random.bytes(10);
-  let tail = '';
-  for (let i = 0; i < 10; i += 5) {
-    // five bytes are eight characters: two halves of twenty bits keep the arithmetic in small integers
-    const high = ((bytes[i] as number) << 12) | ((bytes[i + 1] as number) << 4) | ((bytes[i + 2] as number) >> 4);
-    const low = (((bytes[i + 2] as number) & 15) << 16) | ((bytes[i + 3] as number) << 8) | (bytes[i + 4] as number);
-    for (const half of [high, low]) {
-      for (let shift = 15; shift >= 0; shift -= 5) tail += alphabet[(half >> shift) & 31];
-    }
-  }
-  return `${idPrefixes[kind]}_${head}${tail}`;
+  return text;
 }
 
 /** A token's `jti`: the event that tells of its issue has the same id, so that one leads to the other. */

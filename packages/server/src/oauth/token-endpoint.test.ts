@@ -190,6 +190,24 @@ for (const database of databases) {
       assert.match(String(items[0]?.personal.address), /127\.0\.0\.1|::1/);
     });
 
+    test('the credential that proved the agent shows when it did, to the hour', async () => {
+      const used = await tokenClient(server);
+      const lastUse = async () => {
+        await server.deps.db.settle(async () => undefined); // whatever was to be noted is noted by now
+        return (await server.admin<{ last_used_at?: string }>('GET', `/credentials/${used.credential}`)).last_used_at;
+      };
+      assert.equal(await lastUse(), undefined);
+      const first = server.clock.now();
+      await used.send();
+      assert.equal(await lastUse(), new Date(first).toISOString());
+      server.clock.advance(30 * 60_000);
+      await used.send();
+      assert.equal(await lastUse(), new Date(first).toISOString());
+      server.clock.advance(31 * 60_000);
+      await used.send();
+      assert.equal(await lastUse(), new Date(server.clock.now()).toISOString());
+    });
+
     const minutes = (n: number) => new Date(server.clock.now() + n * 60_000).toISOString();
     const lifetimes: [string, () => Parameters<typeof tokenClient>[1], number][] = [
       ['ten minutes by default', () => ({}), 600],

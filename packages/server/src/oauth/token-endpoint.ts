@@ -1,6 +1,7 @@
 /** The road of every token. @see RFC 6749 §3.2, RFC 9449 §5 */
 import { authenticateClient } from '../client-auth/authenticate.ts';
 import { provenBinding, readProof } from '../client-auth/dpop.ts';
+import { noteUse } from '../client-auth/last-use.ts';
 import { decide } from '../decide/decide.ts';
 import type { Client, OAuthRequest, Spend } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
@@ -31,7 +32,9 @@ export async function tokenEndpoint(deps: Deps, request: OAuthRequest): Promise<
       const plan = await grant.plan(deps, client, { ...request, binding }); // what exactly  reads, and nothing more
       const decided = await decide(deps, plan); // may it, here, now                        decide/
       const answer = await issue(deps, decided, request.context); // sign, commit, say      tokens/
-      if (answer !== changed) return answer;
+      if (answer === changed) continue;
+      noteUse(deps, client.credential);
+      return answer;
     } catch (error) {
       throw await recorded(deps, { client, spends, request, error });
     }

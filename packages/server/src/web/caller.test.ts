@@ -5,7 +5,6 @@ import { after, before, describe, test } from 'node:test';
 import { createDpopProof, generateJwk, parseChallenges, publicJwk, signerFrom } from '@bailiwick/protocol';
 import { type AdminClient, adminClient, administrator } from '../testing/admin-client.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
-import { proofMemory } from './proof-memory.ts';
 
 type Headers = Record<string, string>;
 
@@ -201,20 +200,6 @@ for (const database of databases) {
     });
   });
 }
-
-test('a memory of proofs forgets only what has expired, and when full takes no more', () => {
-  const memory = proofMemory({ windowMs: 1000, most: 2 });
-  const [a, b, c] = ['a', 'b', 'c'].map((jti) => ({ jkt: 'k', jti }));
-  assert.equal(memory.spend(a!, 0), 'fresh');
-  assert.equal(memory.spend(a!, 999), 'replayed');
-  assert.equal(memory.spend(b!, 999), 'fresh');
-  assert.equal(memory.spend(c!, 999), 'full');
-  assert.equal(memory.spend(b!, 1500), 'replayed', 'remembered for a whole window after its use');
-  assert.equal(memory.spend(c!, 1500), 'fresh');
-  assert.equal(memory.spend(c!, 2400), 'replayed');
-  assert.equal(memory.spend(a!, 5000), 'fresh');
-  assert.equal(memory.spend({ jkt: 'another', jti: 'a' }, 5000), 'fresh', 'a jti is one of its key');
-});
 
 const touched = (authorization: string) => {
   const at = authorization.length - 20;

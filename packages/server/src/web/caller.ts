@@ -11,6 +11,7 @@ import {
   parseCompact,
   parseDpopProof,
   protectedResourceMetadataUrl,
+  type ReplayMemory,
   validateAccessTokenClaims,
   verifyDpopProof,
   verifyParsed,
@@ -23,7 +24,6 @@ import type { Tx } from '../store/database.ts';
 import { tokenEnded } from '../tokens/introspect.ts';
 import { spendAll, spendOf } from '../tokens/spend.ts';
 import { Problem } from './problem.ts';
-import type { ProofMemory } from './proof-memory.ts';
 
 /** An agent with a live token for this API, and the key that the token is bound to. */
 export interface Caller {
@@ -60,7 +60,7 @@ export const futureSeconds = 5;
  */
 export async function callerOf(
   deps: Deps,
-  memory: ProofMemory,
+  memory: ReplayMemory,
   resource: string,
   request: CallRequest,
 ): Promise<Caller> {
@@ -73,12 +73,12 @@ export async function callerOf(
     throw refused(resource, 'invalid_token', 'the token is not bound to the key of the proof');
   }
   if (await tokenEnded(deps.db, claims)) throw refused(resource, 'invalid_token', 'the token has been revoked');
-  const use = memory.spend({ jkt, jti }, deps.clock.now());
-  if (use === 'full')
+  const use = memory.spend({ jkt, jti, issuedAt: iat * 1000 }, deps.clock.now());
+  if (use === 'full' || use === 'key_full')
     throw new Problem('unavailable', 'too many proofs at once: try again in a minute', {
       headers: { 'retry-after': '60' },
     });
-  if (use === 'replayed') throw replayed(resource);
+  if (use !== 'fresh') throw replayed(resource);
   return {
     agent: claims.client_id,
     org: claims.org,

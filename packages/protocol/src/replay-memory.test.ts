@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { replayMemory } from './replay.ts';
+import { replayMemory } from './replay-memory.ts';
 
 const windowMs = 66_000;
 const futureMs = 5_000;
