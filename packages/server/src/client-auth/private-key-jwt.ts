@@ -65,7 +65,7 @@ export const privateKeyJwt = {
     return {
       agent: registration.agent,
       credential: credential.id,
-      thumbprint: credential.kid,
+      thumbprint: credential.thumbprint,
       credentialEndsAt: credential.expiresAt,
       method: 'private_key_jwt',
       proof: spendOf('assertion', claims.clientId, claims.jti, expiresAt),
@@ -98,7 +98,7 @@ function read(deps: Deps, assertion: string): { parsed: ParsedJws; claims: Clien
 function keyFor({ keys }: Registration, { header }: ParsedJws, alg: JwsAlgorithm, now: number) {
   const live = keys.filter((key) => key.alg === alg && (key.expiresAt === undefined || key.expiresAt > now));
   if (header.kid === undefined) return live.length === 1 ? live[0] : undefined;
-  return live.find((key) => key.kid === header.kid || key.alias === header.kid);
+  return live.find((key) => key.kid === header.kid || key.thumbprint === header.kid);
 }
 
 const dummies = new Map<JwsAlgorithm, KeyObject>();

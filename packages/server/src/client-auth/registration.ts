@@ -15,10 +15,10 @@ export interface Registration {
 
 export interface RegisteredKey {
   id: string;
-  /** RFC 7638 thumbprint. */
+  /** RFC 7638: what the log calls the key. */
+  thumbprint: string;
+  /** What assertions call it: the thumbprint, unless its owner chose another name. */
   kid: string;
-  /** What the agent itself calls its key, if it does. */
-  alias: string | undefined;
   alg: JwsAlgorithm;
   key: KeyObject;
   /** Milliseconds. */
@@ -26,17 +26,23 @@ export interface RegisteredKey {
 }
 
 const registrations = rememberedPer<Registration>(100_000);
+/** Ids that name nobody: remembered too, and apart, so that asking again costs what asking for an acquaintance costs. */
+const strangers = rememberedPer<true>(10_000);
 
 /** The registration of a client, remembered for one version of the registry; undefined when there is none. */
 export async function registrationOf(deps: Deps, asOf: Counter, clientId: string): Promise<Registration | undefined> {
+  if (strangers(deps.db).peek(asOf.version, clientId)) return undefined;
   return registrations(deps.db).get(asOf.version, clientId, async () => {
     const agent = await findAgent(deps.db, clientId);
-    if (!agent) return undefined;
+    if (!agent) {
+      await strangers(deps.db).get(asOf.version, clientId, async () => true);
+      return undefined;
+    }
     const credentials = await liveCredentials(deps.db, clientId, deps.clock.now());
-    const keys = credentials.map(({ id, kid, alg, jwk, expiresAt }) => ({
+    const keys = credentials.map(({ id, thumbprint, kid, alg, jwk, expiresAt }) => ({
       id,
+      thumbprint,
       kid,
-      alias: jwk.kid,
       alg,
       key: importPublicJwk(jwk, alg).key,
       expiresAt,

@@ -25,7 +25,6 @@ const heldRoles = rememberedPer<HeldRole[]>(100_000);
 export async function decide(deps: Deps, plan: TokenPlan): Promise<DecidedPlan> {
   const { agent, asOf } = plan.client;
   const now = deps.clock.now();
-  withinBudget(deps, agent, now);
   mayAct(agent, now);
   mayBeReached(plan.resource, agent);
   isBound(plan);
@@ -40,10 +39,13 @@ export async function decide(deps: Deps, plan: TokenPlan): Promise<DecidedPlan> 
   };
 }
 
-/** Counts the request, whatever comes of it. */
-function withinBudget(deps: Deps, agent: Agent, now: number): void {
+/**
+ * Counts a request of this agent, whatever comes of it.
+ * @throws OAuthError `temporarily_unavailable` with status 429, when the agent has asked too often
+ */
+export function withinBudget(deps: Deps, agent: Agent): void {
   const perMinute = agent.limits.tokens_per_minute ?? deps.config.limits.tokens_per_minute;
-  const retryAfter = take(deps.budgets, agent.id, perMinute, now);
+  const retryAfter = take(deps.budgets, agent.id, perMinute, deps.clock.now());
   if (retryAfter === undefined) return;
   throw new OAuthError('temporarily_unavailable', `this agent may ask for ${perMinute} tokens a minute`, {
     status: 429,

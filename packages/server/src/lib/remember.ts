@@ -6,12 +6,15 @@
 export interface Remembered<Value> {
   /** What was remembered for `key` at `version`, else what `load` answers; failures and absences are not kept. */
   get(version: number, key: string, load: () => Promise<Value | undefined>): Promise<Value | undefined>;
+  /** What was remembered for `key` at `version`, if it was. */
+  peek(version: number, key: string): Value | undefined;
 }
 
 export function remembered<Value>(capacity: number): Remembered<Value> {
   let at = -1;
   let values = new Map<string, Value>();
   return {
+    peek: (version, key) => (version === at ? values.get(key) : undefined),
     async get(version, key, load) {
       if (version > at) {
         at = version;

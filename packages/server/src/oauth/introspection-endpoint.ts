@@ -25,10 +25,10 @@ const guarded = rememberedPer<{ audience: string; tag: string }>(10_000);
  * @see RFC 7662 §2.2: whoever may not know hears the same as of a token that is dead
  */
 export async function introspectionEndpoint(deps: Deps, request: OAuthRequest): Promise<IntrospectionResponse> {
-  const since = await asOf(deps.db);
-  const client = await authenticateClient(deps, request, since);
   const token = single(request.form, 'token');
   if (token === undefined) throw new OAuthError('invalid_request', 'token is missing');
+  const since = await asOf(deps.db);
+  const client = await authenticateClient(deps, request, since);
   const standing = mayAct(client, deps.clock.now()) ? await standingOf(deps, token, since) : foreign;
   const concerned = standing.state !== 'foreign' && (await concerns(deps, client, standing));
   await settle(deps, request, client, concerned ? standing : foreign);

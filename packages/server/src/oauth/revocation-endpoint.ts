@@ -15,10 +15,10 @@ import { spendAll } from '../tokens/spend.ts';
  * @see RFC 7009 §2.1 and §2.2
  */
 export async function revocationEndpoint(deps: Deps, request: OAuthRequest): Promise<undefined> {
-  const since = await asOf(deps.db);
-  const client = await authenticateClient(deps, request, since);
   const token = single(request.form, 'token');
   if (token === undefined) throw new OAuthError('invalid_request', 'token is missing');
+  const since = await asOf(deps.db);
+  const client = await authenticateClient(deps, request, since);
   const standing = await standingOf(deps, token, since);
   const sealing = await sealingFor(deps, since.version, client.agent.owner);
   const { agent } = client;
@@ -32,6 +32,7 @@ export async function revocationEndpoint(deps: Deps, request: OAuthRequest): Pro
     const owned = claims.client_id === agent.id;
     const change = { reason: 'revoked by its agent', by: agent.id, now: deps.clock.now() };
     const rev = owned ? await endToken(tx, { jti: claims.jti, endsAt: claims.exp * 1000 }, change) : undefined;
+    if (owned && rev === undefined) return undefined; // somebody was faster: it is as gone as was asked for
     await appendEvent(tx, deps, sealing, {
       type: 'token.revoked',
       outcome: owned ? 'allowed' : 'refused',

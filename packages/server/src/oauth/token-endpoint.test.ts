@@ -1,6 +1,7 @@
 /** What must hold on the road of a token whatever happens meanwhile: races, failures, ends. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { thumbprint } from '@bailiwick/protocol';
 import type { Deps } from '../deps.ts';
 import { numericDate } from '../lib/clock.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
@@ -167,6 +168,37 @@ for (const database of databases) {
         },
       };
       await assert.rejects(tokenEndpoint({ ...server.deps, db } as unknown as Deps, request), /roles can not be read/);
+    });
+
+    test('who is always overtaken by a change is told to come again: on record, and with its proofs spent', async () => {
+      const unlucky = await tokenClient(server);
+      const db = {
+        ...server.deps.db,
+        settle: async (work: (tx: Tx) => Promise<unknown>) =>
+          server.deps.db.settle(async (tx) => {
+            const overtaken = { ...tx, get: async (sql: string, params: []) => overtake(tx, sql, params) };
+            return work(overtaken as unknown as Tx);
+          }),
+      };
+      // as if a revocation of this agent had been committed just before, each time
+      const overtake = async (tx: Tx, sql: string, params: []) => {
+        if (sql.startsWith('select rev, version from counter')) return { rev: Number.MAX_SAFE_INTEGER, version: 0 };
+        if (sql.startsWith('select rev from revocations')) return { rev: Number.MAX_SAFE_INTEGER };
+        return tx.get(sql, params);
+      };
+      const request = await unlucky.request();
+      await assert.rejects(tokenEndpoint({ ...server.deps, db } as Deps, request), refusal('temporarily_unavailable'));
+      const { items } = await events(`agent=${unlucky.clientId}&outcome=refused`);
+      assert.equal(items.length, 1);
+      await assert.rejects(tokenEndpoint(server.deps, request), refusal('invalid_client'));
+    });
+
+    test('the log names the key by its thumbprint, whatever its owner calls it', async () => {
+      const named = await tokenClient(server, { kid: 'the-operators-key-honestly' });
+      const { body } = await named.send();
+      const { items } = await events(`jti=${claimsIn(body.access_token).jti}`);
+      const { client: known } = (items[0] as unknown as { decided_on: { client: { key: string } } }).decided_on;
+      assert.equal(known.key, thumbprint(named.signer.publicJwk));
     });
 
     test('a refusal spends the proofs and nothing else, and is on record with its reason', async () => {

@@ -2,7 +2,7 @@
 import { authenticateClient } from '../client-auth/authenticate.ts';
 import { provenBinding, readProof } from '../client-auth/dpop.ts';
 import { noteUse } from '../client-auth/last-use.ts';
-import { decide } from '../decide/decide.ts';
+import { decide, withinBudget } from '../decide/decide.ts';
 import type { Client, OAuthRequest, Spend } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { grantFor } from '../grants/index.ts';
@@ -21,17 +21,19 @@ const plansAtMost = 5;
  */
 export async function tokenEndpoint(deps: Deps, request: OAuthRequest): Promise<TokenResponse> {
   const proof = readProof(deps, request); // sends for a nonce before anything is spent
-  for (let planned = 0; planned < plansAtMost; planned++) {
-    const since = await asOf(deps.db); // as of when                                        liveness/
-    const client = await authenticateClient(deps, request, since); // who asks              client-auth/
+  for (let planned = 0; ; planned++) {
+    const since = await asOf(deps.db); // as of when: liveness/
+    const client = await authenticateClient(deps, request, since); // who asks: client-auth/
     const spends: Spend[] = [client.proof];
     try {
-      const grant = grantFor(single(request.form, 'grant_type'), client); // by which right grants/
+      if (planned === 0) withinBudget(deps, client.agent);
+      if (planned === plansAtMost) throw tooMuchChanges();
+      const grant = grantFor(single(request.form, 'grant_type'), client); // by which right: grants/
       const binding = provenBinding(deps, proof, endpointUrl(deps.config, 'token')); // bound to which key
       if (binding) spends.push(binding.proof);
-      const plan = await grant.plan(deps, client, { ...request, binding }); // what exactly  reads, and nothing more
-      const decided = await decide(deps, plan); // may it, here, now                        decide/
-      const answer = await issue(deps, decided, request.context); // sign, commit, say      tokens/
+      const plan = await grant.plan(deps, client, { ...request, binding }); // what exactly; reads, and nothing more
+      const decided = await decide(deps, plan); // may it, here, now: decide/
+      const answer = await issue(deps, decided, request.context); // sign, commit, say: tokens/
       if (answer === changed) continue;
       noteUse(deps, client.credential);
       return answer;
@@ -39,8 +41,10 @@ export async function tokenEndpoint(deps: Deps, request: OAuthRequest): Promise<
       throw await recorded(deps, { client, spends, request, error });
     }
   }
-  throw new OAuthError('temporarily_unavailable', 'too much is changing at once; try again', { retryAfter: 1 });
 }
+
+const tooMuchChanges = () =>
+  new OAuthError('temporarily_unavailable', 'too much is changing at once; try again', { retryAfter: 1 });
 
 /** Puts a refusal on record. What `issue` refused (a replay) is there already; what we can't explain is no refusal. */
 async function recorded(

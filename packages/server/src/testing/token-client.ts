@@ -40,6 +40,8 @@ export interface TokenClientOptions {
   agent?: Record<string, unknown>;
   credential?: Record<string, unknown>;
   token?: Record<string, unknown>;
+  /** What the key is called by its owner. */
+  kid?: string;
 }
 
 const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
@@ -73,7 +75,7 @@ export async function tokenClient(server: ServerForClients, options: TokenClient
     resources: [{ resource: resource.id, default: true, scope: ['tickets:read'] }],
     ...options.agent,
   });
-  const jwk = await generateJwk('ES256');
+  const jwk = { ...(await generateJwk('ES256')), ...(options.kid && { kid: options.kid }) };
   const credential = await post('/credentials', { agent: agent.id, jwk: publicJwk(jwk), ...options.credential });
   await server.admin('PUT', `/agents/${agent.id}/roles/${role.id}`);
   const signer = signerFrom(jwk);
