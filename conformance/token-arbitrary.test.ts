@@ -27,7 +27,7 @@ const anyText = fc.oneof(
 
 for (const database of databases) {
   describe(`arbitrary input, on ${database}`, () => {
-    const runs = { numRuns: database === 'sqlite' ? 300 : 100 };
+    const runs = { numRuns: database === 'sqlite' ? 200 : 60 };
     let world: World;
     before(async () => {
       world = await openWorld(database);
