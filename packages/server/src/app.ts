@@ -18,6 +18,7 @@ import type { Logger } from './lib/log.ts';
 import { systemRandom } from './lib/random.ts';
 import { type Listeners, listen } from './listen.ts';
 import { oauthRoutes } from './oauth/routes.ts';
+import { lockData } from './store/data-lock.ts';
 import { migrate } from './store/migrate.ts';
 import { openDatabase } from './store/open.ts';
 import { sharedSecret } from './store/secrets.ts';
@@ -48,8 +49,10 @@ export async function start(config: Config, world: World = {}): Promise<RunningS
   const log = world.log ?? pino({ level: config.log_level });
   let handle = starting;
   const listeners = await listen(config, (request, response) => handle(request, response));
+  let unlock = () => {};
   try {
     const bound = withPort(config, listeners);
+    if (config.database_url === undefined) unlock = lockData(config.data); // PostgreSQL takes any number of nodes
     const deps = await openDeps(bound, { clock: world.clock ?? systemClock, log });
     try {
       const made = await firstStart(deps);
@@ -68,6 +71,7 @@ export async function start(config: Config, world: World = {}): Promise<RunningS
           await jobs.stop();
           await app.close();
           await deps.db.close();
+          unlock();
         },
       };
     } catch (error) {
@@ -75,6 +79,7 @@ export async function start(config: Config, world: World = {}): Promise<RunningS
       throw error;
     }
   } catch (error) {
+    unlock();
     await listeners.close(0);
     throw error;
   }

@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { systemClock } from '../lib/clock.ts';
 import { databases } from '../testing/harness.ts';
 import { testPostgres } from '../testing/postgres.ts';
+import { lockData } from './data-lock.ts';
 import { type Database, isUniqueViolation, type Tx } from './database.ts';
 import { migrate } from './migrate.ts';
 import { migrations } from './migrations/index.ts';
@@ -136,3 +137,13 @@ for (const dialect of databases) {
     });
   });
 }
+
+test('one server at a time holds a data folder, and lets go of it', () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'bailiwick-lock-'));
+  const unlock = lockData(folder);
+  assert.throws(() => lockData(folder), /another server is running on the data in .*BAILIWICK_DATA/);
+  unlock();
+  lockData(folder)();
+  assert.equal(statSync(path.join(folder, 'server.lock')).mode & 0o777, 0o600);
+  rmSync(folder, { recursive: true });
+});
