@@ -15,11 +15,18 @@ export type OperationMatcher = (method: string, path: string) => Operation | und
 
 interface Node {
   exact: Map<string, Node>;
-  /** The exact segments in lower case: see `match`. */
-  folded: Set<string>;
   parameter?: Node;
-  rest?: Operation;
-  end?: Operation;
+  /** What ends here; in a tree of loose readings it can be several. */
+  rest: Operation[];
+  end: Operation[];
+}
+
+/** One method's operations: as they are written, and as a generous router reads them. */
+interface Trees {
+  written: Node;
+  loose: Node;
+  /** A template is itself written in a way that loose reading changes: then every path is looked at twice. */
+  irregular: boolean;
 }
 
 const maxPathLength = 8192;
@@ -29,13 +36,14 @@ const maxPathLength = 8192;
  * one segment or more. `HEAD` is matched as `GET` where it isn't listed itself. Tools are not matched here.
  *
  * The path is given raw, without its query. It is understood the way a router would after decoding; where routers differ (encoded slashes and backslashes,
- * dot segments, empty segments, NUL and other control characters, double encoding, letter case of a listed segment) nothing matches,
- * so that no request means one operation here and another behind.
+ * dot segments, empty segments, NUL and other control characters, double encoding) nothing matches, so that no request means one operation here and
+ * another behind. Nor does anything match where a router that ignores letter case, a trailing slash or what follows a `;` would come to another
+ * operation than the path as it is written: `/files/ADMIN` is not `/files/{rest*}` when `/files/admin` is listed.
  *
  * @throws ProtocolError `bad_operation` for a template that is wrong or twice there
  */
 export function compileOperations(operations: readonly Operation[]): OperationMatcher {
-  const methods = new Map<string, Node>();
+  const methods = new Map<string, Trees>();
   for (const operation of operations) {
     if (operation.path !== undefined || operation.method !== undefined) add(methods, operation);
     else if (operation.tool === undefined) throw bad(operation, 'needs a method and a path, or a tool');
@@ -43,31 +51,48 @@ export function compileOperations(operations: readonly Operation[]): OperationMa
   return (method, path) => {
     const segments = segmentsOf(path);
     if (segments === undefined) return undefined;
-    const found = match(methods.get(method), segments, 0);
-    return found ?? (method === 'HEAD' ? match(methods.get('GET'), segments, 0) : undefined);
+    const own = methods.get(method);
+    const instead = method === 'HEAD' ? methods.get('GET') : undefined;
+    const found = (match(own?.written, segments, 0) ?? match(instead?.written, segments, 0))?.[0];
+    if (found === undefined) return undefined;
+    if (!own?.irregular && !instead?.irregular && !mayBeReadLoosely(path)) return found;
+    for (const reading of looseReadings(segments)) {
+      const meant = match(own?.loose, reading, 0) ?? match(instead?.loose, reading, 0);
+      if (meant !== undefined && !meant.includes(found)) return undefined;
+    }
+    return found;
   };
 }
 
-function add(methods: Map<string, Node>, operation: Operation): void {
+function add(methods: Map<string, Trees>, operation: Operation): void {
   const { method, path } = operation;
   if (method === undefined || !/^[A-Z][A-Z-]{0,31}$/.test(method)) throw bad(operation, 'needs a method in capitals');
   if (path === undefined) throw bad(operation, 'needs a path');
-  let node = methods.get(method) ?? newNode();
-  methods.set(method, node);
   const segments = segmentsOf(path);
   if (segments === undefined) throw bad(operation, 'has a path that no request could have');
+  const trees = methods.get(method) ?? { written: newNode(), loose: newNode(), irregular: false };
+  methods.set(method, trees);
+  const [first] = place(trees.written, segments, operation);
+  if (first !== undefined && first !== operation) throw bad(operation, `has the method and path of ${first.name}`);
+  const loose = segments.map((segment) => (segment.startsWith('{') ? segment : loosened(segment)));
+  if (loose.at(-1) === '') loose.pop();
+  place(trees.loose, loose, operation);
+  if (path !== '/' && `/${loose.join('/')}` !== `/${segments.join('/')}`) trees.irregular = true;
+}
+
+/** Puts an operation where its path leads, and returns all that is there. */
+function place(root: Node, segments: readonly string[], operation: Operation): readonly Operation[] {
+  let node = root;
   for (const [index, segment] of segments.entries()) {
-    const last = index === segments.length - 1;
     if (/^\{[A-Za-z_]\w*\*\}$/.test(segment)) {
-      if (!last) throw bad(operation, 'has {rest*} before the end of its path');
-      if (node.rest !== undefined) throw bad(operation, `has the method and path of ${node.rest.name}`);
-      node.rest = operation;
-      return;
+      if (index < segments.length - 1) throw bad(operation, 'has {rest*} before the end of its path');
+      node.rest.push(operation);
+      return node.rest;
     }
     node = next(node, segment, operation);
   }
-  if (node.end !== undefined) throw bad(operation, `has the method and path of ${node.end.name}`);
-  node.end = operation;
+  node.end.push(operation);
+  return node.end;
 }
 
 function next(node: Node, segment: string, operation: Operation): Node {
@@ -78,25 +103,42 @@ function next(node: Node, segment: string, operation: Operation): Node {
   if (/[{}*]/.test(segment)) throw bad(operation, 'may have {name} or {name*} as whole segments only');
   const known = node.exact.get(segment) ?? newNode();
   node.exact.set(segment, known);
-  node.folded.add(segment.toLowerCase());
   return known;
 }
 
 function newNode(): Node {
-  return { exact: new Map(), folded: new Set() };
+  return { exact: new Map(), rest: [], end: [] };
 }
 
 /** Each node lies at one depth and is reached from one parent, so this visits none twice: no backtracking to exploit. */
-function match(node: Node | undefined, segments: readonly string[], index: number): Operation | undefined {
+function match(node: Node | undefined, segments: readonly string[], index: number): readonly Operation[] | undefined {
   if (node === undefined) return undefined;
   const segment = segments[index];
-  if (segment === undefined) return node.end;
+  if (segment === undefined) return node.end.length > 0 ? node.end : undefined;
   const exact = match(node.exact.get(segment), segments, index + 1);
   if (exact !== undefined) return exact;
   if (segment === '') return undefined;
-  // A router that ignores case would take /tickets/ADMIN for the listed /tickets/admin: it must not pass as /tickets/{id}.
-  if (!node.exact.has(segment) && node.folded.size > 0 && node.folded.has(segment.toLowerCase())) return undefined;
-  return match(node.parameter, segments, index + 1) ?? node.rest;
+  return match(node.parameter, segments, index + 1) ?? (node.rest.length > 0 ? node.rest : undefined);
+}
+
+/** Cheap, and true too often rather than too rarely: most paths are in small letters, and are looked up once. */
+function mayBeReadLoosely(path: string): boolean {
+  return path.length > 1 && /[A-Z;%]|[\u0080-\uffff]|\/$/.test(path);
+}
+
+/** How generous routers read a path: `;…` cut off each segment, or with all that follows it; no trailing slash; no letter case. */
+function looseReadings(segments: readonly string[]): string[][] {
+  const each = segments.map(loosened);
+  if (each.at(-1) === '') each.pop();
+  const cut = segments.findIndex((segment) => segment.includes(';'));
+  return cut < 0 ? [each] : [each, each.slice(0, cut + 1)];
+}
+
+function loosened(segment: string): string {
+  const end = segment.indexOf(';');
+  const folded = (end < 0 ? segment : segment.slice(0, end)).toLowerCase();
+  // Outside ASCII there are letters that only meet in capitals: ſ and s.
+  return /[\u0080-\uffff]/.test(folded) ? folded.toUpperCase().toLowerCase() : folded;
 }
 
 /** The decoded segments of a path, or undefined if it could be understood in more than one way. A trailing slash is an empty last segment. */
@@ -122,7 +164,8 @@ function decoded(raw: string): string | undefined {
     // Still encoded after decoding: a second decoder behind us would see something else.
     if (/[/?#]|%[0-9a-fA-F]{2}/.test(segment)) return undefined;
   }
-  if (/^\.{1,2}(;|$)/.test(segment) || segment.includes('\\')) return undefined;
+  // A segment that is nothing but a parameter (`;x`) is an empty one to whoever cuts that off.
+  if (/^(?:\.{1,2}$|\.{0,2};)/.test(segment) || segment.includes('\\')) return undefined;
   // No request line has these; a URL parser would cut the path there.
   if (/[?# ]/.test(raw)) return undefined;
   return hasControl(segment) ? undefined : segment;
