@@ -1,7 +1,15 @@
 import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
-import { isPrintable, type PrivateJwk, ProtocolError, parseScope, type Signer, signerFrom } from '@bailiwick/protocol';
+import {
+  isLoopback,
+  isPrintable,
+  type PrivateJwk,
+  ProtocolError,
+  parseScope,
+  type Signer,
+  signerFrom,
+} from '@bailiwick/protocol';
 import { BailiwickError } from './errors.ts';
-import { isLoopback, safeUrl } from './urls.ts';
+import { safeUrl } from './urls.ts';
 
 export interface AgentOptions {
   /** Where tokens come from, exactly as the server calls itself: `https://id.example`. */

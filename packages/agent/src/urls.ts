@@ -1,3 +1,4 @@
+import { isLoopback } from '@bailiwick/protocol';
 import { BailiwickError } from './errors.ts';
 
 /**
@@ -20,11 +21,6 @@ export function safeUrl(text: string | URL, what: string): URL {
     });
   }
   return url;
-}
-
-/** Is this host name this machine? Not `x.localhost`: some resolvers ask the network about it. */
-export function isLoopback(hostname: string): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(hostname);
 }
 
 /** A URL as errors may show it: without its query, which may hold what isn't for logs. */

@@ -1,4 +1,4 @@
-import { type ImportedPublicKey, importPublicJwk, thumbprint } from '@bailiwick/protocol';
+import { type ImportedPublicKey, importPublicJwk, isLoopback, thumbprint } from '@bailiwick/protocol';
 import { fetchJson, Unavailable } from './json-client.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -72,9 +72,4 @@ export function isSafeUrl(value: unknown): value is string {
   const { protocol, hostname, username, password } = new URL(value);
   if (username !== '' || password !== '') return false;
   return protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname));
-}
-
-function isLoopback(hostname: string): boolean {
-  if (hostname === 'localhost' || hostname.endsWith('.localhost') || hostname === '[::1]') return true;
-  return /^127(\.\d{1,3}){3}$/.test(hostname);
 }

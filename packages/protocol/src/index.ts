@@ -58,6 +58,7 @@ export {
   type VerificationKey,
   verifyParsed,
 } from './jws.ts';
+export { isLoopback } from './loopback.ts';
 export { compileOperations, type Operation, type OperationMatcher } from './operations.ts';
 export { type ReplayMemory, replayMemory, type Spent } from './replay-memory.ts';
 export { protectedResourceMetadataUrl, resourceCovers } from './resource-metadata.ts';
