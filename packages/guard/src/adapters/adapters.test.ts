@@ -67,9 +67,13 @@ async function anyGuard() {
 
 for (const [name, options] of [
   ['caseSensitive', { routerOptions: { caseSensitive: false } }],
+  ['caseSensitive', { caseSensitive: false }],
   ['useSemicolonDelimiter', { routerOptions: { useSemicolonDelimiter: true } }],
+  ['ignoreTrailingSlash', { routerOptions: { ignoreTrailingSlash: true } }],
+  ['ignoreTrailingSlash', { ignoreTrailingSlash: true }],
+  ['ignoreDuplicateSlashes', { routerOptions: { ignoreDuplicateSlashes: true } }],
 ] as const) {
-  test(`Fastify: a router that reads paths loosely (${name}) is not guarded but refused`, async () => {
+  test(`Fastify: a router that reads paths loosely (${JSON.stringify(options)}) is not guarded but refused`, async () => {
     const app = fastify(options as FastifyServerOptions);
     await assert.rejects(async () => app.register(bailiwick, { guard: await anyGuard() }), new RegExp(name));
   });

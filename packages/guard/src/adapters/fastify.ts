@@ -80,6 +80,8 @@ function refuseLooseRouting(app: FastifyInstance): void {
   const config = app.initialConfig as Record<string, unknown> & { routerOptions?: Record<string, unknown> };
   for (const [name, value] of [
     ['caseSensitive', false],
+    ['ignoreTrailingSlash', true],
+    ['ignoreDuplicateSlashes', true],
     ['useSemicolonDelimiter', true],
   ] as const) {
     if (config[name] === value || config.routerOptions?.[name] === value) {
