@@ -39,6 +39,12 @@ export interface GuardOptions {
   /** With `operations` in code: how tokens for this resource look, if not as usual. */
   token?: RegistrationInput['token'];
   /**
+   * With `operations` in code: the id (`res_…`) that this resource is registered under. Tokens for another resource are then refused even where
+   * that shares `token.audience`, which another organization's may. **Without it only introspection tells them apart**: an
+   * `offline` guard accepts whatever was issued for its audience.
+   */
+  resourceId?: string;
+  /**
    * `introspect` (the default) asks the identity provider about each token, so that a revocation bites after `cacheSeconds`.
    * `offline` never asks: **a revoked token goes on working until it expires, which can take 15 minutes.**
    */
@@ -104,7 +110,7 @@ export interface ResolvedOptions {
 }
 
 const known = new Set(
-  'issuer resource credential operations scopes token mode introspection keys dpop algorithms skewSeconds tokenCapacity trustedProxies localPath onDecision report now fetch runtime'.split(
+  'issuer resource credential operations scopes token resourceId mode introspection keys dpop algorithms skewSeconds tokenCapacity trustedProxies localPath onDecision report now fetch runtime'.split(
     ' ',
   ),
 );
@@ -211,12 +217,22 @@ function resourceFrom(identifier: unknown, localPath: string | undefined): Resol
   return { identifier, base: url.origin + path, localPath: local };
 }
 
-function registrationFrom({ operations, scopes, token }: GuardOptions): RegistrationInput | undefined {
+function registrationFrom({ operations, scopes, token, resourceId }: GuardOptions): RegistrationInput | undefined {
   if (operations === undefined) {
-    if (scopes === undefined && token === undefined) return undefined;
-    throw new GuardConfigError('scopes and token go with operations; without them they come from the registration.');
+    if (scopes === undefined && token === undefined && resourceId === undefined) return undefined;
+    throw new GuardConfigError(
+      'scopes, token and resourceId go with operations; without them they come from the registration.',
+    );
   }
-  return { operations, ...(scopes === undefined ? {} : { scopes }), ...(token === undefined ? {} : { token }) };
+  if (resourceId !== undefined && !/^res_\w+$/.test(resourceId)) {
+    throw new GuardConfigError('resourceId must be the id (res_…) that the resource is registered under.');
+  }
+  return {
+    operations,
+    ...(resourceId === undefined ? {} : { id: resourceId }),
+    ...(scopes === undefined ? {} : { scopes }),
+    ...(token === undefined ? {} : { token }),
+  };
 }
 
 function algorithmsFrom(algorithms: readonly JwsAlgorithm[] = jwsAlgorithms): readonly JwsAlgorithm[] {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { linkTag } from '@bailiwick/protocol';
 import { createGuard, type GuardOptions } from './index.ts';
-import { fakeAgent, fakeIssuer, operations, quiet, resource } from './testing/fake-issuer.ts';
+import { fakeAgent, fakeIssuer, operations, quiet, resource, resourceId } from './testing/fake-issuer.ts';
 
 const self = '/admin/v1/guards/self';
 
@@ -84,6 +85,7 @@ for (const [what, change, sentence] of [
     { identifier: 'https://other.example' },
     /this guard is configured for "https:\/\/api.example\/v1"/,
   ],
+  ['without the id of its resource', { id: undefined }, /has no id of its resource/],
   ['without operations', { operations: undefined }, /has no operations/],
   [
     'with an operation whose scopes are missing',
@@ -115,6 +117,40 @@ test('a resource that is dangerously_bearer no more takes no unbound token, not 
   await unbound();
   await settle();
   assert.equal(await unbound(), false);
+});
+
+test('a token for another resource that shares the audience is refused offline, a known one too once the id is another', async () => {
+  const { fake, guard, register, settle } = await setUp();
+  register({ token: { audience: 'api://shared' } });
+  const agent = await fakeAgent(fake);
+  const decide = async (claims: object) => {
+    const token = await agent.token({ aud: 'api://shared', ...claims });
+    return () => agent.request('GET', '/tickets', { token }).then(guard.decide);
+  };
+  const foreign = await (await decide({ links: [linkTag('crd_1'), linkTag('res_evil')] }))();
+  assert.ok(!foreign.allowed);
+  assert.deepEqual([foreign.status, foreign.problem?.error], [401, 'invalid_token']);
+  assert.match(foreign.problem?.detail ?? '', /for another resource/);
+  const ours = await decide({});
+  assert.equal((await ours()).allowed, true);
+  register({ id: 'res_successor', token: { audience: 'api://shared' } });
+  fake.clock.advance(72_001);
+  await ours();
+  await settle();
+  assert.equal((await ours()).allowed, false);
+});
+
+test('with operations in code, resourceId tells resources of one audience apart; without it nothing does offline', async () => {
+  for (const [options, allowed] of [
+    [{ resourceId }, false],
+    [{}, true],
+  ] as const) {
+    const { fake, guard } = await setUp({ operations, credential: undefined, ...options });
+    const agent = await fakeAgent(fake);
+    const foreign = await agent.request('GET', '/tickets', { claims: { links: [linkTag('res_evil')] } });
+    assert.equal((await guard.decide(foreign)).allowed, allowed);
+    assert.equal((await guard.decide(await agent.request())).allowed, true);
+  }
 });
 
 test('a resource that was suspended lets nobody in, offline too', async () => {

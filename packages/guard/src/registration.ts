@@ -1,10 +1,12 @@
-import { compileOperations, type Operation, type OperationMatcher } from '@bailiwick/protocol';
+import { compileOperations, linkTag, type Operation, type OperationMatcher } from '@bailiwick/protocol';
 import { Unavailable } from './json-client.ts';
 
 /** How tokens for a resource look. Equal profiles are one object, so that a change is seen by comparing references. */
 export interface TokenProfile {
   typ: string;
   audience: string;
+  /** The tag of the resource's id, which every token for it links: others may share the audience. Undefined if the id isn't known. */
+  tag?: string | undefined;
   /** Tokens that are bound to no key are accepted, too. */
   dangerouslyBearer: boolean;
 }
@@ -21,6 +23,8 @@ export interface Registration {
 
 /** A registration given in code. */
 export interface RegistrationInput {
+  /** The resource's id (`res_…`). */
+  id?: string;
   name?: string;
   scopes?: readonly string[];
   operations: readonly Operation[];
@@ -29,17 +33,21 @@ export interface RegistrationInput {
 
 /** @throws ProtocolError `bad_operation` naming the operation that is wrong */
 export function registrationOf(resource: string, input: RegistrationInput, previous?: Registration): Registration {
-  const { name, operations, token = {} } = input;
+  const { id, name, operations, token = {} } = input;
   const { typ = 'at+jwt', audience = resource, dangerouslyBearer = false } = token;
-  const profile = sameProfile(previous?.profile, { typ, audience, dangerouslyBearer });
+  const tag = id === undefined ? undefined : linkTag(id);
+  const profile = sameProfile(previous?.profile, { typ, audience, tag, dangerouslyBearer });
   const scopes = input.scopes ?? [...new Set(operations.flatMap((operation) => operation.scope))];
   return { ...(name === undefined ? {} : { name }), scopes, profile, operationFor: compileOperations(operations) };
 }
 
 function sameProfile(previous: TokenProfile | undefined, next: TokenProfile): TokenProfile {
-  const { typ, audience, dangerouslyBearer } = next;
+  const { typ, audience, tag, dangerouslyBearer } = next;
   const same =
-    previous?.typ === typ && previous.audience === audience && previous.dangerouslyBearer === dangerouslyBearer;
+    previous?.typ === typ &&
+    previous.audience === audience &&
+    previous.tag === tag &&
+    previous.dangerouslyBearer === dangerouslyBearer;
   return same ? previous : next;
 }
 
@@ -50,16 +58,19 @@ function sameProfile(previous: TokenProfile | undefined, next: TokenProfile): To
 export function readRegistration(resource: string, answer: unknown, previous?: Registration): Registration {
   const registered = (answer as { resource?: unknown } | null)?.resource as Record<string, unknown> | undefined;
   if (typeof registered !== 'object' || registered === null) throw unusable('has no resource');
-  const { identifier, name, scopes, operations, token, status = 'active' } = registered;
+  const { id, identifier, name, scopes, operations, token, status = 'active' } = registered;
   if (identifier !== resource) {
     throw unusable(`is of ${JSON.stringify(identifier)}, but this guard is configured for ${JSON.stringify(resource)}`);
   }
+  // Without it tokens for another resource of the same audience could not be told apart.
+  if (typeof id !== 'string' || id === '') throw unusable('has no id of its resource');
   if (!Array.isArray(operations)) throw unusable('has no operations');
   const { typ, audience, dangerously_bearer } = (token ?? {}) as Record<string, unknown>;
   try {
     const registration = registrationOf(
       resource,
       {
+        id,
         ...(typeof name === 'string' ? { name } : {}),
         ...(Array.isArray(scopes) ? { scopes: scopes.map(scopeName) } : {}),
         operations: operations.map(readOperation),

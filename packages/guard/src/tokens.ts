@@ -103,8 +103,11 @@ export function tokenVerifier(options: {
 
   function believed(parsed: ParsedJws, key: IssuerKey, profile: TokenProfile, now: number): VerifiedToken {
     try {
-      const { audience, typ } = profile;
+      const { audience, tag, typ } = profile;
       const claims = validateAccessTokenClaims(parsed, { issuer, audience, now, typ, skewSeconds });
+      if (tag !== undefined && !claims.links.includes(tag)) {
+        throw new ProtocolError('wrong_resource', 'the token is for another resource of the same audience');
+      }
       const scope = claims.scope ? claims.scope.split(' ') : [];
       const standing: Standing = { askedAt: Number.NEGATIVE_INFINITY, active: false, asking: undefined };
       const acceptedUntil = (claims.exp + skewSeconds) * 1000;
@@ -126,6 +129,7 @@ const said: Record<string, string> = {
   expired: 'The access token has expired: get a new one.',
   not_yet_valid: 'The access token is from the future: a clock is wrong.',
   wrong_audience: 'The access token is for another resource: get one for this resource.',
+  wrong_resource: 'The access token is for another resource: get one for this resource.',
   wrong_type: 'This is a token of the issuer, but no access token for this resource.',
 };
 

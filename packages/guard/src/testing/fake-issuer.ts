@@ -4,6 +4,7 @@ import {
   encodeHeader,
   generateJwk,
   type JwsAlgorithm,
+  linkTag,
   type Operation,
   type PrivateJwk,
   parseCompact,
@@ -19,6 +20,8 @@ import type { Runtime } from '../runtime.ts';
 
 export const issuer = 'https://id.example';
 export const resource = 'https://api.example/v1';
+
+export const resourceId = 'res_tickets';
 
 export const operations: Operation[] = [
   { name: 'list tickets', method: 'GET', path: '/tickets', scope: ['tickets:read'], sensitivity: 'low' },
@@ -85,7 +88,14 @@ export async function fakeIssuer(clock = fakeClock()): Promise<FakeIssuer> {
     registration: {
       id: 'grd_1',
       agent_id: guard.client_id,
-      resource: { identifier: resource, name: 'Tickets', scopes: [{ name: 'tickets:read' }], operations, token: {} },
+      resource: {
+        id: resourceId,
+        identifier: resource,
+        name: 'Tickets',
+        scopes: [{ name: 'tickets:read' }],
+        operations,
+        token: {},
+      },
     },
     beforeAnswer: async () => {},
     async fetch(input, init) {
@@ -166,7 +176,7 @@ function claimsAt(iat: number): Record<string, unknown> {
     jti: randomUUID(),
     scope: 'tickets:read',
     rev: 0,
-    links: [],
+    links: [linkTag('crd_1'), linkTag(resourceId)],
   };
 }
 
