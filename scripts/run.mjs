@@ -4,8 +4,7 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { join, resolve } from 'node:path';
 import process, { argv, env, exit, platform, stderr, stdin } from 'node:process';
-import { fileURLToPath } from 'node:url';
-import { root, setup } from './setup.mjs';
+import { isProgram, root, setup } from './setup.mjs';
 
 /** Leads `@bailiwick/…` to sources instead of a built `dist`. */
 const flags = ['--conditions=bailiwick-source'];
@@ -39,7 +38,7 @@ export function run(file, args) {
   child.on('exit', (code, signal) => exit(code ?? 128 + (signal ? constants.signals[signal] : 0)));
 }
 
-if (argv[1] === fileURLToPath(import.meta.url)) {
+if (isProgram(import.meta.url)) {
   const [file, ...args] = argv.slice(2);
   if (!file) {
     stderr.write('Usage: node scripts/run.mjs <file.ts> [arguments]\n');

@@ -236,7 +236,17 @@ function fail(sentence) {
   exit(1);
 }
 
-if (argv[1] === fileURLToPath(import.meta.url)) {
+/**
+ * Is this module the program that was called? By whatever path: through a symbolic link, Node.js knows the module by its
+ * real path, but the call by the one that was typed.
+ *
+ * @param {string} url `import.meta.url`
+ */
+export function isProgram(url) {
+  return argv[1] !== undefined && existsSync(argv[1]) && realpathSync(argv[1]) === realpathSync(fileURLToPath(url));
+}
+
+if (isProgram(import.meta.url)) {
   const runtime = setup();
   const found = spawnSync(runtime, ['--version'], { encoding: 'utf8' }).stdout.trim();
   say(
