@@ -75,7 +75,7 @@ const issuerOf = (identifier: string): string => identifier.replace(/\/admin$/, 
 
 /**
  * A server on a developer's machine may move from port to port, since nobody else knows it: the operator's file moves
- * along. Any other must stay what it was.
+ * along. Any other must stay what it was, and none moves to where a resource has tokens made for.
  * @throws Error that says what to set
  */
 async function underThisIssuer(deps: Deps, known: Resource): Promise<void> {
@@ -84,7 +84,12 @@ async function underThisIssuer(deps: Deps, known: Resource): Promise<void> {
   const [before, now] = [issuerOf(known.identifier), deps.config.issuer];
   if (!isDevelopment(before) || !isDevelopment(now)) return sameIssuer(deps, known.identifier);
   await deps.db.transaction(async (tx) => {
-    await renameSystemResource(tx, { ...known, identifier, updatedAt: deps.clock.now() });
+    const free = await renameSystemResource(tx, { ...known, identifier, updatedAt: deps.clock.now() });
+    if (!free) {
+      throw new Error(
+        `The server can not be known as ${now}: a resource of this data has claimed ${identifier}, as its identifier or as the audience of its tokens. Start on another port, or set issuer to ${before} (BAILIWICK_ISSUER=${before}).`,
+      );
+    }
     await touchRegistry(tx);
     moveOperatorFile(deps.config, before, now);
   });

@@ -158,9 +158,9 @@ async function checkResource(call: Call, resource: Resource): Promise<void> {
     throw error;
   }
   const { audience } = resource.token;
-  await checkAudience(call, resource.id, resource.identifier, 'identifier');
+  await checkAudience(call, resource, resource.identifier, 'identifier');
   if (audience !== undefined && audience !== resource.identifier) {
-    await checkAudience(call, resource.id, audience, 'token.audience');
+    await checkAudience(call, resource, audience, 'token.audience');
   }
 }
 
@@ -168,15 +168,29 @@ async function checkResource(call: Call, resource: Resource): Promise<void> {
  * A token's `aud` says whose it is, so nobody may have tokens made that name another's: above all not ours.
  * @throws Problem 409 naming the field
  */
-async function checkAudience(call: Call, by: string, audience: string, field: 'identifier' | 'token.audience') {
+async function checkAudience(
+  call: Call,
+  { id, org }: Resource,
+  audience: string,
+  field: 'identifier' | 'token.audience',
+): Promise<void> {
   const { issuer } = call.deps.config;
   // what lies below the issuer is or may become an API of the server itself
   if (audience === issuer || audience.startsWith(`${issuer}/`)) {
     throw conflict(field, 'is an address of this server itself');
   }
-  if (await audienceTaken(call.q, { audience, by, identifies: field === 'identifier' })) {
+  if (issuer.startsWith('http:') && isAdminOfThisMachine(audience)) {
+    throw conflict(field, 'may become an address of this server itself, when it listens on another port');
+  }
+  if (await audienceTaken(call.q, { audience, by: id, org, identifies: field === 'identifier' })) {
     throw conflict(field, 'is or was claimed by another resource');
   }
+}
+
+/** Whether our admin API could be called so: a server in plain http moves from port to port (`first-start.ts`). */
+function isAdminOfThisMachine(text: string): boolean {
+  const url = URL.parse(text);
+  return url?.protocol === 'http:' && isLoopback(url.hostname) && /\/admin\/*$/.test(url.pathname);
 }
 
 /** The first key of an algorithm is made when the first resource asks for it; before the transaction, since RSA takes its time. */

@@ -190,13 +190,19 @@ for (const database of databases) {
 
     test('guards of two resources with one audience know nothing of each other', async () => {
       const { things } = await fresh();
-      const other = (await fresh()).things;
-      for (const each of [things, other]) {
-        await operator.ok('PATCH', resource(each), { token: { audience: 'https://sts.cloud.example' } });
-      }
-      const [mine, theirs] = [await rejoin(things), await rejoin(other)];
-      assert.equal((await mine.guard.introspect(mine.token)).active, true);
-      assert.equal((await mine.guard.introspect(theirs.token)).active, false);
+      const token = { audience: 'https://sts.cloud.example' };
+      await operator.ok('PATCH', resource(things), { token });
+      const at = `?organization=${things.agent.organization}`;
+      const identifier = things.resource.identifier.replace('tickets', 'second');
+      const scopes = [{ name: 'second:read' }];
+      const second = await operator.ok('POST', `/resources${at}`, { identifier, name: 'Second', scopes, token });
+      const permissions = [...things.role.permissions, { resource: second.id, scopes: ['second:read'] }];
+      await operator.ok('PATCH', role(things), { permissions });
+      const entry = { resource: second.id, default: false, scope: ['second:read'] };
+      await operator.ok('PATCH', agent(things), { resources: [...things.agent.resources, entry] });
+      const { client, guard, token: mine } = await rejoin(things);
+      assert.equal((await guard.introspect(mine)).active, true);
+      assert.equal((await guard.introspect(await client.token(identifier))).active, false);
     });
 
     test('every change is in the log with what changed, in the transaction of the change', async () => {

@@ -93,35 +93,53 @@ export async function updateResource(tx: Tx, resource: Omit<Resource, 'status'>)
   await claimAudiences(tx, resource);
 }
 
-/** Gives the server's own resource another identifier. Nobody else's ever changes. */
-export async function renameSystemResource(tx: Tx, resource: Omit<Resource, 'status'>): Promise<void> {
+/**
+ * Gives the server's own resource another identifier. Nobody else's ever changes. Answers false, and changes nothing,
+ * if another resource has claimed it, by its identifier or by its token profile.
+ */
+export async function renameSystemResource(tx: Tx, resource: Omit<Resource, 'status'>): Promise<boolean> {
+  const { id, org, identifier } = resource;
+  if (await audienceTaken(tx, { audience: identifier, by: id, org, identifies: true })) return false;
   await tx.run('update resources set identifier = ?, updated_at = ? where id = ? and system = 1', [
     resource.identifier,
     resource.updatedAt,
     resource.id,
   ]);
   await claimAudiences(tx, resource);
+  return true;
 }
 
+/** How a resource stands to an audience, in `audiences.identifies`. */
+const claims = { identifier: 1, audience: 0, givenUp: -1 } as const;
+
+/** What a resource gives up stays its organization's: verifiers of those tokens may still be there. */
 async function claimAudiences(tx: Tx, { id, identifier, token }: Omit<Resource, 'status'>): Promise<void> {
-  await tx.run('delete from audiences where resource = ?', [id]);
-  await tx.run('insert into audiences (audience, resource, identifies) values (?, ?, 1)', [identifier, id]);
-  if (token.audience === undefined || token.audience === identifier) return;
-  await tx.run('insert into audiences (audience, resource, identifies) values (?, ?, 0)', [token.audience, id]);
+  await tx.run('update audiences set identifies = ? where resource = ?', [claims.givenUp, id]);
+  const claim = (audience: string, as: number) =>
+    tx.run(
+      `insert into audiences (audience, resource, identifies) values (?, ?, ?)
+       on conflict (audience, resource) do update set identifies = excluded.identifies`,
+      [audience, id, as],
+    );
+  await claim(identifier, claims.identifier);
+  if (token.audience !== undefined && token.audience !== identifier) await claim(token.audience, claims.audience);
 }
 
 /**
- * Whether somebody else would take tokens with this `aud` for theirs. Two resources may share an audience that
- * identifies neither (clouds ask everybody for the same one), but nobody gets an audience that identifies another.
+ * Whether somebody else would take tokens with this `aud` for theirs. Two resources of one organization may share an
+ * audience that identifies neither (a cloud asks for the same one everywhere), and take over what another of them gave
+ * up. Nobody gets an audience that identifies another resource, or that another organization, or the server itself,
+ * ever claimed: a verifier that looks at `aud` alone could not tell whose token it sees.
  * @param claim `identifies`: it is to be the identifier; else the token profile's audience
  */
 export async function audienceTaken(
   q: Queries,
-  claim: { audience: string; by?: string | undefined; identifies: boolean },
+  claim: { audience: string; by: string; org: string; identifies: boolean },
 ): Promise<boolean> {
   const row = await q.get(
-    'select resource from audiences where audience = ? and resource <> ? and identifies >= ? limit 1',
-    [claim.audience, claim.by ?? '', claim.identifies ? 0 : 1],
+    `select a.resource from audiences a join resources r on r.id = a.resource
+      where a.audience = ? and a.resource <> ? and (r.org <> ? or r.system = 1 or a.identifies >= ?) limit 1`,
+    [claim.audience, claim.by, claim.org, claim.identifies ? claims.audience : claims.identifier],
   );
   return row !== undefined;
 }

@@ -7,6 +7,7 @@ import {
   type AccessTokenClaims,
   formatChallenge,
   jwsAlgorithms,
+  linkTag,
   ProtocolError,
   parseCompact,
   parseDpopProof,
@@ -19,7 +20,9 @@ import {
 import type { Spend } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { verificationKey } from '../keys/keys.ts';
+import { rememberedPer } from '../lib/remember.ts';
 import { asOf, type Counter } from '../liveness/liveness.ts';
+import { findSystemResource } from '../resources/store.ts';
 import type { Tx } from '../store/database.ts';
 import { tokenEnded } from '../tokens/introspect.ts';
 import { spendAll, spendOf } from '../tokens/spend.ts';
@@ -134,11 +137,28 @@ async function verifiedClaims(
       throw refused(resource, 'invalid_token', 'the token is not one of ours');
     }
     const { issuer } = deps.config;
-    return validateAccessTokenClaims(parsed, { issuer, audience: resource, now: deps.clock.now() });
+    const claims = validateAccessTokenClaims(parsed, { issuer, audience: resource, now: deps.clock.now() });
+    // the audience is a name, which may have been another's when it was registered: the link is the thing itself
+    if (!claims.links.includes(await ownTag(deps, counter))) {
+      throw refused(resource, 'invalid_token', 'the token is for another resource');
+    }
+    return claims;
   } catch (error) {
     if (error instanceof ProtocolError) throw refused(resource, 'invalid_token', error.message);
     throw error;
   }
+}
+
+const ownTags = rememberedPer<string>(1);
+
+/** What a token that was made for our own resource, and for no other, has among its links. */
+async function ownTag({ db }: Deps, { version }: Counter): Promise<string> {
+  const tag = await ownTags(db).get(version, 'system', async () => {
+    const own = await findSystemResource(db);
+    return own && linkTag(own.id);
+  });
+  if (tag === undefined) throw new Error('the built-in resource is missing');
+  return tag;
 }
 
 /** @see RFC 9449 §4.3 and §7.1 */
