@@ -1,5 +1,6 @@
 /** The composition root of the server: everything is made here once, and handed down. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type JwsAlgorithm, jwsAlgorithms } from '@bailiwick/protocol';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { firstStart } from './admin/first-start.ts';
@@ -12,7 +13,7 @@ import { newBudgets } from './decide/budget.ts';
 import type { Deps } from './deps.ts';
 import { healthRoutes } from './health.ts';
 import { startJobs } from './jobs.ts';
-import { ensureSigningKey, newKeys, newSigningKey } from './keys/keys.ts';
+import { makeFirstKeys, newKeys } from './keys/keys.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import type { Logger } from './lib/log.ts';
 import { systemRandom } from './lib/random.ts';
@@ -39,6 +40,8 @@ export interface RunningServer {
 export interface World {
   clock?: Clock;
   log?: Logger;
+  /** What a first start makes signing keys for: all, unless a test has no time for RSA. */
+  algorithms?: readonly JwsAlgorithm[];
 }
 
 /**
@@ -53,7 +56,7 @@ export async function start(config: Config, world: World = {}): Promise<RunningS
   try {
     const bound = withPort(config, listeners);
     if (config.database_url === undefined) unlock = lockData(config.data); // PostgreSQL takes any number of nodes
-    const deps = await openDeps(bound, { clock: world.clock ?? systemClock, log });
+    const deps = await openDeps(bound, { ...world, clock: world.clock ?? systemClock, log });
     try {
       const made = await firstStart(deps);
       const app = createApp(deps);
@@ -86,7 +89,7 @@ export async function start(config: Config, world: World = {}): Promise<RunningS
 }
 
 /** Opens everything that a server works with. The caller closes `db`. */
-export async function openDeps(config: Config, world: { clock: Clock; log: Logger }): Promise<Deps> {
+export async function openDeps(config: Config, world: World & { clock: Clock; log: Logger }): Promise<Deps> {
   const { clock, log } = world;
   const random = systemRandom();
   const db = await openDatabase(config, { onError: (err) => log.error({ err }, 'the database connection failed') });
@@ -101,8 +104,7 @@ export async function openDeps(config: Config, world: { clock: Clock; log: Logge
       nonces: dpopNonces(await sharedSecret(base, 'dpop-nonce'), config.dpop.nonce_lifetime_seconds),
       failures: newFailures(),
     };
-    const first = await newSigningKey('ES256');
-    await db.transaction((tx) => ensureSigningKey(tx, deps, 'ES256', first));
+    await makeFirstKeys(deps, world.algorithms ?? jwsAlgorithms);
     return deps;
   } catch (error) {
     await db.close();

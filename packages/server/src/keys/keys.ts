@@ -89,6 +89,20 @@ export async function ensureSigningKey(tx: Tx, deps: KeyDeps, alg: JwsAlgorithm,
   return true;
 }
 
+/**
+ * Makes the first key of each of these algorithms that has none. A first start makes all that a resource may ask for,
+ * so that no verifier's cached key set ever lacks the key of a resource that changes its algorithm.
+ */
+export async function makeFirstKeys(deps: KeyDeps, algorithms: readonly JwsAlgorithm[]): Promise<void> {
+  const known = new Set((await selectSigningKeys(deps.db)).map(({ alg }) => alg));
+  const missing = algorithms.filter((alg) => !known.has(alg));
+  if (missing.length === 0) return;
+  const fresh = await Promise.all(missing.map(newSigningKey));
+  await deps.db.transaction(async (tx) => {
+    for (const [i, alg] of missing.entries()) await ensureSigningKey(tx, deps, alg, fresh[i] as PrivateJwk);
+  });
+}
+
 /** A key pair for `ensureSigningKey` or `rotateSigningKey`; made outside of the transaction, since RSA takes its time. */
 export async function newSigningKey(alg: JwsAlgorithm): Promise<PrivateJwk> {
   return generateJwk(alg);

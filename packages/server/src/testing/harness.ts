@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type Agent, createAgent } from '@bailiwick/agent';
-import type { PrivateJwk } from '@bailiwick/protocol';
+import type { JwsAlgorithm, PrivateJwk } from '@bailiwick/protocol';
 import { type RunningServer, start } from '../app.ts';
 import { type ConfigOverrides, loadConfig } from '../config.ts';
 import type { Deps } from '../deps.ts';
@@ -41,6 +41,8 @@ export interface TestServerOptions {
   config?: ConfigOverrides;
   clock?: FakeClock;
   log?: Logger;
+  /** What signing keys are made for at the first start; a real one makes all four. */
+  algorithms?: readonly JwsAlgorithm[];
 }
 
 const urls = new WeakMap<TestServer, { databaseUrl: string | undefined; data: string }>();
@@ -69,7 +71,11 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
       ...(options.joins && { issuer: options.joins.issuer }),
       ...options.config,
     };
-    running = await start(loadConfig({ cwd: data, overrides }), { clock, log: options.log ?? silentLogger });
+    running = await start(loadConfig({ cwd: data, overrides }), {
+      clock,
+      log: options.log ?? silentLogger,
+      algorithms: options.algorithms ?? ['ES256'],
+    });
   } catch (error) {
     await clean();
     throw error;
