@@ -32,7 +32,7 @@ export const configSchema = z.strictObject({
     .meta(
       about({
         description:
-          'The address by which everybody knows this server, exactly as tokens name it. Choose it before you register anything: key files and verifiers carry it, and data that was made under another is refused.',
+          'The address by which everybody knows this server, exactly as tokens name it. Choose it before you register anything: key files and verifiers carry it, and data that was made under another is refused (in plain http, on one machine, it moves along).',
         expects: 'an https URL without query, fragment or slash at its end (http only for localhost)',
         example: 'https://id.example.com',
         computed: 'http://localhost:<port>; https when tls is set',

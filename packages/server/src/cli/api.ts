@@ -2,7 +2,7 @@
 import { BailiwickError, createAgent } from '@bailiwick/agent';
 import type { Context } from './command.ts';
 import { CliError } from './errors.ts';
-import { type Identity, readIdentity } from './identity.ts';
+import { type Identity, movedHint, readIdentity } from './identity.ts';
 import { sentence } from './sentence.ts';
 
 type Query = Readonly<Record<string, string | number | undefined>>;
@@ -54,7 +54,7 @@ export function openApi(context: Context, identity = readIdentity(context)): Api
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
     } catch (error) {
-      throw error instanceof BailiwickError ? tokenRefused(identity, error) : error;
+      throw error instanceof BailiwickError ? tokenRefused(context, identity, error) : error;
     }
     if (!response.ok) throw await refused(identity, response);
     return (response.status === 204 ? undefined : await response.json()) as T;
@@ -88,12 +88,12 @@ export function openApi(context: Context, identity = readIdentity(context)): Api
 }
 
 /** What the agent SDK throws: no connection, or no token. Its errors hold nothing secret. */
-export function tokenRefused(identity: Identity, error: BailiwickError): CliError {
+export function tokenRefused(context: Context, identity: Identity, error: BailiwickError): CliError {
   const { code, message, status, hint } = error;
   if (code === 'network' || code === 'timeout' || (status !== undefined && status >= 500)) {
     const why = /\(([A-Z_]+)\)$/.exec(message)?.[1] ?? (status === undefined ? code : String(status));
     return new CliError('unreachable', `The server at ${identity.issuer} does not answer (${why}).`, {
-      hint: 'Is it running? `bailiwick serve` starts it, `bailiwick doctor` looks closer.',
+      hint: `Is it running? \`bailiwick serve\` starts it, \`bailiwick doctor\` looks closer. ${movedHint(context, identity)}`,
     });
   }
   if (code === 'invalid_client') {

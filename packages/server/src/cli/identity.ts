@@ -10,7 +10,7 @@ import {
   publicJwk,
 } from '@bailiwick/protocol';
 import { z } from 'zod';
-import { loadConfig } from '../config.ts';
+import { ConfigError, loadConfig } from '../config.ts';
 import type { Context } from './command.ts';
 import { CliError } from './errors.ts';
 
@@ -45,6 +45,38 @@ export function identityFile(context: Context): { file: string; named: boolean }
   return { file: path.join(configOf(context).data, 'operator.json'), named: false };
 }
 
+/** The issuer that the data is known by, as its operator's file says it. */
+export function issuerOfData(data: string): string | undefined {
+  try {
+    const { issuer } = JSON.parse(readFileSync(path.join(data, 'operator.json'), 'utf8')) as { issuer?: unknown };
+    return typeof issuer === 'string' ? issuer : undefined;
+  } catch {
+    return undefined; // a first start, or the file is kept elsewhere
+  }
+}
+
+/**
+ * What to do when the server of a key file isn't where the file says: the server whose data is here may be known by
+ * another address by now.
+ */
+export function movedHint(context: Context, { issuer }: { issuer: string }): string {
+  const { file } = identityFile(context);
+  const here = issuerHere(context);
+  if (here !== undefined && here !== issuer) {
+    return `${file} names ${issuer}, and the server whose data is here is known as ${here}: write that into the file as its "issuer".`;
+  }
+  return `If the server has moved to another address, write that into ${file} as its "issuer".`;
+}
+
+function issuerHere(context: Context): string | undefined {
+  try {
+    return issuerOfData(configOf(context).data);
+  } catch (error) {
+    if (error instanceof ConfigError) return undefined;
+    throw error;
+  }
+}
+
 /**
  * Reads the identity that the command acts with.
  * @throws CliError that says where a key file was looked for and how to name another
@@ -54,7 +86,7 @@ export function readIdentity(context: Context): Identity {
   const text = readText(file, () =>
     named
       ? 'Look at --identity and BAILIWICK_IDENTITY.'
-      : 'Start the server here once with `bailiwick serve`, or run this where its data folder is, or name a key file with --identity FILE.',
+      : 'Start the server here once with `bailiwick serve`, or run this where its data folder is, or name that folder with BAILIWICK_DATA, or a key file with --identity FILE.',
   );
   const parsed = identitySchema.safeParse(asJson(text));
   if (!parsed.success) {

@@ -47,6 +47,18 @@ for (const database of databases) {
   });
 }
 
+test('recover in a wrong folder makes nothing there, and says where it looked', async () => {
+  const cli = commandLine();
+  const { code, err } = await cli('operator', 'recover', '--yes');
+  assert.equal(code, exitCodes.usage.code);
+  const data = path.join(cli.folder, 'data');
+  assert.ok(err.includes(data) && err.includes('BAILIWICK_DATA'), err);
+  await cli('doctor');
+  await cli('agents', 'list');
+  assert.ok(!existsSync(data));
+  cli.close();
+});
+
 test('recover under another issuer than the data’s is refused, and the key file stays as it is', async (t) => {
   const server = await startServer();
   t.after(() => server.close());

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
 import { publicJwk, thumbprint } from '@bailiwick/protocol';
 import { systemClock } from '../lib/clock.ts';
 import { silentLogger } from '../lib/log.ts';
@@ -88,6 +90,11 @@ const recover = command({
   ],
   async run(context, _args, options) {
     const config = configOf(context);
+    if (config.database_url === undefined && !existsSync(path.join(config.data, 'bailiwick.db'))) {
+      throw new CliError('usage', `There is no data of a server at ${config.data}: nothing was made there.`, {
+        hint: 'Run this where the server runs, or name its data folder: BAILIWICK_DATA=FOLDER, or --config FILE.',
+      });
+    }
     const others = options['end-others'] ? ', and ends those that it had' : '';
     await confirm(context.io, `This writes a new operator key to ${config.data}/operator.json${others}.`, options.yes);
     const { openDeps } = await import('../app.ts');

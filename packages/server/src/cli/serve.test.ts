@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -62,7 +62,7 @@ function bailiwick(argv: string[], env: Record<string, string> = {}): Process {
 
 test('serve says where it is, where its data is and what to type, and ends cleanly on SIGTERM', async () => {
   const server = bailiwick(['serve', '--port', '0', '--data', 'first']);
-  const [, issuer = ''] = await server.says(/issuer\s+(http:\S+)[\s\S]*doctor/);
+  const [, issuer = ''] = await server.says(/issuer\s+(http:\S+)[\s\S]*token --identity/);
   for (const part of [
     path.join(folder, 'first'),
     'operator.json',
@@ -79,7 +79,7 @@ test('serve says where it is, where its data is and what to type, and ends clean
 
   // the commands that it shows work as they stand, with the path of the key file of this start
   const commands = [...server.out().matchAll(/^ {2}(?:npx )?bailiwick (.*)$/gm)].map(([, line = '']) => line);
-  assert.equal(commands.length, 3);
+  assert.equal(commands.length, 4);
   for (const line of commands) {
     const words = [...line.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, word]) => quoted ?? word ?? '');
     const ran = bailiwick(words);
@@ -90,6 +90,32 @@ test('serve says where it is, where its data is and what to type, and ends clean
   server.child.kill('SIGTERM');
   assert.deepEqual(await server.ended, { code: 0, signal: null }, server.err());
   await assert.rejects(fetch(`${issuer}/healthz`));
+});
+
+test('a server that moved says so in words, and who asks at the old address is told', { timeout: 60_000 }, async () => {
+  const first = bailiwick(['serve', '--port', '0', '--data', 'moving']);
+  const [, from = ''] = await first.says(/issuer\s+(http:\S+)[\s\S]*another terminal/);
+  assert.doesNotMatch(first.out(), /has moved/);
+  const key = JSON.parse(readFileSync(path.join(folder, 'moving/operator.json'), 'utf8')) as object;
+  writeFileSync(path.join(folder, 'old.json'), JSON.stringify(key), { mode: 0o600 });
+  first.child.kill('SIGTERM');
+  await first.ended;
+
+  const second = bailiwick(['serve', '--port', '0', '--data', 'moving']);
+  const [, to = ''] = await second.says(/issuer\s+(http:\S+)[\s\S]*another terminal/);
+  assert.ok(second.out().includes(`The issuer has moved from ${from} to ${to}`), second.out());
+  assert.ok(second.out().includes(`that name ${from} must be made to name ${to}`), second.out());
+
+  const env = { BAILIWICK_DATA: 'moving' };
+  const asked = bailiwick(['agents', 'list', '--identity', 'old.json'], env);
+  assert.equal((await asked.ended).code, 3);
+  const doctor = bailiwick(['doctor', '--identity', 'old.json'], env);
+  assert.equal((await doctor.ended).code, 1);
+  for (const text of [asked.err(), doctor.out()]) {
+    assert.ok(text.includes(`old.json names ${from}`) && text.includes(`is known as ${to}`), text);
+  }
+  second.child.kill('SIGTERM');
+  await second.ended;
 });
 
 test('a request under way finishes after SIGTERM; a second signal ends at once', { timeout: 60_000 }, async () => {

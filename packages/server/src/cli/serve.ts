@@ -4,6 +4,7 @@ import type { RunningServer } from '../app.ts';
 import { type Config, type ConfigOverrides, loadConfig } from '../config.ts';
 import { type Context, command } from './command.ts';
 import { CliError } from './errors.ts';
+import { issuerOfData } from './identity.ts';
 import type { Io } from './io.ts';
 import { fields, painter } from './output.ts';
 import { sentence } from './sentence.ts';
@@ -41,19 +42,26 @@ export const serve = command({
     const config = loadConfig({ env: io.env, cwd: io.cwd, file: globals.config, overrides });
     const { start } = await import('../app.ts'); // loaded here: no other command should wait for a server's code
     const terminated = io.terminated(); // listened for before there is anything to lose
+    const before = issuerOfData(config.data);
     const server = await start(config).catch((error: unknown) => {
       throw notStarted(error, config);
     });
-    io.out(globals.json ? `${JSON.stringify(started(server, config))}\n` : `${banner(context, server, config)}\n`);
+    const movedFrom = before === server.issuer || issuerOfData(config.data) !== server.issuer ? undefined : before;
+    io.out(
+      globals.json
+        ? `${JSON.stringify(started(server, config, movedFrom))}\n`
+        : `${banner(context, server, config, movedFrom)}\n`,
+    );
     await terminated;
     if (!globals.json) io.err('Ending: requests under way may finish. Once more ends at once.\n');
     await server.close();
   },
 });
 
-function started(server: RunningServer, config: Config) {
+function started(server: RunningServer, config: Config, movedFrom: string | undefined) {
   return {
     issuer: server.issuer,
+    moved_from: movedFrom,
     addresses: server.addresses,
     data: config.data,
     database: databaseName(config),
@@ -64,7 +72,7 @@ function started(server: RunningServer, config: Config) {
 
 const databaseName = (config: Config) => (config.database_url === undefined ? 'SQLite' : 'PostgreSQL');
 
-function banner(context: Context, server: RunningServer, config: Config): string {
+function banner(context: Context, server: RunningServer, config: Config, movedFrom: string | undefined): string {
   const paint = painter(context.io);
   const { issuer } = server;
   const what = fields(context, [
@@ -85,8 +93,12 @@ function banner(context: Context, server: RunningServer, config: Config): string
           `${tool} resources create http://localhost:3000 --name hello --operation 'GET /hello hello:read low'${identity}`,
           'an API',
         ],
-        [`${tool} agents create my-agent --owner operators --key-out agent.json${identity}`, 'an agent'],
-        [`${tool} doctor${identity}`, 'is everything as it should be?'],
+        [`${tool} roles create greeter --permission hello=hello:read${identity}`, 'a role: what it may do there'],
+        [
+          `${tool} agents create my-agent --owner operators --role greeter --resource hello --key-out agent.json${identity}`,
+          'an agent that holds it',
+        ],
+        [`${tool} token --identity agent.json`, 'what it gets; `doctor` looks whether all is well'],
       ] as const)
     : ([
         [`${tool} doctor${identity}`, 'is everything as it should be?'],
@@ -98,12 +110,19 @@ function banner(context: Context, server: RunningServer, config: Config): string
     '',
     what,
     '',
+    ...(movedFrom === undefined ? [] : [...movedWords(movedFrom, issuer).map((text) => paint('yellow', text)), '']),
     'In another terminal:',
     '',
     ...next.map(([line, does]) => `  ${paint('dim', `# ${does}`)}\n  ${paint('bold', line)}`),
     '',
   ].join('\n');
 }
+
+const movedWords = (from: string, to: string) => [
+  `The issuer has moved from ${from} to ${to}: tokens from before have ended.`,
+  `Key files of agents and guards that name ${from} must be made to name ${to}, as their "issuer".`,
+  `operator.json does so already. To stay at ${from}, start there again.`,
+];
 
 /** How this program is called here: by its name where it is installed, through npx in a clone. */
 function programName(io: Io): string {

@@ -2,7 +2,7 @@ import { type Config, ConfigError } from '../../config.ts';
 import { openApi } from '../api.ts';
 import { type Context, command } from '../command.ts';
 import { CliError, exitCodes } from '../errors.ts';
-import { configOf, identityFile, namedIdentity, readIdentity } from '../identity.ts';
+import { configOf, identityFile, movedHint, namedIdentity, readIdentity } from '../identity.ts';
 import { painter, printable } from '../output.ts';
 import { type Finding, fail, ok, warn } from './finding.ts';
 import { checkData, checkDatabase, checkKeyFile, checkRuntime, checkTransport } from './local.ts';
@@ -68,7 +68,10 @@ async function checkRemote(context: Context, config: Config | undefined, say: Sa
       say(warn('issuer', message, 'Set the same BAILIWICK_… here as for the server, or write it into bailiwick.yaml.'));
     }
     const server = await checkServer(identity.issuer, context.io.now, config?.clock_skew_seconds ?? 30);
-    say(...server);
+    const [first, ...rest] = server;
+    if (first?.todo !== undefined && first.status === 'fail') {
+      say({ ...first, todo: `${first.todo} ${movedHint(context, identity)}` }, ...rest);
+    } else say(...server);
     if (server[0]?.status !== 'fail') say(...(await checkRegistry(openApi(context, identity), context.io.now())));
   } catch (error) {
     if (!(error instanceof CliError)) throw error;

@@ -61,7 +61,7 @@ export function checkData(config: Config): Finding[] {
       warn(
         'data',
         `There is nothing at ${config.data}: no server has started with this configuration.`,
-        'Run `bailiwick serve`.',
+        'Run `bailiwick serve`; or, if the data of a server is elsewhere, name that folder: BAILIWICK_DATA=FOLDER, or --config FILE.',
       ),
     ];
   }

@@ -142,6 +142,7 @@ const create = command({
       [
         `Registered ${after.name} (${after.id}).`,
         ...(roles.length > 0 ? [`It holds: ${roles.map((role) => role.name).join(', ')}.`] : []),
+        ...stillMissing(after),
         ...(key.file === undefined ? [] : [`Its private key is in ${key.file}, and nowhere else.`]),
         ...(key.jwk === undefined
           ? [`It has no key yet: bailiwick credentials add ${after.name} --key-out ${after.name}.json`]
@@ -266,6 +267,19 @@ const givenBy = (roles: readonly Role[], resource: string): string[] => {
   const permissions = roles.flatMap((role) => role.permissions).filter((one) => one.resource === resource);
   return [...new Set(permissions.flatMap(({ scopes }) => scopes))];
 };
+
+/** What keeps a new agent from getting a token, and the next command. */
+function stillMissing({ name, roles, resources }: Agent): string[] {
+  const update = `bailiwick agents update ${name} --resource RESOURCE`;
+  if (roles.length === 0) {
+    const then = `, then \`${update}\``;
+    return [`It may do nothing yet, since it holds no role. Next: \`bailiwick roles grant ROLE ${name}\`${then}.`];
+  }
+  if (resources.length === 0) return [`It can get no token yet, since it was given no resource. Next: \`${update}\`.`];
+  return resources.every(({ scope }) => scope.length > 0)
+    ? []
+    : [`It gets no scope that it doesn't name. What its roles give becomes its default by \`${update}\`.`];
+}
 
 /** Owners are asked for with the choices there are. */
 export async function ownerNeeded(api: Api): Promise<CliError> {

@@ -162,6 +162,38 @@ test('a resource can be made from a file and changed piece by piece', async () =
   assert.equal(retired.code, 0, retired.err);
 });
 
+test('an agent that can’t do anything yet is told what helps, and it does', async () => {
+  await cli.json('resources', 'create', 'https://late.example.com', '--name', 'late', '--operation', 'GET / late:read');
+  await cli.json('roles', 'create', 'late-reader', '--permission', 'late=late:read');
+  const bare = await cli('agents', 'create', 'early', '--owner', 'operators', '--key-out', 'early.json');
+  assert.match(bare.out, /holds no role.*roles grant ROLE early.*agents update early --resource RESOURCE/);
+  const given = await cli('agents', 'create', 'early-2', '--owner', 'operators', '--role', 'late-reader');
+  assert.match(given.out, /given no resource.*agents update early-2 --resource RESOURCE/);
+
+  await cli.json('agents', 'update', 'early', '--resource', 'late');
+  const granted = await cli('roles', 'grant', 'late-reader', 'early');
+  assert.match(granted.out, /agents update early --resource RESOURCE/);
+  const refused = await cli('token', '--identity', 'early.json');
+  assert.equal(refused.code, exitCodes.refused.code);
+  assert.match(refused.err, /--scope SCOPE.*agents update agt_\w+ --resource RESOURCE/);
+  const api = 'https://late.example.com';
+  assert.equal((await cli('token', api, '--scope', 'late:read', '--identity', 'early.json')).code, 0);
+  await cli.json('agents', 'update', 'early', '--resource', 'late');
+  assert.equal((await cli('token', '--identity', 'early.json')).code, 0);
+  const whole = await cli(
+    'agents',
+    'create',
+    'whole',
+    '--owner',
+    'operators',
+    '--role',
+    'late-reader',
+    '--resource',
+    'late',
+  );
+  assert.doesNotMatch(whole.out, /yet, since/);
+});
+
 test('owners and organizations', async () => {
   const ada = await cli.json<Shown>('people', 'create', 'Ada Lovelace', '--email', 'ada@example.com');
   await cli.json('teams', 'create', 'analysts', '--member', 'ada@example.com');

@@ -4,7 +4,7 @@ import { CliError } from '../errors.ts';
 import { confirm } from '../io.ts';
 import { findAgent, findResource, findRole, namer } from '../names.ts';
 import { fields, show, table } from '../output.ts';
-import type { Agent, Resource, Role } from '../registry.ts';
+import type { Resource, Role } from '../registry.ts';
 import { inOrder, pair } from '../values.ts';
 
 const roleArgument = { name: 'role', description: 'The name or id of a role.' } as const;
@@ -126,8 +126,16 @@ const grant = command({
     const api = openApi(context);
     const role = await findRole(api, roleName);
     const agent = await findAgent(api, agentName);
-    const after = await api.put<Agent>(`/agents/${agent.id}/roles/${role.id}`, undefined);
-    show(context, after, () => `${agent.name} holds ${role.name}.`);
+    const after = await api.put<object>(`/agents/${agent.id}/roles/${role.id}`, undefined);
+    const uses = agent.resources.filter(({ resource }) => role.permissions.some((one) => one.resource === resource));
+    const update = `\`bailiwick agents update ${agent.name} --resource RESOURCE\``;
+    // an agent's default scopes are those of the time of its registration
+    const more = role.permissions.filter(({ resource, scopes }) => {
+      const known = uses.find((use) => use.resource === resource)?.scope ?? [];
+      return scopes.some((scope) => !known.includes(scope));
+    });
+    const hint = `Its defaults stay what they are: it names the new scopes when it asks, or ${update} makes all that its roles give there the default.`;
+    show(context, after, () => [`${agent.name} holds ${role.name}.`, ...(more.length > 0 ? [hint] : [])].join('\n'));
   },
 });
 

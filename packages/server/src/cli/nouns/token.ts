@@ -1,8 +1,9 @@
 import { BailiwickError, createAgent } from '@bailiwick/agent';
 import { parseCompact } from '@bailiwick/protocol';
 import { openApi, tokenRefused } from '../api.ts';
-import { command } from '../command.ts';
-import { readIdentity } from '../identity.ts';
+import { type Context, command } from '../command.ts';
+import { CliError } from '../errors.ts';
+import { type Identity, readIdentity } from '../identity.ts';
 import { findResource } from '../names.ts';
 import { fields, painter, show, span } from '../output.ts';
 
@@ -41,7 +42,7 @@ export const token = command({
     const info = await agent
       .token({ ...(resource === undefined ? {} : { resource }), ...(scope.length === 0 ? {} : { scope }) })
       .catch((error: unknown) => {
-        throw error instanceof BailiwickError ? tokenRefused(identity, error) : error;
+        throw error instanceof BailiwickError ? refusal(context, identity, error) : error;
       });
     const raw = info.dangerouslyExposeToken();
     if (options.raw) return context.io.out(`${raw}\n`);
@@ -68,6 +69,17 @@ export const token = command({
     });
   },
 });
+
+/** No default scopes is what an agent has whose role came after it: the way out is not the one of other refusals. */
+function refusal(context: Context, identity: Identity, error: BailiwickError): CliError {
+  const failure = tokenRefused(context, identity, error);
+  if (error.code !== 'invalid_scope' || !error.message.includes('no default')) return failure;
+  return new CliError(failure.reason, failure.message, {
+    hint:
+      'Name them: `bailiwick token RESOURCE --scope SCOPE`. Or make what its roles give there now its default: ' +
+      `\`bailiwick agents update ${identity.client_id} --resource RESOURCE\`. Defaults are those of the time of registration.`,
+  });
+}
 
 function claimText(claim: string, value: unknown): string {
   if (/^(iat|exp|nbf)$/.test(claim) && typeof value === 'number') {
