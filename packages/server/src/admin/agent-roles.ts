@@ -5,7 +5,6 @@ import { rfc3339 } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
 import { endSubject, registerSubject } from '../liveness/liveness.ts';
 import {
-  activeHolders,
   deleteRoleGrant,
   findRole,
   insertRoleGrant,
@@ -15,7 +14,7 @@ import {
 import { pageOf } from '../web/paging.ts';
 import { notFound } from '../web/problem.ts';
 import { idOf, slug } from './fields.ts';
-import { adminScopesIn, governedAgent, keepsAnOperator, knownRole, mustHold, notRetired, within } from './reach.ts';
+import { adminScopesIn, governedAgent, keepingAnOperator, knownRole, mustHold, notRetired, within } from './reach.ts';
 import { read, type WriteCall, write } from './route.ts';
 import { byId, common, listQuery, pageFilter, pageOfSchema } from './shapes.ts';
 
@@ -94,10 +93,9 @@ export const agentRoleRoutes = [
       const agent = within(call, 'agent', params.id, await findAgent(tx, params.id));
       notRetired('agent', agent);
       const role = await findRole(tx, params.role_id);
-      if (role?.system && role.name === 'operator') {
-        await keepsAnOperator(call, agent.id, (id) => activeHolders(tx, id, { except: agent.id, now }));
-      }
-      const grant = await deleteRoleGrant(tx, agent.id, params.role_id);
+      // as giving it does: what somebody mightier lost to a narrow administrator, that one could not give back
+      if (role) mustHold(call, await adminScopesIn(tx, role.permissions), `power over the role ${role.name}`);
+      const grant = await keepingAnOperator(call, agent.id, () => deleteRoleGrant(tx, agent.id, params.role_id));
       if (grant === undefined) throw notFound('role', params.role_id);
       await endSubject(tx, { id: grant, reason: 'role taken away', by: call.caller.agent, now });
       const changed = { role: params.role_id, grant };

@@ -13,7 +13,7 @@ import { findGuardOfAgent } from '../resources/store.ts';
 import { spiffeId } from '../tokens/claims.ts';
 import { conflict, invalid } from '../web/problem.ts';
 import { flag, idOf, line, oneOf, scopeName, setOf, shownTime, slug, text, time, wholeNumber } from './fields.ts';
-import { knownOwner, knownResource, mustHold, within } from './reach.ts';
+import { keepingAnOperator, knownOwner, knownResource, mustHold, within } from './reach.ts';
 import type { Call, WriteCall } from './route.ts';
 import { common } from './shapes.ts';
 
@@ -173,7 +173,10 @@ export async function registerAgent(
   return agent;
 }
 
-/** Ends an agent for good, with everything that rests on it. Shared with guards. */
+/**
+ * Ends an agent for good, with everything that rests on it. Shared with guards.
+ * @throws Problem 409 for the last operator
+ */
 export async function endAgent(call: WriteCall, agent: string, reason: string): Promise<void> {
   const { tx, now } = call;
   const by = call.caller.agent;
@@ -183,5 +186,7 @@ export async function endAgent(call: WriteCall, agent: string, reason: string): 
     ...(await grantsOf(tx, { agent })),
     ...(guard ? [guard.id] : []),
   ];
-  for (const id of [agent, ...resting]) await endSubject(tx, { id, reason, by, now });
+  await keepingAnOperator(call, agent, async () => {
+    for (const id of [agent, ...resting]) await endSubject(tx, { id, reason, by, now });
+  });
 }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { type Agent, agentKinds, isNarrower } from '../agents/agent.ts';
 import { selectAgents, updateAgent } from '../agents/store.ts';
 import { narrowSubject, resumeSubject, setSubjectEnd, suspendSubject } from '../liveness/liveness.ts';
-import { activeHolders, rolesOf, rolesOfAgents } from '../resources/role-store.ts';
+import { rolesOf, rolesOfAgents } from '../resources/role-store.ts';
 import { pageOf } from '../web/paging.ts';
 import {
   agentNow,
@@ -19,8 +19,8 @@ import {
   writtenAgent,
 } from './agent.ts';
 import { idOf, line, oneOf, record, slug } from './fields.ts';
-import { governedAgent, keepsAnOperator, knownOwner, notRetired, selectedReference } from './reach.ts';
-import { read, type WriteCall, write } from './route.ts';
+import { governedAgent, keepingAnOperator, knownOwner, notRetired, selectedReference } from './reach.ts';
+import { read, write } from './route.ts';
 import {
   byId,
   changes,
@@ -33,9 +33,6 @@ import {
   patchOf,
   stopBody,
 } from './shapes.ts';
-
-const lastOperator = (call: WriteCall, agent: string) =>
-  keepsAnOperator(call, agent, (role) => activeHolders(call.tx, role, { except: agent, now: call.now }));
 
 const detailsOf = ({ owner, purpose }: { owner?: unknown; purpose?: unknown }) => ({
   ...(owner !== undefined && { owner }),
@@ -152,10 +149,14 @@ export const agentRoutes = [
       };
       const changed = changes(writtenAgent(agent), writtenAgent(after));
       if (Object.keys(changed).length === 0) return { body: showAgent(call, agent, roles) };
-      await updateAgent(tx, after);
-      if (after.expiresAt !== agent.expiresAt) await setSubjectEnd(tx, { id: agent.id, endsAt: after.expiresAt, now });
-      if (isNarrower(agent, after)) {
-        await lastOperator(call, agent.id);
+      const change = async () => {
+        await updateAgent(tx, after);
+        if (after.expiresAt === agent.expiresAt) return;
+        await setSubjectEnd(tx, { id: agent.id, endsAt: after.expiresAt, now });
+      };
+      if (!isNarrower(agent, after)) await change();
+      else {
+        await keepingAnOperator(call, agent.id, change);
         await narrowSubject(tx, { id: agent.id, reason: 'narrowed by an administrator', by: call.caller.agent, now });
       }
       const event = {
@@ -183,9 +184,10 @@ export const agentRoutes = [
       // stopping somebody mightier is allowed: it gives nothing, can be undone, and may be urgent
       const agent = await foundAgent(call, params.id);
       notRetired('agent', agent);
-      await lastOperator(call, agent.id);
       const reason = body.reason || 'suspended by an administrator';
-      const rev = await suspendSubject(tx, { id: agent.id, reason, by: call.caller.agent, now });
+      const rev = await keepingAnOperator(call, agent.id, () =>
+        suspendSubject(tx, { id: agent.id, reason, by: call.caller.agent, now }),
+      );
       const after = await agentNow(call, agent.id);
       if (rev === undefined) return { body: after };
       return { body: after, event: { type: 'agent.suspended', org: agent.org, target: agent.id, details: { reason } } };
@@ -222,7 +224,6 @@ export const agentRoutes = [
       const agent = await foundAgent(call, params.id);
       if (agent.status === 'retired') return { body: await agentNow(call, agent.id) };
       await governedAgent(call, agent.id); // unlike a suspension this can't be undone
-      await lastOperator(call, agent.id);
       const reason = body.reason || 'retired by an administrator';
       await endAgent(call, agent.id, reason);
       const after = await agentNow(call, agent.id);

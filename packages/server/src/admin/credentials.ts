@@ -11,11 +11,10 @@ import {
 import { rfc3339 } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
 import { endSubject, narrowSubject, registerSubject, setSubjectEnd } from '../liveness/liveness.ts';
-import { activeHolders } from '../resources/role-store.ts';
 import { pageOf } from '../web/paging.ts';
 import { conflict, invalid } from '../web/problem.ts';
 import { idOf, line, oneOf, record, shownTime, time } from './fields.ts';
-import { governedAgent, keepsAnOperator, within } from './reach.ts';
+import { governedAgent, keepingAnOperator, within } from './reach.ts';
 import { type Call, read, type WriteCall, write } from './route.ts';
 import {
   byId,
@@ -78,14 +77,6 @@ const show = (credential: Credential): z.output<typeof shown> => ({
 });
 
 const found = async (call: Call, id: string) => within(call, 'credential', id, await findCredential(call.q, id));
-
-/** Refuses to end, now or later, the only key of the only operator. @throws Problem 409 */
-async function lastKeyOfOperator(call: WriteCall, { id, agent }: Credential): Promise<void> {
-  const { tx, now } = call;
-  const others = (await liveCredentials(tx, agent, now)).filter((one) => one.id !== id && one.expiresAt === undefined);
-  if (others.length > 0) return;
-  await keepsAnOperator(call, agent, (role) => activeHolders(tx, role, { except: agent, now }));
-}
 
 /** @throws Problem 422 naming `jwk`; what was sent is repeated nowhere */
 function imported(jwk: unknown): ImportedPublicKey {
@@ -179,8 +170,9 @@ export const credentialRoutes = [
     async handler(call, { body }) {
       const agent = await governedAgent(call, body.agent, 'agent');
       const credential = await addCredential(call, agent, body);
-      const { thumbprint, alg, kid } = credential;
-      const changed = { agent: agent.id, thumbprint, alg, kid };
+      const { thumbprint, alg } = credential;
+      // the kid is any text that the sender chose, which the leaf would keep for ever: the thumbprint says which key
+      const changed = { agent: agent.id, thumbprint, alg };
       return {
         body: show(credential),
         event: { type: 'credential.created', org: agent.org, target: credential.id, changed },
@@ -220,15 +212,14 @@ export const credentialRoutes = [
       const after = show({ ...credential, label: wanted.label, expiresAt });
       const changed = changes(before, after);
       if (Object.keys(changed).length === 0) return { body: before };
-      await updateCredential(tx, { id: credential.id, label: wanted.label, expiresAt });
-      if (moved) {
-        await setSubjectEnd(tx, { id: credential.id, endsAt: expiresAt, now });
-        if (expiresAt !== undefined && expiresAt < (credential.expiresAt ?? Number.POSITIVE_INFINITY)) {
-          await lastKeyOfOperator(call, credential);
-          const reason = 'ends earlier';
-          await narrowSubject(tx, { id: credential.id, reason, by: call.caller.agent, now });
-        }
-      }
+      const change = async () => {
+        await updateCredential(tx, { id: credential.id, label: wanted.label, expiresAt });
+        if (moved) await setSubjectEnd(tx, { id: credential.id, endsAt: expiresAt, now });
+      };
+      if (expiresAt !== undefined && expiresAt < (credential.expiresAt ?? Number.POSITIVE_INFINITY)) {
+        await keepingAnOperator(call, credential.agent, change);
+        await narrowSubject(tx, { id: credential.id, reason: 'ends earlier', by: call.caller.agent, now });
+      } else await change();
       return {
         body: after,
         event: { type: 'credential.updated', org: credential.org, target: credential.id, changed },
@@ -247,8 +238,9 @@ export const credentialRoutes = [
       const credential = await found(call, params.id);
       if (credential.status === 'removed') return { body: undefined };
       const agent = await governedAgent(call, credential.agent);
-      await lastKeyOfOperator(call, credential);
-      await endSubject(tx, { id: credential.id, reason: 'credential removed', by: call.caller.agent, now });
+      await keepingAnOperator(call, agent.id, () =>
+        endSubject(tx, { id: credential.id, reason: 'credential removed', by: call.caller.agent, now }),
+      );
       const changed = { agent: agent.id, thumbprint: credential.thumbprint };
       return {
         body: undefined,

@@ -19,7 +19,7 @@ import { endAgent, ownerId, registerAgent } from './agent.ts';
 import { giveRole } from './agent-roles.ts';
 import { addCredential, jwkBody } from './credentials.ts';
 import { idOf, line, oneOf, record, slug, text } from './fields.ts';
-import { knownResource, selectedReference, within } from './reach.ts';
+import { governedAgent, knownResource, selectedReference, within } from './reach.ts';
 import { shownResource, showResource } from './resources.ts';
 import { type Call, read, write } from './route.ts';
 import { guardScope } from './scopes.ts';
@@ -158,6 +158,7 @@ export const guardRoutes = [
     async handler(call, { params }) {
       const guard = await found(call, params.id);
       if (guard.status === 'retired') return { body: undefined };
+      await governedAgent(call, guard.agent); // it may have been given more than guarding
       await endAgent(call, guard.agent, 'guard ended');
       const changed = { agent: guard.agent };
       return { body: undefined, event: { type: 'guard.ended', org: guard.org, target: guard.id, changed } };

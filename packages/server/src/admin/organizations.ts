@@ -4,12 +4,11 @@ import { newId } from '../lib/ids.ts';
 import { registerSubject, resumeSubject, suspendSubject } from '../liveness/liveness.ts';
 import type { Organization } from '../people/people.ts';
 import { findOrganization, insertOrganization, selectOrganizations, updateOrganization } from '../people/store.ts';
-import { activeHolders } from '../resources/role-store.ts';
 import { findSystemResource } from '../resources/store.ts';
 import { pageOf } from '../web/paging.ts';
 import { conflict, notFound } from '../web/problem.ts';
 import { line, oneOf, record, shownTime, slug } from './fields.ts';
-import { keepsAnOperator, reaches, reachesAny } from './reach.ts';
+import { keepingAnOperator, reaches, reachesAny } from './reach.ts';
 import { type Call, read, type WriteCall, write } from './route.ts';
 import {
   byId,
@@ -147,11 +146,12 @@ export const organizationRoutes = [
       // the operator and the admin API live there: suspending it could not be undone
       if ((await findSystemResource(call.q))?.org === id)
         throw conflict('id', 'is the organization that the server itself lives in');
-      await keepsAnOperator(call, undefined, (role) => activeHolders(call.tx, role, { except: id, now: call.now }));
       const by = call.caller.agent;
       const reason = body.reason || 'suspended by an administrator';
-      if ((await suspendSubject(call.tx, { id, reason, by, now: call.now })) === undefined)
-        return { body: show(await found(call, id)) };
+      const rev = await keepingAnOperator(call, undefined, () =>
+        suspendSubject(call.tx, { id, reason, by, now: call.now }),
+      );
+      if (rev === undefined) return { body: show(await found(call, id)) };
       return changed(call, id, 'suspended', body.reason);
     },
   }),

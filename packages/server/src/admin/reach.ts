@@ -7,7 +7,7 @@ import { findAgent } from '../agents/store.ts';
 import { findOrganization, findPerson, findTeam } from '../people/store.ts';
 import type { Resource } from '../resources/resource.ts';
 import { type Permission, type Role, scopesOn } from '../resources/role.ts';
-import { findRole, findSystemRole, rolesOf } from '../resources/role-store.ts';
+import { findRole, findSystemRole, lastingHolders, rolesOf } from '../resources/role-store.ts';
 import { findResource, findResourceByIdentifier, findSystemResource } from '../resources/store.ts';
 import type { Queries } from '../store/database.ts';
 import { type Caller, insufficientScope } from '../web/caller.ts';
@@ -142,22 +142,27 @@ export function notRetired(noun: string, thing: { status: string }): void {
 }
 
 /**
- * Refuses a change after which nobody could administer the server any more.
- * @param agent whom it would stop; `undefined` when it stops more than one
- * @param activeHolders who else holds a role and can act
+ * Makes a change, and refuses it if nobody could administer the server for good any more. It is looked at afterwards,
+ * so that whatever the change was, what counts is who is left; the refusal undoes it with the transaction.
+ * @param agent whom it concerns; `undefined` when it concerns more than one
+ * @throws Problem 409
  */
-export async function keepsAnOperator(
+export async function keepingAnOperator<Result>(
   call: Call,
   agent: string | undefined,
-  activeHolders: (role: string) => Promise<string[]>,
-): Promise<void> {
+  change: () => Promise<Result>,
+): Promise<Result> {
   const operator = await findSystemRole(call.q, 'operator');
-  if (!operator) return;
-  if (agent !== undefined && !(await rolesOf(call.q, agent)).some(({ role }) => role === operator.id)) return;
-  if ((await activeHolders(operator.id)).length > 0) return;
+  const concerned =
+    operator !== undefined &&
+    (agent === undefined
+      ? (await lastingHolders(call.q, operator.id)).length > 0
+      : (await rolesOf(call.q, agent)).some(({ role }) => role === operator.id));
+  const result = await change();
+  if (!concerned || (await lastingHolders(call.q, operator.id)).length > 0) return result;
   throw new Problem(
     'conflict',
-    'this is the last identity with the role operator that can act: give the role to another one first, or nobody could administer this server',
+    'this is the last identity with the role operator that can act for good (not suspended, without an end, with a key without an end, the grant client_credentials and the admin API among its resources): make another one first, or nobody could administer this server',
     { errors: [{ field: 'agent', message: 'is the last operator' }] },
   );
 }

@@ -7,7 +7,7 @@ import { findRole, insertRole, selectRoles, updateRole } from '../resources/role
 import { pageOf } from '../web/paging.ts';
 import { conflict, invalid } from '../web/problem.ts';
 import { idOf, line, oneOf, record, scopeName, setOf, shownTime, slug } from './fields.ts';
-import { knownResource, mustHold, notBuiltIn, notRetired, within } from './reach.ts';
+import { adminScopesIn, knownResource, mustHold, notBuiltIn, notRetired, within } from './reach.ts';
 import { type Call, read, write } from './route.ts';
 import { guardScope } from './scopes.ts';
 import {
@@ -177,6 +177,9 @@ export const roleRoutes = [
       };
       const changed = changes(before, show(after));
       if (Object.keys(changed).length === 0) return { body: before };
+      const kept = await adminScopesIn(tx, after.permissions);
+      const lost = (await adminScopesIn(tx, permissions)).filter((scope) => !kept.includes(scope));
+      mustHold(call, lost, `power over what the role ${role.name} gives`); // it could not be given back
       await updateRole(tx, after);
       if (isNarrower(permissions, after.permissions)) {
         await narrowSubject(tx, { id: role.id, reason: 'narrowed by an administrator', by: call.caller.agent, now });
@@ -198,6 +201,7 @@ export const roleRoutes = [
       const { tx, now } = call;
       const role = notBuiltIn('role', await found(call, params.id));
       if (role.status === 'retired') return { body: show(role) };
+      mustHold(call, await adminScopesIn(tx, role.permissions), `power over the role ${role.name}`);
       const reason = body.reason || 'retired by an administrator';
       await endSubject(tx, { id: role.id, reason, by: call.caller.agent, now });
       const event = { type: 'role.retired' as const, org: role.org, target: role.id, details: { reason } };

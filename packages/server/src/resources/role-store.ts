@@ -191,30 +191,35 @@ export async function grantsOf(q: Queries, of: { agent: string } | { role: strin
 }
 
 /**
- * The agents that hold the role and can act.
- * @param except the id of an agent to leave out, or of an organization, all of whose agents are
+ * The agents that hold the role and can use it on the server's own API for good: nothing that is known today stops
+ * them from getting a token for it, now or later.
  */
-export async function activeHolders(
-  q: Queries,
-  role: string,
-  { except, now }: { except: string; now: number },
-): Promise<string[]> {
-  const rows = await q.all<{ agent: string }>(
-    `select g.agent as agent
+export async function lastingHolders(q: Queries, role: string): Promise<string[]> {
+  const rows = await q.all<{ agent: string; grants: string; resources: string; system: string }>(
+    `select a.id as agent, a.grants as grants, a.resources as resources, r.id as system
        from role_grants g
        join agents a on a.id = g.agent
-       join subjects s on s.id = g.agent
+       join resources r on r.system = 1
+       join subjects s on s.id = a.id
        join subjects t on t.id = a.org
-      where g.role = ? and g.agent <> ? and a.org <> ? and s.state = 'active' and t.state = 'active'
-        and (a.expires_at is null or a.expires_at > ?)
+       join subjects u on u.id = g.id
+      where g.role = ? and s.state = 'active' and t.state = 'active' and u.state = 'active'
+        and a.expires_at is null
         and exists (
-          select c.id from credentials c join subjects u on u.id = c.id
-           where c.agent = a.id and u.state = 'active' and (c.expires_at is null or c.expires_at > ?)
+          select c.id from credentials c join subjects v on v.id = c.id
+           where c.agent = a.id and v.state = 'active' and c.expires_at is null
         )
       order by g.id`,
-    [role, except, except, now, now],
+    [role],
   );
-  return rows.map(({ agent }) => agent);
+  return rows.filter(reachesOwnApi).map(({ agent }) => agent);
+}
+
+function reachesOwnApi({ grants, resources, system }: { grants: string; resources: string; system: string }): boolean {
+  return (
+    (JSON.parse(grants) as string[]).includes('client_credentials') &&
+    (JSON.parse(resources) as { resource: string }[]).some(({ resource }) => resource === system)
+  );
 }
 
 function roleOf(row: JoinedRow): Role {
