@@ -39,11 +39,21 @@ export function leafOf(key: Buffer, event: AuditEvent, stamp: { id: string; at: 
   });
 }
 
-const saltBytes = 16;
-const noBytes = Buffer.alloc(0);
+/**
+ * SHA-256 over the canonical JSON of `[field, salt, value]`, base64url. With 132 bits of salt it says nothing of
+ * the value until the salt is shown, and without the salt it never will.
+ */
+export function commitment(field: string, salt: string, value: unknown): string {
+  return hash('sha256', canonicalJson([field, salt, value]), 'base64url');
+}
 
-/** Four salts: SHA3-512 over the key and what they are for. A sponge may be keyed so, as KMAC is (NIST SP 800-185). */
-const saltsOf = (key: Buffer, what: string) => hash('sha3-512', `${key.toString('base64url')} ${what}`, 'buffer');
+/** 132 bits in base64url. */
+const saltLength = 22;
+const saltsInBlock = 3;
+
+/** Salts: SHA3-512 over the key and what they are for. A sponge may be keyed so, as KMAC is (NIST SP 800-185). */
+const saltBlock = (keyText: string, n: number, eventId: string) =>
+  hash('sha3-512', `${keyText} ${n} ${eventId}`, 'base64url');
 
 /**
  * What opens an event's commitments. Salts are not kept: they are made from the person's key and the event's id, each
@@ -51,24 +61,17 @@ const saltsOf = (key: Buffer, what: string) => hash('sha3-512', `${key.toString(
  */
 export function openingsOf(key: Buffer, eventId: string, personal: Personal): Openings {
   const openings: Openings = {};
-  let block: Buffer = noBytes;
-  let blocks = 0;
+  const keyText = key.toString('base64url');
+  let block = '';
+  let used = 0;
   for (const field of personalFields) {
     const value = personal[field];
     if (value === undefined) continue;
-    if (block.length === 0) block = saltsOf(key, `${blocks++} ${eventId}`);
-    openings[field] = [block.toString('base64url', 0, saltBytes), value];
-    block = block.subarray(saltBytes);
+    const at = used++ % saltsInBlock;
+    if (at === 0) block = saltBlock(keyText, Math.floor(used / saltsInBlock), eventId);
+    openings[field] = [block.slice(at * saltLength, (at + 1) * saltLength), value];
   }
   return openings;
-}
-
-/**
- * SHA-256 over the canonical JSON of `[field, salt, value]`, base64url. With 128 bits of salt it says nothing of
- * the value until the salt is shown, and without the salt it never will.
- */
-export function commitment(field: string, salt: string, value: unknown): string {
-  return hash('sha256', canonicalJson([field, salt, value]), 'base64url');
 }
 
 /** AES-256-GCM over what is personal, bound to the id that it is kept under: `iv || ciphertext || tag`, base64url. */
