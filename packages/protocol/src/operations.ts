@@ -123,7 +123,7 @@ function match(node: Node | undefined, segments: readonly string[], index: numbe
 
 /** Cheap, and true too often rather than too rarely: most paths are in small letters, and are looked up once. */
 function mayBeReadLoosely(path: string): boolean {
-  return path.length > 1 && /[A-Z;%]|[\u0080-\uffff]|\/$/.test(path);
+  return path.length > 1 && (path.endsWith('/') || /[A-Z;%\u0080-\uffff]/.test(path));
 }
 
 /** How generous routers read a path: `;…` cut off each segment, or with all that follows it; no trailing slash; no letter case. */
