@@ -1,20 +1,13 @@
 /** Key files: `{issuer, client_id, jwk}`, readable by their owner alone. */
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import {
-  generateJwk,
-  type JwsAlgorithm,
-  jwsAlgorithms,
-  type PrivateJwk,
-  type PublicJwk,
-  publicJwk,
-} from '@bailiwick/protocol';
+import { generateJwk, type JwsAlgorithm, jwsAlgorithms, type PrivateJwk } from '@bailiwick/protocol';
 import { z } from 'zod';
 import { ConfigError, loadConfig } from '../config.ts';
 import type { Context } from './command.ts';
 import { CliError } from './errors.ts';
 
-const jwkSchema = z.looseObject({ kty: z.string() });
+export const jwkSchema = z.looseObject({ kty: z.string() });
 const identitySchema = z.object({
   issuer: z.string().refine((issuer) => /^https?:$/.test(URL.parse(issuer)?.protocol ?? '')),
   client_id: z.string().min(1),
@@ -97,7 +90,8 @@ export function readIdentity(context: Context): Identity {
   return parsed.data as Identity;
 }
 
-function readText(file: string, hint: () => string): string {
+/** @throws CliError when it is not there or not ours to read */
+export function readText(file: string, hint: () => string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
@@ -112,28 +106,12 @@ function readText(file: string, hint: () => string): string {
   }
 }
 
-function asJson(text: string): unknown {
+/** The JSON value of a text, or undefined. */
+export function asJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
     return undefined; // the parser's own message would quote the file, which holds a private key
-  }
-}
-
-/**
- * The public half of the key in a file: a bare JWK, or a key file. The private half doesn't leave this function.
- * @throws CliError when the file holds no key
- */
-export function publicKeyIn({ io }: Pick<Context, 'io'>, name: string): PublicJwk {
-  const file = path.resolve(io.cwd, name);
-  const json = asJson(readText(file, () => 'It must hold a JWK, or be a key file.'));
-  const candidate = z.union([z.object({ jwk: jwkSchema }).transform(({ jwk }) => jwk), jwkSchema]).safeParse(json);
-  if (!candidate.success)
-    throw new CliError('usage', `${file} holds no key: it must be a JWK, or a key file with a jwk.`);
-  try {
-    return publicJwk(candidate.data as PublicJwk);
-  } catch (error) {
-    throw new CliError('usage', `The key in ${file} can't be used: ${(error as Error).message}.`);
   }
 }
 

@@ -2,11 +2,12 @@
 import { type PublicJwk, publicJwk } from '@bailiwick/protocol';
 import type { Context, OptionSpec } from './command.ts';
 import { CliError } from './errors.ts';
-import { newKey, publicKeyIn, reserveKeyFile } from './identity.ts';
+import { newKey, reserveKeyFile } from './identity.ts';
+import { keyIn } from './public-key.ts';
 
 export const keyOptions = {
   'key-out': { value: 'FILE', description: 'Make a key pair, and write the private key file here (mode 0600).' },
-  key: { value: 'FILE', description: 'Take the public half of the key in this file (a JWK or a key file).' },
+  key: { value: 'FILE', description: 'Take the public half of the key in this file (a JWK, a key file, or PEM).' },
   alg: { value: 'ALG', description: 'The algorithm of the new key: ES256 (default), EdDSA, PS256 or RS256.' },
 } as const satisfies Record<string, OptionSpec>;
 
@@ -15,6 +16,8 @@ export interface KeyChoice {
   jwk: PublicJwk | undefined;
   /** Where the private half will be. */
   file: string | undefined;
+  /** Where the private half is, as sentences. */
+  words: readonly string[];
   /** Writes the private half, once it is known whose it is. */
   keep(identity: { issuer: string; client_id: string }): void;
   /** Gives the reserved file back and throws on. */
@@ -36,14 +39,16 @@ export async function keyFromOptions(
   if (alg !== undefined && out === undefined)
     throw new CliError('usage', '--alg says how --key-out makes a key: add it.');
   if (out === undefined) {
-    const jwk = key === undefined ? undefined : publicKeyIn(context, key);
-    return { jwk, file: undefined, keep() {}, abandon: rethrow };
+    const { jwk, wasPrivate } = key === undefined ? { jwk: undefined, wasPrivate: false } : keyIn(context, key);
+    const words = wasPrivate ? [`Only the public half of the key in ${key} was sent.`] : [];
+    return { jwk, file: undefined, words, keep() {}, abandon: rethrow };
   }
   const pair = await newKey(alg);
   const reserved = reserveKeyFile(context, out);
   return {
     jwk: publicJwk(pair),
     file: reserved.file,
+    words: [`Its private key is in ${reserved.file}, and nowhere else.`],
     keep: (identity) => reserved.write({ ...identity, jwk: pair }),
     abandon(error) {
       reserved.abandon();

@@ -18,11 +18,37 @@ export function readYamlFile<Schema extends z.ZodType>(
   name: string,
   schema: Schema,
 ): z.output<Schema> {
-  return parseYaml(readFileSync(path.resolve(context.io.cwd, name), 'utf8'), name, schema);
+  return readPlacedYaml(context, name, schema).data;
 }
 
-/** @see readYamlFile */
-export function parseYaml<Schema extends z.ZodType>(text: string, name: string, schema: Schema): z.output<Schema> {
+/** A mistake of a file's content: with file, line and field. `key` is one below `at`. */
+export type Say = (at: Path, message: string, key?: string) => string;
+
+/** As `readYamlFile`, and with it what is needed to speak of mistakes that only the content's meaning shows. */
+export function readPlacedYaml<Schema extends z.ZodType>(
+  context: Context,
+  name: string,
+  schema: Schema,
+): { data: z.output<Schema>; say: Say } {
+  return parseYaml(textOf(path.resolve(context.io.cwd, name)), name, schema);
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') throw new CliError('usage', `There is no file ${file}.`);
+    if (code === 'EISDIR') throw new CliError('usage', `${file} is a folder.`);
+    throw error;
+  }
+}
+
+function parseYaml<Schema extends z.ZodType>(
+  text: string,
+  name: string,
+  schema: Schema,
+): { data: z.output<Schema>; say: Say } {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
   const mistakes = document.errors.map((error) => {
@@ -33,8 +59,6 @@ export function parseYaml<Schema extends z.ZodType>(text: string, name: string, 
 
   const value: unknown = document.toJS() ?? {};
   const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-
   const lineOf = (at: Path, key?: string): number | undefined => {
     const node = at.length === 0 ? document.contents : document.getIn(at as readonly unknown[], true);
     if (key !== undefined && isMap(node)) {
@@ -44,11 +68,12 @@ export function parseYaml<Schema extends z.ZodType>(text: string, name: string, 
     if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
     return at.length === 0 ? undefined : lineOf(at.slice(0, -1), String(at.at(-1)));
   };
-  const say = (at: Path, message: string, key?: string) => {
+  const say: Say = (at, message, key) => {
     const line = lineOf(at, key);
     const field = [...at, ...(key === undefined ? [] : [key])].map(String).join('.');
     return `${name}${line === undefined ? '' : ` line ${line}`}: ${field === '' ? 'it' : field} ${message}`;
   };
+  if (parsed.success) return { data: parsed.data, say };
   throw mistaken(
     name,
     leaves(parsed.error.issues).flatMap((issue) => {
@@ -75,7 +100,8 @@ function leaves(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue[] {
   });
 }
 
-function mistaken(name: string, mistakes: readonly string[]): CliError {
+/** One error for all the mistakes of a file. */
+export function mistaken(name: string, mistakes: readonly string[]): CliError {
   const [only] = mistakes;
   if (mistakes.length === 1 && only !== undefined) return new CliError('usage', only);
   return new CliError('usage', `${name} has ${mistakes.length} mistakes:`, { details: mistakes });

@@ -227,12 +227,30 @@ for (const [what, text, ...parts] of [
   ['a name that can’t be one', 'roles: { "No Slug": {} }\n', 'line 1', 'lowercase'],
   ['a kind that there isn’t', 'agents: { bot: { owner: x, kind: robot } }\n', 'ai_agent, workload, device'],
   ['the same name twice', 'agents:\n  bot: { owner: x }\n  bot: { owner: y }\n', 'line 3 is not valid YAML'],
-  ['an owner that there isn’t', 'agents: { bot: { owner: nobody } }\n', 'no person "nobody"'],
+  [
+    'an owner that there isn’t',
+    'agents: { bot: { owner: nobody } }\n',
+    'line 1: agents.bot.owner',
+    'no team or person "nobody"',
+  ],
   [
     'a private key',
     `agents: { bot: { owner: operators, keys: [{ jwk: ${JSON.stringify(secret)} }] } }\n`,
     'private key',
   ],
+  [
+    'everything at once that leads nowhere',
+    'teams: { ops: { members: [Bob] } }\nroles:\n  r:\n    permissions: { nope: [a] }\nagents:\n  bot:\n    owner: team:oops\n    roles: [reader]\n    resources: [gone]\n    keys: [no.json]\n  bot-2: { owner: ops }\n',
+    'has 6 mistakes',
+    'line 1: teams.ops.members.0 names "Bob"',
+    'line 4: roles.r.permissions.nope names "nope", and there is no resource',
+    'line 7: agents.bot.owner names "team:oops"'.replace('team:oops', 'oops'),
+    'line 8: agents.bot.roles.0 names "reader"',
+    'line 9: agents.bot.resources.gone names "gone"',
+    'line 10: agents.bot.keys.0',
+  ],
+  ['an empty file', '# nothing\n', 'describes nothing'],
+  ['a file with nothing under its heads', 'organization: default\nagents: {}\n', 'describes nothing'],
   ['a key file that is not there', 'agents: { bot: { owner: operators, keys: [no.json] } }\n', 'no.json'],
   [
     'tokens for an hour',
@@ -246,8 +264,11 @@ for (const [what, text, ...parts] of [
     const cli = commandLine(server);
     t.after(() => cli.close());
     cli.write('fleet.yaml', text);
-    const { code, err } = await cli('apply', '-f', 'fleet.yaml', '--yes');
-    assert.notEqual(code, 0);
+    for (const flags of [['--dry-run', '--prune'], []]) {
+      const dry = await cli('apply', '-f', 'fleet.yaml', '--yes', ...flags);
+      assert.deepEqual([dry.code, dry.out], [exitCodes.usage.code, ''], 'a wrong file: nothing is shown');
+    }
+    const { err } = await cli('apply', '-f', 'fleet.yaml', '--yes');
     for (const part of parts) assert.ok(err.includes(part), `${err}\n(should say ${part})`);
     assert.ok(!err.includes(secret.d));
     const { items } = await server.admin<{ items: { name: string }[] }>('GET', '/agents');
@@ -258,6 +279,61 @@ for (const [what, text, ...parts] of [
     );
   });
 }
+
+test('a missing file is a wrong file', async (t) => {
+  const server = await startServer();
+  t.after(() => server.close());
+  const cli = commandLine(server);
+  t.after(() => cli.close());
+  const { code, err } = await cli('apply', '-f', 'no.yaml', '--dry-run');
+  assert.equal(code, exitCodes.usage.code);
+  assert.match(err, /There is no file .*no\.yaml/);
+});
+
+test('a key that is somebody’s already is found before anything is made', async (t) => {
+  const server = await startServer();
+  t.after(() => server.close());
+  const cli = commandLine(server);
+  t.after(() => cli.close());
+  await cli.json('agents', 'create', 'first', '--owner', 'operators', '--key-out', 'first.json');
+  await cli.json('agents', 'create', 'past', '--owner', 'operators');
+  const { id } = await cli.json<{ id: string }>('credentials', 'add', 'past', '--key-out', 'past.json');
+  assert.equal((await cli('credentials', 'end', id, '--yes')).code, 0);
+  cli.write(
+    'fleet.yaml',
+    'agents:\n  a: { owner: operators, keys: [first.json] }\n  b: { owner: operators, keys: [first.json, past.json] }\n',
+  );
+  const { code, err } = await cli('apply', '-f', 'fleet.yaml', '--yes');
+  assert.equal(code, exitCodes.usage.code);
+  for (const part of ['line 2: agents.a.keys', 'registered for agent first', 'which agent a has', 'has ended'])
+    assert.ok(err.includes(part), `${err}\n(should say ${part})`);
+  assert.equal((await cli('agents', 'show', 'a')).code, exitCodes.not_found.code);
+});
+
+test('--prune asks for itself, with the count', async (t) => {
+  const server = await startServer();
+  t.after(() => server.close());
+  const setup = commandLine(server);
+  t.after(() => setup.close());
+  await setup.json('agents', 'create', 'one', '--owner', 'operators');
+  await setup.json('agents', 'create', 'two', '--owner', 'operators');
+  const questions: string[] = [];
+  const ask = async (question: string) => {
+    questions.push(question);
+    return questions.length === 1 ? 'yes' : 'no';
+  };
+  const env = { BAILIWICK_IDENTITY: path.join(setup.folder, 'operator.json') };
+  const cli = commandLine(server, { env, interactive: true, ask });
+  t.after(() => cli.close());
+  cli.write('fleet.yaml', 'agents:\n  three: { owner: operators }\n');
+  assert.equal((await cli('apply', '-f', 'fleet.yaml', '--prune')).code, exitCodes.failed.code);
+  assert.equal(questions.length, 2);
+  assert.match(questions[1] ?? '', /--prune ends .*: 2 agents\./);
+  assert.equal((await cli('agents', 'show', 'three')).code, exitCodes.not_found.code, 'nothing was made either');
+  const sure = await cli('apply', '-f', 'fleet.yaml', '--prune', '--yes');
+  assert.equal(sure.code, 0, sure.err);
+  assert.match(sure.out, /--prune ends .*: 2 agents\./);
+});
 
 test('public keys stand in the file as they are', async (t) => {
   const server = await startServer();

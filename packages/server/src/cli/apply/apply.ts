@@ -1,18 +1,19 @@
 import path from 'node:path';
-import { type PublicJwk, publicJwk, thumbprint } from '@bailiwick/protocol';
+import { thumbprint } from '@bailiwick/protocol';
 import { type Api, openApi } from '../api.ts';
 import { type Context, command, yes } from '../command.ts';
 import { CliError, exitCodes } from '../errors.ts';
-import { publicKeyIn } from '../identity.ts';
 import { confirm } from '../io.ts';
 import { painter } from '../output.ts';
+import { publicKeyIn, usablePublicKey } from '../public-key.ts';
 import type { Agent, Credential, Guard, Person, Resource, Role, Team } from '../registry.ts';
-import { readYamlFile } from '../yaml-file.ts';
+import { mistaken, readPlacedYaml, type Say } from '../yaml-file.ts';
 import type { Change, Present, WantedKey } from './changes.ts';
 import { showPlan, titleOf } from './diff.ts';
 import { type Doer, newDoer } from './do.ts';
 import { type Fleet, type FleetKey, fleetSchema } from './fleet.ts';
 import { plan } from './plan.ts';
+import { referenceMistakes } from './references.ts';
 
 export const apply = command({
   name: 'apply',
@@ -38,17 +39,25 @@ export const apply = command({
     if (options.file === undefined) {
       throw new CliError('usage', '"apply" needs the fleet file: -f FILE.', { hint: 'See `bailiwick apply --help`.' });
     }
-    const fleet = readYamlFile(context, options.file, fleetSchema);
+    const { data: fleet, say } = readPlacedYaml(context, options.file, fleetSchema);
+    if (isEmpty(fleet)) {
+      throw new CliError('usage', `${options.file} describes nothing: no people, teams, resources, roles or agents.`, {
+        hint: 'Is it the file that you meant? The format: docs/guides/agents-and-keys.md.',
+      });
+    }
     const folder = path.dirname(path.resolve(context.io.cwd, options.file));
-    const keys = wantedKeys(context, fleet, folder);
+    const keys = wantedKeys(context, fleet, folder, say);
     const api = openApi(inOrganization(context, fleet));
-    const present = await readPresent(api);
-    const changes = plan(fleet, present, keys, { prune: options.prune });
+    const { registered, ...present } = await readPresent(api);
+    const mistakes = [...keys.mistakes, ...referenceMistakes(fleet, present, { keys: keys.wanted, registered, say })];
+    if (mistakes.length > 0) throw mistaken(options.file, mistakes);
+    const changes = plan(fleet, present, keys.wanted, { prune: options.prune });
     const { json } = context.globals;
     if (!json) context.io.out(`${showPlan(changes, painter(context.io))}\n`);
     const dry = options['dry-run'];
     if (!dry && changes.length > 0) {
-      if (!json || !options.yes) await confirm(context.io, 'This changes the server as shown.', options.yes);
+      await confirm(context.io, 'This changes the server as shown.', options.yes);
+      await confirmPruned(context, changes, options.yes);
       await doAll(context, newDoer(api, fleet, present), changes);
     }
     if (json) {
@@ -58,6 +67,22 @@ export const apply = command({
     return dry && changes.length > 0 ? exitCodes.pending.code : exitCodes.ok.code;
   },
 });
+
+const isEmpty = ({ organization: _, ...fleet }: Fleet) =>
+  Object.values(fleet).every((part) => Object.keys(part).length === 0);
+
+/** What --prune ends is asked for by itself, with its count: a file that lost a part must not end a fleet unseen. */
+async function confirmPruned(context: Context, changes: readonly Change[], sure: boolean): Promise<void> {
+  const pruned = changes.filter((change) => change.pruned);
+  if (pruned.length === 0) return;
+  const counts = (['agent', 'role', 'resource'] as const)
+    .map((noun) => [pruned.filter((change) => change.noun === noun).length, noun] as const)
+    .filter(([count]) => count > 0)
+    .map(([count, noun]) => `${count} ${noun}${count === 1 ? '' : 's'}`);
+  const what = `--prune ends for good what the file does not name: ${counts.join(', ')}.`;
+  if (sure && !context.globals.json) context.io.out(`${what}\n`);
+  await confirm(context.io, what, sure);
+}
 
 async function doAll(context: Context, doer: Doer, changes: readonly Change[]): Promise<void> {
   for (const [index, change] of changes.entries()) {
@@ -87,7 +112,7 @@ function inOrganization(context: Context, fleet: Fleet): Context {
   return { ...context, globals: { ...context.globals, organization: fleet.organization } };
 }
 
-async function readPresent(api: Api): Promise<Present> {
+async function readPresent(api: Api): Promise<Present & { registered: readonly Credential[] }> {
   const agents = await api.list<Agent>('/agents');
   const guards = await api.list<Guard>('/guards');
   const teams: Present['teams'][number][] = [];
@@ -95,6 +120,7 @@ async function readPresent(api: Api): Promise<Present> {
     const members = await api.list<Person>(`/teams/${team.id}/members`);
     teams.push({ ...team, members: members.map(({ id }) => id) });
   }
+  const registered = await api.list<Credential>('/credentials');
   const operators = agents.filter(({ roles }) => roles.some(({ name }) => name === 'operator'));
   return {
     agents,
@@ -102,22 +128,41 @@ async function readPresent(api: Api): Promise<Present> {
     people: await api.list<Person>('/people'),
     resources: await api.list<Resource>('/resources'),
     roles: await api.list<Role>('/roles'),
-    credentials: await api.list<Credential>('/credentials', { status: 'active' }),
+    registered,
+    credentials: registered.filter(({ status }) => status === 'active'),
     kept: new Set([api.identity.client_id, ...guards.map(({ agent }) => agent), ...operators.map(({ id }) => id)]),
   };
 }
 
-function wantedKeys(context: Context, fleet: Fleet, folder: string): Map<string, readonly WantedKey[]> {
-  const withKeys = Object.entries(fleet.agents).filter(([, { keys }]) => keys !== undefined);
-  return new Map(
-    withKeys.map(([name, { keys = [] }]) => [
+/** The keys that the file names, and what is wrong with those that can't be used. */
+function wantedKeys(context: Context, fleet: Fleet, folder: string, say: Say) {
+  const wanted = new Map<string, readonly WantedKey[]>();
+  const mistakes: string[] = [];
+  for (const [name, { keys }] of Object.entries(fleet.agents)) {
+    if (keys === undefined) continue;
+    const usable = keys.map((key, index) => {
+      try {
+        return wantedKey(context, key, folder);
+      } catch (error) {
+        if (!(error instanceof CliError)) throw error;
+        mistakes.push(
+          say(
+            ['agents', name, 'keys', index],
+            [`can't be used: ${error.message}`, error.hint].filter(Boolean).join(' '),
+          ),
+        );
+        return undefined;
+      }
+    });
+    wanted.set(
       name,
-      keys.map((key, index) => wantedKey(context, name, key, index, folder)),
-    ]),
-  );
+      usable.filter((key) => key !== undefined),
+    );
+  }
+  return { wanted, mistakes };
 }
 
-function wantedKey(context: Context, agent: string, key: FleetKey, index: number, folder: string): WantedKey {
+function wantedKey(context: Context, key: FleetKey, folder: string): WantedKey {
   const labels = {
     label: 'label' in key ? key.label : undefined,
     expires_at: 'expires_at' in key ? key.expires_at : undefined,
@@ -126,16 +171,11 @@ function wantedKey(context: Context, agent: string, key: FleetKey, index: number
     const jwk = publicKeyIn({ io: { ...context.io, cwd: folder } }, key.file);
     return { jwk, thumbprint: thumbprint(jwk), title: path.basename(key.file), ...labels };
   }
-  const where = `agents.${agent}.keys[${index}].jwk`;
   if ('d' in key.jwk) {
-    throw new CliError('usage', `${where} holds a private key, which has no place in a fleet file: treat it as lost.`, {
+    throw new CliError('usage', 'it is a private key, which has no place in a fleet file: treat it as lost.', {
       hint: 'Make another with `bailiwick credentials add`, and name its file, or only its public half.',
     });
   }
-  try {
-    const jwk = publicJwk(key.jwk as PublicJwk);
-    return { jwk, thumbprint: thumbprint(jwk), title: labels.label ?? thumbprint(jwk), ...labels };
-  } catch (error) {
-    throw new CliError('usage', `${where} can't be used: ${(error as Error).message}.`);
-  }
+  const jwk = usablePublicKey(key.jwk, 'the key');
+  return { jwk, thumbprint: thumbprint(jwk), title: labels.label ?? thumbprint(jwk), ...labels };
 }

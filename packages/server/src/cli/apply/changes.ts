@@ -45,6 +45,8 @@ export interface Change {
   /** The agent whose key or role it is. */
   agent?: string;
   key?: WantedKey;
+  /** It ends because the file does not name it. */
+  pruned?: boolean;
   fields: readonly FieldChange[];
 }
 

@@ -142,6 +142,7 @@ function ends(fleet: Fleet, present: Present): Change[] {
     noun,
     name,
     id,
+    pruned: true,
     fields: [],
   });
   const identifiers = new Set(Object.values(fleet.resources).map(({ identifier }) => identifier));

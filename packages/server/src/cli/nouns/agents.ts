@@ -1,3 +1,4 @@
+import { type PublicJwk, thumbprint } from '@bailiwick/protocol';
 import { agentKinds } from '../../agents/agent.ts';
 import { type Api, openApi } from '../api.ts';
 import { command, yes } from '../command.ts';
@@ -133,17 +134,26 @@ const create = command({
     const roles = await inOrder(options.role, (role) => findRole(api, role));
     const body = { name, kind: options.kind ?? 'ai_agent', ...(await agentBody(api, options, roles)) };
     const key = await keyFromOptions(context, options);
+    if (options.key !== undefined && key.jwk !== undefined) await keyIsFree(api, key.jwk);
     const agent = await api.create<Agent>('/agents', body).catch(key.abandon);
     key.keep({ issuer: api.identity.issuer, client_id: agent.id });
-    if (key.jwk !== undefined) await api.post('/credentials', { agent: agent.id, jwk: key.jwk });
-    for (const role of roles) await api.put(`/agents/${agent.id}/roles/${role.id}`, undefined);
+    if (key.jwk !== undefined) {
+      const add = `bailiwick credentials add ${name} --key ${key.file ?? options.key}`;
+      await api.post('/credentials', { agent: agent.id, jwk: key.jwk }).catch(halfDone(name, 'without a key', add));
+    }
+    for (const role of roles) {
+      const grant = `bailiwick roles grant ${role.name} ${name}`;
+      await api
+        .put(`/agents/${agent.id}/roles/${role.id}`, undefined)
+        .catch(halfDone(name, `without the role ${role.name}`, grant));
+    }
     const after = await api.get<Agent>(`/agents/${agent.id}`);
     show(context, { ...after, ...(key.file === undefined ? {} : { key_file: key.file }) }, () =>
       [
         `Registered ${after.name} (${after.id}).`,
         ...(roles.length > 0 ? [`It holds: ${roles.map((role) => role.name).join(', ')}.`] : []),
         ...stillMissing(after),
-        ...(key.file === undefined ? [] : [`Its private key is in ${key.file}, and nowhere else.`]),
+        ...key.words,
         ...(key.jwk === undefined
           ? [`It has no key yet: bailiwick credentials add ${after.name} --key-out ${after.name}.json`]
           : []),
@@ -266,6 +276,36 @@ async function agentBody(
 const givenBy = (roles: readonly Role[], resource: string): string[] => {
   const permissions = roles.flatMap((role) => role.permissions).filter((one) => one.resource === resource);
   return [...new Set(permissions.flatMap(({ scopes }) => scopes))];
+};
+
+/**
+ * A key that has an owner already is refused before the agent is made, whose name would be spent.
+ * @throws CliError (conflict)
+ */
+async function keyIsFree(api: Api, jwk: PublicJwk): Promise<void> {
+  const own = thumbprint(jwk);
+  const all = await api.list<Credential>('/credentials').catch((error: unknown) => {
+    if (error instanceof CliError && error.reason === 'refused') return []; // not theirs to see: the server will say it
+    throw error;
+  });
+  const known = all.find((one) => one.thumbprint === own);
+  if (known === undefined) return;
+  throw new CliError(
+    'conflict',
+    `This key is or was registered already (${known.id} of ${known.agent}): nothing was made.`,
+    {
+      hint: 'Every key is for one agent and one life. `--key-out FILE` makes a new one.',
+    },
+  );
+}
+
+/** For what fails after the agent was made: the name is spent, so it says what is left to do. */
+const halfDone = (name: string, what: string, next: string) => (error: unknown) => {
+  if (!(error instanceof CliError)) throw error;
+  throw new CliError(error.reason, error.message, {
+    hint: `${name} exists now, ${what}: \`${next}\``,
+    details: error.details,
+  });
 };
 
 /** What keeps a new agent from getting a token, and the next command. */

@@ -70,10 +70,7 @@ const add = command({
     const credential = await api.post<Credential>('/credentials', body).catch(key.abandon);
     key.keep({ issuer: api.identity.issuer, client_id: agent.id });
     show(context, { ...credential, ...(key.file === undefined ? {} : { key_file: key.file }) }, () =>
-      [
-        `Added ${credential.id} (${credential.alg}) to ${agent.name}.`,
-        ...(key.file === undefined ? [] : [`Its private key is in ${key.file}, and nowhere else.`]),
-      ].join('\n'),
+      [`Added ${credential.id} (${credential.alg}) to ${agent.name}.`, ...key.words].join('\n'),
     );
   },
 });

@@ -69,10 +69,7 @@ const create = command({
       .catch(key.abandon);
     key.keep({ issuer: api.identity.issuer, client_id: guard.agent });
     show(context, { ...guard, ...(key.file === undefined ? {} : { key_file: key.file }) }, () =>
-      [
-        `Registered ${guard.name} (${guard.id}), which guards ${resource.name}.`,
-        ...(key.file === undefined ? [] : [`Its private key is in ${key.file}, and nowhere else.`]),
-      ].join('\n'),
+      [`Registered ${guard.name} (${guard.id}), which guards ${resource.name}.`, ...key.words].join('\n'),
     );
   },
 });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -134,6 +135,60 @@ test('a key that exists is taken by its public half, and ends when it is ended',
   assert.equal(ended.code, 0, ended.err);
   const { items } = await cli.json<{ items: Shown[] }>('credentials', 'list', '--agent', 'maker');
   assert.equal(items.length, 1);
+});
+
+test('a key that is taken does not spend the name of a new agent', async () => {
+  await cli.json('agents', 'create', 'holder', '--owner', 'operators', '--key-out', 'holder.json');
+  const twice = await cli('agents', 'create', 'second-holder', '--owner', 'operators', '--key', 'holder.json');
+  assert.equal(twice.code, exitCodes.conflict.code, twice.err);
+  assert.match(twice.err, /registered already \(crd_.*nothing was made/);
+  assert.equal((await cli('agents', 'show', 'second-holder')).code, exitCodes.not_found.code);
+
+  // who may not see the keys of others is told what is left to do
+  const scopes = 'agents:read,agents:write,credentials:write,teams:read,people:read';
+  await cli.json('roles', 'create', 'maker-only', '--permission', `Bailiwick admin API=${scopes}`);
+  const flags = ['--role', 'maker-only', '--resource', 'Bailiwick admin API', '--key-out', 'narrow.json'];
+  await cli.json('agents', 'create', 'narrow', '--owner', 'operators', ...flags);
+  const narrow = ['--owner', 'team:operators', '--key', 'holder.json', '--identity', 'narrow.json'];
+  const half = await cli('agents', 'create', 'third-holder', ...narrow);
+  assert.equal(half.code, exitCodes.conflict.code, half.err);
+  assert.match(half.err, /third-holder exists now, without a key: `bailiwick credentials add third-holder --key/);
+});
+
+test('PEM keys are taken, and only their public half is sent', async () => {
+  const made = [
+    ['ed', generateKeyPairSync('ed25519'), 'EdDSA'],
+    ['ec', generateKeyPairSync('ec', { namedCurve: 'P-256' }), 'ES256'],
+    ['rsa', generateKeyPairSync('rsa', { modulusLength: 2048 }), 'PS256'],
+  ] as const;
+  for (const [name, { privateKey }, alg] of made) {
+    cli.write(`${name}.pem`, privateKey.export({ type: 'pkcs8', format: 'pem' }) as string);
+    const { code, out, err } = await cli(
+      'agents',
+      'create',
+      `pem-${name}`,
+      '--owner',
+      'operators',
+      '--key',
+      `${name}.pem`,
+    );
+    assert.equal(code, 0, err);
+    assert.match(out, new RegExp(`Only the public half of the key in ${name}\\.pem was sent`));
+    const { items } = await cli.json<{ items: { alg: string }[] }>('credentials', 'list', '--agent', `pem-${name}`);
+    assert.deepEqual(
+      items.map((one) => one.alg),
+      [alg],
+    );
+  }
+  const { publicKey } = generateKeyPairSync('ed25519');
+  cli.write('public.pem', publicKey.export({ type: 'spki', format: 'pem' }) as string);
+  const open = await cli('agents', 'create', 'pem-public', '--owner', 'operators', '--key', 'public.pem');
+  assert.doesNotMatch(open.out, /Only the public half/);
+  const format = { type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' } as const;
+  cli.write('locked.pem', generateKeyPairSync('ed25519').privateKey.export(format) as string);
+  const locked = await cli('agents', 'create', 'pem-locked', '--owner', 'operators', '--key', 'locked.pem');
+  assert.equal(locked.code, exitCodes.usage.code);
+  assert.match(locked.err, /openssl pkey/);
 });
 
 test('a resource can be made from a file and changed piece by piece', async () => {

@@ -1,0 +1,103 @@
+/** What a fleet file refers to must be there, in the file or on the server: looked up before anything is shown or changed. */
+import { didYouMeanHint } from '../../lib/did-you-mean.ts';
+import type { Credential } from '../registry.ts';
+import type { Say } from '../yaml-file.ts';
+import type { Present, WantedKey } from './changes.ts';
+import type { Fleet } from './fleet.ts';
+
+interface Known {
+  id: string;
+  name: string;
+  status: string;
+}
+
+/**
+ * Every reference of the file that leads nowhere, and every key that can't be given to its agent: one line each.
+ * @param from.registered all credentials that there are or were
+ */
+export function referenceMistakes(
+  fleet: Fleet,
+  present: Present,
+  from: { keys: ReadonlyMap<string, readonly WantedKey[]>; registered: readonly Credential[]; say: Say },
+): string[] {
+  const { say } = from;
+  const living = (all: readonly Known[]) => all.filter(({ status }) => status !== 'retired' && status !== 'erased');
+  const people = [...Object.keys(fleet.people), ...living(present.people).flatMap(({ id, name }) => [id, name])];
+  const teams = [...Object.keys(fleet.teams), ...living(present.teams).flatMap(({ id, name }) => [id, name])];
+  const roles = [...Object.keys(fleet.roles), ...living(present.roles).flatMap(({ id, name }) => [id, name])];
+  const there = present.resources.filter(({ status }) => status !== 'retired');
+  const resources = [
+    ...Object.entries(fleet.resources).flatMap(([name, { identifier }]) => [name, identifier]),
+    ...there.flatMap(({ id, name, identifier }) => [id, name, identifier]),
+  ];
+  const missing = (kind: string, name: string, known: readonly string[]) =>
+    known.includes(name)
+      ? undefined
+      : `names "${name}", and there is no ${kind} "${name}", here or in the file.${didYouMeanHint(name, known)}`;
+  const owner = (text: string) => {
+    const [kind, name = ''] = text.split(/:(.*)/s);
+    if (kind === 'team') return missing('team', name, teams);
+    if (kind === 'person') return missing('person', name, people);
+    return missing('team or person', text, [...teams, ...people]);
+  };
+  const resource = (name: string) => {
+    const named = there.filter((one) => one.name === name);
+    if (named.length > 1 && !(name in fleet.resources)) {
+      return `names "${name}", which ${named.length} resources are called: use an identifier, ${named.map((one) => one.identifier).join(' or ')}.`;
+    }
+    return missing('resource', name, resources);
+  };
+
+  const mistakes: string[] = [];
+  const note = (at: readonly PropertyKey[], wrong: string | undefined, key?: string) => {
+    if (wrong !== undefined) mistakes.push(say(at, wrong, key));
+  };
+  for (const [name, { members = [] }] of Object.entries(fleet.teams)) {
+    for (const [index, member] of members.entries()) {
+      note(['teams', name, 'members', index], missing('person', member, people));
+    }
+  }
+  for (const [name, { permissions = {} }] of Object.entries(fleet.roles)) {
+    for (const one of Object.keys(permissions)) note(['roles', name, 'permissions'], resource(one), one);
+  }
+  for (const [name, agent] of Object.entries(fleet.agents)) {
+    note(['agents', name, 'owner'], owner(agent.owner));
+    for (const one of Object.keys(agent.resources ?? {})) note(['agents', name, 'resources'], resource(one), one);
+    for (const [index, role] of (agent.roles ?? []).entries()) {
+      note(['agents', name, 'roles', index], missing('role', role, roles));
+    }
+  }
+  return [...mistakes, ...keyMistakes(present, from)];
+}
+
+/** Every key is for one agent and one life. */
+function keyMistakes(
+  present: Present,
+  {
+    keys,
+    registered,
+    say,
+  }: { keys: ReadonlyMap<string, readonly WantedKey[]>; registered: readonly Credential[]; say: Say },
+): string[] {
+  const agents = new Map(present.agents.map((agent) => [agent.id, agent]));
+  const taken = new Map<string, string>();
+  const mistakes: string[] = [];
+  for (const [name, wanted] of keys) {
+    for (const key of wanted) {
+      const at = ['agents', name, 'keys'];
+      const other = taken.get(key.thumbprint);
+      if (other !== undefined) mistakes.push(say(at, `hold ${key.title}, which agent ${other} has in this file, too.`));
+      taken.set(key.thumbprint, name);
+      const known = registered.find(({ thumbprint }) => thumbprint === key.thumbprint);
+      if (known === undefined) continue;
+      const holder = agents.get(known.agent)?.name ?? known.agent;
+      if (known.status !== 'active')
+        mistakes.push(say(at, `hold ${key.title}, which has ended, and never lives again: make a new key.`));
+      else if (holder !== name)
+        mistakes.push(
+          say(at, `hold ${key.title}, which is registered for agent ${holder}: every agent needs a key of its own.`),
+        );
+    }
+  }
+  return mistakes;
+}
