@@ -2,6 +2,7 @@
 import { logFailures } from './client-auth/failures.ts';
 import type { Deps } from './deps.ts';
 import { forgetSpent } from './tokens/spend.ts';
+import { forgetOldAnswers } from './web/idempotency-store.ts';
 
 const everyMs = 60_000;
 
@@ -29,4 +30,5 @@ export function startJobs(deps: Deps): Jobs {
 export async function tidy(deps: Deps): Promise<void> {
   logFailures(deps.failures, deps.log);
   await forgetSpent(deps);
+  await deps.db.settle((tx) => forgetOldAnswers(tx, deps.clock.now()));
 }

@@ -15,7 +15,7 @@ import {
   idempotentRequest,
   rememberAnswer,
 } from '../web/idempotency.ts';
-import { Problem } from '../web/problem.ts';
+import { Problem, type ProblemKind } from '../web/problem.ts';
 import { type Input, inputOf } from './input.ts';
 import { selectedOrganization } from './reach.ts';
 import type { Call, ChangeEvent, ReadRoute, Route, WriteRoute } from './route.ts';
@@ -56,10 +56,19 @@ export async function answer(deps: Deps, route: Route, caller: Caller, request: 
       ? await readAnswer(route, call, input)
       : await writeAnswer(route, call, input, request);
   } catch (error) {
-    if (error instanceof Problem && error.kind === 'insufficient-scope')
-      await recordRefusal(deps, route, caller, error);
+    if (error instanceof Problem && isDecision(route, error)) await recordRefusal(deps, route, caller, request, error);
     throw error;
   }
+}
+
+/**
+ * Whether a refusal says something about who asked. Of a read that is missing power alone; of a write everything that
+ * was looked up: whoever tries ids, names and states leaves a trace. A request that was not understood was not decided
+ * on, and a token or proof that is used up proves nobody.
+ */
+function isDecision(route: Route, { kind }: Problem): boolean {
+  if (route.kind === 'read') return kind === 'insufficient-scope';
+  return !(['bad-request', 'invalid-token', 'unavailable', 'internal'] as ProblemKind[]).includes(kind);
 }
 
 /** @see RFC 6750 §3.1 */
@@ -129,12 +138,22 @@ function changeEvent(deps: Deps, caller: Caller, owner: string, event: ChangeEve
     target,
     jti: caller.jti,
     decided_on: { scope: caller.scopes, ...(changed && { changed }) },
-    personal: { owner, address: caller.address, ...(details && Object.keys(details).length > 0 && { details }) },
+    // whose log it is knows the agent by its id; who answers for it, and from where, is its own organization's to know
+    personal: {
+      ...(caller.org === org && { owner, address: caller.address }),
+      ...(details && Object.keys(details).length > 0 && { details }),
+    },
   };
 }
 
 /** A refusal is a decision about somebody known: it is on disk before it is answered (design §8, 4). */
-async function recordRefusal(deps: Deps, route: Route, caller: Caller, problem: Problem): Promise<void> {
+async function recordRefusal(
+  deps: Deps,
+  route: Route,
+  caller: Caller,
+  request: AdminRequest,
+  problem: Problem,
+): Promise<void> {
   const owner = await ownerOf(deps, caller);
   const sealing = await sealingFor(deps, caller.asOf.version, owner);
   await deps.db.settle((tx) =>
@@ -144,10 +163,23 @@ async function recordRefusal(deps: Deps, route: Route, caller: Caller, problem: 
       org: caller.org,
       agent: caller.agent,
       resource: adminResource(deps.config),
+      target: targetOf(request),
       jti: caller.jti,
-      reason: problem.message,
-      decided_on: { scope: caller.scopes, operation: route.id },
+      reason: reasonOf(problem),
+      decided_on: { scope: caller.scopes, operation: route.id, problem: problem.kind },
       personal: { owner, address: caller.address },
     }),
   );
+}
+
+/** What the path named, if it was an id: whatever else stood there is the sender's own text. */
+function targetOf({ params }: AdminRequest): string | undefined {
+  const { id } = params as { id?: unknown };
+  return typeof id === 'string' && /^[a-z]{3}_[0-9a-hjkmnp-tv-z]{26}$/.test(id) ? id : undefined;
+}
+
+/** Other details may repeat what was sent, which the leaf would keep for ever: there the kind and the fields must do. */
+function reasonOf({ kind, message, errors }: Problem): string {
+  if (kind === 'insufficient-scope') return message;
+  return [kind, ...new Set(errors.map(({ field }) => field))].join(' ');
 }

@@ -220,9 +220,16 @@ export const credentialRoutes = [
         await keepingAnOperator(call, credential.agent, change);
         await narrowSubject(tx, { id: credential.id, reason: 'ends earlier', by: call.caller.agent, now });
       } else await change();
+      const { label: relabelled, ...open } = changed as { label?: string }; // where a key lives may name who carries it
       return {
         body: after,
-        event: { type: 'credential.updated', org: credential.org, target: credential.id, changed },
+        event: {
+          type: 'credential.updated',
+          org: credential.org,
+          target: credential.id,
+          changed: open,
+          ...(relabelled !== undefined && { details: { label: relabelled } }),
+        },
       };
     },
   }),

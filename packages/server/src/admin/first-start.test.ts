@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, test } from 'node:test';
@@ -141,6 +150,29 @@ for (const database of databases) {
         await data.drop();
       }
     });
+
+    for (const [what, plant] of [
+      ['a file that anybody may read', (fresh: string) => writeFileSync(fresh, '', { mode: 0o666 })],
+      ['a link to somebody else’s file', (fresh: string, theirs: string) => symlinkSync(theirs, fresh)],
+    ] as const) {
+      test(`writes the key into nothing that was there before: ${what}`, async () => {
+        const data = await emptyData(database);
+        const elsewhere = mkdtempSync(path.join(tmpdir(), 'bailiwick-planted-'));
+        try {
+          const theirs = path.join(elsewhere, 'loot');
+          writeFileSync(theirs, '', { mode: 0o666 });
+          plant(`${operatorFile(data.config)}.new`, theirs);
+          await firstStart(await data.open());
+          const { mode } = lstatSync(operatorFile(data.config));
+          assert.equal(mode, 0o100600, 'a file of its own, for its owner alone');
+          assert.equal(readFileSync(theirs, 'utf8'), '');
+          assert.ok(read(data.config).jwk.d);
+        } finally {
+          await data.drop();
+          rmSync(elsewhere, { recursive: true, force: true });
+        }
+      });
+    }
 
     test('data of another issuer is refused with the sentence that helps', async () => {
       const data = await emptyData(database);

@@ -1,5 +1,5 @@
 /** The operator's key file: `{issuer, client_id, jwk}`, for its owner alone. */
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import type { PrivateJwk } from '@bailiwick/protocol';
 
@@ -18,7 +18,9 @@ export const operatorFile = (config: { data: string }): string => path.join(conf
 export function writeOperatorFile(config: { data: string }, identity: OperatorIdentity): string {
   const file = operatorFile(config);
   const fresh = `${file}.new`;
-  const descriptor = openSync(fresh, 'w', 0o600);
+  // whatever lies there is not ours to write into: somebody else's file would keep its mode, a link would lead elsewhere
+  rmSync(fresh, { force: true });
+  const descriptor = openSync(fresh, 'wx', 0o600);
   try {
     writeSync(descriptor, `${JSON.stringify(identity, null, 2)}\n`);
     fsyncSync(descriptor);

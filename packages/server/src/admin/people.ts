@@ -6,6 +6,7 @@ import { newId } from '../lib/ids.ts';
 import { endSubject, registerSubject } from '../liveness/liveness.ts';
 import type { Person } from '../people/people.ts';
 import { erasePerson, findPerson, insertPerson, selectPeople, updatePerson } from '../people/store.ts';
+import { forgetAnswersShowing } from '../web/idempotency-store.ts';
 import { pageOf } from '../web/paging.ts';
 import { conflict, notFound } from '../web/problem.ts';
 import { email, line, oneOf, record } from './fields.ts';
@@ -135,6 +136,7 @@ export const personRoutes = [
         throw conflict('id', 'answers for agents that have not been retired: give these another owner first');
       }
       await erasePerson(tx, person.id);
+      await forgetAnswersShowing(tx, person.id); // given again, they would show name and address
       await eraseSealed(tx, call.deps, person.id);
       await endSubject(tx, { id: person.id, reason: 'erased', by: call.caller.agent, now });
       return { body: undefined, event: { type: 'person.erased' as const, org: person.org, target: person.id } };

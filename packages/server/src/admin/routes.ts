@@ -2,6 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import { jwsAlgorithms, protectedResourceMetadataUrl, replayMemory } from '@bailiwick/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { countFailure } from '../client-auth/failures.ts';
 import type { Deps } from '../deps.ts';
 import { newId } from '../lib/ids.ts';
 import { parseJsonBody } from '../web/body.ts';
@@ -32,7 +33,12 @@ export function adminRoutes(deps: Deps) {
     const callers = new WeakMap<FastifyRequest, Caller>();
 
     readJsonAlone(app, config.limits.body_bytes);
-    app.setErrorHandler((error, _, reply) => problemReply(reply, asProblem(deps, error)));
+    app.setErrorHandler((error, request, reply) => {
+      const problem = asProblem(deps, error);
+      // who proves nothing is counted and not written down, or anyone could make us write
+      if (problem.kind === 'invalid-token') countFailure(deps.failures, request.ip, `admin API: ${problem.message}`);
+      return problemReply(reply, problem);
+    });
 
     // before the body is read, and whatever the path: strangers don't get to send us one, and are told by every URL of
     // this API where tokens for it come from

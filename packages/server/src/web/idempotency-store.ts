@@ -28,3 +28,13 @@ export async function findAnswer(
 export async function keepAnswer(tx: Tx, key: string, status: number, body: string): Promise<void> {
   await tx.run('update idempotency set status = ?, body = ? where key = ?', [status, body, key]);
 }
+
+/** Forgets the answers that show this id. They can't be given again: a repeated request is a new one. */
+export async function forgetAnswersShowing(tx: Tx, id: string): Promise<void> {
+  await tx.run('delete from idempotency where body like ?', [`%${id}%`]); // an id has no wildcard but its `_`
+}
+
+/** Forgets what is older than answers are kept. */
+export async function forgetOldAnswers(tx: Tx, now: number): Promise<void> {
+  await tx.run('delete from idempotency where expires_at <= ?', [now]);
+}
