@@ -29,8 +29,15 @@ interface ProblemBody {
   errors?: { field: string; message: string }[];
 }
 
-/** Opens the admin API of the server that the identity names. Nothing is asked yet. */
-export function openApi(context: Context, identity = readIdentity(context)): Api {
+/**
+ * Opens the admin API of the server that the identity names. Nothing is asked yet.
+ * @param fields whether mistakes are told by the names of fields, as a fleet file has them, and not by those of options
+ */
+export function openApi(
+  context: Context,
+  identity = readIdentity(context),
+  { fields = false }: { fields?: boolean } = {},
+): Api {
   const agent = createAgent({
     issuer: identity.issuer,
     clientId: identity.client_id,
@@ -56,7 +63,7 @@ export function openApi(context: Context, identity = readIdentity(context)): Api
     } catch (error) {
       throw error instanceof BailiwickError ? tokenRefused(context, identity, error) : error;
     }
-    if (!response.ok) throw await refused(identity, response);
+    if (!response.ok) throw await refused(identity, response, fields ? (field) => field : optionOf);
     return (response.status === 204 ? undefined : await response.json()) as T;
   }
 
@@ -106,7 +113,42 @@ export function tokenRefused(context: Context, identity: Identity, error: Bailiw
   return new CliError('refused', sentence(message), { hint: hint === undefined ? undefined : sentence(hint) });
 }
 
-async function refused(identity: Identity, response: Response): Promise<CliError> {
+/** The option by which a field of the admin API is said; a field that has none is named as it is. */
+function optionOf(field: string): string {
+  const plain = field.replaceAll(/\[\d+\]/g, '');
+  const name = Object.keys(options).find((known) => plain === known || plain.startsWith(`${known}.`));
+  return name === undefined ? field : (options[name] ?? field);
+}
+
+const options: Readonly<Record<string, string>> = {
+  expires_at: '--expires',
+  permissions: '--permission',
+  'limits.tokens_per_minute': '--tokens-per-minute',
+  resources: '--resource',
+  operations: '--operation',
+  scopes: '--scope',
+  'token.lifetime_seconds': '--lifetime',
+  'token.alg': '--alg',
+  'token.audience': '--audience',
+  display_name: '--display-name',
+  jwk: 'the key',
+  owner: '--owner',
+  purpose: '--purpose',
+  environment: '--environment',
+  kind: '--kind',
+  description: '--description',
+  label: '--label',
+  email: '--email',
+  reason: '--reason',
+  status: '--status',
+  since: '--since',
+  until: '--until',
+  type: '--type',
+  outcome: '--outcome',
+  jti: '--jti',
+};
+
+async function refused(identity: Identity, response: Response, named: (field: string) => string): Promise<CliError> {
   const text = await response.text();
   let body: ProblemBody = {};
   try {
@@ -114,9 +156,12 @@ async function refused(identity: Identity, response: Response): Promise<CliError
   } catch {
     // a proxy's page, say: the status has to do
   }
-  const message = sentence(body.detail ?? body.title ?? `${identity.issuer} answered ${response.status}`);
   const several = body.errors ?? [];
-  const details = several.length > 1 ? several.map(({ field, message: wrong }) => `${field} ${wrong}`) : [];
+  const [only] = several.length === 1 ? several : [];
+  const told =
+    only !== undefined && named(only.field) !== only.field ? `${named(only.field)} ${only.message}` : undefined;
+  const message = sentence(told ?? body.detail ?? body.title ?? `${identity.issuer} answered ${response.status}`);
+  const details = several.length > 1 ? several.map(({ field, message: wrong }) => `${named(field)} ${wrong}`) : [];
   const shown = several.length > 1 ? 'The server does not accept this:' : message;
   switch (response.status) {
     case 401:

@@ -75,7 +75,11 @@ function only<T extends Named>(kind: string, text: string, all: readonly T[], ma
     });
   }
   if (found.length > 1) {
-    throw new CliError('usage', `"${text}" names ${found.length} of them: ${found.map(({ id }) => id).join(', ')}.`, {
+    const which = found.map((one) => {
+      const more = (one as { identifier?: string }).identifier;
+      return more === undefined ? one.id : `${one.id} (${more})`;
+    });
+    throw new CliError('usage', `There are ${found.length} of the name "${text}": ${which.join(', ')}.`, {
       hint: 'Use the id of the one you mean.',
     });
   }

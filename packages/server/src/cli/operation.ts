@@ -1,6 +1,7 @@
 /** Operations in one line: `GET /tickets/{id} tickets:read low`. */
 import type { Operation } from '@bailiwick/protocol';
 import { z } from 'zod';
+import { didYouMeanHint } from '../lib/did-you-mean.ts';
 import { CliError } from './errors.ts';
 
 export const sensitivities = ['low', 'medium', 'high'] as const;
@@ -9,20 +10,31 @@ const shape = 'must read like "GET /tickets/{id} tickets:read low" or "tool:crea
 
 /**
  * Reads `METHOD PATH SCOPE[,SCOPE…] [SENSITIVITY]`, or `tool:NAME` in place of method and path. Without a last word the
- * sensitivity is medium. Returns undefined when it isn't like that.
+ * sensitivity is medium. Returns what is wrong when it isn't like that.
  */
-export function readOperation(text: string): Operation | undefined {
+export function readOperation(text: string): Operation | { wrong: string } {
   const words = text.trim().split(/\s+/);
   const tool = words[0]?.startsWith('tool:') ? words.shift()?.slice('tool:'.length) : undefined;
   const method = tool === undefined ? words.shift() : undefined;
   const path = tool === undefined ? words.shift() : undefined;
   const [scope, sensitivity = 'medium', ...rest] = words;
-  if (scope === undefined || rest.length > 0) return undefined;
-  if (!(sensitivities as readonly string[]).includes(sensitivity)) return undefined;
+  if (tool === '') return { wrong: 'the name of the tool is missing behind "tool:"' };
+  if (tool === undefined) {
+    if (!/^[A-Z]+$/.test(method ?? '')) return { wrong: `"${method}" is not an HTTP method in capitals` };
+    if (path === undefined) return { wrong: 'the path is missing' };
+    if (!path.startsWith('/')) return { wrong: `the path "${path}" must begin with a slash` };
+  }
+  if (scope === undefined) return { wrong: 'the scope that it needs is missing' };
+  if (!(sensitivities as readonly string[]).includes(sensitivity)) {
+    const hint = didYouMeanHint(sensitivity, sensitivities);
+    return {
+      wrong: `"${sensitivity}" is not a sensitivity (${sensitivities.join(', ')}).${hint} Scopes are joined by commas`,
+    };
+  }
+  if (rest.length > 0) return { wrong: `"${rest.join(' ')}" is too much` };
   const common = { scope: scope.split(','), sensitivity: sensitivity as Operation['sensitivity'] };
-  if (tool !== undefined) return tool === '' ? undefined : { name: tool, tool, ...common };
-  if (!/^[A-Z]+$/.test(method ?? '') || !path?.startsWith('/')) return undefined;
-  return { name: `${method} ${path}`, method: method ?? '', path, ...common };
+  if (tool !== undefined) return { name: tool, tool, ...common };
+  return { name: `${method} ${path}`, method: method ?? '', path: path ?? '', ...common };
 }
 
 /** The same line again, for showing. */
@@ -34,7 +46,11 @@ export function operationLine(operation: Operation): string {
 /** @throws CliError (usage) that shows how an operation reads */
 export function operationFromFlag(text: string): Operation {
   const operation = readOperation(text);
-  if (operation === undefined) throw new CliError('usage', `The operation "${text}" isn't understood: it ${shape}.`);
+  if ('wrong' in operation) {
+    throw new CliError('usage', `The operation "${text}" isn't understood: ${operation.wrong}.`, {
+      hint: `It ${shape}.`,
+    });
+  }
   return operation;
 }
 
@@ -43,8 +59,8 @@ export const operationSchema = z.union(
   [
     z.string().transform((text, issues): Operation => {
       const operation = readOperation(text);
-      if (operation !== undefined) return operation;
-      issues.addIssue({ code: 'custom', message: shape });
+      if (!('wrong' in operation)) return operation;
+      issues.addIssue({ code: 'custom', message: `isn't understood: ${operation.wrong}. It ${shape}` });
       return z.NEVER;
     }),
     z

@@ -3,6 +3,7 @@ import { thumbprint } from '@bailiwick/protocol';
 import { type Api, openApi } from '../api.ts';
 import { type Context, command, yes } from '../command.ts';
 import { CliError, exitCodes } from '../errors.ts';
+import { readIdentity } from '../identity.ts';
 import { confirm } from '../io.ts';
 import { painter } from '../output.ts';
 import { publicKeyIn, usablePublicKey } from '../public-key.ts';
@@ -47,7 +48,8 @@ export const apply = command({
     }
     const folder = path.dirname(path.resolve(context.io.cwd, options.file));
     const keys = wantedKeys(context, fleet, folder, say);
-    const api = openApi(inOrganization(context, fleet));
+    const acting = inOrganization(context, fleet);
+    const api = openApi(acting, readIdentity(acting), { fields: true });
     const { registered, ...present } = await readPresent(api);
     const mistakes = [...keys.mistakes, ...referenceMistakes(fleet, present, { keys: keys.wanted, registered, say })];
     if (mistakes.length > 0) throw mistaken(options.file, mistakes);

@@ -1,6 +1,7 @@
-import { openApi } from '../api.ts';
+import { type Api, openApi } from '../api.ts';
 import { command } from '../command.ts';
-import { findAgent, findOwner, namer } from '../names.ts';
+import { CliError } from '../errors.ts';
+import { findAgent, findOwner, findResource, namer } from '../names.ts';
 import { shortTime, table } from '../output.ts';
 import type { Agent, Event, Resource, Role, Team } from '../registry.ts';
 import { wholeNumber } from '../values.ts';
@@ -14,7 +15,7 @@ const list = command({
     owner: { value: 'OWNER', description: 'Only what agents of this team or person did.' },
     type: { value: 'TYPE', description: 'Only events of this type, such as token.refused.' },
     outcome: { value: 'OUTCOME', description: 'Only allowed or refused ones.' },
-    resource: { value: 'RESOURCE', description: 'Only about this resource, by id or identifier.' },
+    resource: { value: 'RESOURCE', description: 'Only about this resource, by name, identifier or id.' },
     jti: { value: 'JTI', description: 'Only about this token.' },
     since: { value: 'TIME', description: 'Only from this time on, such as 2030-01-31T12:00:00Z.' },
     until: { value: 'TIME', description: 'Only before this time.' },
@@ -34,7 +35,7 @@ const list = command({
         owner: options.owner === undefined ? undefined : (await findOwner(api, options.owner)).id,
         type: options.type,
         outcome: options.outcome,
-        resource: options.resource,
+        resource: options.resource === undefined ? undefined : await identifierOf(api, options.resource),
         jti: options.jti,
         since: options.since,
         until: options.until,
@@ -73,3 +74,14 @@ const list = command({
 });
 
 export const eventCommands = [list];
+
+/** The log names resources by identifier. @throws CliError (not_found) */
+async function identifierOf(api: Api, text: string): Promise<string> {
+  try {
+    return (await findResource(api, text)).identifier;
+  } catch (error) {
+    // who may read the log and no resources has to know the identifier
+    if (error instanceof CliError && error.reason === 'refused' && text.includes('://')) return text;
+    throw error;
+  }
+}

@@ -213,6 +213,18 @@ test('a resource can be made from a file and changed piece by piece', async () =
   assert.equal((await cli('resources', 'update', 'crm')).code, exitCodes.usage.code);
   const wrong = await cli('resources', 'update', 'crm', '--operation', 'get people');
   assert.match(wrong.err, /must read like "GET \/tickets/);
+  for (const [line, part] of [
+    ['GET /people crm:read hihg', '"hihg" is not a sensitivity (low, medium, high). Did you mean "high"?'],
+    ['GET people crm:read', 'the path "people" must begin with a slash'],
+    ['get /people crm:read', '"get" is not an HTTP method'],
+    ['GET /people', 'the scope that it needs is missing'],
+    ['GET /people crm:read low more', '"more" is too much'],
+    ['tool: crm:call', 'the name of the tool is missing'],
+  ] as const) {
+    const { code, err } = await cli('resources', 'update', 'crm', '--operation', line);
+    assert.equal(code, exitCodes.usage.code);
+    assert.ok(err.includes(part), `${err}\n(should say ${part})`);
+  }
   const retired = await cli('resources', 'retire', 'crm', '--yes');
   assert.equal(retired.code, 0, retired.err);
 });
@@ -247,6 +259,61 @@ test('an agent that can’t do anything yet is told what helps, and it does', as
     'late',
   );
   assert.doesNotMatch(whole.out, /yet, since/);
+});
+
+test('messages name options, as they were given', async () => {
+  await cli.json('agents', 'create', 'flagged', '--owner', 'operators');
+  const past = await cli('agents', 'update', 'flagged', '--expires', 'tomorrow');
+  assert.equal(past.code, exitCodes.usage.code);
+  assert.match(past.err, /^--expires must/);
+  const scope = await cli('roles', 'create', 'odd', '--permission', 'Bailiwick admin API=no:such');
+  assert.match(scope.err, /^--permission must/);
+  const type = await cli('events', 'list', '--type', 'nothing');
+  assert.match(type.err, /^--type must/);
+});
+
+test('a name is for one living resource, and lists say what has ended', async () => {
+  const make = (identifier: string) => cli('resources', 'create', identifier, '--name', 'twin');
+  assert.equal((await make('https://twin-1.example.com')).code, 0);
+  const second = await make('https://twin-2.example.com');
+  assert.equal(second.code, exitCodes.conflict.code);
+  assert.match(second.err, /twin exists already \(res_\w+, https:\/\/twin-1/);
+  assert.equal((await cli('resources', 'create', 'no-url')).code, exitCodes.usage.code);
+  assert.equal((await cli('resources', 'retire', 'twin', '--yes')).code, 0);
+  assert.match((await cli('resources', 'list')).out, /^twin +retired +https:\/\/twin-1/m);
+  assert.equal((await make('https://twin-2.example.com')).code, 0);
+  assert.match((await cli('roles', 'list')).out, /^operator +active +built in/m);
+  assert.match((await cli('people', 'list')).out, /STATUS|No people/);
+
+  // over the API there may be several of a name
+  await server.admin('POST', '/resources', { identifier: 'https://twin-3.example.com', name: 'twin' });
+  const both = await cli('resources', 'show', 'twin');
+  assert.equal(both.code, exitCodes.usage.code);
+  assert.match(both.err, /There are 2 of the name "twin": res_\w+ \(https:.*, res_\w+ \(https:/);
+});
+
+test('the log can be read by the name, identifier or id of a resource', async () => {
+  const resource = await cli.json<Shown>('resources', 'create', 'https://logged.example.com', '--name', 'logged');
+  await cli.json(
+    'agents',
+    'create',
+    'logging',
+    '--owner',
+    'operators',
+    '--resource',
+    'logged',
+    '--key-out',
+    'log.json',
+  );
+  const asked = await cli('token', 'https://logged.example.com', '--scope', 'no', '--identity', 'log.json');
+  assert.equal(asked.code, exitCodes.refused.code);
+  for (const name of ['logged', 'https://logged.example.com', resource.id]) {
+    const { out } = await cli('events', 'list', '--resource', name, '--type', 'token.refused', '--json');
+    assert.equal(out.trimEnd().split('\n').filter(Boolean).length, 1, name);
+  }
+  for (const name of ['loged', 'https://nowhere.example.com', 'res_00000000000000000000000000']) {
+    assert.equal((await cli('events', 'list', '--resource', name)).code, exitCodes.not_found.code, name);
+  }
 });
 
 test('owners and organizations', async () => {

@@ -19,6 +19,7 @@ const peopleList = command({
         items,
         [
           { title: 'NAME', value: ({ name }) => name },
+          { title: 'STATUS', value: ({ status }) => status, style: ({ status }) => statusStyle(status) },
           { title: 'EMAIL', value: ({ email }) => email ?? '' },
           { title: 'ID', value: ({ id }) => id, whole: true },
         ],

@@ -10,6 +10,7 @@ import { fields, show, table } from '../output.ts';
 import type { Resource } from '../registry.ts';
 import { pair, wholeNumber } from '../values.ts';
 import { readYamlFile } from '../yaml-file.ts';
+import { statusStyle } from './status.ts';
 
 const resourceArgument = { name: 'resource', description: 'The name, identifier or id of a resource.' } as const;
 
@@ -61,6 +62,7 @@ const list = command({
         items,
         [
           { title: 'NAME', value: ({ name }) => name },
+          { title: 'STATUS', value: ({ status }) => status, style: ({ status }) => statusStyle(status) },
           { title: 'IDENTIFIER', value: ({ identifier }) => identifier },
           { title: 'OPERATIONS', value: ({ operations, system }) => (system ? 'built in' : String(operations.length)) },
           {
@@ -120,8 +122,25 @@ const create = command({
         },
       );
     }
-    const name = options.name ?? new URL(String(body.identifier)).hostname;
-    const resource = await openApi(context).create<Resource>('/resources', { name, ...body });
+    const url = URL.parse(String(body.identifier));
+    if (url === null)
+      throw new CliError(
+        'usage',
+        `"${body.identifier}" is not a URL: the identifier is one, such as http://localhost:3000.`,
+      );
+    const name = options.name ?? url.hostname;
+    const api = openApi(context);
+    const namesake = (await api.list<Resource>('/resources', { name })).find(({ status }) => status !== 'retired');
+    if (namesake !== undefined) {
+      throw new CliError(
+        'conflict',
+        `A resource called ${name} exists already (${namesake.id}, ${namesake.identifier}).`,
+        {
+          hint: `Give this one another name with --name, or change that one with \`bailiwick resources update ${namesake.id}\`.`,
+        },
+      );
+    }
+    const resource = await api.create<Resource>('/resources', { name, ...body });
     show(context, resource, () => `Registered ${resource.name} (${resource.id}).\n\n${describe(context, resource)}`);
   },
 });

@@ -6,6 +6,7 @@ import { findAgent, findResource, findRole, namer } from '../names.ts';
 import { fields, show, table } from '../output.ts';
 import type { Resource, Role } from '../registry.ts';
 import { inOrder, pair } from '../values.ts';
+import { statusStyle } from './status.ts';
 
 const roleArgument = { name: 'role', description: 'The name or id of a role.' } as const;
 const agentArgument = { name: 'agent', description: 'The name or id of an agent.' } as const;
@@ -34,6 +35,7 @@ const list = command({
         items,
         [
           { title: 'NAME', value: ({ name }) => name },
+          { title: 'STATUS', value: ({ status }) => status, style: ({ status }) => statusStyle(status) },
           { title: 'GIVES', value: (role) => (role.system ? 'built in' : gives(role, nameOf).join('; ')) },
           { title: 'ID', value: ({ id }) => id, whole: true },
         ],
