@@ -163,7 +163,7 @@ async function recordRefusal(
       org: caller.org,
       agent: caller.agent,
       resource: adminResource(deps.config),
-      target: targetOf(request),
+      target: targetOf(request, problem),
       jti: caller.jti,
       reason: reasonOf(problem),
       decided_on: { scope: caller.scopes, operation: route.id, problem: problem.kind },
@@ -172,8 +172,9 @@ async function recordRefusal(
   );
 }
 
-/** What the path named, if it was an id: whatever else stood there is the sender's own text. */
-function targetOf({ params }: AdminRequest): string | undefined {
+/** What the path named, if it was found within the caller's reach: what is elsewhere stands in no log of theirs. */
+function targetOf({ params }: AdminRequest, { kind }: Problem): string | undefined {
+  if (!(['conflict', 'invalid', 'precondition-failed'] as ProblemKind[]).includes(kind)) return undefined;
   const { id } = params as { id?: unknown };
   return typeof id === 'string' && /^[a-z]{3}_[0-9a-hjkmnp-tv-z]{26}$/.test(id) ? id : undefined;
 }
