@@ -67,6 +67,11 @@ test('the first five minutes of the README work as they stand there', { timeout:
   const suspended = await run('suspend');
   assert.match(suspended.output, /my-agent is suspended/);
   assert.doesNotMatch(suspended.output, /Hello/);
+  assert.doesNotMatch(suspended.output, /\n\s+at /, 'a stack trace');
+  const refusal = /\n```\n(No answer: .*)\n```/.exec(readme)?.[1] ?? assert.fail('the README shows no refusal');
+  for (const part of refusal.replaceAll('localhost:8455', `localhost:${env.BAILIWICK_PORT}`).split('…')) {
+    assert.ok(suspended.output.includes(part.replaceAll('localhost:3000', `localhost:${apiPort}`)), suspended.output);
+  }
   assert.match(suspended.output, /may act again/);
 
   const looked = await run('look');

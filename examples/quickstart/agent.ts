@@ -1,5 +1,9 @@
 import { agentFromFile } from '@bailiwick/agent';
 
 const agent = agentFromFile('agent.json');
-const response = await agent.fetch(process.argv[2] ?? 'http://localhost:3000/hello');
-console.log(response.status, await response.text());
+try {
+  const response = await agent.fetch(process.argv[2] ?? 'http://localhost:3000/hello');
+  console.log(response.status, await response.text());
+} catch (error) {
+  console.log(`No answer: ${(error as Error).message}`);
+}

@@ -73,12 +73,15 @@ test('an API of one’s own, and an agent that calls it', { timeout: 60_000 }, a
   assert.match(await call(`${resource}/hello`), /^200 Hello agt_\w+: GET \/hello is the operation "GET \/hello"\.\n/);
   assert.match(await call(`${resource}/elsewhere`), /^403 .*not list/);
   assert.equal((await fetch(`${resource}/hello`)).status, 401);
+  const { client_id } = JSON.parse(readFileSync(path.join(folder, 'agent.json'), 'utf8')) as { client_id: string };
+  await admin('POST', `/agents/${client_id}/suspend`);
+  assert.match(await call(`${resource}/hello`), /^No answer: [^\n]*this agent is suspended[^\n]*\n$/);
 });
 
 test('the two files are as short as the README says', () => {
   for (const [file, most] of [
     ['api.ts', 12],
-    ['agent.ts', 5],
+    ['agent.ts', 8],
   ] as const) {
     const lines = readFileSync(path.join(import.meta.dirname, file), 'utf8')
       .trim()
