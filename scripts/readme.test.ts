@@ -80,6 +80,25 @@ test('the first five minutes of the README work as they stand there', { timeout:
   assert.match(looked.output, /Everything is as it should be/);
 });
 
+test('the tarballs that the README installs are those that the build makes', () => {
+  const line = /^npm install (\S+)$/m.exec(readme)?.[1] ?? assert.fail('the README installs nothing');
+  const [, folderNamed, names = '', version] = /^\.\.\/bailiwick\/(.*)\/bailiwick-\{(.*)\}-(.*)\.tgz$/.exec(line) ?? [];
+  assert.equal(folderNamed, '.tmp/packages/tarballs');
+  const manifest = (name: string) =>
+    JSON.parse(readFileSync(path.join(root, 'packages', name, 'package.json'), 'utf8')) as {
+      version: string;
+      dependencies?: Record<string, string>;
+    };
+  const together = names.split(',');
+  for (const name of [...together, 'server']) {
+    assert.equal(manifest(name).version, version, name);
+    const ours = Object.keys(manifest(name).dependencies ?? {}).filter((one) => one.startsWith('@bailiwick/'));
+    for (const one of ours) assert.ok(together.includes(one.slice('@bailiwick/'.length)), `${name} needs ${one}, too`);
+  }
+  assert.ok(commandsOf('pack').includes('scripts/build.ts'));
+  assert.match(readFileSync(path.join(root, 'scripts/build.ts'), 'utf8'), /'\.tmp\/packages'/);
+});
+
 /** The shell block behind `<!-- tested: name -->`, with the ports of this run. */
 function commandsOf(name: string): string {
   const block = new RegExp(`<!-- tested: ${name} -->\\n\`\`\`sh\\n([\\s\\S]*?)\`\`\``).exec(readme)?.[1];

@@ -56,7 +56,7 @@ export function movedHint(context: Context, { issuer }: { issuer: string }): str
   const { file } = identityFile(context);
   const here = issuerHere(context);
   if (here !== undefined && here !== issuer) {
-    return `${file} names ${issuer}, and the server whose data is here is known as ${here}: write that into the file as its "issuer".`;
+    return `${file} names ${issuer}, and the server whose data is here is known as ${here}: if that one is meant, write it into the file as its "issuer".`;
   }
   return `If the server has moved to another address, write that into ${file} as its "issuer".`;
 }

@@ -249,6 +249,12 @@ for (const [what, text, ...parts] of [
     'line 9: agents.bot.resources.gone names "gone"',
     'line 10: agents.bot.keys.0',
   ],
+  [
+    'a scope that the resource doesn’t have',
+    'resources: { a: { identifier: https://a.example, operations: [GET / a:read] } }\nroles:\n  r: { permissions: { a: [a:raed] } }\nagents:\n  bot: { owner: operators, resources: { a: { scope: [a:red] } } }\n',
+    'line 5: agents.bot.resources.a names scopes',
+    "line 3: roles.r.permissions.a names scopes that the resource doesn't have: a:raed. Did you mean",
+  ],
   ['an empty file', '# nothing\n', 'describes nothing'],
   ['a file with nothing under its heads', 'organization: default\nagents: {}\n', 'describes nothing'],
   ['a key file that is not there', 'agents: { bot: { owner: operators, keys: [no.json] } }\n', 'no.json'],

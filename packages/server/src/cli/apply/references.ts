@@ -48,6 +48,21 @@ export function referenceMistakes(
     return missing('resource', name, resources);
   };
 
+  const scopesOf = (reference: string): readonly string[] | undefined => {
+    const known = there.find((one) => [one.id, one.name, one.identifier].includes(reference));
+    const wanted = Object.entries(fleet.resources).find(
+      ([name, { identifier }]) => [name, identifier].includes(reference) || identifier === known?.identifier,
+    )?.[1];
+    if (wanted?.scopes === undefined && wanted?.operations === undefined) return known?.scopes.map(({ name }) => name);
+    return [...Object.keys(wanted.scopes ?? {}), ...(wanted.operations ?? []).flatMap(({ scope }) => scope)];
+  };
+  const unknownScopes = (reference: string, scopes: readonly string[]) => {
+    const known = scopesOf(reference);
+    const unknown = known === undefined ? [] : scopes.filter((scope) => !known.includes(scope));
+    if (unknown.length === 0) return undefined;
+    return `names scopes that the resource doesn't have: ${unknown.join(', ')}.${didYouMeanHint(unknown[0] ?? '', known ?? [])}`;
+  };
+
   const mistakes: string[] = [];
   const note = (at: readonly PropertyKey[], wrong: string | undefined, key?: string) => {
     if (wrong !== undefined) mistakes.push(say(at, wrong, key));
@@ -58,11 +73,15 @@ export function referenceMistakes(
     }
   }
   for (const [name, { permissions = {} }] of Object.entries(fleet.roles)) {
-    for (const one of Object.keys(permissions)) note(['roles', name, 'permissions'], resource(one), one);
+    for (const [one, scopes] of Object.entries(permissions)) {
+      note(['roles', name, 'permissions'], resource(one) ?? unknownScopes(one, scopes), one);
+    }
   }
   for (const [name, agent] of Object.entries(fleet.agents)) {
     note(['agents', name, 'owner'], owner(agent.owner));
-    for (const one of Object.keys(agent.resources ?? {})) note(['agents', name, 'resources'], resource(one), one);
+    for (const [one, { scope = [] }] of Object.entries(agent.resources ?? {})) {
+      note(['agents', name, 'resources'], resource(one) ?? unknownScopes(one, scope), one);
+    }
     for (const [index, role] of (agent.roles ?? []).entries()) {
       note(['agents', name, 'roles', index], missing('role', role, roles));
     }
