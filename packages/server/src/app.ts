@@ -42,6 +42,8 @@ export interface World {
   log?: Logger;
   /** What a first start makes signing keys for: all, unless a test has no time for RSA. */
   algorithms?: readonly JwsAlgorithm[];
+  /** Whether this server has the data folder to itself, as it must unless a test wants races on one SQLite. */
+  alone?: boolean;
 }
 
 /**
@@ -55,7 +57,7 @@ export async function start(config: Config, world: World = {}): Promise<RunningS
   let unlock = () => {};
   try {
     const bound = withPort(config, listeners);
-    if (config.database_url === undefined) unlock = lockData(config.data); // PostgreSQL takes any number of nodes
+    if (config.database_url === undefined && world.alone !== false) unlock = lockData(config.data); // PostgreSQL takes any number of nodes
     const deps = await openDeps(bound, { ...world, clock: world.clock ?? systemClock, log });
     try {
       const made = await firstStart(deps);

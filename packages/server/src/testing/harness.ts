@@ -75,6 +75,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
       clock,
       log: options.log ?? silentLogger,
       algorithms: options.algorithms ?? ['ES256'],
+      alone: !joined,
     });
   } catch (error) {
     await clean();
