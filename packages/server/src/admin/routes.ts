@@ -35,8 +35,11 @@ export function adminRoutes(deps: Deps) {
     readJsonAlone(app, config.limits.body_bytes);
     app.setErrorHandler((error, request, reply) => {
       const problem = asProblem(deps, error);
-      // who proves nothing is counted and not written down, or anyone could make us write
-      if (problem.kind === 'invalid-token') countFailure(deps.failures, request.ip, `admin API: ${problem.message}`);
+      // who proves nothing is counted and not written down, or anyone could make us write; who sends nothing is only asking
+      // where tokens come from, as every client does at first
+      if (problem.kind === 'invalid-token' && request.headers.authorization !== undefined) {
+        countFailure(deps.failures, request.ip, `admin API: ${problem.message}`);
+      }
       return problemReply(reply, problem);
     });
 

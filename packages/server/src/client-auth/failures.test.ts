@@ -36,6 +36,7 @@ test('failed authentication is counted by address and reason, logged once a minu
     assert.equal(lines.length, 0);
     await tidy(server.deps);
     const counted = lines.map(({ details }) => [details.reason, details.count]);
+    // and not that the operator's SDK asked the admin API, without a token, where its tokens come from
     assert.deepEqual(counted, [
       ['no such key', 3],
       ['assertion malformed', 1],
