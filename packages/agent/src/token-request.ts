@@ -156,7 +156,8 @@ const hints: Record<string, string> = {
     'is the clientId right, the key registered for this agent and not expired, and the clock of this machine right?',
   unauthorized_client: 'look at its registration: is it active, and may it use client_credentials?',
   invalid_target: 'give the agent this resource in its registration, and check how the resource is written',
-  invalid_scope: 'give the agent a role with these scopes on this resource, or ask for fewer',
+  invalid_scope:
+    'name scopes that a role of the agent gives on this resource (option scope), or have its registration name default ones',
   access_denied: 'a policy refuses this; the audit log of the issuer says which',
   invalid_dpop_proof: 'check the clock of this machine',
   use_dpop_nonce: 'a proxy seems to drop the DPoP-Nonce header',

@@ -1,4 +1,4 @@
-import type { Queries, Tx } from '../store/database.ts';
+import type { Tx } from '../store/database.ts';
 
 /** Spends `id`: true for exactly one caller, ever, on any node. */
 export async function insertSpent(tx: Tx, id: string, expiresAt: number): Promise<boolean> {
@@ -27,8 +27,4 @@ export async function deleteSpentAfter(
   }
   await tx.run('delete from spent where id > ? and expires_at < ?', [after, time]);
   return undefined;
-}
-
-export async function countSpent(q: Queries): Promise<number> {
-  return (await q.get<{ n: number }>('select count(*) as n from spent'))?.n ?? 0;
 }
