@@ -8,13 +8,14 @@ import { createRequire } from 'node:module';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import process from 'node:process';
+import { pathToFileURL } from 'node:url';
 import { type PostgresServer, serverVariable, startPostgres } from '../packages/server/src/testing/postgres.ts';
 import { root } from './setup.mjs';
 import type { Totals } from './test-totals.ts';
 
 const patterns = ['packages/*/src/**', 'conformance/**', 'examples/**', 'bench/**', 'scripts/**'];
 
-/** A run that takes longer than this has a test file that leaves something open. */
+/** Far more than a run takes; what is stuck is named then. */
 const limitMs = 20 * 60_000;
 
 /** What gains nothing from an older Node.js: it looks at files, or runs other programs. */
@@ -108,6 +109,7 @@ async function runTests(
     node,
     [
       '--conditions=bailiwick-source',
+      `--import=${pathToFileURL(join(root, 'scripts/end-tests.mjs'))}`,
       '--test',
       `--test-concurrency=${Math.max(2, availableParallelism())}`,
       '--test-timeout=120000',
@@ -123,7 +125,7 @@ async function runTests(
   running = child;
   const limit = setTimeout(() => {
     console.error(
-      `\nThe tests did not end within ${limitMs / 60_000} minutes: what is named below leaves something open.`,
+      `\nThe tests did not end within ${limitMs / 60_000} minutes: what is named below is stuck, or had to wait.`,
     );
     child.kill('SIGTERM');
   }, limitMs);
