@@ -11,7 +11,7 @@ import { findGuardOfAgent, findResource } from '../resources/store.ts';
 import { audienceOf } from '../tokens/claims.ts';
 import { single } from '../tokens/form.ts';
 import { type Standing, standingOf } from '../tokens/introspect.ts';
-import { spendAll } from '../tokens/spend.ts';
+import { assertionReplayed, spendAll } from '../tokens/spend.ts';
 
 export type IntrospectionResponse =
   | { active: false }
@@ -75,6 +75,5 @@ async function settle(deps: Deps, request: OAuthRequest, client: Client, standin
     }
     return false;
   });
-  if (replayed)
-    throw new OAuthError('invalid_client', 'client authentication failed', { reason: 'assertion replayed' });
+  if (replayed) throw assertionReplayed();
 }

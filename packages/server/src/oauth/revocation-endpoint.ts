@@ -7,7 +7,7 @@ import { OAuthError } from '../lib/oauth-error.ts';
 import { asOf, endToken } from '../liveness/liveness.ts';
 import { single } from '../tokens/form.ts';
 import { standingOf } from '../tokens/introspect.ts';
-import { spendAll } from '../tokens/spend.ts';
+import { assertionReplayed, spendAll } from '../tokens/spend.ts';
 
 /**
  * Ends the token; a token that is unknown, expired or ended already is as gone as was asked for.
@@ -25,7 +25,7 @@ export async function revocationEndpoint(deps: Deps, request: OAuthRequest): Pro
 
   const refused = await deps.db.transaction(async (tx) => {
     if (await spendAll(tx, [client.proof])) {
-      return new OAuthError('invalid_client', 'client authentication failed', { reason: 'assertion replayed' });
+      return assertionReplayed();
     }
     if (standing.state !== 'alive') return undefined;
     const { claims } = standing;

@@ -35,7 +35,7 @@ export interface Database extends Queries {
    */
   transaction<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result>;
   /**
-   * Runs `work` in a savepoint of a transaction that it shares with whatever else is settled at this moment
+   * Runs `work` in a transaction that it shares with whatever else is settled at this moment
    * (group commit), holding the liveness lock shared. Durable when it resolves; nothing of it remains when it
    * rejects. It may run more than once, after a rollback: it must change nothing but the database. Inside, await nothing
    * but `tx`.

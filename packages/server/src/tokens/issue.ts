@@ -13,7 +13,7 @@ import { OAuthError } from '../lib/oauth-error.ts';
 import { endedSince } from '../liveness/liveness.ts';
 import type { Tx } from '../store/database.ts';
 import { claimsOf } from './claims.ts';
-import { spendAll } from './spend.ts';
+import { assertionReplayed, spendAll } from './spend.ts';
 
 /** A successful answer. @see RFC 6749 §5.1 */
 export interface TokenResponse {
@@ -94,10 +94,7 @@ async function settleReplay(
   { client, context, before }: { client: Client; context: RequestContext; before: Spend },
 ): Promise<OAuthError> {
   if (before.kind === 'assertion') {
-    return new OAuthError('invalid_client', 'client authentication failed', {
-      reason: 'assertion replayed',
-      settled: true,
-    });
+    return assertionReplayed();
   }
   const error = new OAuthError('invalid_dpop_proof', 'this DPoP proof was used before; make a new one', {
     reason: 'proof replayed',

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import type { Spend } from '../decide/plan.ts';
+import { OAuthError } from '../lib/oauth-error.ts';
 import type { Database, Tx } from '../store/database.ts';
 import { deleteSpentAfter, insertSpent } from './store.ts';
 
@@ -19,6 +20,13 @@ export function spendOf(kind: Spend['kind'], owner: string, jti: string, expires
     expiresAt: Math.ceil(expiresAt),
   };
 }
+
+/**
+ * What whoever sends an assertion again hears: what everybody hears who proves nothing. Its own transaction has settled
+ * it, so nobody needs to put it on record.
+ */
+export const assertionReplayed = () =>
+  new OAuthError('invalid_client', 'client authentication failed', { reason: 'assertion replayed', settled: true });
 
 /** Spends all of them. Answers the first that was spent before; the others stay spent. */
 export async function spendAll(tx: Tx, spends: readonly Spend[]): Promise<Spend | undefined> {
