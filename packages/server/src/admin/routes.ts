@@ -87,7 +87,7 @@ export function adminRoutes(deps: Deps) {
     for (const url of [`${prefix}/admin`, `${prefix}/admin/*`])
       app.route({ method: [...methods], url, onRequest: identify, handler: nothing });
 
-    publish(app, new URL(protectedResourceMetadataUrl(resource)).pathname, {
+    publish(app, new URL(protectedResourceMetadataUrl(resource)).pathname, () => ({
       resource,
       resource_name: 'Bailiwick admin API',
       authorization_servers: [config.issuer],
@@ -96,8 +96,8 @@ export function adminRoutes(deps: Deps) {
       dpop_bound_access_tokens_required: true,
       dpop_signing_alg_values_supported: jwsAlgorithms,
       resource_documentation: `${config.issuer}/openapi.json`,
-    });
-    publish(app, `${prefix}/openapi.json`, openApiDocument(config));
+    }));
+    publish(app, `${prefix}/openapi.json`, () => openApiDocument(config));
   };
 }
 
@@ -129,15 +129,16 @@ function send(
   return given.body === undefined ? reply.send() : reply.header('content-type', 'application/json').send(given.body);
 }
 
-/** Public documents: anybody may read them, from anywhere. */
-function publish(app: FastifyInstance, url: string, document: object): void {
-  const body = JSON.stringify(document);
-  app.get(url, (_, reply) =>
-    reply
+/** Public documents: anybody may read them, from anywhere. Made when first asked for: a start needn't wait for them. */
+function publish(app: FastifyInstance, url: string, document: () => object): void {
+  let body: string | undefined;
+  app.get(url, (_, reply) => {
+    body ??= JSON.stringify(document());
+    return reply
       .headers({ 'cache-control': 'public, max-age=300', 'access-control-allow-origin': '*' })
       .header('content-type', 'application/json')
-      .send(body),
-  );
+      .send(body);
+  });
 }
 
 function readJsonAlone(app: FastifyInstance, bodyLimit: number): void {

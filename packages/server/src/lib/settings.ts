@@ -3,7 +3,7 @@
  * name, its source and what to write. Knows nothing of which settings there are: `config.ts` does.
  */
 
-import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
+import { createRequire } from 'node:module';
 import { z } from 'zod';
 import { didYouMeanHint } from './did-you-mean.ts';
 
@@ -103,6 +103,9 @@ export function put(layer: Layered, path: readonly string[], value: unknown, sou
 
 /** Takes a YAML text's settings; a wrong key or a syntax error becomes a problem that names the line. */
 export function putYaml(layer: Layered, settings: readonly Setting[], text: string, file: string): void {
+  const { isMap, isScalar, LineCounter, parseDocument } = createRequire(import.meta.url)(
+    'yaml',
+  ) as typeof import('yaml');
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
   for (const error of document.errors) {

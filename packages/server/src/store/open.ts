@@ -1,7 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Database } from './database.ts';
-import { openPostgres } from './postgres.ts';
 import { openSqlite } from './sqlite.ts';
 
 /**
@@ -14,6 +13,9 @@ export async function openDatabase(
   options: { onError: (error: Error) => void },
 ): Promise<Database> {
   mkdirSync(config.data, { recursive: true, mode: 0o700 });
-  if (config.database_url) return openPostgres(config.database_url, options);
+  if (config.database_url) {
+    const { openPostgres } = await import('./postgres.ts'); // loaded here: a server on SQLite needn't wait for it
+    return openPostgres(config.database_url, options);
+  }
   return openSqlite(join(config.data, 'bailiwick.db'));
 }
