@@ -161,6 +161,7 @@ export async function registerAgent(
     grants: wanted.grants,
     resources: await resolvedResources(call, org.id, wanted.resources, []),
     limits: wanted.limits,
+    instances: {},
     status: 'active',
     orgStatus: 'active',
     createdAt: now,

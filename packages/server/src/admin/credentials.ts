@@ -1,6 +1,6 @@
 import { type ImportedPublicKey, importPublicJwk, ProtocolError, thumbprint } from '@bailiwick/protocol';
 import { z } from 'zod';
-import type { Credential } from '../credentials/credential.ts';
+import { type Credential, credentialKinds, type PublicKeyCredential } from '../credentials/credential.ts';
 import {
   findCredential,
   insertCredential,
@@ -49,11 +49,11 @@ export const jwkBody = z
 const shown = z.strictObject({
   ...common('credential'),
   agent: idOf('agent'),
-  kind: oneOf(['public_key']),
-  kid: z.string().meta({ description: 'What assertions call the key.' }),
+  kind: oneOf(credentialKinds),
+  kid: z.string().optional().meta({ description: 'What assertions call the key.' }),
   thumbprint: z.string().meta({ description: 'RFC 7638.' }),
-  alg: oneOf(['ES256', 'EdDSA', 'PS256', 'RS256']),
-  jwk: z.record(z.string(), z.unknown()),
+  alg: oneOf(['ES256', 'EdDSA', 'PS256', 'RS256']).optional(),
+  jwk: z.record(z.string(), z.unknown()).optional(),
   label: z.string(),
   status: oneOf(['active', 'removed']),
   expires_at: shownTime.optional(),
@@ -65,10 +65,12 @@ const show = (credential: Credential): z.output<typeof shown> => ({
   organization: credential.org,
   agent: credential.agent,
   kind: credential.kind,
-  kid: credential.kid,
   thumbprint: credential.thumbprint,
-  alg: credential.alg,
-  jwk: { ...credential.jwk },
+  ...(credential.kind === 'public_key' && {
+    kid: credential.kid,
+    alg: credential.alg,
+    jwk: { ...credential.jwk },
+  }),
   label: credential.label,
   status: credential.status,
   created_at: rfc3339(credential.createdAt),
@@ -97,16 +99,17 @@ export async function addCredential(
   call: WriteCall,
   agent: { id: string; org: string },
   wanted: { jwk: unknown; label: string; expires_at?: string | undefined },
-): Promise<Credential> {
+): Promise<PublicKeyCredential> {
   const { tx, deps, now } = call;
   const { jwk, alg, kid } = imported(wanted.jwk);
   const live = await liveCredentials(tx, agent.id, now);
   if (live.length >= liveAtMost)
     throw conflict('agent', `has ${liveAtMost} live credentials already: remove one first`);
-  if (live.some((one) => one.kid === kid)) throw conflict('jwk.kid', 'is the name of another key of this agent');
+  if (live.some((one) => one.kind === 'public_key' && one.kid === kid))
+    throw conflict('jwk.kid', 'is the name of another key of this agent');
   const expiresAt = wanted.expires_at === undefined ? undefined : Date.parse(wanted.expires_at);
   if (expiresAt !== undefined && expiresAt <= now) throw invalid('expires_at', 'must lie in the future');
-  const credential: Credential = {
+  const credential: PublicKeyCredential = {
     id: newId(deps, 'credential'),
     agent: agent.id,
     org: agent.org,

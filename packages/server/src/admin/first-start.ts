@@ -167,6 +167,7 @@ async function makeOperator(
     grants: ['client_credentials'],
     resources: [adminEntry(resource)],
     limits: {},
+    instances: {},
     createdAt: now,
     updatedAt: now,
   });

@@ -1,6 +1,6 @@
 import { compileOperations, jwsAlgorithms, type PrivateJwk, ProtocolError } from '@bailiwick/protocol';
 import { z } from 'zod';
-import { isLoopback } from '../config.ts';
+import { isLoopback } from '../config-schema.ts';
 import { ensureSigningKey, keyStates, newSigningKey } from '../keys/keys.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';

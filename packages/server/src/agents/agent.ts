@@ -1,3 +1,5 @@
+import type { InstanceTemplate } from './instance.ts';
+
 /** What may no longer act for good is called retired; what may act again, suspended. */
 export type AgentStatus = 'active' | 'suspended' | 'retired';
 
@@ -36,6 +38,8 @@ export interface Agent {
   grants: string[];
   resources: AgentResource[];
   limits: AgentLimits;
+  /** What its running copies may be. */
+  instances: InstanceTemplate;
   status: AgentStatus;
   orgStatus: AgentStatus;
   createdAt: number;

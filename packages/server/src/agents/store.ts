@@ -2,6 +2,7 @@ import type { SubjectState } from '../liveness/liveness.ts';
 import type { Queries, Tx } from '../store/database.ts';
 import type { AgentRow } from '../store/registry-tables.ts';
 import type { Agent, AgentLimits, AgentResource, AgentStatus } from './agent.ts';
+import type { InstanceTemplate } from './instance.ts';
 
 type JoinedRow = AgentRow & { org_name: string; state: SubjectState; org_state: SubjectState };
 
@@ -87,8 +88,8 @@ export async function ownsAgents(q: Queries, owner: string): Promise<boolean> {
 export async function insertAgent(tx: Tx, agent: Omit<Agent, 'orgName' | 'status' | 'orgStatus'>): Promise<boolean> {
   const row = await tx.get(
     `insert into agents
-       (id, org, name, kind, owner, purpose, environment, expires_at, grants, resources, limits, created_at, updated_at)
-     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing returning id`,
+       (id, org, name, kind, owner, purpose, environment, expires_at, grants, resources, limits, instances, created_at, updated_at)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing returning id`,
     [
       agent.id,
       agent.org,
@@ -103,6 +104,7 @@ export async function insertAgent(tx: Tx, agent: Omit<Agent, 'orgName' | 'status
         agent.resources.map(({ resource, default: meant, scope }) => ({ resource, default: meant, scope })),
       ),
       JSON.stringify(agent.limits),
+      JSON.stringify(agent.instances),
       agent.createdAt,
       agent.updatedAt,
     ],
@@ -114,7 +116,7 @@ export async function insertAgent(tx: Tx, agent: Omit<Agent, 'orgName' | 'status
 export async function updateAgent(tx: Tx, agent: Omit<Agent, 'orgName' | 'status' | 'orgStatus'>): Promise<void> {
   await tx.run(
     `update agents
-        set owner = ?, purpose = ?, environment = ?, expires_at = ?, grants = ?, resources = ?, limits = ?, updated_at = ?
+        set owner = ?, purpose = ?, environment = ?, expires_at = ?, grants = ?, resources = ?, limits = ?, instances = ?, updated_at = ?
       where id = ?`,
     [
       agent.owner,
@@ -126,6 +128,7 @@ export async function updateAgent(tx: Tx, agent: Omit<Agent, 'orgName' | 'status
         agent.resources.map(({ resource, default: meant, scope }) => ({ resource, default: meant, scope })),
       ),
       JSON.stringify(agent.limits),
+      JSON.stringify(agent.instances),
       agent.updatedAt,
       agent.id,
     ],
@@ -147,6 +150,7 @@ function agentOf(row: JoinedRow): Agent {
     grants: JSON.parse(row.grants) as string[],
     resources: JSON.parse(row.resources) as AgentResource[],
     limits: JSON.parse(row.limits) as AgentLimits,
+    instances: JSON.parse(row.instances) as InstanceTemplate,
     status: statusOf(row.state),
     orgStatus: statusOf(row.org_state),
     createdAt: row.created_at,

@@ -1,6 +1,6 @@
 /** Proof of possession at our own endpoints. @see RFC 9449 §5 and §8 */
-import { type DpopProof, ProtocolError, parseDpopProof, verifyDpopProof } from '@bailiwick/protocol';
-import type { Binding, OAuthRequest } from '../decide/plan.ts';
+import { type DpopProof, normalizeHtu, ProtocolError, parseDpopProof, verifyDpopProof } from '@bailiwick/protocol';
+import type { Binding, OAuthRequest, PresentedCertificate } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { spendOf } from '../tokens/spend.ts';
@@ -24,19 +24,30 @@ export function readProof(deps: Deps, request: OAuthRequest): DpopProof | undefi
 }
 
 /**
- * The key that the proof proves, for a token to be bound to.
- * @param url where the request was sent, as metadata names it
+ * What the request proves the possession of, for a token to be bound to: the key of a DPoP proof, the certificate of
+ * the connection, or both.
+ * @param urls where the request may have been sent, as metadata names it
  * @throws OAuthError `invalid_dpop_proof`
- * @see RFC 9449 §4.3
+ * @see RFC 9449 §4.3, RFC 8705 §3
  */
-export function provenBinding(deps: Deps, proof: DpopProof | undefined, url: string): Binding | undefined {
-  if (!proof) return undefined;
+export function provenBinding(
+  deps: Deps,
+  proof: DpopProof | undefined,
+  certificate: PresentedCertificate | undefined,
+  urls: readonly string[],
+): Binding | undefined {
+  if (!proof) return certificate && { x5t: certificate.x5t, proofs: [] };
   const maxAgeSeconds = deps.config.dpop.proof_max_age_seconds;
+  const htu = urls.find((url) => normalizeHtu(url) === proof.claims.htu) ?? (urls[0] as string);
   refusing(() =>
-    verifyDpopProof(proof, { htm: 'POST', htu: url, now: deps.clock.now(), maxAgeSeconds, futureSeconds: skewSeconds }),
+    verifyDpopProof(proof, { htm: 'POST', htu, now: deps.clock.now(), maxAgeSeconds, futureSeconds: skewSeconds }),
   );
   const expiresAt = (proof.claims.iat + maxAgeSeconds + 1) * 1000;
-  return { jkt: proof.jkt, proof: spendOf('dpop', proof.jkt, proof.claims.jti, expiresAt) };
+  return {
+    jkt: proof.jkt,
+    x5t: certificate?.x5t,
+    proofs: [spendOf('dpop', proof.jkt, proof.claims.jti, expiresAt)],
+  };
 }
 
 function refusing<Result>(check: () => Result): Result {

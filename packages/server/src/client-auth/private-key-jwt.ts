@@ -68,7 +68,7 @@ export const privateKeyJwt = {
       thumbprint: credential.thumbprint,
       credentialEndsAt: credential.expiresAt,
       method: 'private_key_jwt',
-      proof: spendOf('assertion', claims.clientId, claims.jti, expiresAt),
+      proofs: [spendOf('assertion', claims.clientId, claims.jti, expiresAt)],
       asOf,
     };
   },

@@ -2,6 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import { importPublicJwk, type JwsAlgorithm } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
 import { findAgent } from '../agents/store.ts';
+import type { Credential, OtherCredential, PublicKeyCredential } from '../credentials/credential.ts';
 import { liveCredentials } from '../credentials/store.ts';
 import type { Deps } from '../deps.ts';
 import { rememberedPer } from '../lib/remember.ts';
@@ -11,6 +12,8 @@ import type { Counter } from '../liveness/liveness.ts';
 export interface Registration {
   agent: Agent;
   keys: readonly RegisteredKey[];
+  /** Whatever else it may prove itself with. */
+  others: readonly OtherCredential[];
 }
 
 export interface RegisteredKey {
@@ -24,6 +27,8 @@ export interface RegisteredKey {
   /** Milliseconds. */
   expiresAt: number | undefined;
 }
+
+const isPublicKey = (credential: Credential): credential is PublicKeyCredential => credential.kind === 'public_key';
 
 const registrations = rememberedPer<Registration>(100_000);
 /** Ids that name nobody: remembered too, and apart, so that asking again costs what asking for an acquaintance costs. */
@@ -39,7 +44,7 @@ export async function registrationOf(deps: Deps, asOf: Counter, clientId: string
       return undefined;
     }
     const credentials = await liveCredentials(deps.db, clientId, deps.clock.now());
-    const keys = credentials.map(({ id, thumbprint, kid, alg, jwk, expiresAt }) => ({
+    const keys = credentials.filter(isPublicKey).map(({ id, thumbprint, kid, alg, jwk, expiresAt }) => ({
       id,
       thumbprint,
       kid,
@@ -47,6 +52,7 @@ export async function registrationOf(deps: Deps, asOf: Counter, clientId: string
       key: importPublicJwk(jwk, alg).key,
       expiresAt,
     }));
-    return { agent, keys };
+    const others = credentials.filter((credential): credential is OtherCredential => !isPublicKey(credential));
+    return { agent, keys, others };
   });
 }

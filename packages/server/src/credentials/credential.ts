@@ -1,21 +1,74 @@
 import type { JwsAlgorithm, PublicJwk } from '@bailiwick/protocol';
 
-/** What an agent proves itself with: the public half of a key pair whose private half never left it. */
-export interface Credential {
+/** What an agent proves itself with. Each kind works by time: not before it was made, not after its end. */
+export type Credential = PublicKeyCredential | OtherCredential;
+
+interface CredentialBase {
   id: string;
   agent: string;
   org: string;
-  kind: 'public_key';
-  /** RFC 7638. */
+  /**
+   * What is proven, once in the whole deployment and for ever: RFC 7638 of a public key, `x5t#S256` of a certificate,
+   * SHA-256 (base64url) of everything else.
+   */
   thumbprint: string;
-  /** What assertions call the key: its thumbprint, unless its owner chose another name. */
-  kid: string;
-  alg: JwsAlgorithm;
-  jwk: PublicJwk;
   label: string;
   createdAt: number;
   /** Milliseconds. */
   expiresAt?: number;
   lastUsedAt?: number;
+  /** When what works once was used. */
+  usedAt?: number;
   status: 'active' | 'removed';
 }
+
+/** The public half of a key pair whose private half never left the agent. @see RFC 7523 */
+export interface PublicKeyCredential extends CredentialBase {
+  kind: 'public_key';
+  /** What assertions call the key: its thumbprint, unless its owner chose another name. */
+  kid: string;
+  alg: JwsAlgorithm;
+  jwk: PublicJwk;
+}
+
+export type OtherCredential = CredentialBase & CredentialDetail;
+
+/** What each kind needs, beside its thumbprint. */
+export type CredentialDetail =
+  /** One certificate, whoever issued it. @see RFC 8705 §2.2 */
+  | { kind: 'certificate'; detail: { certificate: string; subject: string; not_before: number; not_after: number } }
+  /** A name in certificates of one authority. @see RFC 8705 §2.1 */
+  | { kind: 'certificate_subject'; detail: CertificateSubject }
+  /** An identity of a foreign trust domain that stands for the agent. */
+  | { kind: 'spiffe_id'; detail: { spiffe_id: string } }
+  /** A shared secret, by a dated exception. */
+  | { kind: 'secret'; detail: Record<string, never> }
+  /** Lets one running copy enrol, once. */
+  | { kind: 'enrolment_token'; detail: EnrolmentDetail };
+
+export const subjectFields = ['subject_dn', 'san_dns', 'san_uri', 'san_ip', 'san_email'] as const;
+
+export interface CertificateSubject {
+  field: (typeof subjectFields)[number];
+  value: string;
+  /** PEM: who must have issued it. Without: this server's own authority. */
+  ca?: string;
+}
+
+export interface EnrolmentDetail {
+  /** CIDR: from where it may be used; anywhere if none is said. */
+  addresses?: string[];
+  /** What whoever made it says of the instance that will use it. */
+  attributes?: Record<string, string>;
+}
+
+export type CredentialKind = Credential['kind'];
+
+export const credentialKinds = [
+  'public_key',
+  'certificate',
+  'certificate_subject',
+  'spiffe_id',
+  'secret',
+  'enrolment_token',
+] as const satisfies readonly CredentialKind[];

@@ -2,7 +2,7 @@ import type { JwsAlgorithm, PublicJwk } from '@bailiwick/protocol';
 import type { SubjectState } from '../liveness/liveness.ts';
 import type { Queries, Tx } from '../store/database.ts';
 import type { CredentialRow } from '../store/registry-tables.ts';
-import type { Credential } from './credential.ts';
+import type { Credential, CredentialDetail, OtherCredential, PublicKeyCredential } from './credential.ts';
 
 type JoinedRow = CredentialRow & { state: SubjectState };
 
@@ -77,21 +77,24 @@ export async function selectCredentials(q: Queries, filter: CredentialFilter): P
   return ((await query.execute()) as JoinedRow[]).map(credentialOf);
 }
 
+/** A credential as it is inserted: alive, whatever is said of it. */
+type Unregistered = Omit<PublicKeyCredential, 'status'> | Omit<OtherCredential, 'status'>;
+
 /** Answers false if the key is known already, whoever's it is. */
-export async function insertCredential(tx: Tx, credential: Omit<Credential, 'status'>): Promise<boolean> {
+export async function insertCredential(tx: Tx, credential: Unregistered): Promise<boolean> {
   const row = await tx.get(
     `insert into credentials
-       (id, agent, org, kind, thumbprint, kid, alg, jwk, label, created_at, expires_at, last_used_at)
-     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, null) on conflict do nothing returning id`,
+       (id, agent, org, kind, thumbprint, kid, alg, jwk, detail, label, created_at, expires_at, last_used_at, used_at)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, null, null) on conflict do nothing returning id`,
     [
       credential.id,
       credential.agent,
       credential.org,
       credential.kind,
       credential.thumbprint,
-      credential.kid,
-      credential.alg,
-      JSON.stringify(credential.jwk),
+      ...(credential.kind === 'public_key'
+        ? [credential.kid, credential.alg, JSON.stringify(credential.jwk), null]
+        : [null, null, null, JSON.stringify(credential.detail)]),
       credential.label,
       credential.createdAt,
       credential.expiresAt ?? null,
@@ -123,15 +126,25 @@ function credentialOf(row: JoinedRow): Credential {
     id: row.id,
     agent: row.agent,
     org: row.org,
-    kind: 'public_key',
+    ...kindOf(row),
     thumbprint: row.thumbprint,
-    kid: row.kid,
-    alg: row.alg as JwsAlgorithm,
-    jwk: JSON.parse(row.jwk) as PublicJwk,
     label: row.label,
     createdAt: row.created_at,
     ...(row.expires_at === null ? {} : { expiresAt: row.expires_at }),
     ...(row.last_used_at === null ? {} : { lastUsedAt: row.last_used_at }),
+    ...(row.used_at === null ? {} : { usedAt: row.used_at }),
     status: row.state === 'active' ? 'active' : 'removed',
+  };
+}
+
+function kindOf(row: CredentialRow): Pick<PublicKeyCredential, 'kind' | 'kid' | 'alg' | 'jwk'> | CredentialDetail {
+  if (row.kind !== 'public_key') {
+    return { kind: row.kind, detail: JSON.parse(row.detail ?? '{}') } as CredentialDetail;
+  }
+  return {
+    kind: 'public_key',
+    kid: row.kid as string,
+    alg: row.alg as JwsAlgorithm,
+    jwk: JSON.parse(row.jwk as string) as PublicJwk,
   };
 }

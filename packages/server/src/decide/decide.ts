@@ -30,10 +30,16 @@ export async function decide(deps: Deps, plan: TokenPlan): Promise<DecidedPlan> 
   isBound(plan);
   const held = await heldRoles(deps.db).get(asOf.version, agent.id, () => rolesOf(deps.db, agent.id));
   const giving = rolesGiving(plan, held ?? []);
+  withinInstance(plan);
   return {
     ...plan,
     expiresAt: endOf(deps, plan, now),
-    links: [plan.client.credential, plan.resource.id, ...giving.flatMap(({ role, grant }) => [role, grant])],
+    links: [
+      plan.client.credential,
+      ...(plan.client.instance?.ancestors ?? []),
+      plan.resource.id,
+      ...giving.flatMap(({ role, grant }) => [role, grant]),
+    ],
     policy: policyVersion,
     reasons: giving.map(({ roleName }) => `role ${roleName}`),
   };
@@ -92,9 +98,22 @@ function rolesGiving(plan: TokenPlan, held: readonly HeldRole[]): HeldRole[] {
   return [...giving];
 }
 
+/**
+ * A child of an instance can only do what its parent let it have.
+ * @throws OAuthError `invalid_scope`
+ */
+function withinInstance({ client: { instance }, resource, scope }: TokenPlan): void {
+  if (instance?.allowed === undefined) return;
+  const allowed = instance.allowed.find((each) => each.resource === resource.id)?.scope ?? [];
+  const beyond = scope.filter((each) => !allowed.includes(each));
+  if (beyond.length > 0) {
+    throw new OAuthError('invalid_scope', `this instance was not given ${beyond.join(' ')} on this resource`);
+  }
+}
+
 /** Nothing outlives what it rests on, nor fifteen minutes. */
 function endOf(deps: Deps, { client, resource }: TokenPlan, now: number): number {
-  const { agent, credentialEndsAt } = client;
+  const { agent, credentialEndsAt, instance } = client;
   const lifetimes = [
     resource.token.lifetime_seconds ?? deps.config.token.lifetime_seconds,
     agent.limits.token_lifetime_seconds ?? Number.POSITIVE_INFINITY,
@@ -104,6 +123,7 @@ function endOf(deps: Deps, { client, resource }: TokenPlan, now: number): number
     now + longestTokenMs,
     agent.expiresAt ?? Number.POSITIVE_INFINITY,
     credentialEndsAt ?? Number.POSITIVE_INFINITY,
+    instance?.expiresAt ?? Number.POSITIVE_INFINITY,
   );
 }
 

@@ -1,5 +1,6 @@
 /** What a grant hands on: everything that a token would say, and nothing that it could do by itself. */
 import type { Agent } from '../agents/agent.ts';
+import type { Instance } from '../agents/instance.ts';
 import type { Counter } from '../liveness/liveness.ts';
 import type { Resource } from '../resources/resource.ts';
 
@@ -19,7 +20,19 @@ export interface OAuthRequest {
   form: Form;
   authorization: string | undefined;
   dpop: string | undefined;
+  /** What the connection proved the possession of, if it did: by its own TLS or through a proxy that may say so. */
+  certificate?: PresentedCertificate | undefined;
   context: RequestContext;
+}
+
+/** A client certificate whose private key was proven in a TLS handshake. Who issued it is not looked at yet. */
+export interface PresentedCertificate {
+  /** DER, the leaf first, then whatever the client sent to lead to a root. */
+  chain: readonly Buffer[];
+  /** SHA-256 of the leaf, base64url. @see RFC 8705 §3.1 */
+  x5t: string;
+  /** Our own listener saw the handshake, or a configured proxy says that it did (RFC 9440). */
+  seenBy: 'listener' | 'proxy';
 }
 
 /** Something that works once. `id` is a hash of what it is, `expiresAt` (ms) when it would be refused anyway. */
@@ -38,15 +51,20 @@ export interface Client {
   /** When that credential ends (milliseconds), if it does. */
   credentialEndsAt: number | undefined;
   method: string;
-  proof: Spend;
+  /** The running copy of the agent that proved itself, where it was one. */
+  instance?: Instance | undefined;
+  /** What of its proof works once; nothing where a TLS handshake was the proof. */
+  proofs: readonly Spend[];
   /** Read before the client was authenticated: what ends after it makes us plan again. */
   asOf: Counter;
 }
 
-/** The key that a token will be bound to. @see RFC 9449 §6 */
+/** The key or certificate, or both, that a token will be bound to. @see RFC 9449 §6, RFC 8705 §3 */
 export interface Binding {
-  jkt: string;
-  proof: Spend;
+  jkt?: string | undefined;
+  x5t?: string | undefined;
+  /** What of the proof of possession works once. */
+  proofs: readonly Spend[];
 }
 
 /** What a grant wants to have issued. */

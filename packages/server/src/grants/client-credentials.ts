@@ -11,16 +11,16 @@ export const clientCredentials = {
   parameters: ['resource', 'scope'],
 
   async plan(deps, client, request) {
-    const { agent } = client;
+    const { agent, instance } = client;
     const { resource, registered } = await requestedResource(deps, client, request.form); // RFC 8707 §2: exactly one
     return {
       grantType: 'client_credentials',
       client,
-      subject: spiffeId(deps.config, agent),
+      subject: instance?.spiffeId ?? spiffeId(deps.config, agent),
       resource,
       scope: requestedScope(request.form, registered), // OAuth 2.1 §3.2.2.1: nothing unnamed
       binding: request.binding,
-      spends: request.binding ? [client.proof, request.binding.proof] : [client.proof],
+      spends: [...client.proofs, ...(request.binding?.proofs ?? [])],
     };
   },
 } as const satisfies Grant;

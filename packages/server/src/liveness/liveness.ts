@@ -18,6 +18,7 @@ import {
   revIn,
   type SubjectState,
   setEnd,
+  setEndedRev,
 } from './store.ts';
 
 export type { Counter, SubjectState } from './store.ts';
@@ -28,6 +29,7 @@ export type SubjectKind =
   | 'team'
   | 'agent'
   | 'credential'
+  | 'instance'
   | 'resource'
   | 'role'
   | 'grant'
@@ -42,6 +44,9 @@ export interface Change {
   now: number;
 }
 
+/** Kinds that no memory of the registry tells of: they come and go without a new version of it. */
+const unremembered: ReadonlySet<SubjectKind> = new Set(['instance', 'token']);
+
 /** As of when a request is answered: the last revocation, and the version of the registry. Read before anything else. */
 export async function asOf(q: Queries): Promise<Counter> {
   return readCounter(q);
@@ -53,7 +58,7 @@ export async function registerSubject(
   subject: { id: string; kind: SubjectKind; parent?: string; endsAt?: number; now: number },
 ): Promise<void> {
   if (!(await insertSubject(tx, subject))) throw new Error(`${subject.id} is registered already`);
-  await nextVersion(tx);
+  if (!unremembered.has(subject.kind)) await nextVersion(tx);
 }
 
 /** Ends something for good; ending it again changes nothing. Answers the number of the revocation, if there was one. */
@@ -72,14 +77,14 @@ export async function suspendSubject(tx: Tx, change: Change): Promise<number | u
 
 /** Lets something act again; its earlier tokens stay dead. Answers false if it was not suspended. */
 export async function resumeSubject(tx: Tx, change: { id: string; now: number }): Promise<boolean> {
-  const moved = await moveSubject(tx, { ...change, from: 'suspended', to: 'active', rev: null });
+  const moved = await moveSubject(tx, { ...change, from: 'suspended', to: 'active' });
   if (moved) await nextVersion(tx);
   return moved;
 }
 
 /** Kills every token that rests on what something allowed until now; the thing itself stays alive, narrower. */
 export async function narrowSubject(tx: Tx, change: Change): Promise<number> {
-  const rev = await nextRev(tx);
+  const rev = await nextRev(tx, 1);
   await recordRevocation(tx, change, 'narrowed', rev);
   return rev;
 }
@@ -124,6 +129,24 @@ export async function endedSince(tx: Tx, ids: readonly string[], rev: number): P
 }
 
 /**
+ * Which of these may not act: stopped or ended now, ended by time, never registered, or stopped since `rev` and resumed.
+ * For what was made as of `rev` and rests on all of them.
+ */
+export async function firstNotAlive(
+  q: Queries,
+  ids: readonly string[],
+  { rev, now }: { rev: number; now: number },
+): Promise<string | undefined> {
+  for (const id of ids) {
+    const subject = await findSubject(q, id);
+    if (subject?.state !== 'active') return id;
+    if (subject.ends_at !== null && subject.ends_at <= now) return id;
+    if (subject.ended_rev !== null && subject.ended_rev > rev) return id;
+  }
+  return undefined;
+}
+
+/**
  * Whether a token that was issued as of `rev` has been ended by a revocation.
  * @param tags the link tags of all that it names and links
  */
@@ -133,9 +156,10 @@ export async function tagsEndedSince(q: Queries, tags: readonly string[], rev: n
 
 async function revoke(tx: Tx, change: Change, to: 'ended' | 'suspended', from: SubjectState) {
   // the number is taken only if there is something to end, so that repeating an order costs nobody a thing
-  if (!(await moveSubject(tx, { id: change.id, from, to, rev: null, now: change.now }))) return undefined;
-  const rev = await nextRev(tx);
-  await moveSubject(tx, { id: change.id, from: to, to, rev, now: change.now });
+  if (!(await moveSubject(tx, { id: change.id, from, to, now: change.now }))) return undefined;
+  const kind = (await findSubject(tx, change.id))?.kind as SubjectKind;
+  const rev = await nextRev(tx, unremembered.has(kind) ? 0 : 1);
+  await setEndedRev(tx, change.id, rev);
   await recordRevocation(tx, change, to, rev);
   return rev;
 }

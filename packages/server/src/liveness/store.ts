@@ -22,9 +22,11 @@ export async function readCounter(q: Queries): Promise<Counter> {
   return row;
 }
 
-export async function nextRev(tx: Tx): Promise<number> {
+/** @param versions by how much the version of the registry moves along: 0 for what no memory of the registry tells of */
+export async function nextRev(tx: Tx, versions: 0 | 1): Promise<number> {
   const row = await tx.get<{ rev: number }>(
-    'update counter set rev = rev + 1, version = version + 1 where id = 1 returning rev',
+    'update counter set rev = rev + 1, version = version + ? where id = 1 returning rev',
+    [versions],
   );
   if (!row) throw new Error('the counter is missing: the database was not migrated');
   return row.rev;
@@ -46,16 +48,23 @@ export async function insertSubject(
   return row !== undefined;
 }
 
-/** Moves a subject to `to` if it is in one of `from`; answers whether it was. */
+/** Moves a subject to `to` if it is in `from`; answers whether it was. */
 export async function moveSubject(
   tx: Tx,
-  move: { id: string; from: SubjectState; to: SubjectState; rev: number | null; now: number },
+  move: { id: string; from: SubjectState; to: SubjectState; now: number },
 ): Promise<boolean> {
-  const row = await tx.get(
-    'update subjects set state = ?, ended_rev = ?, changed_at = ? where id = ? and state = ? returning id',
-    [move.to, move.rev, move.now, move.id, move.from],
-  );
+  const row = await tx.get('update subjects set state = ?, changed_at = ? where id = ? and state = ? returning id', [
+    move.to,
+    move.now,
+    move.id,
+    move.from,
+  ]);
   return row !== undefined;
+}
+
+/** Notes the number under which a subject was last stopped. It stays when it is resumed: what is older stays dead. */
+export async function setEndedRev(tx: Tx, id: string, rev: number): Promise<void> {
+  await tx.run('update subjects set ended_rev = ? where id = ?', [rev, id]);
 }
 
 export async function setEnd(tx: Tx, id: string, endsAt: number | null, now: number): Promise<void> {

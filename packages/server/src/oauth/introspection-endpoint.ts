@@ -58,7 +58,7 @@ async function concerns(deps: Deps, client: Client, standing: Exclude<Standing, 
 async function settle(deps: Deps, request: OAuthRequest, client: Client, standing: Standing): Promise<void> {
   const sealing = await sealingFor(deps, client.asOf.version, client.agent.owner);
   const replayed = await deps.db.settle(async (tx) => {
-    if (await spendAll(tx, [client.proof])) return true;
+    if (await spendAll(tx, client.proofs)) return true;
     if (standing.state === 'ended') {
       await appendEvent(tx, deps, sealing, {
         type: 'token.dead_presented',

@@ -24,7 +24,7 @@ export async function revocationEndpoint(deps: Deps, request: OAuthRequest): Pro
   const { agent } = client;
 
   const refused = await deps.db.transaction(async (tx) => {
-    if (await spendAll(tx, [client.proof])) {
+    if (await spendAll(tx, client.proofs)) {
       return assertionReplayed();
     }
     if (standing.state !== 'alive') return undefined;

@@ -10,7 +10,7 @@ import { OAuthError } from '../lib/oauth-error.ts';
 import { asOf } from '../liveness/liveness.ts';
 import { single } from '../tokens/form.ts';
 import { changed, issue, refuse, type TokenResponse } from '../tokens/issue.ts';
-import { endpointUrl } from './endpoints.ts';
+import { endpointUrls } from './endpoints.ts';
 
 /** How often a request is planned anew when what it rests on changes under it. */
 const plansAtMost = 5;
@@ -24,13 +24,13 @@ export async function tokenEndpoint(deps: Deps, request: OAuthRequest): Promise<
   for (let planned = 0; ; planned++) {
     const since = await asOf(deps.db); // as of when: liveness/
     const client = await authenticateClient(deps, request, since); // who asks: client-auth/
-    const spends: Spend[] = [client.proof];
+    const spends: Spend[] = [...client.proofs];
     try {
       if (planned === 0) withinBudget(deps, client.agent);
       if (planned === plansAtMost) throw tooMuchChanges();
       const grant = grantFor(single(request.form, 'grant_type'), client); // by which right: grants/
-      const binding = provenBinding(deps, proof, endpointUrl(deps.config, 'token')); // bound to which key
-      if (binding) spends.push(binding.proof);
+      const binding = provenBinding(deps, proof, request.certificate, endpointUrls(deps.config, 'token')); // bound to which key
+      if (binding) spends.push(...binding.proofs);
       const plan = await grant.plan(deps, client, { ...request, binding }); // what exactly; reads, and nothing more
       const decided = await decide(deps, plan); // may it, here, now: decide/
       const answer = await issue(deps, decided, request.context); // sign, commit, say: tokens/

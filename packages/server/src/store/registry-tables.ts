@@ -10,6 +10,7 @@ export interface RegistryTables {
   team_members: TeamMemberRow;
   agents: AgentRow;
   credentials: CredentialRow;
+  instances: InstanceRow;
   resources: ResourceRow;
   roles: RoleRow;
   role_grants: RoleGrantRow;
@@ -61,6 +62,8 @@ export interface AgentRow {
   resources: string;
   /** json: {tokens_per_minute?, token_lifetime_seconds?} */
   limits: string;
+  /** json: InstanceTemplate */
+  instances: string;
   created_at: number;
   updated_at: number;
 }
@@ -70,17 +73,46 @@ export interface CredentialRow {
   agent: string;
   org: string;
   kind: string;
-  /** RFC 7638: one key names one agent, in the whole deployment, for ever. */
+  /** What is proven, once in the whole deployment, for ever: RFC 7638 of a key, a hash of everything else. */
   thumbprint: string;
-  /** What assertions call the key: its thumbprint, unless its owner chose another name. */
-  kid: string;
-  alg: string;
+  /** What assertions call the key: its thumbprint, unless its owner chose another name. Null where it is no key. */
+  kid: string | null;
+  alg: string | null;
   /** json: the public JWK */
-  jwk: string;
+  jwk: string | null;
+  /** json: what the kind needs beside a key */
+  detail: string | null;
   label: string;
   created_at: number;
   expires_at: number | null;
   last_used_at: number | null;
+  /** When what works once was used. */
+  used_at: number | null;
+}
+
+/** A running copy of an agent. Pruned some time after its end; the log keeps what it did. */
+export interface InstanceRow {
+  id: string;
+  org: string;
+  agent: string;
+  parent: string | null;
+  /** json: ids, the nearest first */
+  ancestors: string;
+  name: string | null;
+  spiffe_id: string;
+  credential: string;
+  thumbprint: string;
+  alg: string;
+  /** json: the public JWK */
+  jwk: string;
+  /** json: {name: {value, provenance}} */
+  attributes: string;
+  /** json: [{resource, scope}] */
+  allowed: string | null;
+  rev: number;
+  created_at: number;
+  renewed_at: number;
+  expires_at: number;
 }
 
 export interface ResourceRow {

@@ -1,7 +1,7 @@
 /** What a token says. @see RFC 9068 §2.2 */
-import { type AccessTokenClaims, boundedCache, linkTag } from '@bailiwick/protocol';
+import { type AccessTokenClaims, boundedCache, type Confirmation, linkTag } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
-import type { DecidedPlan } from '../decide/plan.ts';
+import type { Binding, DecidedPlan } from '../decide/plan.ts';
 import { numericDate } from '../lib/clock.ts';
 
 /** How the actor profile calls our kinds of agents. @see draft-mcguinness-oauth-actor-profile */
@@ -34,7 +34,7 @@ export function claimsOf(
   plan: DecidedPlan,
   made: { jti: string; now: number },
 ): AccessTokenClaims {
-  const { agent } = plan.client;
+  const { agent, instance } = plan.client;
   return {
     iss: config.issuer,
     sub: plan.subject,
@@ -46,11 +46,18 @@ export function claimsOf(
     iat: numericDate(made.now),
     jti: made.jti,
     scope: plan.scope.join(' '),
-    ...(plan.binding && { cnf: { jkt: plan.binding.jkt } }),
+    ...(instance && { instance: instance.id }),
+    ...(plan.binding && { cnf: confirmation(plan.binding) }),
     rev: plan.client.asOf.rev,
     links: plan.links.map(tagOf),
   };
 }
+
+/** A new object for each token: every member stands in the order in which it was always written. */
+const confirmation = ({ jkt, x5t }: Binding): Confirmation => ({
+  ...(jkt !== undefined && { jkt }),
+  ...(x5t !== undefined && { 'x5t#S256': x5t }),
+});
 
 /** The tags of everything whose revocation ends this token: what it names and what it links. */
 export function tagsOf(claims: AccessTokenClaims): string[] {

@@ -47,7 +47,14 @@ export async function issue(
   const event = await prepareEvent(deps, version, sealing, issuedEvent(plan, jti, context), eventId);
 
   const outcome = await deps.db.settle(async (tx) => {
-    if (await endedSince(tx, [client.agent.id, client.agent.org, ...plan.links], client.asOf.rev)) return changed;
+    if (
+      await endedSince(
+        tx,
+        [client.agent.id, client.agent.org, ...(client.instance ? [client.instance.id] : []), ...plan.links],
+        client.asOf.rev,
+      )
+    )
+      return changed;
     const before = await spendAll(tx, plan.spends);
     if (before) return settleReplay(tx, deps, sealing, { client, context, before });
     await appendPrepared(tx, event);
@@ -59,7 +66,7 @@ export async function issue(
   }
   return {
     access_token: token,
-    token_type: plan.binding ? 'DPoP' : 'Bearer',
+    token_type: plan.binding?.jkt === undefined ? 'Bearer' : 'DPoP',
     expires_in: claims.exp - claims.iat,
     scope: claims.scope as string,
   };
@@ -122,6 +129,7 @@ function issuedEvent(plan: DecidedPlan, jti: string, context: RequestContext): A
     outcome: 'allowed',
     org: client.agent.org,
     agent: client.agent.id,
+    instance: client.instance?.id,
     resource: resource.identifier,
     jti,
     reason: plan.reasons.join('; '),
@@ -137,6 +145,7 @@ function issuedEvent(plan: DecidedPlan, jti: string, context: RequestContext): A
       resource_id: resource.id,
       rev: client.asOf.rev,
       scope: plan.scope,
+      x5t: plan.binding?.x5t,
     },
     personal: personalOf(client, context),
   };
@@ -149,6 +158,7 @@ function refusedEvent(client: Client, context: RequestContext, error: OAuthError
     outcome: 'refused',
     org: client.agent.org,
     agent: client.agent.id,
+    instance: client.instance?.id,
     resource,
     reason: error.reason,
     decided_on: {

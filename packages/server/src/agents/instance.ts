@@ -1,0 +1,54 @@
+import type { JwsAlgorithm, PublicJwk } from '@bailiwick/protocol';
+
+/** Where something that is known of an instance comes from (design §3), the strongest first. */
+export const provenances = ['observed', 'attested', 'orchestrated', 'declared'] as const;
+export type Provenance = (typeof provenances)[number];
+
+/** One thing that is known of an instance: its zone, image or node, and who says so. */
+export interface Attribute {
+  value: string;
+  provenance: Provenance;
+}
+
+/** One running copy of an agent, with a key of its own, alive for minutes or hours. */
+export interface Instance {
+  id: string;
+  org: string;
+  agent: string;
+  /** The instance that enrolled it, if it is a child. */
+  parent: string | undefined;
+  /** Its parents up to the one that the agent enrolled, the nearest first. When one ends, it ends. */
+  ancestors: readonly string[];
+  /** What its parent calls it: unique among the living children of one parent. */
+  name: string | undefined;
+  spiffeId: string;
+  /** The credential that it was enrolled with: when that is revoked, it ends. */
+  credential: string;
+  /** RFC 7638. */
+  thumbprint: string;
+  alg: JwsAlgorithm;
+  jwk: PublicJwk;
+  attributes: Readonly<Record<string, Attribute>>;
+  /** What it may ask tokens for, when that is less than what its agent may: resource ids and scopes. */
+  allowed: readonly { resource: string; scope: readonly string[] }[] | undefined;
+  /** The revocation number as of which it was enrolled: a suspension with a greater one ended it. */
+  rev: number;
+  createdAt: number;
+  renewedAt: number;
+  /** Milliseconds. */
+  expiresAt: number;
+}
+
+/** What instances of an agent may be: a part of the agent's registration. */
+export interface InstanceTemplate {
+  /** Seconds until one that does not renew is gone; at most 24 hours. */
+  lifetime_seconds?: number;
+  /** How many may live at once, children included. */
+  live_at_most?: number;
+  /** How many generations of children there may be below one; 0: none. */
+  depth?: number;
+  /** Names that its certificates may carry beside the SPIFFE ID: exact, or `*.` and a domain. */
+  dns_names?: string[];
+  /** What must be known of one, from where, and which values are allowed (none said: any). */
+  attributes?: { name: string; provenance: Provenance; values?: string[] }[];
+}
