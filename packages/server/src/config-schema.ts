@@ -350,7 +350,7 @@ export const configSchema = z.strictObject({
             description:
               'The key under which private keys are encrypted in the database: 32 bytes. Prefer key_encryption.file or .command: an environment is easily read.',
             expects: '32 bytes as base64url, base64 or hex',
-            example: '${BAILIWICK_KEY_ENCRYPTION_KEY}',
+            example: '00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff',
             computed: 'none: private keys lie in the database as they are',
             secret: true,
           }),

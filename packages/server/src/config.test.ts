@@ -91,7 +91,7 @@ test('every setting can be set from the environment under its own name', () => {
 });
 
 test('an example of every setting is itself right', () => {
-  const together = new Set(['issuer', 'tls.cert', 'tls.key', 'trusted_proxies']);
+  const together = new Set(['issuer', 'tls.cert', 'tls.key', 'trusted_proxies', 'mtls.cert', 'mtls.key']);
   for (const setting of settings.filter((candidate) => !together.has(candidate.name))) {
     assert.doesNotThrow(() => load({ env: { [setting.env]: setting.example } }), setting.name);
   }
