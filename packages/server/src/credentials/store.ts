@@ -45,6 +45,35 @@ export async function findCredential(q: Queries, id: string): Promise<Credential
   return row && credentialOf(row);
 }
 
+/**
+ * The secret or enrolment token with this hash, if it is neither removed nor expired at `now` (ms). One that was used
+ * already is answered too, with `usedAt`: who asks may say so in the log, and `useOnce` alone decides.
+ */
+export async function findByHash<Kind extends 'secret' | 'enrolment_token'>(
+  q: Queries,
+  kind: Kind,
+  hash: string,
+  now: number,
+): Promise<Extract<OtherCredential, { kind: Kind }> | undefined> {
+  const row = await q.get<JoinedRow>(
+    `select c.*, s.state as state
+       from credentials c
+       join subjects s on s.id = c.id
+      where c.thumbprint = ? and c.kind = ? and s.state = 'active' and (c.expires_at is null or c.expires_at > ?)`,
+    [hash, kind, now],
+  );
+  return row && (credentialOf(row) as Extract<OtherCredential, { kind: Kind }>);
+}
+
+/** Spends what works once, and notes the use: true for exactly one caller, whoever else tries at the same time. */
+export async function useOnce(tx: Tx, id: string, now: number): Promise<boolean> {
+  const row = await tx.get(
+    'update credentials set used_at = ?, last_used_at = ? where id = ? and used_at is null returning id',
+    [now, now, id],
+  );
+  return row !== undefined;
+}
+
 /** Whose key this is, or was. */
 export async function findKeyHolder(q: Queries, thumbprint: string): Promise<{ agent: string } | undefined> {
   return q.get('select agent from credentials where thumbprint = ?', [thumbprint]);
