@@ -7,6 +7,7 @@ export {
 } from './access-token.ts';
 export { type BoundedCache, boundedCache } from './bounded-cache.ts';
 export { canonicalJson } from './canonical-json.ts';
+export { certificateThumbprint } from './certificate.ts';
 export { type Challenge, formatChallenge, parseChallenges } from './challenge.ts';
 export {
   type ClientAssertion,
@@ -14,6 +15,7 @@ export {
   createClientAssertion,
   validateClientAssertion,
 } from './client-assertion.ts';
+export { parseClientCert, parseClientCertChain } from './client-cert-header.ts';
 export {
   accessTokenHash,
   createDpopProof,
