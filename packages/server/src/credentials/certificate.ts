@@ -1,0 +1,98 @@
+/** Certificates as administrators register them: parsed, bounded, and refused where they could prove nothing. */
+import { X509Certificate } from 'node:crypto';
+import { ProtocolError, sha256Base64url } from '@bailiwick/protocol';
+
+/** A certificate that may be registered, and what is kept of it. */
+export interface ReadCertificate {
+  /** PEM in its one form. */
+  pem: string;
+  /** SHA-256 of its DER, base64url. @see RFC 8705 §3.1 */
+  x5t: string;
+  /** For people: the parts as the certificate names them, the most specific first. */
+  subject: string;
+  /** Milliseconds. */
+  notBefore: number;
+  notAfter: number;
+  ca: boolean;
+}
+
+const blocks = /-----BEGIN ([A-Z0-9 ]+)-----([^-]*)-----END \1-----/g;
+const authoritiesAtMost = 10;
+
+const wrong = (code: string, message: string) => new ProtocolError(code, message);
+
+/**
+ * Reads PEM with exactly one certificate. Whether it is valid now is the caller's to ask.
+ * @throws ProtocolError `private_key` | `malformed` | `weak_key`, whose message completes "certificate …"
+ */
+export function readCertificate(text: string): ReadCertificate {
+  const found = certificatesIn(text);
+  const [only] = found;
+  if (only === undefined || found.length > 1) {
+    throw wrong('malformed', 'must be one certificate, not a chain: the one that the agent presents');
+  }
+  return only;
+}
+
+/**
+ * Reads PEM with the certificates of an authority, of which any may have issued.
+ * @throws ProtocolError as `readCertificate`; `not_ca` for one that must not issue
+ */
+export function readAuthorities(text: string): ReadCertificate[] {
+  const found = certificatesIn(text);
+  if (found.length > authoritiesAtMost) throw wrong('malformed', `must be at most ${authoritiesAtMost} certificates`);
+  if (found.some(({ ca }) => !ca)) {
+    throw wrong('not_ca', 'must be certificates of an authority (CA:TRUE): this one may not issue any');
+  }
+  return [...new Map(found.map((one) => [one.x5t, one])).values()].toSorted((a, b) => (a.x5t < b.x5t ? -1 : 1));
+}
+
+function certificatesIn(text: string): ReadCertificate[] {
+  const found = [...text.matchAll(blocks)];
+  if (/PRIVATE KEY-----/.test(text)) {
+    throw wrong(
+      'private_key',
+      'holds a private key, and only the certificate may travel: nothing was kept, but treat this key as lost and make another',
+    );
+  }
+  if (found.length === 0) throw wrong('malformed', 'must be PEM: -----BEGIN CERTIFICATE----- …');
+  return found.map(([, kind, base64 = '']) => {
+    if (kind !== 'CERTIFICATE') throw wrong('malformed', `must be PEM of a certificate, not of a ${kind}`);
+    return parsed(Buffer.from(base64, 'base64'));
+  });
+}
+
+function parsed(der: Buffer): ReadCertificate {
+  let certificate: X509Certificate;
+  try {
+    certificate = new X509Certificate(der);
+  } catch {
+    throw wrong('malformed', 'is no X.509 certificate, or was damaged on the way');
+  }
+  if (!certificate.raw.equals(der)) throw wrong('malformed', 'has something behind it');
+  checkStrength(certificate);
+  const base64 = der.toString('base64').replaceAll(/.{64}(?=.)/g, '$&\n');
+  return {
+    pem: `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`,
+    x5t: sha256Base64url(der),
+    subject: (certificate.subject ?? '').split('\n').toReversed().join(','),
+    notBefore: certificate.validFromDate.getTime(),
+    notAfter: certificate.validToDate.getTime(),
+    ca: certificate.ca,
+  };
+}
+
+/** The keys and signatures that `svid/` accepts of a client, and none besides. */
+function checkStrength({ publicKey, signatureAlgorithm }: X509Certificate): void {
+  const { asymmetricKeyType: type, asymmetricKeyDetails: details = {} } = publicKey;
+  const strong =
+    type === 'ed25519' ||
+    (type === 'ec' && (details.namedCurve === 'prime256v1' || details.namedCurve === 'secp384r1')) ||
+    (type === 'rsa' && (details.modulusLength ?? 0) >= 2048 && (details.modulusLength ?? 0) <= 8192);
+  if (!strong) {
+    throw wrong('weak_key', 'must have a key of P-256, P-384, Ed25519, or RSA of 2048 to 8192 bits');
+  }
+  if (/md5|sha1(?!\d)/i.test(signatureAlgorithm ?? '')) {
+    throw wrong('weak_key', 'must be signed with SHA-256 or better');
+  }
+}
