@@ -11,10 +11,12 @@ export interface RegistryTables {
   agents: AgentRow;
   credentials: CredentialRow;
   instances: InstanceRow;
+  instance_counts: { agent: string; living: number; counted_to: number };
   resources: ResourceRow;
   roles: RoleRow;
   role_grants: RoleGrantRow;
   guards: GuardRow;
+  trust_domains: TrustDomainRow;
   audiences: AudienceRow;
   idempotency: IdempotencyRow;
 }
@@ -166,6 +168,29 @@ export interface GuardRow {
   resource: string;
   agent: string;
   created_at: number;
+}
+
+/** Whose identities an organization accepts beside our own. Gone when it is removed: its name may come back. */
+export interface TrustDomainRow {
+  id: string;
+  org: string;
+  name: string;
+  /** The bundle endpoint, its profile and its SPIFFE ID; null where the bundle was given and stays. */
+  url: string | null;
+  profile: string | null;
+  endpoint_id: string | null;
+  /** json as it was received: the last bundle that was verified */
+  bundle: string | null;
+  sequence: number | null;
+  /** When the bundle was last what the endpoint says. */
+  confirmed_at: number | null;
+  tried_at: number | null;
+  /** When the endpoint is asked next. */
+  due_at: number | null;
+  /** Why the last attempt failed. */
+  fault: string | null;
+  created_at: number;
+  updated_at: number;
 }
 
 export interface IdempotencyRow {

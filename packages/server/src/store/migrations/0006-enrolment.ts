@@ -1,0 +1,16 @@
+import type { Migration } from '../migrate.ts';
+
+/**
+ * How many instances of an agent live, kept exactly without looking at each of them; and what finds the credentials that
+ * an agent can prove itself with among a million enrolment tokens of the past.
+ */
+export const enrolment: Migration = {
+  number: 6,
+  name: 'enrolment',
+  statements: () => [
+    // `living`: how many instances of the agent end after `counted_to`
+    'create table instance_counts (agent text primary key, living bigint not null, counted_to bigint not null)',
+    "create index credentials_provable on credentials (agent, id) where kind <> 'enrolment_token'",
+    "create index enrolment_tokens_unused on credentials (expires_at) where kind = 'enrolment_token' and used_at is null",
+  ],
+};

@@ -1,0 +1,21 @@
+import type { Instance } from '../agents/instance.ts';
+import { firstNotAlive } from '../liveness/liveness.ts';
+import type { Queries } from '../store/database.ts';
+
+/** Everything that an instance rests on: when one of them ends or is stopped, it has ended for good. */
+export const restsOn = (instance: Instance): string[] => [
+  instance.id,
+  ...instance.ancestors,
+  instance.agent,
+  instance.org,
+  instance.credential,
+];
+
+/**
+ * Whether an instance may act at `now` (ms): its time is not up, and nothing that it rests on was stopped since it was
+ * enrolled, be it resumed meanwhile.
+ */
+export async function instanceAlive(q: Queries, instance: Instance, now: number): Promise<boolean> {
+  if (instance.expiresAt <= now) return false;
+  return (await firstNotAlive(q, restsOn(instance), { rev: instance.rev, now })) === undefined;
+}
