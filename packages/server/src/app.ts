@@ -19,6 +19,7 @@ import type { Logger } from './lib/log.ts';
 import { systemRandom } from './lib/random.ts';
 import { type Listeners, listen } from './listen.ts';
 import { oauthRoutes } from './oauth/routes.ts';
+import { ownCertificate } from './server-certificate.ts';
 import { lockData } from './store/data-lock.ts';
 import { migrate } from './store/migrate.ts';
 import { openDatabase } from './store/open.ts';
@@ -28,6 +29,8 @@ export interface RunningServer {
   issuer: string;
   /** Where it listens, as URLs. */
   addresses: string[];
+  /** Where it listens for mutual TLS, if it does: the base of the endpoints as metadata names them, and the sockets. */
+  mtls: { url: string | undefined; port: number; addresses: string[] } | undefined;
   deps: Deps;
   /** What the first start made, if this was it: the file with the operator's key. */
   operatorFile: string;
@@ -53,10 +56,11 @@ export interface World {
 export async function start(config: Config, world: World = {}): Promise<RunningServer> {
   const log = world.log ?? pino({ level: config.log_level });
   let handle = starting;
-  const listeners = await listen(config, (request, response) => handle(request, response));
+  const certificate = ownCertificate(config);
+  const listeners = await listen(config, (request, response) => handle(request, response), certificate.current);
   let unlock = () => {};
   try {
-    const bound = withPort(config, listeners);
+    const bound = withPorts(config, listeners);
     if (config.database_url === undefined && world.alone !== false) unlock = lockData(config.data); // PostgreSQL takes any number of nodes
     const deps = await openDeps(bound, { ...world, clock: world.clock ?? systemClock, log });
     try {
@@ -64,10 +68,12 @@ export async function start(config: Config, world: World = {}): Promise<RunningS
       const app = createApp(deps);
       await app.ready();
       handle = (request, response) => app.routing(request, response);
+      certificate.ready(deps);
       const jobs = startJobs(deps);
       return {
         issuer: bound.issuer,
         addresses: listeners.addresses,
+        mtls: listeners.mtls && { url: bound.mtls.url, ...listeners.mtls },
         deps,
         operatorFile: made.operatorFile,
         firstStart: made.created,
@@ -128,8 +134,12 @@ export function createApp(deps: Deps): FastifyInstance {
   return app;
 }
 
-function withPort(config: Config, listeners: Listeners): Config {
-  return config.port === 0 ? { ...config, issuer: config.issuer.replace(/:0$/, `:${listeners.port}`) } : config;
+/** The configuration with the ports that are really listened on, where it left them open. */
+function withPorts(config: Config, { port, mtls }: Listeners): Config {
+  const issuer = config.port === 0 ? config.issuer.replace(/:0$/, `:${port}`) : config.issuer;
+  if (!mtls || config.mtls.port !== 0) return { ...config, issuer };
+  const url = config.mtls.url?.replace(/:0(?=\/|$)/, `:${mtls.port}`);
+  return { ...config, issuer, mtls: { ...config.mtls, port: mtls.port, url } };
 }
 
 /** The answer while the data is being opened. */

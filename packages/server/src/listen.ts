@@ -1,49 +1,108 @@
-/** Sockets: every address of the configuration, on one port, with TLS where it says so. */
-import { readFileSync } from 'node:fs';
+/**
+ * Sockets: every address of the configuration, on one port for everybody, with TLS where it says so, and on a port of
+ * its own for mutual TLS.
+ */
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Config } from './config.ts';
+import { pem } from './lib/pem.ts';
+import { type CertificateSource, mutualTlsServer } from './mutual-tls.ts';
 
 export interface Listeners {
   port: number;
   /** As URLs. */
   addresses: string[];
+  /** The listener for mutual TLS, where there is one. */
+  mtls: { port: number; addresses: string[] } | undefined;
   /** Stops accepting; requests under way may finish within `graceMs`. */
   close(graceMs: number): Promise<void>;
 }
 
+/** One port on every address. */
+interface Bound {
+  servers: Server[];
+  /** Every open connection, in the middle of a TLS handshake too: of those an HTTP server doesn't know yet. */
+  sockets: Set<Socket>;
+  port: number;
+  addresses: string[];
+}
+
+/** How long whoever connects may take. Milliseconds. */
+const limits = { requestTimeout: 30_000, headersTimeout: 10_000, keepAliveTimeout: 65_000, noDelay: true };
+
 /**
- * Listens on every address. Of several, one that this machine doesn't have (no IPv6, say) is passed over.
- * @throws Error with a sentence when the port is taken or the TLS files can't be read
+ * Listens on every address, for everybody and for mutual TLS. Of several, one that this machine doesn't have (no IPv6,
+ * say) is passed over.
+ * @param certificate what the listener for mutual TLS shows; asked for at the first connection, so that it costs nothing until then
+ * @throws Error with a sentence when a port is taken or the TLS files can't be read
  */
-export async function listen(config: Config, handle: RequestListener): Promise<Listeners> {
-  const servers: Server[] = [];
-  let { port } = config;
+export async function listen(
+  config: Config,
+  handle: RequestListener,
+  certificate: CertificateSource,
+): Promise<Listeners> {
+  const everybody = await bindAll(config.host, config.port, {
+    make: () => newServer(config, handle),
+    scheme: config.tls ? 'https' : 'http',
+    setting: 'BAILIWICK_PORT',
+  });
+  if (!config.mtls.enabled) {
+    const { port, addresses } = everybody;
+    return { port, addresses, mtls: undefined, close: (graceMs) => closeAll([everybody], graceMs) };
+  }
   try {
-    for (const host of config.host) {
-      const server = newServer(config, handle);
-      const missing = await bind(server, host, port);
-      if (missing && config.host.length > 1) continue;
+    const mutual = await bindAll(config.host, config.mtls.port, {
+      make: () => mutualTlsServer(limits, certificate, handle),
+      scheme: 'https',
+      setting: 'BAILIWICK_MTLS_PORT',
+    });
+    return {
+      port: everybody.port,
+      addresses: everybody.addresses,
+      mtls: { port: mutual.port, addresses: mutual.addresses },
+      close: (graceMs) => closeAll([everybody, mutual], graceMs),
+    };
+  } catch (error) {
+    await closeAll([everybody], 0);
+    throw error;
+  }
+}
+
+async function bindAll(
+  hosts: readonly string[],
+  wanted: number,
+  { make, scheme, setting }: { make: () => Server; scheme: string; setting: string },
+): Promise<Bound> {
+  const servers: Server[] = [];
+  const sockets = new Set<Socket>();
+  let port = wanted;
+  try {
+    for (const host of hosts) {
+      const server = make();
+      const missing = await bind(server, host, port, setting);
+      if (missing && hosts.length > 1) continue;
       if (missing) throw missing;
+      server.on('connection', (socket: Socket) => {
+        sockets.add(socket);
+        socket.once('close', () => sockets.delete(socket));
+      });
       servers.push(server);
       port = (server.address() as AddressInfo).port;
     }
-    if (servers.length === 0) throw new Error(`none of ${config.host.join(', ')} is an address of this machine`);
+    if (servers.length === 0) throw new Error(`none of ${hosts.join(', ')} is an address of this machine`);
   } catch (error) {
     for (const server of servers) server.close();
     throw error;
   }
-  const scheme = config.tls ? 'https' : 'http';
   const addresses = servers.map((server) => {
     const { address, family } = server.address() as AddressInfo;
     return `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
   });
-  return { port, addresses, close: (graceMs) => closeAll(servers, graceMs) };
+  return { servers, sockets, port, addresses };
 }
 
 function newServer(config: Config, handle: RequestListener): Server {
-  const limits = { requestTimeout: 30_000, headersTimeout: 10_000, keepAliveTimeout: 65_000, noDelay: true };
   if (!config.tls) return createServer(limits, handle);
   const { cert, key } = config.tls;
   return createTlsServer(
@@ -52,35 +111,29 @@ function newServer(config: Config, handle: RequestListener): Server {
   );
 }
 
-function pem(setting: string, file: string): Buffer {
-  try {
-    return readFileSync(file);
-  } catch (error) {
-    throw new Error(`${setting}: ${file} can't be read (${(error as NodeJS.ErrnoException).code})`);
-  }
-}
-
 /** Answers the error if the address is not one of this machine's. */
-function bind(server: Server, host: string, port: number): Promise<Error | undefined> {
+function bind(server: Server, host: string, port: number, setting: string): Promise<Error | undefined> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EADDRNOTAVAIL' || error.code === 'EAFNOSUPPORT') {
         resolve(new Error(`${host} is not an address of this machine`));
       } else if (error.code === 'EADDRINUSE') {
-        reject(new Error(`port ${port} is in use: stop what uses it, or set BAILIWICK_PORT to another one`));
+        reject(new Error(`port ${port} is in use: stop what uses it, or set ${setting} to another one`));
       } else if (error.code === 'EACCES') {
-        reject(new Error(`port ${port} may not be opened by this user: set BAILIWICK_PORT to one above 1023`));
+        reject(new Error(`port ${port} may not be opened by this user: set ${setting} to one above 1023`));
       } else reject(error);
     });
     server.listen({ host, port, ipv6Only: host.includes(':') }, () => resolve(undefined));
   });
 }
 
-async function closeAll(servers: readonly Server[], graceMs: number): Promise<void> {
+async function closeAll(bound: readonly Bound[], graceMs: number): Promise<void> {
+  const servers = bound.flatMap((each) => each.servers);
   const closed = servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
   for (const server of servers) server.closeIdleConnections();
   const cut = setTimeout(() => {
     for (const server of servers) server.closeAllConnections();
+    for (const { sockets } of bound) for (const socket of sockets) socket.destroy();
   }, graceMs);
   await Promise.all(closed);
   clearTimeout(cut);

@@ -9,6 +9,8 @@ export const rooms: Readonly<Record<string, number>> = {
   'index.ts': 11,
   'app.ts': 11,
   'listen.ts': 11,
+  'mutual-tls.ts': 11,
+  'server-certificate.ts': 11,
   'health.ts': 11,
   'jobs.ts': 11,
   cli: 11,

@@ -6,6 +6,7 @@ import { publishedKeys } from '../keys/keys.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { asOf } from '../liveness/liveness.ts';
 import { parseForm } from '../tokens/form.ts';
+import { presentedCertificate } from '../web/client-certificate.ts';
 import { issuerPath, type OAuthEndpoint, oauthPaths } from './endpoints.ts';
 import { introspectionEndpoint } from './introspection-endpoint.ts';
 import { authorizationServerMetadata, metadataPaths } from './metadata.ts';
@@ -93,6 +94,7 @@ function oauthRequest(deps: Deps, request: FastifyRequest): OAuthRequest {
     form: parseForm(Buffer.isBuffer(body) ? body : Buffer.alloc(0)),
     authorization: headers.authorization,
     dpop: headers.dpop as string | undefined, // said twice it arrives joined by a comma, and is no proof any more
+    certificate: presentedCertificate(request, deps.config),
     context: { address: request.ip, at: deps.clock.now() },
   };
 }

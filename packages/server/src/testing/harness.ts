@@ -23,6 +23,8 @@ export interface TestServer {
   issuer: string;
   /** Where this very node listens; `issuer` but for a node that joins another. */
   address: string;
+  /** The base of the endpoints at its listener for mutual TLS: `https://localhost:<port>`, and the issuer's path. */
+  mtlsUrl: string;
   clock: FakeClock;
   deps: Deps;
   /** The first operator's key file. */
@@ -87,6 +89,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
   const server: TestServer = {
     issuer,
     address: running.addresses[0] as string,
+    mtlsUrl: running.mtls?.url ?? '',
     clock,
     deps: running.deps,
     operator,
