@@ -34,6 +34,7 @@ export type SubjectKind =
   | 'role'
   | 'grant'
   | 'guard'
+  | 'trust_domain'
   | 'token';
 
 /** A change to what is alive: of what, why, by which agent, when (milliseconds). */
@@ -106,6 +107,14 @@ export async function setSubjectEnd(
 ): Promise<void> {
   await setEnd(tx, subject.id, subject.endsAt ?? null, subject.now);
   await nextVersion(tx);
+}
+
+/**
+ * Says that something which was used in time has no end of its own any more: only a revocation still ends it, and what
+ * rests on it. No memory of the registry tells of that.
+ */
+export async function outlastsItsEnd(tx: Tx, subject: { id: string; now: number }): Promise<void> {
+  await setEnd(tx, subject.id, null, subject.now);
 }
 
 /** Says that the registry has changed in a way that takes nothing away: whoever remembers it reads it anew. */

@@ -39,8 +39,9 @@ export interface Database extends Queries {
    * (group commit), holding the liveness lock shared. Durable when it resolves; nothing of it remains when it
    * rejects. It may run more than once, after a rollback: it must change nothing but the database. Inside, await nothing
    * but `tx`.
+   * @param alone among settlements that name the same: for what is counted before it is inserted
    */
-  settle<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result>;
+  settle<Result>(work: (tx: Tx) => Promise<Result>, alone?: string): Promise<Result>;
   /** What the database says of its durability, for `doctor`, `/readyz` and benchmarks. */
   durability(): Promise<Record<string, string>>;
   /** Waits for what is under way, then closes. */

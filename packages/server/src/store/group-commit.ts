@@ -6,6 +6,8 @@ export interface Writer {
   exec(sql: string): Promise<void>;
   /** Statements that open a transaction and take the liveness lock shared. */
   readonly begin: readonly string[];
+  /** Takes these locks, in this order, until the transaction ends. Absent where only one writer writes. */
+  lock?(names: readonly string[]): Promise<void>;
   /** Whether a settlement that failed so may simply be tried again: it lost a deadlock. */
   retriable(error: unknown): boolean;
 }
@@ -15,6 +17,7 @@ interface Job {
   resolve: (value: unknown) => void;
   reject: (error: unknown) => void;
   attempts: number;
+  alone: string | undefined;
 }
 
 const largestGroup = 128;
@@ -31,9 +34,9 @@ export function groupCommit(writers: readonly Writer[]) {
   const idle = [...writers];
   const waiting: (() => void)[] = [];
 
-  function settle<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
+  function settle<Result>(work: (tx: Tx) => Promise<Result>, alone?: string): Promise<Result> {
     return new Promise((resolve, reject) => {
-      queue.push({ work, resolve: resolve as (value: unknown) => void, reject, attempts: 0 });
+      queue.push({ work, resolve: resolve as (value: unknown) => void, reject, attempts: 0, alone });
       wake();
     });
   }
@@ -63,10 +66,18 @@ export function groupCommit(writers: readonly Writer[]) {
     }
   }
 
+  /** All locks of a group at once and before anything else, in one order, so that no two groups wait for each other. */
+  async function begin(writer: Writer, jobs: Job[]): Promise<void> {
+    for (const statement of writer.begin) await writer.exec(statement);
+    if (!writer.lock) return;
+    const names = new Set(jobs.map(({ alone }) => alone).filter((name) => name !== undefined));
+    if (names.size > 0) await writer.lock([...names]);
+  }
+
   /** The common case: nothing fails, so nothing needs a savepoint. Answers false, with nothing done, if something does. */
   async function committedAtOnce(writer: Writer, jobs: Job[]): Promise<boolean> {
     const values: unknown[] = [];
-    for (const statement of writer.begin) await writer.exec(statement);
+    await begin(writer, jobs);
     for (const job of jobs) {
       try {
         values.push(await job.work(writer.tx));
@@ -84,7 +95,7 @@ export function groupCommit(writers: readonly Writer[]) {
   async function commitEach(writer: Writer, jobs: Job[]): Promise<void> {
     const answers: (() => void)[] = [];
     const again: Job[] = [];
-    for (const statement of writer.begin) await writer.exec(statement);
+    await begin(writer, jobs);
     for (const job of jobs) {
       await writer.exec('savepoint settlement');
       try {

@@ -6,6 +6,8 @@ import { kyselyOver } from './kysely.ts';
 
 /** Any number that nothing else in the same database uses: "bailiwick" on a telephone's keys. */
 const livenessLock = 224549425;
+/** The first of two numbers, where settlements want to be alone among their like. */
+const settlementLocks = 8455;
 const writersPerNode = 3;
 
 /**
@@ -83,6 +85,13 @@ function reconnectingWriter(pool: pg.Pool): Writer & { release(): void } {
   return {
     tx: { ...queriesOver(target), inTransaction: true },
     begin: ['begin', `select pg_advisory_xact_lock_shared(${livenessLock})`],
+    // the form with two numbers has a space of its own; two names of one number only wait for each other without need
+    async lock(names) {
+      const numbers = names.map((name) => createHash('sha256').update(name).digest().readInt32BE());
+      for (const number of [...new Set(numbers)].sort((a, b) => a - b)) {
+        await target.query({ text: `select pg_advisory_xact_lock(${settlementLocks}, $1)`, values: [number] });
+      }
+    },
     retriable: (error) => ['40P01', '40001'].includes((error as { code?: string }).code ?? ''),
     async exec(sql) {
       if (sql === 'begin') {

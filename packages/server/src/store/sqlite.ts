@@ -34,7 +34,7 @@ export function openSqlite(file: string): Database {
   return {
     ...read,
     settle: commits.settle,
-    transaction: commits.settle,
+    transaction: (work) => commits.settle(work),
     async durability() {
       return durabilityOf(writer);
     },

@@ -26,6 +26,13 @@ export interface TokenResponse {
 /** Something that the plan rests on has ended since it was begun: nothing was spent, plan again. */
 export const changed = Symbol('changed');
 
+/** A token that is signed and not yet given: it counts once `settle` has run in a transaction that commits. */
+export interface PreparedToken {
+  answer: TokenResponse;
+  /** Checks, spends and records; answers what stood in the way, if something did. @see Database.settle */
+  settle(tx: Tx): Promise<OAuthError | typeof changed | undefined>;
+}
+
 /**
  * Issues what was decided, or says that it must be planned again.
  * @throws OAuthError `invalid_client` for an assertion, `invalid_dpop_proof` for a proof that was spent before
@@ -35,6 +42,15 @@ export async function issue(
   plan: DecidedPlan,
   context: RequestContext,
 ): Promise<TokenResponse | typeof changed> {
+  const { answer, settle } = await prepareToken(deps, plan, context);
+  const outcome = await deps.db.settle(settle);
+  if (outcome === undefined) return answer;
+  if (outcome === changed) return changed;
+  throw outcome;
+}
+
+/** Signs what was decided and makes its event: all that is left is one transaction, which may settle more than this. */
+export async function prepareToken(deps: Deps, plan: DecidedPlan, context: RequestContext): Promise<PreparedToken> {
   const { client, resource } = plan;
   const { version } = client.asOf;
   const now = deps.clock.now();
@@ -45,30 +61,21 @@ export async function issue(
   const token = signCompact(headerOf(key, resource.token.typ), claims, key);
   const sealing = await sealingFor(deps, version, client.agent.owner);
   const event = await prepareEvent(deps, version, sealing, issuedEvent(plan, jti, context), eventId);
-
-  const outcome = await deps.db.settle(async (tx) => {
-    if (
-      await endedSince(
-        tx,
-        [client.agent.id, client.agent.org, ...(client.instance ? [client.instance.id] : []), ...plan.links],
-        client.asOf.rev,
-      )
-    )
-      return changed;
-    const before = await spendAll(tx, plan.spends);
-    if (before) return settleReplay(tx, deps, sealing, { client, context, before });
-    await appendPrepared(tx, event);
-    return undefined;
-  });
-  if (outcome !== undefined) {
-    if (outcome === changed) return changed;
-    throw outcome;
-  }
+  const restsOn = [client.agent.id, client.agent.org, ...(client.instance ? [client.instance.id] : []), ...plan.links];
   return {
-    access_token: token,
-    token_type: plan.binding?.jkt === undefined ? 'Bearer' : 'DPoP',
-    expires_in: claims.exp - claims.iat,
-    scope: claims.scope as string,
+    answer: {
+      access_token: token,
+      token_type: plan.binding?.jkt === undefined ? 'Bearer' : 'DPoP',
+      expires_in: claims.exp - claims.iat,
+      scope: claims.scope as string,
+    },
+    async settle(tx) {
+      if (await endedSince(tx, restsOn, client.asOf.rev)) return changed;
+      const before = await spendAll(tx, plan.spends);
+      if (before) return settleReplay(tx, deps, sealing, { client, context, before });
+      await appendPrepared(tx, event);
+      return undefined;
+    },
   };
 }
 
