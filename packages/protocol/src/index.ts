@@ -66,3 +66,4 @@ export { type ReplayMemory, replayMemory, type Spent } from './replay-memory.ts'
 export { protectedResourceMetadataUrl, resourceCovers } from './resource-metadata.ts';
 export { formatScope, intersect, isScopeToken, isSubset, parseScope, union } from './scope.ts';
 export { type Signer, signerFrom, signWith } from './signer.ts';
+export { parseSpiffeId, type SpiffeId, sameTrustDomain } from './spiffe-id.ts';
