@@ -73,7 +73,7 @@ describe('the published packages, installed in an empty folder', () => {
     const resource = `http://127.0.0.1:${apiPort}`;
     const server = spawn(process.execPath, [bailiwick(), 'serve', '--json'], {
       cwd: folder,
-      env: { ...environment, BAILIWICK_PORT: String(port) },
+      env: { ...environment, BAILIWICK_PORT: String(port), BAILIWICK_MTLS_PORT: '0' },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     try {

@@ -35,6 +35,7 @@ before(async () => {
     PATH: process.env.PATH,
     HOME: folder,
     BAILIWICK_PORT: String(await freePort()),
+    BAILIWICK_MTLS_PORT: '0',
     RESOURCE: `http://localhost:${apiPort}`,
   };
   await started(shell('npm start'), /In another terminal/);

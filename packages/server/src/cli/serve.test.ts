@@ -70,6 +70,7 @@ test('serve says where it is, where its data is and what to type, and ends clean
     'resources create',
     'agents create',
     '127.0.0.1',
+    'mutual TLS  https://127.0.0.1',
   ]) {
     assert.ok(server.out().includes(part), server.out());
   }
@@ -158,4 +159,15 @@ test('a port that is taken is a sentence, not a stack trace', async () => {
   assert.equal(code, 1);
   assert.match(server.err(), new RegExp(`^Port ${port} is in use: .*BAILIWICK_PORT`));
   assert.doesNotMatch(server.err(), /\n\s+at /);
+});
+
+test('so is a port for mutual TLS that is taken', async () => {
+  const other: Server = createServer();
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+  const { port } = other.address() as { port: number };
+  const server = bailiwick(['serve', '--port', '0', '--data', 'third'], { BAILIWICK_MTLS_PORT: String(port) });
+  const { code } = await server.ended;
+  other.close();
+  assert.equal(code, 1);
+  assert.match(server.err(), new RegExp(`^Port ${port} is in use: .*BAILIWICK_MTLS_PORT`));
 });

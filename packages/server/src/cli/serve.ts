@@ -63,6 +63,7 @@ function started(server: RunningServer, config: Config, movedFrom: string | unde
     issuer: server.issuer,
     moved_from: movedFrom,
     addresses: server.addresses,
+    mtls: server.mtls && { url: server.mtls.url, addresses: server.mtls.addresses },
     data: config.data,
     database: databaseName(config),
     operator_file: server.operatorFile,
@@ -78,6 +79,7 @@ function banner(context: Context, server: RunningServer, config: Config, movedFr
   const what = fields(context, [
     ['  issuer', issuer],
     ['  listens', server.addresses.join('  ')],
+    ...(server.mtls ? [['  mutual TLS', server.mtls.addresses.join('  ')] as [string, string]] : []),
     ['  data', `${config.data} (${databaseName(config)})`],
     ['  operator', `${server.operatorFile}${server.firstStart ? ': made just now, your key to everything' : ''}`],
   ]);

@@ -62,6 +62,7 @@ for (const database of databases) {
       const data = mkdtempSync(path.join(tmpdir(), 'bailiwick-crash-'));
       const config: ConfigOverrides = {
         port: await freePort(),
+        mtls: { port: 0 },
         data,
         log_level: 'silent',
         dpop: { nonce: 'optional' },

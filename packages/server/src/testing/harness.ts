@@ -72,6 +72,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
       ...(databaseUrl !== undefined && { database_url: databaseUrl }),
       ...(options.joins && { issuer: options.joins.issuer }),
       ...options.config,
+      mtls: { port: 0, ...options.config?.mtls },
     };
     running = await start(loadConfig({ cwd: data, overrides }), {
       clock,
