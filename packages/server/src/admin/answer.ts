@@ -96,21 +96,26 @@ async function writeAnswer(route: WriteRoute, call: Call, input: Input, request:
     await mayWrite(tx, adminResource(deps.config), caller);
     const earlier = once && (await earlierAnswer(tx, once, now));
     if (earlier) return { ...earlier, headers: { ...earlier.headers, 'idempotent-replayed': 'true' } };
-    const { body, event } = await route.handler({ ...call, tx, q: tx }, input, prepared);
+    const { body, event, secret } = await route.handler({ ...call, tx, q: tx }, input, prepared);
     if (event) {
       await touchRegistry(tx);
       await appendEvent(tx, deps, sealing, changeEvent(deps, caller, owner, event));
     }
-    return remembered(tx, once, shownAnswer(deps, route, body));
+    if (secret === undefined) return remembered(tx, once, shownAnswer(deps, route, body));
+    await remembered(tx, once, shownAnswer(deps, route, { ...(body as object), secret_withheld: secretWithheld }));
+    return shownAnswer(deps, route, { ...(body as object), secret });
   });
 }
+
+const secretWithheld =
+  'it was in the first answer to this request and is kept nowhere: if it was lost, remove this and make another';
 
 function shownAnswer(deps: Deps, route: WriteRoute, body: unknown): Answer {
   if (route.status === 204 || body === undefined) return { status: 204, headers: {}, body: undefined };
   const headers: Record<string, string> = {};
   const { id } = body as { id?: string };
   if (route.status === 201 && id !== undefined)
-    headers.location = `${adminResource(deps.config)}/v1${route.path}/${id}`;
+    headers.location = `${adminResource(deps.config)}/v1/${route.path.split('/')[1]}/${id}`;
   if (route.method === 'PATCH') headers.etag = entityTag(body);
   return { status: route.status, headers, body: JSON.stringify(body) };
 }

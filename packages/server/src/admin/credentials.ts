@@ -1,26 +1,29 @@
-import { type ImportedPublicKey, importPublicJwk, ProtocolError, thumbprint } from '@bailiwick/protocol';
+/** Credentials: added, shown, changed, replaced, removed. */
 import { z } from 'zod';
-import { type Credential, credentialKinds, type PublicKeyCredential } from '../credentials/credential.ts';
-import {
-  findCredential,
-  insertCredential,
-  liveCredentials,
-  selectCredentials,
-  updateCredential,
-} from '../credentials/store.ts';
-import { rfc3339 } from '../lib/clock.ts';
-import { newId } from '../lib/ids.ts';
-import { endSubject, narrowSubject, registerSubject, setSubjectEnd } from '../liveness/liveness.ts';
+import type { Credential } from '../credentials/credential.ts';
+import { credentialKinds, standings } from '../credentials/credential.ts';
+import { selectCredentials, updateCredential } from '../credentials/store.ts';
+import { longestTokenMs } from '../keys/schedule.ts';
+import { endSubject, narrowSubject, setSubjectEnd } from '../liveness/liveness.ts';
 import { pageOf } from '../web/paging.ts';
-import { conflict, invalid } from '../web/problem.ts';
-import { idOf, line, oneOf, record, shownTime, time } from './fields.ts';
-import { governedAgent, keepingAnOperator, within } from './reach.ts';
-import { type Call, read, type WriteCall, write } from './route.ts';
+import { conflict } from '../web/problem.ts';
+import {
+  addBody,
+  foundCredential,
+  madeCredential,
+  rotateBody,
+  showCredential,
+  shownCredential,
+  writableCredential,
+} from './credential.ts';
+import { idOf, line, oneOf, time } from './fields.ts';
+import { type Added, addCredential, endOf } from './new-credential.ts';
+import { governedAgent, keepingAnOperator } from './reach.ts';
+import { read, type WriteCall, write } from './route.ts';
 import {
   byId,
   changes,
   checkMatch,
-  common,
   exampleId,
   listQuery,
   pageFilter,
@@ -29,105 +32,60 @@ import {
   patchOf,
 } from './shapes.ts';
 
-/** More than enough for any rotation; every one of them is a way in. */
-const liveAtMost = 20;
-
-const writable = {
-  label: line(200).default('').meta({ description: 'Where the private half lives, say.' }),
-  expires_at: time.optional(),
+const exampleJwk = {
+  kty: 'EC',
+  crv: 'P-256',
+  x: 'f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU',
+  y: 'x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0',
 };
 
-export const jwkBody = z
-  .record(z.string().max(32), z.union([z.string().max(1400), z.array(z.string().max(32)).max(16)]), {
-    error: 'must be a public key as a JWK: EC P-256, OKP Ed25519, or RSA with its alg',
-  })
-  .meta({
-    description: 'The public half, as a JWK (RFC 7517). The private half stays where it was made.',
-    examples: [{ kty: 'EC', crv: 'P-256', x: '…', y: '…' }],
-  });
-
-const shown = z.strictObject({
-  ...common('credential'),
-  agent: idOf('agent'),
-  kind: oneOf(credentialKinds),
-  kid: z.string().optional().meta({ description: 'What assertions call the key.' }),
-  thumbprint: z.string().meta({ description: 'RFC 7638.' }),
-  alg: oneOf(['ES256', 'EdDSA', 'PS256', 'RS256']).optional(),
-  jwk: z.record(z.string(), z.unknown()).optional(),
-  label: z.string(),
-  status: oneOf(['active', 'removed']),
-  expires_at: shownTime.optional(),
-  last_used_at: shownTime.optional().meta({ description: 'To the hour.' }),
-});
-
-const show = (credential: Credential): z.output<typeof shown> => ({
-  id: credential.id,
-  organization: credential.org,
-  agent: credential.agent,
-  kind: credential.kind,
-  thumbprint: credential.thumbprint,
-  ...(credential.kind === 'public_key' && {
-    kid: credential.kid,
-    alg: credential.alg,
-    jwk: { ...credential.jwk },
-  }),
-  label: credential.label,
-  status: credential.status,
-  created_at: rfc3339(credential.createdAt),
-  ...(credential.expiresAt !== undefined && { expires_at: rfc3339(credential.expiresAt) }),
-  ...(credential.lastUsedAt !== undefined && { last_used_at: rfc3339(credential.lastUsedAt) }),
-});
-
-const found = async (call: Call, id: string) => within(call, 'credential', id, await findCredential(call.q, id));
-
-/** @throws Problem 422 naming `jwk`; what was sent is repeated nowhere */
-function imported(jwk: unknown): ImportedPublicKey {
-  try {
-    return importPublicJwk(jwk);
-  } catch (error) {
-    if (!(error instanceof ProtocolError)) throw error;
-    if (error.code !== 'private_key') throw invalid('jwk', `can not be used: ${error.message}`);
-    throw invalid(
-      'jwk',
-      'holds a private key, and only the public half may travel: nothing was kept, but treat this key as lost and make another',
-    );
+/** What the leaf of an event says of a new credential, and what is sealed beside it, since it may name somebody. */
+function recorded({ credential }: Added) {
+  const { agent, kind, thumbprint } = credential;
+  switch (credential.kind) {
+    // the kid is any text that the sender chose, which the leaf would keep for ever: the thumbprint says which key
+    case 'public_key':
+      return { changed: { agent, kind, thumbprint, alg: credential.alg } };
+    case 'certificate':
+      return { changed: { agent, kind, thumbprint }, details: { subject: credential.detail.subject } };
+    // the hash of a name is as good as the name: it isn't in the leaf either
+    case 'certificate_subject': {
+      const { field, value } = credential.detail;
+      return { changed: { agent, kind, field }, details: { value } };
+    }
+    case 'spiffe_id':
+      return { changed: { agent, kind }, details: { ...credential.detail } };
+    default:
+      return { changed: { agent, kind, thumbprint }, details: { ...credential.detail } };
   }
 }
 
-/** Adds a public key to an agent that was checked already. Shared with guards. */
-export async function addCredential(
-  call: WriteCall,
-  agent: { id: string; org: string },
-  wanted: { jwk: unknown; label: string; expires_at?: string | undefined },
-): Promise<PublicKeyCredential> {
-  const { tx, deps, now } = call;
-  const { jwk, alg, kid } = imported(wanted.jwk);
-  const live = await liveCredentials(tx, agent.id, now);
-  if (live.length >= liveAtMost)
-    throw conflict('agent', `has ${liveAtMost} live credentials already: remove one first`);
-  if (live.some((one) => one.kind === 'public_key' && one.kid === kid))
-    throw conflict('jwk.kid', 'is the name of another key of this agent');
-  const expiresAt = wanted.expires_at === undefined ? undefined : Date.parse(wanted.expires_at);
-  if (expiresAt !== undefined && expiresAt <= now) throw invalid('expires_at', 'must lie in the future');
-  const credential: PublicKeyCredential = {
-    id: newId(deps, 'credential'),
-    agent: agent.id,
-    org: agent.org,
-    kind: 'public_key',
-    thumbprint: thumbprint(jwk),
-    kid,
-    alg,
-    jwk,
-    label: wanted.label,
-    createdAt: now,
-    ...(expiresAt !== undefined && { expiresAt }),
-    status: 'active',
-  };
-  if (!(await insertCredential(tx, credential))) {
-    throw conflict('jwk', 'is or was registered already, and every key is for one agent and one life: make a new one');
+const made = (call: WriteCall, { credential, secret }: Added) => ({
+  body: showCredential(call, credential),
+  ...(secret !== undefined && { secret }),
+});
+
+/** Moves the end of a credential, and says nothing of the tokens that were got with it. */
+async function moveEnd(call: WriteCall, credential: Credential, expiresAt: number | undefined): Promise<void> {
+  const { tx, now } = call;
+  await updateCredential(tx, { id: credential.id, label: credential.label, expiresAt });
+  if (credential.kind === 'enrolment_token') return; // nothing rests on when it ends
+  if (expiresAt !== credential.expiresAt) await setSubjectEnd(tx, { id: credential.id, endsAt: expiresAt, now });
+}
+
+/** Ends the tokens that were got with a credential: they were to live as long as it. */
+const endTokens = ({ tx, now, caller }: WriteCall, id: string) =>
+  narrowSubject(tx, { id, reason: 'ends earlier', by: caller.agent, now });
+
+/** Ends a credential after an overlap. Where every token that was got with it is dead by then, none is ended now. */
+async function endSoon(call: WriteCall, old: Credential, endsAt: number): Promise<void> {
+  const { tx, now, caller } = call;
+  if (endsAt <= now) {
+    await endSubject(tx, { id: old.id, reason: 'credential replaced', by: caller.agent, now });
+    return;
   }
-  await registerSubject(tx, { id: credential.id, kind: 'credential', parent: agent.id, endsAt: expiresAt, now });
-  return credential;
+  await moveEnd(call, old, endsAt);
+  if (endsAt < now + longestTokenMs && endsAt !== old.expiresAt) await endTokens(call, old.id);
 }
 
 export const credentialRoutes = [
@@ -138,47 +96,88 @@ export const credentialRoutes = [
     scopes: ['credentials:read'],
     query: listQuery({
       agent: idOf('agent').optional(),
+      kind: oneOf(credentialKinds).optional(),
       kid: line(256, 1).optional(),
-      status: oneOf(['active', 'removed']).optional(),
+      status: oneOf(standings).optional(),
+      stale_since: time.optional().meta({ description: 'Only those that were neither made nor used since then.' }),
+      expiring_before: time.optional().meta({ description: 'Only those that end by themselves before then.' }),
     }),
-    response: pageOfSchema(shown),
+    response: pageOfSchema(shownCredential),
     async handler(call, { query }) {
       const page = pageFilter('credential', query);
-      const { agent, kid, status } = query;
-      return pageOf(
-        await selectCredentials(call.q, { org: call.org.id, agent, kid, status, ...page }),
-        page.shown,
-        show,
-      );
+      const { agent, kid, kind, status, stale_since, expiring_before } = query;
+      const credentials = await selectCredentials(call.q, {
+        org: call.org.id,
+        agent,
+        kid,
+        kind,
+        standing: status,
+        staleSince: stale_since === undefined ? undefined : Date.parse(stale_since),
+        expiringBefore: expiring_before === undefined ? undefined : Date.parse(expiring_before),
+        now: call.now,
+        ...page,
+      });
+      return pageOf(credentials, page.shown, (one) => showCredential(call, one));
     },
   }),
   write('POST', {
     id: 'addCredential',
     path: '/credentials',
-    summary: 'Add a public key to an agent',
+    summary: 'Add a credential to an agent',
+    description:
+      'A public key unless `kind` says otherwise. A secret or an enrolment token is made here and shown in this answer alone.',
     scopes: ['credentials:write'],
     status: 201,
-    body: record({ agent: idOf('agent'), jwk: jwkBody, ...writable }),
-    example: {
-      agent: exampleId('agent'),
-      jwk: {
-        kty: 'EC',
-        crv: 'P-256',
-        x: 'f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU',
-        y: 'x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0',
-      },
-      label: 'container image of September',
-    },
-    response: shown,
+    body: addBody,
+    example: { agent: exampleId('agent'), jwk: exampleJwk, label: 'container image of September' },
+    response: madeCredential,
     async handler(call, { body }) {
       const agent = await governedAgent(call, body.agent, 'agent');
-      const credential = await addCredential(call, agent, body);
-      const { thumbprint, alg } = credential;
-      // the kid is any text that the sender chose, which the leaf would keep for ever: the thumbprint says which key
-      const changed = { agent: agent.id, thumbprint, alg };
+      const added = await addCredential(call, agent, body);
       return {
-        body: show(credential),
-        event: { type: 'credential.created', org: agent.org, target: credential.id, changed },
+        ...made(call, added),
+        event: { type: 'credential.created', org: agent.org, target: added.credential.id, ...recorded(added) },
+      };
+    },
+  }),
+  write('POST', {
+    id: 'rotateCredential',
+    path: '/credentials/{id}/rotate',
+    summary: 'Replace a credential: add another, and let the old one end a little later',
+    description:
+      'Both work until the old one’s end. The new one may be of another kind: a key in place of a secret, say. ' +
+      'With an overlap of less than 15 minutes, the tokens that were got with the old one end at once.',
+    scopes: ['credentials:write'],
+    status: 201,
+    params: byId('credential'),
+    body: rotateBody,
+    example: { jwk: exampleJwk, overlap_seconds: 3600 },
+    response: madeCredential,
+    async handler(call, { params, body }) {
+      const { now } = call;
+      const old = await foundCredential(call, params.id);
+      const agent = await governedAgent(call, old.agent);
+      const { status } = showCredential(call, old);
+      if (status !== 'active' && status !== 'suspended') {
+        throw conflict('id', 'works no more, so there is nothing to overlap with: add another one');
+      }
+      const { overlap_seconds, ...wanted } = body;
+      const endsAt = Math.min(now + overlap_seconds * 1000, old.expiresAt ?? Number.POSITIVE_INFINITY);
+      const added = await keepingAnOperator(call, agent.id, async () => {
+        const one = await addCredential(call, agent, wanted);
+        await endSoon(call, old, endsAt);
+        return one;
+      });
+      const { changed, details } = recorded(added);
+      return {
+        ...made(call, added),
+        event: {
+          type: 'credential.rotated',
+          org: agent.org,
+          target: old.id,
+          changed: { ...changed, replaced_by: added.credential.id, ends_in_seconds: Math.round((endsAt - now) / 1000) },
+          details,
+        },
       };
     },
   }),
@@ -188,8 +187,8 @@ export const credentialRoutes = [
     summary: 'Show a credential',
     scopes: ['credentials:read'],
     params: byId('credential'),
-    response: shown,
-    handler: async (call, { params }) => show(await found(call, params.id)),
+    response: shownCredential,
+    handler: async (call, { params }) => showCredential(call, await foundCredential(call, params.id)),
   }),
   write('PATCH', {
     id: 'updateCredential',
@@ -197,31 +196,29 @@ export const credentialRoutes = [
     summary: 'Change a credential',
     scopes: ['credentials:write'],
     params: byId('credential'),
-    body: patchOf(writable),
+    body: patchOf(writableCredential),
     example: { label: 'laptop', expires_at: '2030-01-31T12:00:00Z' },
-    response: shown,
+    response: shownCredential,
     async handler(call, { params, body }) {
-      const { tx, now } = call;
-      const credential = await found(call, params.id);
+      const credential = await foundCredential(call, params.id);
       if (credential.status === 'removed') throw conflict('id', 'has ended for good');
+      if (credential.usedAt !== undefined) throw conflict('id', 'was used, and works once');
       await governedAgent(call, credential.agent);
-      const before = show(credential);
+      const before = showCredential(call, credential);
       checkMatch(call, before);
       const { label, expires_at } = before;
-      const wanted = patchedBy(z.strictObject(writable), { label, ...(expires_at && { expires_at }) }, body);
-      const expiresAt = wanted.expires_at === undefined ? undefined : Date.parse(wanted.expires_at);
-      const moved = expiresAt !== credential.expiresAt;
-      if (moved && expiresAt !== undefined && expiresAt <= now) throw invalid('expires_at', 'must lie in the future');
-      const after = show({ ...credential, label: wanted.label, expiresAt });
+      const wanted = patchedBy(z.strictObject(writableCredential), { label, ...(expires_at && { expires_at }) }, body);
+      const named = wanted.expires_at === undefined ? undefined : Date.parse(wanted.expires_at);
+      const expiresAt = named === credential.expiresAt ? named : endOf(call, credential, named);
+      const changedTo = { ...credential, label: wanted.label, expiresAt };
+      const after = showCredential(call, changedTo);
       const changed = changes(before, after);
       if (Object.keys(changed).length === 0) return { body: before };
-      const change = async () => {
-        await updateCredential(tx, { id: credential.id, label: wanted.label, expiresAt });
-        if (moved) await setSubjectEnd(tx, { id: credential.id, endsAt: expiresAt, now });
-      };
-      if (expiresAt !== undefined && expiresAt < (credential.expiresAt ?? Number.POSITIVE_INFINITY)) {
+      const earlier = (expiresAt ?? Number.POSITIVE_INFINITY) < (credential.expiresAt ?? Number.POSITIVE_INFINITY);
+      const change = () => moveEnd(call, { ...credential, label: wanted.label }, expiresAt);
+      if (earlier) {
         await keepingAnOperator(call, credential.agent, change);
-        await narrowSubject(tx, { id: credential.id, reason: 'ends earlier', by: call.caller.agent, now });
+        await endTokens(call, credential.id);
       } else await change();
       const { label: relabelled, ...open } = changed as { label?: string }; // where a key lives may name who carries it
       return {
@@ -240,18 +237,20 @@ export const credentialRoutes = [
     id: 'removeCredential',
     path: '/credentials/{id}',
     summary: 'Remove a credential for good',
-    description: 'Tokens that were got with it end at once.',
+    description: 'Tokens that were got with it end at once, and so do the instances that were enrolled with it.',
     scopes: ['credentials:write'],
     params: byId('credential'),
     async handler(call, { params }) {
       const { tx, now } = call;
-      const credential = await found(call, params.id);
+      const credential = await foundCredential(call, params.id);
       if (credential.status === 'removed') return { body: undefined };
       const agent = await governedAgent(call, credential.agent);
       await keepingAnOperator(call, agent.id, () =>
         endSubject(tx, { id: credential.id, reason: 'credential removed', by: call.caller.agent, now }),
       );
-      const changed = { agent: agent.id, thumbprint: credential.thumbprint };
+      const { kind, thumbprint } = credential;
+      const named = kind === 'certificate_subject' || kind === 'spiffe_id';
+      const changed = { agent: agent.id, kind, ...(!named && { thumbprint }) };
       return {
         body: undefined,
         event: { type: 'credential.ended', org: credential.org, target: credential.id, changed },

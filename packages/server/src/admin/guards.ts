@@ -17,8 +17,9 @@ import { pageOf } from '../web/paging.ts';
 import { invalid, notFound } from '../web/problem.ts';
 import { endAgent, ownerId, registerAgent } from './agent.ts';
 import { giveRole } from './agent-roles.ts';
-import { addCredential, jwkBody } from './credentials.ts';
+import { jwkBody } from './credential.ts';
 import { idOf, line, oneOf, record, slug, text } from './fields.ts';
+import { addCredential } from './new-credential.ts';
 import { governedAgent, knownResource, selectedReference, within } from './reach.ts';
 import { shownResource, showResource } from './resources.ts';
 import { type Call, read, write } from './route.ts';
@@ -109,7 +110,8 @@ export const guardRoutes = [
         limits: {},
       });
       await giveRole(call, agent, role);
-      const { thumbprint } = await addCredential(call, agent, body);
+      const { jwk, label } = body;
+      const { credential } = await addCredential(call, agent, { jwk, label });
       const guard: Guard = {
         id: newId(deps, 'guard'),
         org: org.id,
@@ -121,7 +123,7 @@ export const guardRoutes = [
       };
       await insertGuard(tx, guard);
       await registerSubject(tx, { id: guard.id, kind: 'guard', parent: resource.id, now });
-      const changed = { agent: agent.id, name: agent.name, resource: resource.id, thumbprint };
+      const changed = { agent: agent.id, name: agent.name, resource: resource.id, thumbprint: credential.thumbprint };
       const details = { owner: agent.owner, purpose: agent.purpose };
       return { body: show(guard), event: { type: 'guard.created', org: org.id, target: guard.id, changed, details } };
     },

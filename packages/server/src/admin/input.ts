@@ -58,6 +58,12 @@ function nounOf(path: string): string {
 function parsed(schema: z.ZodType, value: unknown, where: string): unknown {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const known = schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
-  throw badRequest(fieldErrors(result.error, value, where, known));
+  throw badRequest(fieldErrors(result.error, value, where, membersOf(schema)));
+}
+
+/** What would have been right at the top, for "did you mean". */
+function membersOf(schema: z.ZodType): string[] {
+  if (schema instanceof z.ZodObject) return Object.keys(schema.shape);
+  if (schema instanceof z.ZodDiscriminatedUnion) return (schema.options as z.ZodType[]).flatMap(membersOf);
+  return [];
 }

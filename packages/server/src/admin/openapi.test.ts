@@ -58,6 +58,10 @@ const requests: Record<string, (t: Things) => Promise<[path: string, body?: unkn
   ],
   getCredential: async (t) => [`/credentials/${t.credential.id}`],
   updateCredential: async (t) => [`/credentials/${t.credential.id}`, { label: 'old laptop' }],
+  rotateCredential: async (t) => [
+    `/credentials/${t.credential.id}/rotate`,
+    { jwk: publicJwk(await generateJwk('ES256')), overlap_seconds: 60 },
+  ],
   removeCredential: async (t) => [`/credentials/${t.credential.id}`],
   listResources: async () => ['/resources?organization=home'],
   createResource: async () => [
@@ -214,7 +218,7 @@ function checkAnswer(document: Json, route: Route, reply: Reply): void {
   const schema = z.fromJSONSchema(described[String(expected)].content['application/json'].schema);
   assert.deepEqual(schema.parse(reply.body), reply.body);
   if (expected === 201 && reply.body.id) {
-    assert.equal(reply.headers.get('location')?.endsWith(`${route.path}/${reply.body.id}`), true);
+    assert.equal(reply.headers.get('location')?.endsWith(`/${route.path.split('/')[1]}/${reply.body.id}`), true);
   }
   const { items } = reply.body as { items?: unknown[] };
   if (items) assert.ok(items.length > 0, 'an empty list proves nothing');

@@ -38,6 +38,8 @@ export interface WriteCall extends Call {
 export interface Outcome<Body> {
   body: Body;
   event?: ChangeEvent | undefined;
+  /** A secret that was just made: a member of this answer and of no other, and not of what is kept to answer again. */
+  secret?: string;
 }
 
 export interface ChangeEvent {

@@ -19,7 +19,8 @@ interface CredentialBase {
   lastUsedAt?: number;
   /** When what works once was used. */
   usedAt?: number;
-  status: 'active' | 'removed';
+  /** Whether it was removed for good, or its agent (`suspended`) may not act. What its end in time says stands beside. */
+  status: 'active' | 'suspended' | 'removed';
 }
 
 /** The public half of a key pair whose private half never left the agent. @see RFC 7523 */
@@ -72,3 +73,15 @@ export const credentialKinds = [
   'secret',
   'enrolment_token',
 ] as const satisfies readonly CredentialKind[];
+
+/** How a credential stands at a moment: whether it proves anything, and if not, why. */
+export const standings = ['active', 'suspended', 'expired', 'used', 'removed'] as const;
+export type Standing = (typeof standings)[number];
+
+/** How it stands at `now` (ms). Time is looked at when it is asked: nothing has to run for a credential to end. */
+export function standingOf({ status, usedAt, expiresAt }: Credential, now: number): Standing {
+  if (status === 'removed') return 'removed';
+  if (usedAt !== undefined) return 'used';
+  if (expiresAt !== undefined && expiresAt <= now) return 'expired';
+  return status;
+}

@@ -24,3 +24,12 @@ export function hashOf(secret: string): string {
 export function isSecret(prefix: SecretPrefix, text: string): boolean {
   return text.length === prefix.length + 44 && text.startsWith(`${prefix}_`) && /^[\w-]{43}$/.test(text.slice(-43));
 }
+
+/**
+ * Until when (ms) shared secrets are accepted at all: the end of the day, in UTC, that the exception names. Undefined
+ * without an exception.
+ */
+export function secretsEndAt(config: { dangerously_client_secrets_until?: string | undefined }): number | undefined {
+  const day = config.dangerously_client_secrets_until;
+  return day === undefined ? undefined : Date.parse(`${day}T00:00:00Z`) + 24 * 60 * 60 * 1000;
+}

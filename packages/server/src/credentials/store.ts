@@ -1,23 +1,31 @@
 import type { JwsAlgorithm, PublicJwk } from '@bailiwick/protocol';
+import type { ExpressionBuilder } from 'kysely';
 import type { SubjectState } from '../liveness/liveness.ts';
 import type { Queries, Tx } from '../store/database.ts';
 import type { CredentialRow } from '../store/registry-tables.ts';
-import type { Credential, CredentialDetail, OtherCredential, PublicKeyCredential } from './credential.ts';
+import type { Tables } from '../store/tables.ts';
+import type { Credential, CredentialDetail, OtherCredential, PublicKeyCredential, Standing } from './credential.ts';
 
-type JoinedRow = CredentialRow & { state: SubjectState };
+type SubjectsRow = Tables['subjects'];
+
+/** A credential's row, with what `liveness/` says of it and of the agent that holds it. */
+type JoinedRow = CredentialRow & { state: SubjectState; holder: SubjectState };
 
 /** How stale `last_used_at` may be: nobody needs it to the second, and every write of it costs the disk. Milliseconds. */
 const touchedAtMostEvery = 60 * 60 * 1000;
 
 /**
- * The keys with which the agent may prove itself at `now` (ms): neither removed nor expired, the oldest first.
+ * What the agent may prove itself with at `now` (ms): neither removed nor expired, the oldest first. Enrolment tokens
+ * aren't among them: they prove nothing of the agent, may be many, and are found by their hash.
  */
 export async function liveCredentials(q: Queries, agent: string, now: number): Promise<Credential[]> {
   const rows = await q.all<JoinedRow>(
-    `select c.*, s.state as state
+    `select c.*, s.state as state, h.state as holder
        from credentials c
        join subjects s on s.id = c.id
-      where c.agent = ? and s.state = 'active' and (c.expires_at is null or c.expires_at > ?)
+       join subjects h on h.id = c.agent
+      where c.agent = ? and c.kind <> 'enrolment_token' and s.state = 'active'
+        and (c.expires_at is null or c.expires_at > ?)
       order by c.id`,
     [agent, now],
   );
@@ -39,7 +47,11 @@ export async function touchCredential(q: Queries, id: string, now: number): Prom
 /** The credential with this id, whatever its status. */
 export async function findCredential(q: Queries, id: string): Promise<Credential | undefined> {
   const row = await q.get<JoinedRow>(
-    'select c.*, s.state as state from credentials c join subjects s on s.id = c.id where c.id = ?',
+    `select c.*, s.state as state, h.state as holder
+       from credentials c
+       join subjects s on s.id = c.id
+       join subjects h on h.id = c.agent
+      where c.id = ?`,
     [id],
   );
   return row && credentialOf(row);
@@ -56,9 +68,10 @@ export async function findByHash<Kind extends 'secret' | 'enrolment_token'>(
   now: number,
 ): Promise<Extract<OtherCredential, { kind: Kind }> | undefined> {
   const row = await q.get<JoinedRow>(
-    `select c.*, s.state as state
+    `select c.*, s.state as state, h.state as holder
        from credentials c
        join subjects s on s.id = c.id
+       join subjects h on h.id = c.agent
       where c.thumbprint = ? and c.kind = ? and s.state = 'active' and (c.expires_at is null or c.expires_at > ?)`,
     [hash, kind, now],
   );
@@ -74,40 +87,93 @@ export async function useOnce(tx: Tx, id: string, now: number): Promise<boolean>
   return row !== undefined;
 }
 
-/** Whose key this is, or was. */
-export async function findKeyHolder(q: Queries, thumbprint: string): Promise<{ agent: string } | undefined> {
-  return q.get('select agent from credentials where thumbprint = ?', [thumbprint]);
+/** Whose this is, or was, and whether it has ended for good. */
+export async function findByThumbprint(q: Queries, thumbprint: string): Promise<Credential | undefined> {
+  const row = await q.get<JoinedRow>(
+    `select c.*, s.state as state, h.state as holder
+       from credentials c
+       join subjects s on s.id = c.id
+       join subjects h on h.id = c.agent
+      where c.thumbprint = ?`,
+    [thumbprint],
+  );
+  return row && credentialOf(row);
+}
+
+/** How many enrolment tokens of an agent could be used at `now` (ms). */
+export async function countUnusedTokens(q: Queries, agent: string, now: number): Promise<number> {
+  const row = await q.get<{ n: number }>(
+    `select count(*) as n from credentials c join subjects s on s.id = c.id
+      where c.agent = ? and c.kind = 'enrolment_token' and c.used_at is null and c.expires_at > ? and s.state = 'active'`,
+    [agent, now],
+  );
+  return Number(row?.n ?? 0);
 }
 
 export interface CredentialFilter {
   org: string;
   agent?: string | undefined;
   kid?: string | undefined;
-  status?: Credential['status'] | undefined;
+  kind?: Credential['kind'] | undefined;
+  standing?: Standing | undefined;
+  /** Milliseconds: not used since then, nor made since then. */
+  staleSince?: number | undefined;
+  /** Milliseconds: ends by itself before then. */
+  expiringBefore?: number | undefined;
+  /** Milliseconds: as of when `standing` is meant. */
+  now: number;
   after?: string | undefined;
   limit: number;
 }
 
 /** Oldest first. */
 export async function selectCredentials(q: Queries, filter: CredentialFilter): Promise<Credential[]> {
+  const { agent, kid, kind, standing, staleSince, expiringBefore, after } = filter;
   let query = q.kysely
     .selectFrom('credentials as c')
     .innerJoin('subjects as s', 's.id', 'c.id')
+    .innerJoin('subjects as h', 'h.id', 'c.agent')
     .selectAll('c')
-    .select('s.state as state')
+    .select(['s.state as state', 'h.state as holder'])
     .where('c.org', '=', filter.org)
     .orderBy('c.id')
     .limit(filter.limit);
-  if (filter.agent !== undefined) query = query.where('c.agent', '=', filter.agent);
-  if (filter.kid !== undefined) query = query.where('c.kid', '=', filter.kid);
-  if (filter.status === 'active') query = query.where('s.state', '=', 'active');
-  if (filter.status === 'removed') query = query.where('s.state', '!=', 'active');
-  if (filter.after !== undefined) query = query.where('c.id', '>', filter.after);
+  if (agent !== undefined) query = query.where('c.agent', '=', agent);
+  if (kid !== undefined) query = query.where('c.kid', '=', kid);
+  if (kind !== undefined) query = query.where('c.kind', '=', kind);
+  if (expiringBefore !== undefined) query = query.where('c.expires_at', '<', expiringBefore);
+  if (staleSince !== undefined) {
+    query = query.where('c.created_at', '<', staleSince);
+    query = query.where((is) => is.or([is('c.last_used_at', 'is', null), is('c.last_used_at', '<', staleSince)]));
+  }
+  if (standing !== undefined) query = query.where((is) => standingIs(is, standing, filter.now));
+  if (after !== undefined) query = query.where('c.id', '>', after);
   return ((await query.execute()) as JoinedRow[]).map(credentialOf);
 }
 
+type Joined = ExpressionBuilder<Tables & { c: CredentialRow; s: SubjectsRow; h: SubjectsRow }, 'c' | 's' | 'h'>;
+
+/** The same distinctions as `standingOf`. */
+function standingIs(is: Joined, standing: Standing, now: number) {
+  if (standing === 'removed') return is('s.state', '!=', 'active');
+  const living = is('s.state', '=', 'active');
+  if (standing === 'used') return is.and([living, is('c.used_at', 'is not', null)]);
+  const unused = is.and([living, is('c.used_at', 'is', null)]);
+  if (standing === 'expired') return is.and([unused, is('c.expires_at', '<=', now)]);
+  const inTime = is.or([is('c.expires_at', 'is', null), is('c.expires_at', '>', now)]);
+  return is.and([unused, inTime, is('h.state', standing === 'active' ? '=' : '!=', 'active')]);
+}
+
 /** A credential as it is inserted: alive, whatever is said of it. */
-type Unregistered = Omit<PublicKeyCredential, 'status'> | Omit<OtherCredential, 'status'>;
+export type Unregistered = Omit<PublicKeyCredential, 'status'> | Omit<OtherCredential, 'status'>;
+
+/**
+ * Frees the thumbprint of a credential that was removed, so that it can be registered again: for names, which may be
+ * given anew, and never for keys.
+ */
+export async function freeThumbprint(tx: Tx, id: string): Promise<void> {
+  await tx.run("update credentials set thumbprint = thumbprint || '~' || id where id = ?", [id]);
+}
 
 /** Answers false if the key is known already, whoever's it is. */
 export async function insertCredential(tx: Tx, credential: Unregistered): Promise<boolean> {
@@ -143,13 +209,15 @@ export async function updateCredential(
   ]);
 }
 
-/** Ids of all of an agent's credentials, removed ones too. */
+/** Ids of all of an agent's credentials that were not removed: expired and used ones too, since something may rest on them. */
 export async function credentialIds(q: Queries, agent: string): Promise<string[]> {
-  const rows = await q.all<{ id: string }>('select id from credentials where agent = ? order by id', [agent]);
+  const rows = await q.all<{ id: string }>(
+    `select c.id from credentials c join subjects s on s.id = c.id where c.agent = ? and s.state = 'active' order by c.id`,
+    [agent],
+  );
   return rows.map(({ id }) => id);
 }
 
-/** A row of `credentials`, joined with what `liveness/` says of it. */
 function credentialOf(row: JoinedRow): Credential {
   return {
     id: row.id,
@@ -162,7 +230,7 @@ function credentialOf(row: JoinedRow): Credential {
     ...(row.expires_at === null ? {} : { expiresAt: row.expires_at }),
     ...(row.last_used_at === null ? {} : { lastUsedAt: row.last_used_at }),
     ...(row.used_at === null ? {} : { usedAt: row.used_at }),
-    status: row.state === 'active' ? 'active' : 'removed',
+    status: row.state !== 'active' ? 'removed' : row.holder === 'active' ? 'active' : 'suspended',
   };
 }
 
