@@ -1,11 +1,26 @@
+import { X509Certificate } from 'node:crypto';
 import { BailiwickError } from './errors.ts';
 import { type AgentFetch, createFetch } from './fetch.ts';
+import { assertedBy, assertedBySvid, type Identity, provenByTls } from './identity.ts';
 import { createIssuer } from './issuer.ts';
-import { createNonces } from './nonces.ts';
-import { type AgentOptions, depsFrom, scopeList } from './options.ts';
+import { createIssuerClock, type IssuerClock } from './issuer-clock.ts';
+import { createNonces, type Nonces } from './nonces.ts';
+import {
+  type AgentOptions,
+  type CommonDeps,
+  checkClientId,
+  commonDeps,
+  type Deps,
+  freshKey,
+  privateKeyOf,
+  scopeList,
+  signerOf,
+} from './options.ts';
 import { createResources } from './resources.ts';
+import { createTlsFetch, type TlsFetch } from './tls-fetch.ts';
 import { createTokenRequester, type HeldToken } from './token-request.ts';
-import { createTokens } from './tokens.ts';
+import { createTokens, type Tokens } from './tokens.ts';
+import { certificatesIn, createBundleReader } from './trust.ts';
 import { safeUrl } from './urls.ts';
 
 /** What may be known of a token by everyone. */
@@ -30,29 +45,92 @@ export interface Agent {
 }
 
 /**
- * Makes an agent of its registration: issuer, id and key. Nothing is sent before the first call.
+ * Makes an agent of its registration: issuer, id, and what it proves itself with. Nothing is sent before the first call.
  *
  * Everything secret is held in closures: `util.inspect`, `JSON.stringify` and errors have nothing to show.
  *
  * @throws BailiwickError `bad_option`, `bad_url`, `insecure_url`, `bad_key`, …
  */
 export function createAgent(options: AgentOptions): Agent {
-  const deps = depsFrom(options);
-  const nonces = createNonces();
-  const resources = createResources(deps);
-  const request = createTokenRequester(deps, createIssuer(deps), nonces);
-  const tokens = createTokens(deps.now, request);
+  const { clientId } = options;
+  checkClientId(clientId);
+  const common = commonDeps(options.issuer, options);
+  const identity = options.certificate === undefined ? signing(options, common.fetch) : connecting(options, common);
+  const unknownHint =
+    'is the clientId right, what it proves itself with registered for this agent and not expired, and the clock of this machine right?';
+  const deps: Deps = { ...common, clientId, identity, unknownHint };
+  return Object.freeze(assemble(deps, { clock: createIssuerClock(deps.now), nonces: createNonces() }).agent);
+}
 
-  return Object.freeze({
+/** What an agent that was assembled consists of, for those who add to it. */
+export interface Assembled {
+  agent: Agent;
+  tokens: Tokens;
+}
+
+/** The parts of an agent, put together. */
+export function assemble(deps: Deps, { clock, nonces }: { clock: IssuerClock; nonces: Nonces }): Assembled {
+  const resources = createResources(deps);
+  const tokens = createTokens(deps.now, createTokenRequester(deps, createIssuer(deps), clock, nonces));
+  const agent: Agent = {
     issuer: deps.issuer,
     clientId: deps.clientId,
-    fetch: createFetch({ deps, nonces, resources, tokens, proofNow: request.now }),
-    async token(wanted: { resource?: string; scope?: string | readonly string[] } = {}) {
+    fetch: createFetch({ deps, nonces, resources, tokens, proofNow: clock.now }),
+    async token(wanted = {}) {
       const resource = wanted.resource ?? deps.resource;
       if (resource !== undefined) checkResource(resource);
       return tokenInfo(await tokens.get({ resource, scope: scopeList(wanted.scope) ?? deps.scope }));
     },
-  });
+  };
+  return { agent, tokens };
+}
+
+/** An agent that proves itself by what it signs, or has signed. */
+function signing(options: AgentOptions, fetch: Identity['fetch']): Deps['identity'] {
+  const { key, svid, clientId, binding = 'dpop' } = options;
+  if (binding !== 'dpop') {
+    throw new BailiwickError('bad_option', `binding ${binding} takes a certificate`, {
+      hint: 'give certificate and its key, or enrol an instance, which gets one',
+    });
+  }
+  if (svid !== undefined && key !== undefined) {
+    throw new BailiwickError('bad_option', 'an agent proves itself by a key or by an svid', { hint: 'leave one out' });
+  }
+  const authenticate = svid === undefined ? assertedBy(signerOf(key, 'key'), clientId) : assertedBySvid(svid, clientId);
+  const identity: Identity = { authenticate, proofSigner: proofSignerOf(options), mutualTls: false, fetch };
+  return async () => identity;
+}
+
+/** An agent that proves itself by the certificate of its connection. @see RFC 8705 §2 */
+function connecting(options: AgentOptions, common: CommonDeps): Deps['identity'] {
+  const { clientId, binding = 'mtls', svid } = options;
+  if (binding === 'dpop' || svid !== undefined || options.fetch !== undefined) {
+    const [what, hint] =
+      binding === 'dpop'
+        ? ['binding', 'tokens got over mutual TLS are bound to its certificate: mtls or both']
+        : [svid === undefined ? 'fetch' : 'svid', 'leave it out: the certificate is presented by our own TLS'];
+    throw new BailiwickError('bad_option', `${what} can't go with a certificate`, { hint });
+  }
+  const key = privateKeyOf(options.key, 'key');
+  const chain = certificatesIn(options.certificate as string, 'certificate');
+  if (!new X509Certificate(chain[0] as string).checkPrivateKey(key)) {
+    throw new BailiwickError('bad_key', 'the key is not that of the certificate');
+  }
+  const readBundle = createBundleReader(common);
+  const proofSigner = binding === 'both' ? proofSignerOf(options) : undefined;
+  let made: { bundle: readonly string[]; tls: TlsFetch } | undefined;
+  return async (): Promise<Identity> => {
+    const bundle = await readBundle();
+    if (made?.bundle !== bundle) {
+      const certificate = { chain: chain.join('\n'), key };
+      made = { bundle, tls: createTlsFetch({ certificate, ca: common.ca, bundle }, common.fetch) };
+    }
+    return { authenticate: provenByTls(clientId), proofSigner, mutualTls: true, fetch: made.tls.fetch };
+  };
+}
+
+function proofSignerOf({ proofKey }: AgentOptions) {
+  return signerOf(proofKey ?? freshKey(), 'proofKey');
 }
 
 function checkResource(resource: string): void {

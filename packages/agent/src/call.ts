@@ -8,6 +8,11 @@ export interface AgentRequestInit extends RequestInit {
   scope?: string | readonly string[];
   /** The API that this URL belongs to, when it should not be asked. */
   resource?: string;
+  /**
+   * The SPIFFE ID that the server must prove, by a certificate of our trust domain, whatever its host is called. Left out,
+   * its certificate must name its host.
+   */
+  peer?: string;
 }
 
 /** One call as it was asked for, ready to be sent more than once. */
@@ -22,6 +27,7 @@ export interface Call {
   redirect: NonNullable<RequestInit['redirect']>;
   scope: string[] | undefined;
   resource: string | undefined;
+  peer: string | undefined;
   /** Whatever else fetch understands, such as a dispatcher. */
   rest: RequestInit;
 }
@@ -31,7 +37,7 @@ export interface Call {
  * @throws BailiwickError `bad_url`, `insecure_url`, `bad_option`; TypeError as fetch does
  */
 export function readCall(input: string | URL | Request, init: AgentRequestInit = {}): Call {
-  const { scope, resource, method, headers, body, signal, redirect, ...rest } = init;
+  const { scope, resource, peer, method, headers, body, signal, redirect, ...rest } = init;
   const request = input instanceof Request ? input : undefined;
   const url = safeUrl(request?.url ?? (input as string | URL), 'the URL');
   const given = body === undefined ? (request?.body ?? null) : body;
@@ -54,6 +60,7 @@ export function readCall(input: string | URL | Request, init: AgentRequestInit =
     redirect: redirect ?? request?.redirect ?? 'follow',
     scope: scopeList(scope),
     resource,
+    peer,
     rest,
   };
 }

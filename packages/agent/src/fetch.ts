@@ -4,6 +4,7 @@ import {
   parseScope,
   protectedResourceMetadataUrl,
   resourceCovers,
+  type Signer,
   union,
 } from '@bailiwick/protocol';
 import { type AgentRequestInit, type Call, readCall } from './call.ts';
@@ -82,7 +83,7 @@ async function resourceOf(rooms: Rooms, call: Call): Promise<Resource> {
       hint: 'tokens go only to the API that they are for; leave resource out to have it found',
     });
   }
-  return { identifier, boundOnly: false };
+  return { identifier, boundOnly: false, takesCertificates: false };
 }
 
 async function tokenFor(
@@ -93,7 +94,8 @@ async function tokenFor(
   refused?: HeldToken,
 ): Promise<HeldToken> {
   const token = await orAborted(rooms.tokens.get({ resource: resource.identifier, scope }, refused), call.signal);
-  if (resource.boundOnly && token.type !== 'DPoP') {
+  const isBound = token.type === 'DPoP' || (token.identity.mutualTls && resource.takesCertificates);
+  if (resource.boundOnly && !isBound) {
     throw new BailiwickError(
       'binding_missing',
       `${resource.identifier} takes bound tokens only, and the issuer gave an unbound one`,
@@ -129,16 +131,24 @@ async function exchange(rooms: Rooms, state: State): Promise<[Response, State | 
 }
 
 async function send(rooms: Rooms, { call, token }: State, nonce: string | undefined): Promise<Response> {
-  const { url, method, body, signal } = call;
+  const { url, method, body, signal, peer } = call;
+  // A token that is bound to a certificate goes with that one; any other with the newest.
+  const identity = token.identity.mutualTls ? token.identity : await rooms.deps.identity();
   const headers = new Headers(call.headers);
   headers.set('authorization', `${token.type} ${token.value}`);
   if (token.type === 'DPoP') headers.set('dpop', await proof(rooms, call, token, nonce));
   const streaming = call.canRepeat ? {} : ({ duplex: 'half' } as const);
   try {
-    const init: RequestInit = { ...call.rest, ...streaming, method, headers, body, signal, redirect: 'manual' };
-    return await rooms.deps.fetch(url.href, init);
+    const fixed = { method, headers, body, signal, redirect: 'manual' } as const;
+    return await identity.fetch(url.href, {
+      ...call.rest,
+      ...streaming,
+      ...fixed,
+      ...(peer !== undefined && { peer }),
+    });
   } catch (error) {
     signal?.throwIfAborted();
+    if (error instanceof BailiwickError) throw error;
     throw networkError(`${method} with a token`, url, error);
   }
 }
@@ -149,7 +159,7 @@ function proof(
   token: HeldToken,
   nonce: string | undefined,
 ): Promise<string> {
-  return createDpopProof(deps.proofSigner, {
+  return createDpopProof(token.identity.proofSigner as Signer, {
     htm: method,
     htu: url.href,
     now: proofNow(),

@@ -8,17 +8,29 @@ import type { AgentOptions } from './options.ts';
  * Makes an agent of the file that `bailiwick agents create` and `bailiwick init` write: `{issuer, client_id, jwk}`.
  * @throws BailiwickError `bad_file`; never with a part of the file in it
  */
-export function agentFromFile(path: string, options: Partial<Omit<AgentOptions, 'clientId' | 'key'>> = {}): Agent {
-  const { issuer, client_id: clientId, jwk } = readIdentity(path);
-  if (typeof issuer !== 'string' || typeof clientId !== 'string' || !isJsonObject(jwk)) {
+export function agentFromFile(
+  path: string,
+  options: Partial<Omit<AgentOptions, 'clientId' | 'key' | 'certificate' | 'svid'>> = {},
+): Agent {
+  return createAgent({ ...options, ...readIdentityFile(path, options.issuer) });
+}
+
+/**
+ * Who an agent's file says that it is.
+ * @param issuer in place of the file's
+ * @throws BailiwickError `bad_file`
+ */
+export function readIdentityFile(path: string, issuer?: string): { issuer: string; clientId: string; key: PrivateJwk } {
+  const { issuer: named, client_id: clientId, jwk } = readObject(path);
+  if (typeof named !== 'string' || typeof clientId !== 'string' || !isJsonObject(jwk)) {
     throw new BailiwickError('bad_file', `${path} is not an agent's file`, {
       hint: 'it must be JSON with issuer, client_id and jwk, as bailiwick writes it',
     });
   }
-  return createAgent({ issuer, ...options, clientId, key: jwk as unknown as PrivateJwk });
+  return { issuer: issuer ?? named, clientId, key: jwk as unknown as PrivateJwk };
 }
 
-function readIdentity(path: string): JsonObject {
+function readObject(path: string): JsonObject {
   const text = readText(path);
   try {
     const value: unknown = JSON.parse(text);

@@ -1,7 +1,13 @@
 import { isJsonObject, type JsonObject } from '@bailiwick/protocol';
 import { BailiwickError } from './errors.ts';
-import type { Deps } from './options.ts';
+import type { PeerFetch } from './identity.ts';
 import { shown } from './urls.ts';
+
+/** What asking takes. */
+export interface Asking {
+  fetch: PeerFetch;
+  timeoutMs: number;
+}
 
 /** An answer read to its end, within bounds. */
 export interface Answer {
@@ -19,7 +25,7 @@ const redirects = new Set([301, 302, 303, 307, 308]);
  * @param step what is being done, for errors: "finding the metadata of the API"
  * @throws BailiwickError `network`, `timeout`, `too_large`, `redirect_refused`
  */
-export async function ask(deps: Deps, step: string, url: URL, init: RequestInit = {}): Promise<Answer> {
+export async function ask(deps: Asking, step: string, url: URL, init: RequestInit = {}): Promise<Answer> {
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(), deps.timeoutMs);
   try {
@@ -45,7 +51,7 @@ export async function ask(deps: Deps, step: string, url: URL, init: RequestInit 
   }
 }
 
-async function readAnswer(deps: Deps, step: string, url: URL, init: RequestInit): Promise<Answer> {
+async function readAnswer(deps: Asking, step: string, url: URL, init: RequestInit): Promise<Answer> {
   const response = await deps.fetch(url.href, init);
   const { status, headers } = response;
   if (isRedirect(response)) {
@@ -119,9 +125,17 @@ export function networkError(step: string, url: URL, error: unknown): BailiwickE
     'network',
     `${step}: ${shown(url)} could not be reached${code === undefined ? '' : ` (${code})`}`,
     {
-      hint: 'is it up, is the address right, and does its certificate hold?',
+      hint: hintFor(code),
     },
   );
+}
+
+function hintFor(code: string | undefined): string {
+  if (code === 'ERR_SPIFFE_ID_MISMATCH') return 'the server proves another SPIFFE ID than peer, or none';
+  if (code !== undefined && /SELF_SIGNED|UNABLE_TO|ISSUER_CERT/.test(code)) {
+    return 'nobody who is believed here vouches for its certificate: if it should be believed, name its authority with the option ca';
+  }
+  return 'is it up, is the address right, and does its certificate hold?';
 }
 
 function errorCode(error: unknown): string | undefined {

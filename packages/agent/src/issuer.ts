@@ -1,3 +1,4 @@
+import { isJsonObject } from '@bailiwick/protocol';
 import { BailiwickError } from './errors.ts';
 import type { Answer } from './http.ts';
 import { ask } from './http.ts';
@@ -7,26 +8,39 @@ import { safeUrl, shown } from './urls.ts';
 
 /** What we need to know of the issuer. */
 export interface Issuer {
-  tokenEndpoint(): Promise<URL>;
+  /**
+   * @param mutualTls the one that asks for a certificate, if the issuer has one apart (RFC 8705 §5)
+   */
+  tokenEndpoint(mutualTls: boolean): Promise<URL>;
+}
+
+interface Endpoints {
+  plain: URL;
+  mutualTls: URL;
 }
 
 const step = "reading the issuer's metadata";
 const keptMs = 3_600_000;
 
-/** Knows the issuer's token endpoint, from its metadata, read when first needed and once an hour. */
+/** Knows the issuer's token endpoints, from its metadata, read when first needed and once an hour. */
 export function createIssuer(deps: Deps): Issuer {
-  const flight = singleFlight<URL>();
-  let known: { endpoint: URL; until: number } | undefined;
+  const flight = singleFlight<Endpoints>();
+  let known: { endpoints: Endpoints; until: number } | undefined;
   return {
-    async tokenEndpoint() {
-      if (known !== undefined && deps.now() < known.until) return known.endpoint;
-      return flight('metadata', async () => {
-        const endpoint = await readTokenEndpoint(deps);
-        known = { endpoint, until: deps.now() + keptMs };
-        return endpoint;
-      });
+    async tokenEndpoint(mutualTls) {
+      const { plain, mutualTls: apart } = await endpoints();
+      return mutualTls ? apart : plain;
     },
   };
+
+  async function endpoints(): Promise<Endpoints> {
+    if (known !== undefined && deps.now() < known.until) return known.endpoints;
+    return flight('metadata', async () => {
+      const endpoints = await readEndpoints(deps);
+      known = { endpoints, until: deps.now() + keptMs };
+      return endpoints;
+    });
+  }
 }
 
 /**
@@ -34,7 +48,7 @@ export function createIssuer(deps: Deps): Issuer {
  * @throws BailiwickError `issuer_unknown`, `issuer_mismatch`, and what `ask` throws
  * @see RFC 8414 §3
  */
-async function readTokenEndpoint(deps: Deps): Promise<URL> {
+async function readEndpoints(deps: Deps): Promise<Endpoints> {
   const issuer = safeUrl(deps.issuer, 'issuer');
   const url = metadataUrl(issuer);
   const answer = await ask(deps, step, url, { headers: { accept: 'application/json' } });
@@ -47,7 +61,17 @@ async function readTokenEndpoint(deps: Deps): Promise<URL> {
   if (typeof metadata.token_endpoint !== 'string') {
     throw new BailiwickError('issuer_unknown', `${step}: ${shown(url)} names no token_endpoint`);
   }
-  const endpoint = safeUrl(metadata.token_endpoint, 'the token endpoint');
+  const { mtls_endpoint_aliases: aliases } = metadata;
+  const alias =
+    isJsonObject(aliases) && typeof aliases.token_endpoint === 'string' ? aliases.token_endpoint : undefined;
+  return {
+    plain: endpointOf(issuer, metadata.token_endpoint),
+    mutualTls: endpointOf(issuer, alias ?? metadata.token_endpoint),
+  };
+}
+
+function endpointOf(issuer: URL, address: string): URL {
+  const endpoint = safeUrl(address, 'the token endpoint');
   if (!isNoDowngrade(issuer, endpoint)) {
     throw new BailiwickError('insecure_url', `${step}: the token endpoint is plain http though the issuer is https`);
   }

@@ -16,6 +16,8 @@ export interface Resource {
   identifier: string;
   /** Does it say that it takes bound tokens only? */
   boundOnly: boolean;
+  /** Does it say that a certificate binds as well as a key? */
+  takesCertificates: boolean;
 }
 
 export interface Resources {
@@ -125,7 +127,11 @@ async function readMetadata(deps: Deps, url: URL, place: URL): Promise<Resource 
       hint: 'no token was asked for or sent; if this API is yours, list the issuer in its guard',
     });
   }
-  return { identifier: resource, boundOnly: json.dpop_bound_access_tokens_required === true };
+  return {
+    identifier: resource,
+    boundOnly: json.dpop_bound_access_tokens_required === true,
+    takesCertificates: json.tls_client_certificate_bound_access_tokens === true,
+  };
 }
 
 function refused(url: URL, what: string): BailiwickError {

@@ -1,4 +1,4 @@
-import { BailiwickError } from './errors.ts';
+import { isPassing } from './attempts.ts';
 import { singleFlight } from './single-flight.ts';
 import type { HeldToken, TokenRequester, Wanted } from './token-request.ts';
 
@@ -8,6 +8,8 @@ export interface Tokens {
    * @param refused one that an API just refused: it isn't given again
    */
   get(wanted: Wanted, refused?: HeldToken): Promise<HeldToken>;
+  /** Takes one that came by another road. */
+  put(wanted: Wanted, token: HeldToken, askedAt: number): void;
 }
 
 interface Kept {
@@ -19,14 +21,6 @@ const maxKept = 500;
 const maxEarlyMs = 60_000;
 /** An old token bridges a failing issuer only while it has this long to live: a request must still arrive with it. */
 const minLeftMs = 2_000;
-const passing = new Set([
-  'network',
-  'timeout',
-  'temporarily_unavailable',
-  'server_error',
-  'token_refused',
-  'slow_down',
-]);
 
 /** Keeps tokens until shortly before their end (the last minute, or tenth), one request in flight for each. */
 export function createTokens(now: () => number, request: TokenRequester): Tokens {
@@ -48,7 +42,7 @@ export function createTokens(now: () => number, request: TokenRequester): Tokens
     } catch (error) {
       const old = kept.get(key)?.token;
       const canBridge = old !== undefined && old !== refused && old.expiresAt - now() > minLeftMs;
-      if (canBridge && error instanceof BailiwickError && isPassing(error)) return old;
+      if (canBridge && isPassing(error)) return old;
       throw error;
     }
   }
@@ -60,11 +54,8 @@ export function createTokens(now: () => number, request: TokenRequester): Tokens
       if (known !== undefined && known.token !== refused && now() < known.renewAt) return known.token;
       return flight(key, () => renew(key, wanted, refused));
     },
+    put: (wanted, token, askedAt) => void keep(keyOf(wanted), token, askedAt),
   };
-}
-
-function isPassing({ code, status }: BailiwickError): boolean {
-  return passing.has(code) && (status === undefined || status === 429 || status >= 500);
 }
 
 function keyOf({ resource, scope }: Wanted): string {
