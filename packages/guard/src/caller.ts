@@ -10,6 +10,8 @@ export interface Caller {
   readonly organization: string;
   /** The running copy of the agent (`ins_…`), if it has an identity of its own. */
   readonly instance?: string;
+  /** The SPIFFE ID of the one that calls, whoever it acts for: of the instance where there is one, else of the agent. */
+  readonly spiffeId?: string;
   /** The piece of work that the token was issued for. */
   readonly task?: { readonly id: string; readonly workflow?: string; readonly step?: string; readonly env?: string };
   readonly scope: readonly string[];
@@ -20,7 +22,7 @@ export interface Caller {
   /** What the token allows beyond scopes (RFC 9396), as issued. */
   readonly details: readonly Readonly<Record<string, unknown>>[];
   /** How the caller proved that the token is its own; `none` only where the resource says `dangerously_bearer`. */
-  readonly proof: 'dpop' | 'none';
+  readonly proof: 'dpop' | 'certificate' | 'dpop and certificate' | 'none';
   /** For logs, and to stop in time. Times are ms since 1970. */
   readonly token: { readonly jti: string; readonly issuedAt: number; readonly expiresAt: number };
 }
@@ -42,6 +44,8 @@ export function callerOf(claims: AccessTokenClaims, scope: readonly string[]): O
   const { instance, task } = claims;
   if (instance !== undefined && typeof instance !== 'string') throw new Error('instance is no string');
   if (task !== undefined && typeof task?.id !== 'string') throw new Error('task has no id');
+  const chain = chainOf(claims.act);
+  const spiffeId = spiffeIdIn(chain[0]?.subject ?? claims.sub);
   const details = claims.authorization_details ?? [];
   if (!Array.isArray(details)) throw new Error('authorization_details is no list');
   return Object.freeze({
@@ -49,13 +53,23 @@ export function callerOf(claims: AccessTokenClaims, scope: readonly string[]): O
     subject: claims.sub,
     organization: claims.org,
     ...(instance === undefined ? {} : { instance }),
+    ...(spiffeId === undefined ? {} : { spiffeId }),
     ...(task === undefined ? {} : { task: Object.freeze({ ...task }) }),
     scope: Object.freeze([...scope]),
-    chain: Object.freeze(chainOf(claims.act)),
+    chain: Object.freeze(chain),
     details: Object.freeze([...details] as Record<string, unknown>[]),
-    proof: claims.cnf?.jkt === undefined ? 'none' : 'dpop',
+    proof: proofOf(claims.cnf),
     token: Object.freeze({ jti: claims.jti, issuedAt: claims.iat * 1000, expiresAt: claims.exp * 1000 }),
   });
+}
+
+function spiffeIdIn(subject: string): string | undefined {
+  return subject.startsWith('spiffe://') ? subject : undefined;
+}
+
+function proofOf(cnf: AccessTokenClaims['cnf']): Caller['proof'] {
+  if (cnf?.['x5t#S256'] === undefined) return cnf?.jkt === undefined ? 'none' : 'dpop';
+  return cnf.jkt === undefined ? 'certificate' : 'dpop and certificate';
 }
 
 function chainOf(act: unknown): Actor[] {

@@ -35,6 +35,7 @@ test('an agent with its token, its key and the scope is let in, and the route le
       subject: 'per_1',
       organization: 'org_default',
       instance: 'ins_1',
+      spiffeId: 'spiffe://id.example/default/reader',
       task,
       scope: ['tickets:read'],
       operation: 'read ticket',

@@ -1,14 +1,16 @@
 import type { Operation } from '@bailiwick/protocol';
 import { clientAddress, type TrustedProxies } from './address.ts';
+import { checkBinding } from './binding.ts';
 import type { Caller } from './caller.ts';
+import { type CertificateSources, seesCertificates } from './certificate.ts';
 import { checkContext } from './context.ts';
 import { type Presented, presentedIn } from './credentials.ts';
 import type { Introspector } from './introspection.ts';
 import { Unavailable } from './json-client.ts';
 import { metadataAnswer, resourceMetadata } from './metadata.ts';
-import { checkProof, type ProofCheck } from './proof.ts';
+import type { ProofCheck } from './proof.ts';
 import type { Refreshed } from './refreshed.ts';
-import { type Answer, answerTo, Refusal, type RefusalCode } from './refusal.ts';
+import { type Answer, answerTo, notChecked, Refusal, type RefusalCode } from './refusal.ts';
 import type { Registration } from './registration.ts';
 import { type GuardRequest, type Place, pathOf, placeOf } from './request.ts';
 import type { Runtime } from './runtime.ts';
@@ -52,6 +54,7 @@ export interface Core {
   registration: Refreshed<Registration>;
   tokens: TokenVerifier;
   proof: ProofCheck;
+  certificates: CertificateSources;
   introspect: Introspector | undefined;
   isTrustedProxy: TrustedProxies;
   onDecision: ((record: DecisionRecord) => void) | undefined;
@@ -77,10 +80,14 @@ export async function decide(core: Core, request: GuardRequest): Promise<Decisio
       const detail = 'The path is written in a way that can be misread: send it normalised.';
       throw new Refusal('invalid_request', detail, { reason: 'ambiguous path' });
     }
-    if (pathOf(request.url) === core.resource.metadataPath) return await publish(core, request.method);
+    if (pathOf(request.url) === core.resource.metadataPath) return await publish(core, request);
     return await allow(core, request, place, seen);
   } catch (error) {
-    return refuse(core, request, error, seen);
+    try {
+      return refuse(core, request, error, seen);
+    } catch {
+      return notChecked; // what was given to report, say, has thrown
+    }
   }
 }
 
@@ -110,54 +117,12 @@ async function allow(core: Core, request: GuardRequest, place: Place, seen: Seen
   return { allowed: true, caller, headers: freshNonce(core, presented, now) };
 }
 
-/**
- * A token bound to a key is used with that key or not at all; every member of `cnf` must match.
- * @see RFC 9449 §7.1 and §7.2, RFC 8705 §3
- */
-function checkBinding(
-  core: Core,
-  request: GuardRequest,
-  place: Place,
-  presented: Presented,
-  token: VerifiedToken,
-  now: number,
-): void {
-  const { cnf } = token.claims;
-  if (cnf === undefined) {
-    if (!token.profile.dangerouslyBearer) throw badToken('The access token is bound to no key.', 'bound to no key');
-    if (presented.scheme !== 'Bearer')
-      throw badToken('The access token is bound to no key: use Bearer.', 'bound to no key, but sent as DPoP');
-    return;
-  }
-  // No adapter hands over the client's certificate yet, and a binding that isn't checked is a binding that is broken.
-  if (cnf['x5t#S256'] !== undefined) {
-    throw badToken(
-      'The access token is bound to a certificate that this resource cannot see.',
-      'bound to a certificate',
-    );
-  }
-  if (cnf.jkt === undefined) throw badToken('The access token is bound in an unknown way.', 'bound in an unknown way');
-  if (presented.scheme !== 'DPoP') {
-    throw badToken(
-      'The access token is bound to a key: send it as "DPoP" with a proof, not as "Bearer".',
-      'bound, but sent as Bearer',
-    );
-  }
-  const { externalUrl: htu } = place;
-  checkProof(core.proof, presented.proofs, {
-    htm: request.method,
-    htu,
-    accessToken: presented.token,
-    bound: cnf.jkt,
-    now,
-  });
-}
-
 async function checkStanding(core: Core, compact: string, token: VerifiedToken, now: number): Promise<void> {
   if (core.introspect === undefined) return;
   const answer = core.introspect(compact, token, now);
   if (typeof answer === 'boolean' ? answer : await answer) return;
-  throw badToken('The access token no longer stands: it was revoked, or what it rests on was.', 'no longer active');
+  const detail = 'The access token no longer stands: it was revoked, or what it rests on was.';
+  throw new Refusal('invalid_token', detail, { reason: 'no longer active' });
 }
 
 function checkScope(operation: Operation, token: VerifiedToken): void {
@@ -176,19 +141,18 @@ function notListed(): Refusal {
   return new Refusal('operation_not_listed', detail, { reason: 'no such operation' });
 }
 
-function badToken(detail: string, reason: string): Refusal {
-  return new Refusal('invalid_token', detail, { reason });
-}
-
 /** A caller that still uses the previous nonce hears of the next one in time. */
 function freshNonce(core: Core, presented: Presented, now: number): Record<string, string> {
   const { nonces } = core.proof;
   return nonces === undefined || presented.scheme !== 'DPoP' ? {} : { 'dpop-nonce': nonces.current(now) };
 }
 
-async function publish(core: Core, method: string): Promise<Answer> {
+async function publish(core: Core, request: GuardRequest): Promise<Answer> {
   const registration = core.registration.peek() ?? (await core.registration.get().catch(() => undefined));
-  return metadataAnswer(method, () => resourceMetadata(core.resource.identifier, core.issuer, registration));
+  const certificates = seesCertificates(core.certificates, request);
+  return metadataAnswer(request.method, () =>
+    resourceMetadata(core.resource.identifier, core.issuer, { registration, certificates }),
+  );
 }
 
 function refuse(core: Core, request: GuardRequest, error: unknown, seen: Seen): Answer {
@@ -197,7 +161,8 @@ function refuse(core: Core, request: GuardRequest, error: unknown, seen: Seen): 
   const answer = answerTo(refusal, {
     metadataUrl: core.resource.metadataUrl,
     algorithms: core.algorithms,
-    bearer: core.registration.peek()?.profile.dangerouslyBearer === true,
+    bearer:
+      core.registration.peek()?.profile.dangerouslyBearer === true || seesCertificates(core.certificates, request),
     scheme: seen.presented?.scheme,
     nonce: nonces?.current(core.runtime.now()),
   });

@@ -1,8 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createAgent } from '@bailiwick/agent';
 import { jwsAlgorithms, protectedResourceMetadataUrl, replayMemory } from '@bailiwick/protocol';
-import { nodeHandler, type Route, requestFrom } from './adapters/node.ts';
+import { ask, requestFrom } from './adapters/core.ts';
+import { nodeHandler, type Route } from './adapters/node.ts';
 import { networks } from './address.ts';
+import type { CertificateSources } from './certificate.ts';
 import { type Core, type Decision, decide } from './decide.ts';
 import { introspector } from './introspection.ts';
 import { loadIssuer } from './issuer.ts';
@@ -90,6 +92,7 @@ export function createGuard(options: GuardOptions): Guard {
       mode === 'offline' || credential === undefined
         ? undefined
         : introspector({ runtime, issuer: settings.issuer, issuerState, ...credential, ...settings.introspection }),
+    certificates: certificateSources(options),
     isTrustedProxy: trustedProxies(options),
     onDecision: options.onDecision,
   };
@@ -102,7 +105,7 @@ export function createGuard(options: GuardOptions): Guard {
     resource: identifier,
     metadataUrl,
     decide: (request) => decide(core, request),
-    check: (request) => decide(core, requestFrom(request)),
+    check: (request) => ask(guard, () => requestFrom(request)),
     node: (route) => nodeHandler(guard, route, runtime.report),
     async ready() {
       await Promise.all([issuerState.get(), registration.get()]);
@@ -165,5 +168,25 @@ function trustedProxies({ trustedProxies: list = [] }: GuardOptions): Core['isTr
     return networks(list);
   } catch (error) {
     throw new GuardConfigError(`trustedProxies: ${(error as Error).message}.`);
+  }
+}
+
+function certificateSources({ clientCertificate }: GuardOptions): CertificateSources {
+  if (clientCertificate === undefined) return { hasProxies: false, isProxy: () => false };
+  const { proxies, ...others } = clientCertificate ?? {};
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) throw new GuardConfigError(`clientCertificate knows no member "${unknown}".`);
+  if (!Array.isArray(proxies) || proxies.length === 0) {
+    throw new GuardConfigError('clientCertificate.proxies must list the addresses of the proxies that end TLS.');
+  }
+  if (proxies.some((entry) => /\/0+$/.test(entry))) {
+    throw new GuardConfigError(
+      'clientCertificate.proxies: a network of everybody would let everybody name a certificate.',
+    );
+  }
+  try {
+    return { hasProxies: true, isProxy: networks(proxies) };
+  } catch (error) {
+    throw new GuardConfigError(`clientCertificate.proxies: ${(error as Error).message}.`);
   }
 }

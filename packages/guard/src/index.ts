@@ -1,5 +1,6 @@
 export type { Operation } from '@bailiwick/protocol';
-export { type Route, requestFrom, sendAnswer } from './adapters/node.ts';
+export { requestFrom, sendAnswer } from './adapters/core.ts';
+export type { Route } from './adapters/node.ts';
 export type { Actor, Caller } from './caller.ts';
 export type { Allowed, Decision, DecisionRecord } from './decide.ts';
 export { createGuard, type Guard } from './guard.ts';

@@ -4,10 +4,15 @@ import type { Registration } from './registration.ts';
 
 /**
  * What the resource says of itself to agents that come without a token.
+ * @param about.certificates whether clients' certificates are seen, where this is asked
  * @see RFC 9728 §2
  */
-export function resourceMetadata(resource: string, issuer: string, registration: Registration | undefined): object {
-  const { name, scopes, profile } = registration ?? {};
+export function resourceMetadata(
+  resource: string,
+  issuer: string,
+  about: { registration: Registration | undefined; certificates: boolean },
+): object {
+  const { name, scopes, profile } = about.registration ?? {};
   return {
     resource,
     ...(name === undefined ? {} : { resource_name: name }),
@@ -15,7 +20,9 @@ export function resourceMetadata(resource: string, issuer: string, registration:
     ...(scopes === undefined ? {} : { scopes_supported: scopes }),
     bearer_methods_supported: ['header'],
     dpop_signing_alg_values_supported: [...jwsAlgorithms],
-    dpop_bound_access_tokens_required: profile?.dangerouslyBearer !== true,
+    // A token that is bound to a certificate needs no proof beside it.
+    dpop_bound_access_tokens_required: profile?.dangerouslyBearer !== true && !about.certificates,
+    ...(about.certificates ? { tls_client_certificate_bound_access_tokens: true } : {}),
   };
 }
 

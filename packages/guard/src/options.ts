@@ -80,6 +80,14 @@ export interface GuardOptions {
   skewSeconds?: number;
   /** Verified tokens remembered, at least; at most twice as many. 10,000 by default. */
   tokenCapacity?: number;
+  /**
+   * Tokens can be bound to a client certificate. That of a TLS connection which ends in this process is checked without further ado, if the
+   * server asks for it (`requestCert: true`). Where TLS ends at a proxy, the proxy says which certificate it saw (`Client-Cert`, RFC 9440).
+   */
+  clientCertificate?: {
+    /** Addresses or networks of the proxies that are believed. They must remove the header from what clients send. */
+    proxies: readonly string[];
+  };
   /** Proxies whose `X-Forwarded-For` is believed, as addresses or networks. None by default. */
   trustedProxies?: readonly string[];
   /** Where a proxy has mounted the resource in this process; by default the path of `resource` itself. */
@@ -110,7 +118,7 @@ export interface ResolvedOptions {
 }
 
 const known = new Set(
-  'issuer resource credential operations scopes token resourceId mode introspection keys dpop algorithms skewSeconds tokenCapacity trustedProxies localPath onDecision report now fetch runtime'.split(
+  'issuer resource credential operations scopes token resourceId mode introspection keys dpop algorithms skewSeconds tokenCapacity clientCertificate trustedProxies localPath onDecision report now fetch runtime'.split(
     ' ',
   ),
 );

@@ -62,7 +62,7 @@ export interface Answer {
 export interface ChallengeContext {
   metadataUrl: string;
   algorithms: readonly string[];
-  /** Whether the resource takes tokens that are bound to no key (its registration says `dangerously_bearer`). */
+  /** Whether the resource takes tokens as Bearer: those bound to a certificate alone, or (`dangerously_bearer`) to nothing. */
   bearer: boolean;
   /** The scheme that the request tried, if any. */
   scheme?: 'DPoP' | 'Bearer' | undefined;
@@ -102,6 +102,15 @@ export function answerTo(refusal: Refusal, context: ChallengeContext): Answer {
   if (status === 503) headers['retry-after'] = String(refusal.retryAfterSeconds);
   return { allowed: false, status, headers, body: JSON.stringify(problem), problem };
 }
+
+/** The answer when even refusing failed: it says nothing of why. */
+export const notChecked: Answer = Object.freeze(
+  answerTo(new Refusal('internal', 'Something went wrong while checking this request. It was not let through.'), {
+    metadataUrl: '',
+    algorithms: [],
+    bearer: false,
+  }),
+);
 
 /** One challenge per scheme that would be right; the error stands with the scheme that was tried. */
 function challenges(

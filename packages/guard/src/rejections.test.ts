@@ -9,6 +9,7 @@ import {
   type PrivateJwk,
   parseChallenges,
   publicJwk,
+  sha256Base64url,
   signerFrom,
   signWith,
   thumbprint,
@@ -126,11 +127,27 @@ refused('a token that is bound otherwise', 401, 'invalid_token', [
   ],
   ['in an empty way', claims(() => ({ cnf: {} })), 'malformed'],
   ['in an unknown way', claims(() => ({ cnf: { kid: 'x' } })), 'malformed'],
-  ['to a certificate', claims(() => ({ cnf: { 'x5t#S256': 'x' } })), 'bound to a certificate'],
+  ['to a certificate', claims(() => ({ cnf: { 'x5t#S256': 'x' } })), 'bound to a certificate, but sent as DPoP'],
+  [
+    'to a certificate, where none is seen',
+    async ({ fake }) => bare({ authorization: [`Bearer ${await fake.token({ cnf: { 'x5t#S256': 'x' } })}`] }),
+    'certificates are not seen here',
+  ],
+  [
+    'to a certificate that only a header of nobody knows',
+    async ({ fake }) => {
+      const token = await fake.token({ cnf: { 'x5t#S256': sha256Base64url(Buffer.of(0x30, 0)) } });
+      return bare({ authorization: [`Bearer ${token}`], 'client-cert': [':MAA=:'] });
+    },
+    'certificates are not seen here',
+  ],
+  ['to a certificate, in no string', claims(() => ({ cnf: { 'x5t#S256': ['x'] } })), 'malformed'],
+  ['to the key, and in an unknown way', claims(({ agent }) => ({ cnf: { jkt: jktOf(agent), kid: 'x' } })), 'malformed'],
+
   [
     'to the key and a certificate',
     claims(({ agent }) => ({ cnf: { jkt: jktOf(agent), 'x5t#S256': 'x' } })),
-    'bound to a certificate',
+    'certificates are not seen here',
   ],
   [
     'to the key, but sent as Bearer',

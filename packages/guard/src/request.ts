@@ -7,16 +7,22 @@ export interface GuardRequest {
   headers: Readonly<Record<string, readonly string[] | undefined>>;
   /** The address of the other end of the connection. */
   remoteAddress?: string | undefined;
+  /**
+   * There only where the connection's TLS ends in this process, and the client was asked for its certificate: the DER of what it
+   * presented, or undefined if it presented none. Called for tokens that are bound to a certificate, and not for others.
+   */
+  certificate?: (() => Uint8Array | undefined) | undefined;
 }
 
-const wanted = new Set(['authorization', 'dpop', 'x-forwarded-for']);
+/** The headers that the guard reads, in lower case. */
+export const guardHeaders: ReadonlySet<string> = new Set(['authorization', 'dpop', 'x-forwarded-for', 'client-cert']);
 
 /** Picks the headers that the guard reads out of Node's `rawHeaders`, which alone keep repeated ones apart. */
 export function headersOf(rawHeaders: readonly string[]): Record<string, string[]> {
   const headers: Record<string, string[]> = {};
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]!.toLowerCase();
-    if (!wanted.has(name)) continue;
+    if (!guardHeaders.has(name)) continue;
     const values = headers[name];
     if (values === undefined) headers[name] = [rawHeaders[i + 1]!];
     else values.push(rawHeaders[i + 1]!);

@@ -1,135 +1,125 @@
-import assert from 'node:assert/strict';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { test } from 'node:test';
-import fastify, { type FastifyServerOptions } from 'fastify';
-import { createGuard, sendAnswer } from '../index.ts';
+/** One table of what an adapter has to do, run against all of them. What only one of them does stands in its own test file. */
+import { getRequestListener } from '@hono/node-server';
+import express from 'express';
+import fastify, { type FastifyInstance } from 'fastify';
+import { Hono } from 'hono';
+import { sendAnswer } from '../index.ts';
 import { adapterContract } from '../testing/adapter-contract.ts';
-import { fakeAgent, fakeIssuer, quiet } from '../testing/fake-issuer.ts';
-import { bailiwick, bailiwickMetadata } from './fastify.ts';
+import type { Seen } from '../testing/adapter-world.ts';
+import { bailiwick as expressGuard, bailiwickMetadata as expressMetadata } from './express.ts';
+import { bailiwick as fastifyGuard, bailiwickMetadata as fastifyMetadata } from './fastify.ts';
+import { bailiwick as honoGuard, bailiwickMetadata as honoMetadata } from './hono.ts';
 
-function listening(server: Server, port: number): Promise<{ close(): Promise<void> }> {
-  return new Promise((resolve) => {
-    server.listen(port, '127.0.0.1', () => resolve({ close: () => new Promise((done) => server.close(() => done())) }));
-  });
-}
-
-adapterContract('node:http, guard.node', (guard, route, port) => {
-  const handler = guard.node(async (_, response, caller) => {
-    response.end(JSON.stringify(route(caller)));
-  });
-  return listening(createServer(handler), port);
+adapterContract({
+  name: 'node:http, guard.node',
+  outside: 401,
+  listener: async (guard, seen) =>
+    guard.node((request, response, caller) => {
+      if (request.url?.endsWith('/echo')) request.pipe(response);
+      else response.end(JSON.stringify(seen(caller)));
+    }),
 });
 
-adapterContract('node:http, guard.check', (guard, route, port) => {
-  const server = createServer(async (request, response) => {
+adapterContract({
+  name: 'node:http, guard.check',
+  outside: 401,
+  listener: async (guard, seen) => async (request, response) => {
     const decision = await guard.check(request);
     if (!decision.allowed) return sendAnswer(response, decision);
-    response.end(JSON.stringify(route(decision.caller)));
-  });
-  return listening(server, port);
+    for (const [name, value] of Object.entries(decision.headers)) response.setHeader(name, value);
+    if (request.url?.endsWith('/echo')) request.pipe(response);
+    else response.end(JSON.stringify(seen(decision.caller)));
+  },
 });
 
-adapterContract('Fastify', async (guard, route, port) => {
-  const app = fastify();
-  await app.register(bailiwick, { guard });
-  app.get('/api/tickets/purge', (request) => route(request.caller));
-  app.get('/api/tickets/:id', (request) => route(request.caller));
-  app.post('/api/tickets/:id/close', (request) => route(request.caller));
-  await app.listen({ port, host: '127.0.0.1' });
-  return { close: () => app.close() };
-});
-
-adapterContract('Fastify, below a prefix', async (guard, route, port) => {
-  const app = fastify();
-  await app.register(bailiwickMetadata, { guard });
-  app.setNotFoundHandler(async (request, reply) => {
-    const decision = await guard.check(request.raw);
-    if (!decision.allowed) return reply.code(decision.status).headers(decision.headers).send(decision.body);
-    return reply.code(404).send();
-  });
-  await app.register(
-    async (scope) => {
-      await scope.register(bailiwick, { guard });
-      scope.get('/tickets/purge', (request) => route(request.caller));
-      scope.get('/tickets/:id', (request) => route(request.caller));
-      scope.post('/tickets/:id/close', (request) => route(request.caller));
-    },
-    { prefix: '/api' },
-  );
-  await app.listen({ port, host: '127.0.0.1' });
-  return { close: () => app.close() };
-});
-
-async function anyGuard() {
-  return createGuard((await fakeIssuer()).options());
+function fastifyRoutes(app: FastifyInstance, path: string, seen: Seen): void {
+  app.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
+  app.get(`${path}/tickets/purge`, (request) => seen(request.caller));
+  app.get(`${path}/tickets/:id`, (request) => seen(request.caller));
+  app.post(`${path}/tickets/:id/close`, (request) => seen(request.caller));
+  app.post(`${path}/tickets/:id/echo`, (request, reply) => reply.send(request.body));
 }
 
-for (const [name, options] of [
-  ['caseSensitive', { routerOptions: { caseSensitive: false } }],
-  ['caseSensitive', { caseSensitive: false }],
-  ['useSemicolonDelimiter', { routerOptions: { useSemicolonDelimiter: true } }],
-  ['ignoreTrailingSlash', { routerOptions: { ignoreTrailingSlash: true } }],
-  ['ignoreTrailingSlash', { ignoreTrailingSlash: true }],
-  ['ignoreDuplicateSlashes', { routerOptions: { ignoreDuplicateSlashes: true } }],
-] as const) {
-  test(`Fastify: a router that reads paths loosely (${JSON.stringify(options)}) is not guarded but refused`, async () => {
-    const app = fastify(options as FastifyServerOptions);
-    await assert.rejects(async () => app.register(bailiwick, { guard: await anyGuard() }), new RegExp(name));
-  });
+adapterContract({
+  name: 'Fastify',
+  outside: 401,
+  async listener(guard, seen) {
+    const app = fastify();
+    await app.register(fastifyGuard, { guard });
+    fastifyRoutes(app, '/api', seen);
+    await app.ready();
+    return app.routing;
+  },
+});
+
+adapterContract({
+  name: 'Fastify, below a prefix',
+  outside: 404,
+  async listener(guard, seen) {
+    const app = fastify();
+    await app.register(fastifyMetadata, { guard });
+    await app.register(
+      async (scope) => {
+        await scope.register(fastifyGuard, { guard });
+        scope.setNotFoundHandler((_request, reply) => reply.code(404).send());
+        fastifyRoutes(scope, '', seen);
+      },
+      { prefix: '/api' },
+    );
+    await app.ready();
+    return app.routing;
+  },
+});
+
+function expressRoutes(seen: Seen): express.Router {
+  const router = express.Router();
+  router.get('/tickets/purge', (request, response) => response.json(seen(request.caller)));
+  router.get('/tickets/:id', (request, response) => response.json(seen(request.caller)));
+  router.post('/tickets/:id/close', (request, response) => response.json(seen(request.caller)));
+  router.post('/tickets/:id/echo', (request, response) => request.pipe(response));
+  return router;
 }
 
-test('Fastify: what counts is the URL as it was sent, not what it was rewritten to', async () => {
-  const fake = await fakeIssuer();
-  const agent = await fakeAgent(fake);
-  const app = fastify({ rewriteUrl: (request) => (request.url ?? '').replace(/^\/v1/, '') });
-  await app.register(bailiwick, { guard: createGuard(fake.options()) });
-  app.get('/tickets', (request) => request.caller.operation);
-  const { headers } = await agent.request();
-  const sent = { authorization: headers.authorization![0]!, dpop: headers.dpop![0]! };
-  const answer = await app.inject({ url: '/v1/tickets', headers: sent });
-  assert.deepEqual([answer.statusCode, answer.body], [200, 'list tickets']);
+adapterContract({
+  name: 'Express',
+  outside: 401,
+  listener: async (guard, seen) => express().use(expressGuard(guard)).use('/api', expressRoutes(seen)),
 });
 
-test('Fastify: below a prefix the metadata has to be published first', async () => {
-  const app = fastify();
-  const guard = await anyGuard();
-  const registered = app.register(async (scope) => scope.register(bailiwick, { guard }), { prefix: '/v1' });
-  await assert.rejects(async () => registered, /register bailiwickMetadata first/);
+adapterContract({
+  name: 'Express, below a path',
+  outside: 404,
+  listener: async (guard, seen) =>
+    express().use(expressMetadata(guard)).use('/api', expressGuard(guard), expressRoutes(seen)),
 });
 
-test('Fastify: routes of another scope need no token, and have no caller', async () => {
-  const app = fastify();
-  const guard = await anyGuard();
-  await app.register(async (scope) => {
-    await scope.register(bailiwick, { guard });
-    scope.get('/v1/tickets', () => 'guarded');
-  });
-  app.get('/health', (request) => ({ caller: request.caller ?? null }));
-  assert.deepEqual((await app.inject('/health')).json(), { caller: null });
-  assert.equal((await app.inject('/v1/tickets')).statusCode, 401);
-});
-
-for (const started of [false, true]) {
-  test(`guard.node: a route that fails ${started ? 'in the middle of' : 'before'} its answer says nothing of why`, async (context) => {
-    const fake = await fakeIssuer();
-    const runtime = quiet(fake);
-    const agent = await fakeAgent(fake);
-    const guard = createGuard(fake.options({ runtime }));
-    const handler = guard.node(async (_, response) => {
-      if (started) response.writeHead(200, { 'content-length': 100 }).write('half');
-      throw new Error('secret');
-    });
-    const server = createServer(handler);
-    const { close } = await listening(server, 0);
-    context.after(close);
-    const { port } = server.address() as AddressInfo;
-    const { headers } = await agent.request();
-    const answer = fetch(`http://127.0.0.1:${port}/v1/tickets`, {
-      headers: { authorization: headers.authorization![0]!, dpop: headers.dpop![0]! },
-    }).then(async (response) => `${response.status} ${await response.text()}`);
-    if (started) await assert.rejects(answer, 'cut off, so that half an answer is not taken for a whole one');
-    else assert.match(await answer, /^500 (?!.*secret)/);
-    assert.match(runtime.problems.join(), /The route failed: Error: secret/);
-  });
+function honoRoutes<App extends Hono>(app: App, path: string, seen: Seen): App {
+  app.get(`${path}/tickets/purge`, (context) => context.json(seen(context.get('caller'))));
+  app.get(`${path}/tickets/:id`, (context) => Response.json(seen(context.var.caller)));
+  app.post(`${path}/tickets/:id/close`, (context) => context.json(seen(context.get('caller'))));
+  app.post(`${path}/tickets/:id/echo`, (context) => new Response(context.req.raw.body));
+  return app;
 }
+
+adapterContract({
+  name: 'Hono',
+  outside: 401,
+  async listener(guard, seen) {
+    const app = new Hono();
+    app.use(honoGuard(guard));
+    return getRequestListener(honoRoutes(app, '/api', seen).fetch);
+  },
+});
+
+adapterContract({
+  name: 'Hono, below a base path',
+  outside: 404,
+  async listener(guard, seen) {
+    const app = new Hono();
+    app.use(honoMetadata(guard));
+    const api = app.basePath('/api');
+    api.use(honoGuard(guard));
+    honoRoutes(api, '', seen);
+    return getRequestListener(app.fetch);
+  },
+});

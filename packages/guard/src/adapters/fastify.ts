@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Caller } from '../caller.ts';
 import type { Decision } from '../decide.ts';
 import type { Guard } from '../guard.ts';
-import { type GuardRequest, headersOf } from '../request.ts';
+import { ask, requestFrom } from './core.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -33,7 +33,7 @@ export async function bailiwick(app: FastifyInstance, options: { guard: Guard })
   });
 
   app.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
-    const decision = await guard.decide(requestOf(request));
+    const decision = await askAbout(guard, request);
     if (!decision.allowed) return answer(reply, decision);
     reply.headers(decision.headers);
     callers.set(request, decision.caller);
@@ -54,17 +54,12 @@ export async function bailiwickMetadata(app: FastifyInstance, { guard }: { guard
   app.route({
     method: ['GET', 'OPTIONS'],
     url: new URL(guard.metadataUrl).pathname,
-    handler: async (request, reply) => answer(reply, await guard.decide(requestOf(request))),
+    handler: async (request, reply) => answer(reply, await askAbout(guard, request)),
   });
 }
 
-function requestOf(request: FastifyRequest): GuardRequest {
-  return {
-    method: request.method,
-    url: request.originalUrl,
-    headers: headersOf(request.raw.rawHeaders),
-    remoteAddress: request.raw.socket.remoteAddress,
-  };
+function askAbout(guard: Guard, request: FastifyRequest): Promise<Decision> {
+  return ask(guard, () => requestFrom(request.raw, request.originalUrl));
 }
 
 function answer(reply: FastifyReply, decision: Decision): FastifyReply {

@@ -1,27 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Caller } from '../caller.ts';
 import type { Decision } from '../decide.ts';
-import type { Answer } from '../refusal.ts';
-import { type GuardRequest, headersOf } from '../request.ts';
+import { sendAnswer } from './core.ts';
 
 /** A handler of `node:http` that is told who is calling. */
 export type Route = (request: IncomingMessage, response: ServerResponse, caller: Caller) => unknown;
-
-/** A request of `node:http` as plain data. */
-export function requestFrom(request: IncomingMessage): GuardRequest {
-  return {
-    method: request.method ?? '',
-    url: request.url ?? '',
-    headers: headersOf(request.rawHeaders),
-    remoteAddress: request.socket.remoteAddress,
-  };
-}
-
-/** Sends what the guard answers in place of the route. */
-export function sendAnswer(response: ServerResponse, answer: Answer): void {
-  response.writeHead(answer.status, answer.headers);
-  response.end(response.req.method === 'HEAD' ? undefined : answer.body);
-}
 
 /** The handler that asks the guard first. What the route throws becomes a 500 that says nothing. */
 export function nodeHandler(
