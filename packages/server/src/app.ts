@@ -13,7 +13,9 @@ import { newBudgets } from './decide/budget.ts';
 import type { Deps } from './deps.ts';
 import { healthRoutes } from './health.ts';
 import { startJobs } from './jobs.ts';
+import { makeFirstAuthority } from './keys/ca.ts';
 import { makeFirstKeys, newKeys } from './keys/keys.ts';
+import { plainAtRest } from './lib/at-rest.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import type { Logger } from './lib/log.ts';
 import { systemRandom } from './lib/random.ts';
@@ -103,7 +105,8 @@ export async function openDeps(config: Config, world: World & { clock: Clock; lo
   const db = await openDatabase(config, { onError: (err) => log.error({ err }, 'the database connection failed') });
   try {
     await migrate({ db, clock });
-    const base = { config, db, clock, random, log };
+    const encryption = plainAtRest;
+    const base = { config, db, clock, random, log, encryption };
     const deps: Deps = {
       ...base,
       keys: newKeys(),
@@ -113,6 +116,7 @@ export async function openDeps(config: Config, world: World & { clock: Clock; lo
       failures: newFailures(),
     };
     await makeFirstKeys(deps, world.algorithms ?? jwsAlgorithms);
+    await makeFirstAuthority(deps);
     return deps;
   } catch (error) {
     await db.close();

@@ -4,6 +4,7 @@ import type { Failures } from './client-auth/failures.ts';
 import type { Config } from './config.ts';
 import type { Budgets } from './decide/budget.ts';
 import type { Keys } from './keys/keys.ts';
+import type { AtRest } from './lib/at-rest.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Logger } from './lib/log.ts';
 import type { Random } from './lib/random.ts';
@@ -17,6 +18,10 @@ export interface Deps {
   random: Random;
   log: Logger;
   /** What is kept in memory between requests, each by the room that knows it. */
+  /** How private keys and secrets lie in the database. */
+  encryption: AtRest;
+  /** The only way to fetch something from outside. */
+  fetch: SafeFetch;
   keys: Keys;
   audit: Audit;
   budgets: Budgets;

@@ -3,6 +3,7 @@
  * the person that it is about, else of the owner; erasing that key erases them, and every proof still holds.
  */
 import { type BoundedCache, boundedCache } from '@bailiwick/protocol';
+import type { AtRest } from '../lib/at-rest.ts';
 import type { Clock } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
 import type { Random } from '../lib/random.ts';
@@ -47,7 +48,12 @@ export interface Sealing {
 }
 
 /** Opens the log; makes the deployment's index key at the first start. */
-export async function openAudit(deps: { db: Database; clock: Clock; random: Random }): Promise<Audit> {
+export async function openAudit(deps: {
+  db: Database;
+  clock: Clock;
+  random: Random;
+  encryption: AtRest;
+}): Promise<Audit> {
   const indexKey = await sharedSecret(deps, 'blind-index');
   return { indexKey, sealingKeys: remembered(50_000), stored: remembered(50_000), blinds: boundedCache(50_000) };
 }

@@ -26,12 +26,18 @@ export interface Scheduled extends Begins {
  * Says how each key of one algorithm stands at `now`.
  * @param keys ordered by `signsFrom`
  * @param skewMs how far a verifier's clock may be behind ours, so that it still believes a token that has died
+ * @param longestMs how long what it signs may live
  */
-export function schedule<Key extends Begins>(keys: readonly Key[], now: number, skewMs: number): (Key & Scheduled)[] {
+export function schedule<Key extends Begins>(
+  keys: readonly Key[],
+  now: number,
+  skewMs: number,
+  longestMs: number = longestTokenMs,
+): (Key & Scheduled)[] {
   return keys.map((key, i) => {
     const signsUntil = keys[i + 1]?.signsFrom;
     if (signsUntil === undefined) return { ...key, state: now < key.signsFrom && i > 0 ? 'published' : 'signing' };
-    const publishedUntil = signsUntil + longestTokenMs + skewMs;
+    const publishedUntil = signsUntil + longestMs + skewMs;
     const begun = now >= key.signsFrom || i === 0;
     const state: KeyState =
       now >= publishedUntil ? 'gone' : now >= signsUntil ? 'retiring' : begun ? 'signing' : 'published';

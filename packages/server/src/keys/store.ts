@@ -6,20 +6,26 @@ export interface SigningKeyRow {
   private_jwk: string;
   created_at: number;
   signs_from: number;
+  usage: KeyUsage;
 }
 
-export async function selectSigningKeys(q: Queries): Promise<SigningKeyRow[]> {
+/** What a key signs, and nothing else: access tokens and what else `/oauth2/jwks` tells of, or JWT-SVIDs. */
+export type KeyUsage = 'access_token' | 'jwt_svid';
+
+export async function selectSigningKeys(q: Queries, usage: KeyUsage): Promise<SigningKeyRow[]> {
   return q.all<SigningKeyRow>(
-    'select kid, alg, private_jwk, created_at, signs_from from signing_keys order by alg, signs_from',
+    `select kid, alg, private_jwk, created_at, signs_from, usage from signing_keys
+     where usage = ? order by alg, signs_from`,
+    [usage],
   );
 }
 
 /** Answers false if a key of this algorithm already begins at that instant. */
 export async function insertSigningKey(tx: Tx, row: SigningKeyRow): Promise<boolean> {
   const inserted = await tx.get(
-    `insert into signing_keys (kid, alg, private_jwk, created_at, signs_from) values (?, ?, ?, ?, ?)
+    `insert into signing_keys (kid, alg, private_jwk, created_at, signs_from, usage) values (?, ?, ?, ?, ?, ?)
      on conflict do nothing returning kid`,
-    [row.kid, row.alg, row.private_jwk, row.created_at, row.signs_from],
+    [row.kid, row.alg, row.private_jwk, row.created_at, row.signs_from, row.usage],
   );
   return inserted !== undefined;
 }

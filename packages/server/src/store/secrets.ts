@@ -1,3 +1,4 @@
+import type { AtRest } from '../lib/at-rest.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Random } from '../lib/random.ts';
 import type { Database } from './database.ts';
@@ -7,19 +8,23 @@ import type { Database } from './database.ts';
  * It never changes; what rotates is derived from it.
  */
 export async function sharedSecret(
-  deps: { db: Database; clock: Clock; random: Random },
+  deps: { db: Database; clock: Clock; random: Random; encryption: AtRest },
   name: 'blind-index' | 'dpop-nonce' | 'cursor',
 ): Promise<Buffer> {
   const known = await deps.db.get<{ value: string }>('select value from secrets where name = ?', [name]);
-  if (known) return Buffer.from(known.value, 'base64url');
+  const opened = (value: string) => Buffer.from(deps.encryption.open(secretName(name), value), 'base64url');
+  if (known) return opened(known.value);
   const fresh = deps.random.bytes(32).toString('base64url');
   const stored = await deps.db.transaction(async (tx) => {
     await tx.run('insert into secrets (name, value, created_at) values (?, ?, ?) on conflict do nothing', [
       name,
-      fresh,
+      deps.encryption.seal(secretName(name), fresh),
       deps.clock.now(),
     ]);
     return tx.get<{ value: string }>('select value from secrets where name = ?', [name]);
   });
-  return Buffer.from((stored as { value: string }).value, 'base64url');
+  return opened((stored as { value: string }).value);
 }
+
+/** Where a secret lies, for encryption. */
+export const secretName = (name: string): string => `secrets/${name}`;

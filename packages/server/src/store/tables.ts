@@ -22,11 +22,37 @@ export interface Tables extends RegistryTables {
     at: number;
   };
   spent: { id: string; expires_at: number };
-  signing_keys: { kid: string; alg: string; private_jwk: string; created_at: number; signs_from: number };
+  signing_keys: {
+    kid: string;
+    alg: string;
+    private_jwk: string;
+    created_at: number;
+    signs_from: number;
+    usage: string;
+  };
+  authorities: AuthorityRow;
+  trust_bundle: { id: number; sequence: number; refresh_hint_seconds: number };
   secrets: { name: string; value: string; created_at: number };
   events: EventRow;
   personal: PersonalRow;
   sealing_keys: { subject: string; key: string; created_at: number };
+}
+
+/** A certificate authority of ours. */
+export interface AuthorityRow {
+  /** `x5t#S256` of the certificate. */
+  id: string;
+  kind: 'root' | 'intermediate';
+  /** Of an intermediate: its root. */
+  issuer: string | null;
+  /** DER, base64. */
+  certificate: string;
+  /** A private JWK, encrypted where a key for that is configured. */
+  private_key: string;
+  created_at: number;
+  /** From when it signs: a root through its first intermediate. */
+  signs_from: number;
+  expires_at: number;
 }
 
 export interface EventRow {

@@ -2,7 +2,8 @@ import type { Migration } from '../migrate.ts';
 import { core } from './0001-core.ts';
 import { registry } from './0002-registry.ts';
 import { instances } from './0003-instances.ts';
+import { certificateAuthority } from './0004-certificate-authority.ts';
 import { enrolment } from './0006-enrolment.ts';
 
 /** In order; a step that was released is never changed, only followed. */
-export const migrations: readonly Migration[] = [core, registry, instances, enrolment];
+export const migrations: readonly Migration[] = [core, registry, instances, certificateAuthority, enrolment];
