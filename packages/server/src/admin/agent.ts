@@ -1,6 +1,7 @@
 /** An agent as the admin API writes, shows, registers and ends it. Guards are agents too. */
 import { z } from 'zod';
 import { type Agent, agentKinds } from '../agents/agent.ts';
+import { provenances } from '../agents/instance.ts';
 import { findAgent, insertAgent } from '../agents/store.ts';
 import { credentialIds } from '../credentials/store.ts';
 import { grants } from '../grants/index.ts';
@@ -30,6 +31,45 @@ const entry = z.strictObject({
     .meta({ description: 'Meant when a token request names no scope. Empty: requests must name theirs.' }),
 });
 
+const dnsName = 'must be a DNS name in lower case, or *. and one';
+const attributeName = 'must be a name of lowercase letters, digits, dots, hyphens or underscores';
+
+/** What its running copies may be. Bounds are those of every instance (design §2). */
+const template = {
+  lifetime_seconds: wholeNumber(60, 86_400).optional().meta({
+    description: 'How long an instance and its certificate live unless it renews, and the most that one may ask for.',
+  }),
+  live_at_most: wholeNumber(1, 1_000_000)
+    .optional()
+    .meta({ description: 'How many may live at once, children included.' }),
+  depth: wholeNumber(0, 5).optional().meta({
+    description: 'How many generations of children there may be below one; 1 unless said otherwise, 0 for none.',
+  }),
+  dns_names: setOf(
+    z
+      .string({ error: dnsName })
+      .max(253, dnsName)
+      .regex(/^(\*\.)?[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/, dnsName),
+    20,
+    'names',
+  )
+    .optional()
+    .meta({ description: 'Names that its certificates may carry beside the SPIFFE ID, if its csr asks for them.' }),
+  attributes: setOf(
+    z.strictObject({
+      name: z.string({ error: attributeName }).regex(/^[a-z][a-z0-9_.-]{0,62}$/, attributeName),
+      provenance: oneOf(provenances).meta({ description: 'Who must say so, or somebody more believable.' }),
+      values: setOf(line(256, 1), 50, 'values').optional().meta({
+        description: 'What it may be; for `address` addresses and networks. Without: anything.',
+      }),
+    }),
+    16,
+    'attributes',
+  )
+    .optional()
+    .meta({ description: 'What must be known of an instance, or it is not enrolled or renewed.' }),
+};
+
 export const writableAgent = {
   owner: ownerId.meta({ description: 'Who answers for it.' }),
   purpose: text(2000).default('').meta({ description: 'What it is for, in words for people.' }),
@@ -46,6 +86,10 @@ export const writableAgent = {
       token_lifetime_seconds: wholeNumber(1, 900).optional(),
     })
     .default({}),
+  instances: z.strictObject(template).default({}).meta({
+    description:
+      'What its running copies may be. A narrower template ends nothing: an instance that does not fit any more is not renewed, and ends at its end.',
+  }),
 };
 
 export const shownAgent = z.strictObject({
@@ -60,6 +104,17 @@ export const shownAgent = z.strictObject({
   grants: z.array(z.string()),
   resources: z.array(z.strictObject({ resource: idOf('resource'), default: z.boolean(), scope: z.array(z.string()) })),
   limits: z.strictObject({ tokens_per_minute: z.number().optional(), token_lifetime_seconds: z.number().optional() }),
+  instances: z.strictObject({
+    lifetime_seconds: z.number().optional(),
+    live_at_most: z.number().optional(),
+    depth: z.number().optional(),
+    dns_names: z.array(z.string()).optional(),
+    attributes: z
+      .array(
+        z.strictObject({ name: z.string(), provenance: oneOf(provenances), values: z.array(z.string()).optional() }),
+      )
+      .optional(),
+  }),
   roles: z.array(z.strictObject({ id: idOf('role'), name: slug, grant: idOf('grant') })),
   status: oneOf(['active', 'suspended', 'retired']),
   updated_at: shownTime,
@@ -74,6 +129,7 @@ export const writtenAgent = (agent: Agent) => ({
   grants: agent.grants as GrantType[],
   resources: agent.resources,
   limits: agent.limits,
+  instances: agent.instances,
 });
 
 export function showAgent(call: Call, agent: Agent, roles: readonly HeldRole[]): z.output<typeof shownAgent> {
@@ -161,7 +217,7 @@ export async function registerAgent(
     grants: wanted.grants,
     resources: await resolvedResources(call, org.id, wanted.resources, []),
     limits: wanted.limits,
-    instances: {},
+    instances: wanted.instances,
     status: 'active',
     orgStatus: 'active',
     createdAt: now,

@@ -145,6 +145,7 @@ export const agentRoutes = [
         grants: wanted.grants,
         resources: await resolvedResources(call, agent.org, wanted.resources, agent.resources),
         limits: wanted.limits,
+        instances: wanted.instances,
         updatedAt: now,
       };
       const changed = changes(writtenAgent(agent), writtenAgent(after));

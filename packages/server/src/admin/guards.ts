@@ -108,6 +108,7 @@ export const guardRoutes = [
         grants: ['client_credentials'],
         resources: [{ resource: admin.id, default: true, scope: [guardScope] }],
         limits: {},
+        instances: {},
       });
       await giveRole(call, agent, role);
       const { jwk, label } = body;

@@ -4,7 +4,9 @@
  */
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import {
+  boundedCache,
   type ClientAssertion,
+  importPublicJwk,
   isJwsAlgorithm,
   type JwsAlgorithm,
   type ParsedJws,
@@ -13,11 +15,14 @@ import {
   validateClientAssertion,
   verifyParsed,
 } from '@bailiwick/protocol';
+import type { Instance } from '../agents/instance.ts';
+import { findInstanceByKey } from '../agents/instance-store.ts';
 import type { Client, OAuthRequest } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import type { Counter } from '../liveness/liveness.ts';
 import { single } from '../tokens/form.ts';
+import { instanceAlive } from '../tokens/instance-standing.ts';
 import { spendOf } from '../tokens/spend.ts';
 import { type Registration, registrationOf } from './registration.ts';
 
@@ -32,8 +37,8 @@ export const privateKeyJwt = {
     single(form, 'client_assertion') !== undefined || single(form, 'client_assertion_type') !== undefined,
 
   /**
-   * The agent whose key signed the assertion. Exactly one signature is verified whether the client exists or not, so
-   * that neither the answer nor its time tells.
+   * The agent whose key signed the assertion, or that of a living instance of it. Exactly one signature is verified
+   * whether the client exists or not, so that neither the answer nor its time tells.
    * @throws OAuthError `invalid_client`; `invalid_request` for parameters that no client could have meant
    */
   async authenticate(deps: Deps, request: OAuthRequest, asOf: Counter): Promise<Client> {
@@ -53,26 +58,54 @@ export const privateKeyJwt = {
     if (clientId !== undefined && clientId !== claims.clientId) throw failed('client_id is not the sub');
 
     const registration = await registrationOf(deps, asOf, claims.clientId);
-    const credential = registration && keyFor(registration, parsed, alg, deps.clock.now());
-    const key = credential?.key ?? dummyKey(alg);
+    const now = deps.clock.now();
+    const credential = registration && keyFor(registration, parsed, alg, now);
+    // looked up for whoever shows no registered key, known or not, so that time tells nothing
+    const instance = credential ? undefined : await instanceFor(deps, claims.clientId, parsed, alg);
+    const key = credential?.key ?? (instance && keyOfInstance(instance)) ?? dummyKey(alg);
     const proven = verifyParsed(parsed, { alg, key });
     if (!registration) throw failed('unknown client');
-    if (!credential) throw failed('no such key');
+    if (!credential && !instance) throw failed('no such key');
     if (!proven) throw failed('bad signature');
+    if (instance && !(await instanceAlive(deps.db, instance, now))) throw failed('instance has ended');
 
     // a replay is refused for as long as its age would not already do so
     const expiresAt = (claims.exp + deps.config.clock_skew_seconds + 1) * 1000;
     return {
       agent: registration.agent,
-      credential: credential.id,
-      thumbprint: credential.thumbprint,
-      credentialEndsAt: credential.expiresAt,
+      credential: credential?.id ?? (instance as Instance).credential,
+      thumbprint: credential?.thumbprint ?? (instance as Instance).thumbprint,
+      credentialEndsAt: credential?.expiresAt,
       method: 'private_key_jwt',
-      proofs: [spendOf('assertion', claims.clientId, claims.jti, expiresAt)],
+      instance,
+      proofs: [spendOf('assertion', instance?.id ?? claims.clientId, claims.jti, expiresAt)],
       asOf,
     };
   },
 };
+
+/** The instance of this client whose key the header names by its thumbprint, living or not. */
+async function instanceFor(
+  deps: Deps,
+  clientId: string,
+  { header }: ParsedJws,
+  alg: JwsAlgorithm,
+): Promise<Instance | undefined> {
+  const kid = typeof header.kid === 'string' && /^[\w-]{43}$/.test(header.kid) ? header.kid : '';
+  const found = await findInstanceByKey(deps.db, kid);
+  return found?.agent === clientId && found.alg === alg ? found : undefined;
+}
+
+const instanceKeys = boundedCache<KeyObject>(50_000);
+
+/** Parsed once for each key: the thumbprint says which one it is. */
+function keyOfInstance({ thumbprint, jwk, alg }: Instance): KeyObject {
+  const known = instanceKeys.get(thumbprint);
+  if (known) return known;
+  const { key } = importPublicJwk(jwk, alg);
+  instanceKeys.set(thumbprint, key);
+  return key;
+}
 
 /** Reads the assertion without believing it. @see RFC 7523 §3, in its order */
 function read(deps: Deps, assertion: string): { parsed: ParsedJws; claims: ClientAssertion; alg: JwsAlgorithm } {

@@ -59,8 +59,11 @@ export function withinBudget(deps: Deps, agent: Agent): void {
   });
 }
 
-/** Disabled means disabled. */
-function mayAct(agent: Agent, now: number): void {
+/**
+ * Disabled means disabled.
+ * @throws OAuthError `unauthorized_client`
+ */
+export function mayAct(agent: Agent, now: number): void {
   if (agent.orgStatus !== 'active') throw refused(`the organization of this agent is ${agent.orgStatus}`);
   if (agent.status !== 'active') throw refused(`this agent is ${agent.status}; its owner can say why`);
   if (agent.expiresAt !== undefined && agent.expiresAt <= now) throw refused('this agent has expired');

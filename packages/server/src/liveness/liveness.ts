@@ -109,14 +109,6 @@ export async function setSubjectEnd(
   await nextVersion(tx);
 }
 
-/**
- * Says that something which was used in time has no end of its own any more: only a revocation still ends it, and what
- * rests on it. No memory of the registry tells of that.
- */
-export async function outlastsItsEnd(tx: Tx, subject: { id: string; now: number }): Promise<void> {
-  await setEnd(tx, subject.id, null, subject.now);
-}
-
 /** Says that the registry has changed in a way that takes nothing away: whoever remembers it reads it anew. */
 export async function touchRegistry(tx: Tx): Promise<void> {
   await nextVersion(tx);

@@ -35,7 +35,7 @@ export async function tokenEndpoint(deps: Deps, request: OAuthRequest): Promise<
       const decided = await decide(deps, plan); // may it, here, now: decide/
       const answer = await issue(deps, decided, request.context); // sign, commit, say: tokens/
       if (answer === changed) continue;
-      noteUse(deps, client.credential);
+      if (!client.instance) noteUse(deps, client.credential); // what enrolled an instance isn't used by it
       return answer;
     } catch (error) {
       throw await recorded(deps, { client, spends, request, error });

@@ -1,0 +1,101 @@
+/**
+ * One running copy of an agent gets an identity of its own: who asks, with which key, what it would be, may it, then sign,
+ * one transaction, answer.
+ */
+
+import { noteUse } from '../client-auth/last-use.ts';
+import { mayAct, withinBudget } from '../decide/decide.ts';
+import type { Spend } from '../decide/plan.ts';
+import type { Deps } from '../deps.ts';
+import { OAuthError } from '../lib/oauth-error.ts';
+import { asOf } from '../liveness/liveness.ts';
+import { changed } from '../tokens/issue.ts';
+import { answerOf, documentsFor, type InstanceAnswer, tokenFor } from './answer.ts';
+import { attributesOf, mustFit } from './attributes.ts';
+import { type EnrolBody, enrolBody, parsed } from './body.ts';
+import { keyOfRequest } from './csr.ts';
+import { type Enroller, enrollerOf, type InstanceRequest, mayEnrol } from './enroller.ts';
+import { instanceUrls } from './paths.ts';
+import { endOf, newInstance } from './plan.ts';
+import { keyOfProof, type ProvenKey } from './proof.ts';
+import { recorded, settleInstance } from './settle.ts';
+
+/** How often it is planned anew when what it rests on changes under it. */
+export const plansAtMost = 5;
+
+/**
+ * Enrols an instance. If a token is asked for too and refused, nothing is enrolled and the enrolment token can be used
+ * again: one decision, one answer.
+ * @throws OAuthError for what is refused; whatever an authenticated client was refused is on record by then
+ */
+export async function enrol(deps: Deps, request: InstanceRequest): Promise<InstanceAnswer> {
+  const body = parsed(enrolBody, request.body);
+  for (let planned = 0; ; planned++) {
+    const since = await asOf(deps.db);
+    const enroller = await enrollerOf(deps, request, body, since);
+    const { client, enrolment } = enroller;
+    const { agent } = client;
+    const spends: Spend[] = [...client.proofs];
+    const { context } = request;
+    try {
+      if (planned === 0) withinBudget(deps, agent);
+      if (planned === plansAtMost) throw tooMuchChanges();
+      const now = deps.clock.now();
+      mayAct(agent, now);
+      mayEnrol(enroller, context);
+      const key = await provenKey(deps, request, body, enroller);
+      spends.push(...key.proofs);
+      const attributes = attributesOf({
+        address: context.address,
+        orchestrated: enrolment?.detail.attributes ?? {},
+        declared: body.attributes,
+      });
+      mustFit(agent.instances, attributes);
+      const expiresAt = endOf(deps, now, body, { client, parent: undefined });
+      const instance = newInstance(deps, now, { client, key, attributes, expiresAt });
+      const documents = await documentsFor(deps, client, { instance, key }, body);
+      const made = { instance, key, x5t: documents.x509?.x5t };
+      const token = body.token && (await tokenFor(deps, client, made, body.token, context));
+      const settlement = { client, instance, enrolment: enrolment?.id, spends, token, x5t: made.x5t, context };
+      if ((await settleInstance(deps, settlement)) === changed) continue;
+      if (!enrolment) noteUse(deps, client.credential);
+      return answerOf(instance, documents, token);
+    } catch (error) {
+      throw await recorded(deps, { client, spends, context, error, asked: askedOf(body) });
+    }
+  }
+}
+
+/** @throws OAuthError `invalid_request` without a key, or with two; `invalid_dpop_proof` */
+async function provenKey(
+  deps: Deps,
+  { dpop }: InstanceRequest,
+  { csr }: EnrolBody,
+  { client, enrolment }: Enroller,
+): Promise<ProvenKey> {
+  if (dpop === undefined && csr === undefined) {
+    throw new OAuthError('invalid_request', 'prove a key: send a DPoP proof by it, or a csr');
+  }
+  const urls = instanceUrls(deps.config);
+  const shown =
+    dpop === undefined ? undefined : keyOfProof(deps, dpop, { method: 'POST', urls, accessToken: enrolment?.secret });
+  const requested = csr === undefined ? undefined : await keyOfRequest(deps, csr, client.agent);
+  if (shown && requested && shown.thumbprint !== requested.thumbprint) {
+    throw new OAuthError('invalid_request', 'the DPoP proof and the csr are by two keys: an instance has one');
+  }
+  return requested && shown ? { ...requested, ...shown } : ((shown ?? requested) as ProvenKey);
+}
+
+export const tooMuchChanges = () =>
+  new OAuthError('temporarily_unavailable', 'too much is changing at once; try again', { retryAfter: 1 });
+
+/** What was asked for, as the log can keep it: names and numbers, nothing that a model wrote. */
+export const askedOf = (
+  body: Pick<EnrolBody, 'lifetime_seconds' | 'token' | 'x509_svid'> & { attributes?: object },
+) => ({
+  attributes: Object.keys(body.attributes ?? {}),
+  lifetime_seconds: body.lifetime_seconds,
+  resource: body.token?.resource,
+  scope: body.token?.scope,
+  token: body.token !== undefined,
+});

@@ -1,0 +1,112 @@
+/** Who enrols: whoever holds an enrolment token of the agent, or the agent itself by any way of client authentication. */
+import { BlockList, isIPv6 } from 'node:net';
+import { authenticateClient } from '../client-auth/authenticate.ts';
+import { registrationOf } from '../client-auth/registration.ts';
+import type { EnrolmentDetail } from '../credentials/credential.ts';
+import { hashOf, isSecret } from '../credentials/secret.ts';
+import { findByHash } from '../credentials/store.ts';
+import type { Client, PresentedCertificate, RequestContext } from '../decide/plan.ts';
+import type { Deps } from '../deps.ts';
+import { OAuthError } from '../lib/oauth-error.ts';
+import type { Counter } from '../liveness/liveness.ts';
+import type { EnrolBody } from './body.ts';
+
+/** A request to this room, bounded but not believed. */
+export interface InstanceRequest {
+  body: unknown;
+  authorization: string | undefined;
+  dpop: string | undefined;
+  certificate: PresentedCertificate | undefined;
+  context: RequestContext;
+}
+
+export interface Enroller {
+  client: Client;
+  /** The enrolment token that it showed, which the enrolment uses up. */
+  enrolment?: { id: string; secret: string; detail: EnrolmentDetail } | undefined;
+}
+
+/** Everybody who fails hears the same. */
+export const enrolmentFailed = (reason: string) =>
+  new OAuthError('invalid_client', 'this enrolment token can not be used: it is unknown, used, expired or revoked', {
+    reason,
+    settled: true,
+  });
+
+const authenticating = ['client_id', 'client_secret', 'client_assertion_type', 'client_assertion'] as const;
+
+/**
+ * @throws OAuthError `invalid_client` for who proves nothing, `invalid_request` for two ways at once
+ */
+export async function enrollerOf(
+  deps: Deps,
+  request: InstanceRequest,
+  body: EnrolBody,
+  asOf: Counter,
+): Promise<Enroller> {
+  const { authorization, dpop, certificate, context } = request;
+  const [, bearer] = /^Bearer +(\S+) *$/i.exec(authorization ?? '') ?? [];
+  if (bearer !== undefined) {
+    if (authenticating.some((name) => name !== 'client_id' && body[name] !== undefined)) {
+      throw new OAuthError('invalid_request', 'use an enrolment token or client authentication, not both');
+    }
+    return byToken(deps, bearer, body.client_id, asOf);
+  }
+  const form = new Map<string, readonly string[]>();
+  for (const name of authenticating) {
+    const value = body[name];
+    if (value !== undefined) form.set(name, [value]);
+  }
+  return { client: await authenticateClient(deps, { form, authorization, dpop, certificate, context }, asOf) };
+}
+
+async function byToken(deps: Deps, secret: string, clientId: string | undefined, asOf: Counter): Promise<Enroller> {
+  if (!isSecret('bwe', secret)) throw enrolmentFailed('no enrolment token');
+  const credential = await findByHash(deps.db, 'enrolment_token', hashOf(secret), deps.clock.now());
+  if (!credential) throw enrolmentFailed('unknown enrolment token');
+  // its id is no secret, and whoever reads the log wants to know which one is going around
+  if (credential.usedAt !== undefined) throw enrolmentFailed(`enrolment token ${credential.id} was used before`);
+  const registration = await registrationOf(deps, asOf, credential.agent);
+  if (!registration || (clientId !== undefined && clientId !== registration.agent.id)) {
+    throw enrolmentFailed(`enrolment token ${credential.id} of another agent`);
+  }
+  return {
+    client: {
+      agent: registration.agent,
+      credential: credential.id,
+      thumbprint: credential.thumbprint,
+      credentialEndsAt: undefined, // used in time it has done its part: what it enrolled may outlive it
+      method: 'enrolment_token',
+      proofs: [],
+      asOf,
+    },
+    enrolment: { id: credential.id, secret, detail: credential.detail },
+  };
+}
+
+/**
+ * Whether this client, from here, may enrol at all.
+ * @throws OAuthError `unauthorized_client`
+ */
+export function mayEnrol({ client, enrolment }: Enroller, context: RequestContext): void {
+  if (client.instance) {
+    throw new OAuthError('unauthorized_client', 'an instance enrols children: POST /instances/{id}/children');
+  }
+  const { addresses } = enrolment?.detail ?? {};
+  if (addresses && addresses.length > 0 && !isWithin(context.address, addresses)) {
+    throw new OAuthError('unauthorized_client', 'this enrolment token can not be used from this address');
+  }
+}
+
+/** Whether an address is one of these, or in one of these networks (CIDR). */
+export function isWithin(address: string, networks: readonly string[]): boolean {
+  const plain = address.replace(/^::ffff:(?=\d+\.)/i, ''); // IPv4 as a socket for both families shows it
+  const list = new BlockList();
+  for (const network of networks) {
+    const [base = '', prefix] = network.split('/');
+    const family = isIPv6(base) ? 'ipv6' : 'ipv4';
+    if (prefix === undefined) list.addAddress(base, family);
+    else list.addSubnet(base, Number(prefix), family);
+  }
+  return list.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4');
+}

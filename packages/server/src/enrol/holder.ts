@@ -1,0 +1,68 @@
+/** Who speaks for an instance: whoever has just used its key, or, to look and to end, that of one of its parents. */
+import type { Instance } from '../agents/instance.ts';
+import { findInstance, findInstanceByKey } from '../agents/instance-store.ts';
+import { type Registration, registrationOf } from '../client-auth/registration.ts';
+import type { Client } from '../decide/plan.ts';
+import type { Deps } from '../deps.ts';
+import { isId } from '../lib/ids.ts';
+import { OAuthError } from '../lib/oauth-error.ts';
+import type { Counter } from '../liveness/liveness.ts';
+import { instanceAlive } from '../tokens/instance-standing.ts';
+import type { InstanceRequest } from './enroller.ts';
+import { instanceUrls } from './paths.ts';
+import { keyOfProof } from './proof.ts';
+
+export interface Holder {
+  /** What the path names. */
+  instance: Instance;
+  /** The agent, as spoken for by the instance whose key was used. */
+  client: Client & { instance: Instance };
+}
+
+/** Everybody who fails hears the same: what exists is none of a stranger's business. */
+const stranger = (reason: string) =>
+  new OAuthError('invalid_client', 'there is no living instance here of which you have shown the key', { reason });
+
+/**
+ * @param asked `below` is the rest of the path; `byParents`: the key of a parent will do
+ * @throws OAuthError `invalid_client`, `invalid_dpop_proof`
+ */
+export async function holderOf(
+  deps: Deps,
+  request: InstanceRequest,
+  asked: { id: string; method: string; below: string; byParents: boolean },
+  asOf: Counter,
+): Promise<Holder> {
+  const { id, method, below, byParents } = asked;
+  if (request.dpop === undefined) throw stranger('no proof');
+  if (!isId('instance', id)) throw stranger('no id of an instance');
+  const key = keyOfProof(deps, request.dpop, { method, urls: instanceUrls(deps.config, `/${id}${below}`) });
+  const [named, shown] = [await findInstance(deps.db, id), await findInstanceByKey(deps.db, key.thumbprint)];
+  if (!named || !shown) throw stranger('unknown instance');
+  if (shown.id !== named.id && !(byParents && named.ancestors.includes(shown.id))) throw stranger('the key of another');
+  const now = deps.clock.now();
+  if (!(await instanceAlive(deps.db, shown, now)) || !(await instanceAlive(deps.db, named, now))) {
+    throw new OAuthError('invalid_client', 'this instance has ended: enrol a new one', {
+      reason: 'instance has ended',
+    });
+  }
+  const registration = await registrationOf(deps, asOf, named.agent);
+  if (!registration) throw stranger('unknown agent');
+  return {
+    instance: named,
+    client: {
+      agent: registration.agent,
+      credential: named.credential,
+      thumbprint: key.thumbprint,
+      credentialEndsAt: endOfCredential(registration, named.credential),
+      method: 'instance_key',
+      instance: shown,
+      proofs: key.proofs,
+      asOf,
+    },
+  };
+}
+
+/** What enrolled it may have been given another end since. An enrolment token has done its part. */
+const endOfCredential = ({ keys, others }: Registration, id: string): number | undefined =>
+  [...keys, ...others].find((credential) => credential.id === id)?.expiresAt;

@@ -1,0 +1,205 @@
+/**
+ * How an enrolment or renewal is settled: one transaction in which everything that it rests on is alive, the proofs and the
+ * enrolment token are spent, a place is taken, the instance and its event are written; and the token with it, if one was
+ * asked for. Whatever is refused leaves nothing but spent proofs and an event.
+ */
+
+import type { Instance } from '../agents/instance.ts';
+import { keepPlace, placesOf, takePlace } from '../agents/instance-count-store.ts';
+import { findInstanceByKey, hasLivingChild, insertInstance, renewInstance } from '../agents/instance-store.ts';
+import { appendEvent, type Sealing, sealingFor } from '../audit/audit.ts';
+import type { AuditEvent } from '../audit/event.ts';
+import { findByThumbprint, useOnce } from '../credentials/store.ts';
+import type { Client, RequestContext, Spend } from '../decide/plan.ts';
+import type { Deps } from '../deps.ts';
+import { OAuthError } from '../lib/oauth-error.ts';
+import { endedSince, registerSubject } from '../liveness/liveness.ts';
+import type { Tx } from '../store/database.ts';
+import { restsOn } from '../tokens/instance-standing.ts';
+import { changed, type PreparedToken } from '../tokens/issue.ts';
+import { assertionReplayed, spendAll } from '../tokens/spend.ts';
+import { provenanceOf } from './attributes.ts';
+import { enrolmentFailed } from './enroller.ts';
+import { livingAtMost } from './plan.ts';
+
+/** What is to be written, with all that it spends. */
+export interface Settlement {
+  client: Client;
+  instance: Instance;
+  /** As it was read, if this renews it. */
+  before?: Instance | undefined;
+  /** Id of the enrolment token that is used up. */
+  enrolment?: string | undefined;
+  spends: readonly Spend[];
+  token?: PreparedToken | undefined;
+  /** Of its X.509-SVID, for the log. */
+  x5t?: string | undefined;
+  context: RequestContext;
+}
+
+/**
+ * Writes it, or answers `changed` if it must be planned again.
+ * @throws OAuthError for what only the transaction could see
+ */
+export async function settleInstance(deps: Deps, planned: Settlement): Promise<typeof changed | undefined> {
+  const { client, instance } = planned;
+  const sealing = await sealingFor(deps, client.asOf.version, client.agent.owner);
+  const outcome = await deps.db
+    .settle(async (tx) => {
+      if (await endedSince(tx, restsOn(instance), client.asOf.rev)) return changed;
+      const replayed = await spendAll(tx, planned.spends);
+      if (replayed) return settleReplay(tx, deps, sealing, planned, replayed);
+      // from here on a refusal is thrown, which undoes all of it; it is put on record after
+      const written = planned.before ? await renewed(tx, planned.before, instance) : await enrolled(tx, deps, planned);
+      if (!written) return changed;
+      const refused = await planned.token?.settle(tx);
+      if (refused === changed) throw new Overtaken();
+      if (refused) throw refused;
+      await appendEvent(tx, deps, sealing, writtenEvent(planned));
+      return undefined;
+    }, placesOf(instance.agent))
+    .catch((error: unknown): typeof changed => {
+      if (error instanceof Overtaken) return changed;
+      throw error;
+    });
+  if (outcome instanceof OAuthError) throw outcome;
+  return outcome;
+}
+
+/** What the token rests on has changed: nothing of the settlement may stay. */
+class Overtaken extends Error {}
+
+async function enrolled(tx: Tx, deps: Deps, { client, instance, enrolment }: Settlement): Promise<boolean> {
+  const now = instance.createdAt;
+  const { agent } = client;
+  const { parent, name } = instance;
+  if (parent !== undefined && name !== undefined && (await hasLivingChild(tx, parent, name, now))) {
+    throw new OAuthError('invalid_request', 'name is the name of another living child');
+  }
+  if (enrolment !== undefined && !(await useOnce(tx, enrolment, now))) {
+    throw enrolmentFailed(`enrolment token ${enrolment} was used before`);
+  }
+  if (await findByThumbprint(tx, instance.thumbprint)) throw keyIsKnown();
+  const atMost = livingAtMost(deps, agent);
+  if (!(await takePlace(tx, agent.id, { atMost, now }))) {
+    throw new OAuthError('temporarily_unavailable', `${atMost} instances of this agent live already`, {
+      status: 429,
+      retryAfter: 60,
+    });
+  }
+  if (!(await insertInstance(tx, instance))) throw keyIsKnown();
+  const subject = { id: instance.id, kind: 'instance' as const, parent: parent ?? agent.id };
+  await registerSubject(tx, { ...subject, now });
+  return true;
+}
+
+/** Answers false if it is no longer as it was read. */
+async function renewed(tx: Tx, before: Instance, after: Instance): Promise<boolean> {
+  if (after.thumbprint !== before.thumbprint) {
+    if ((await findByThumbprint(tx, after.thumbprint)) || (await findInstanceByKey(tx, after.thumbprint))) {
+      throw keyIsKnown();
+    }
+  }
+  if (!(await renewInstance(tx, before, after))) return false;
+  await keepPlace(tx, after.agent, before.expiresAt, after.expiresAt);
+  return true;
+}
+
+const keyIsKnown = () =>
+  new OAuthError('invalid_request', 'this key is or was used by somebody already: every instance makes a new one');
+
+/**
+ * What a replay calls for. A replayed assertion proves nobody; nor does a replayed proof where it is all that was shown.
+ * A replayed proof beside something else is on record.
+ */
+async function settleReplay(
+  tx: Tx,
+  deps: Deps,
+  sealing: Sealing,
+  { client, context, before, instance }: Settlement,
+  replayed: Spend,
+): Promise<OAuthError> {
+  if (replayed.kind === 'assertion') return assertionReplayed();
+  const error = new OAuthError('invalid_dpop_proof', 'this DPoP proof was used before; make a new one', {
+    reason: 'proof replayed',
+    settled: true,
+  });
+  if (before || instance.parent !== undefined) return error;
+  await appendEvent(tx, deps, sealing, refusedEvent(client, context, error, {}));
+  return error;
+}
+
+/**
+ * Puts a refusal on record; its proofs stay spent, and nothing else. Answers the error to throw, which is another one when
+ * a proof was a replay. What we can't explain is no refusal.
+ */
+export async function recorded(
+  deps: Deps,
+  refused: { client: Client; spends: readonly Spend[]; context: RequestContext; error: unknown; asked: object },
+): Promise<unknown> {
+  const { client, context, error } = refused;
+  if (!(error instanceof OAuthError) || error.settled) return error;
+  const sealing = await sealingFor(deps, client.asOf.version, client.agent.owner);
+  return deps.db.settle(async (tx) => {
+    const replayed = await spendAll(tx, refused.spends);
+    if (replayed?.kind === 'assertion') return assertionReplayed();
+    await appendEvent(tx, deps, sealing, refusedEvent(client, context, error, refused.asked));
+    return error;
+  });
+}
+
+function writtenEvent({ client, instance, before, context, enrolment, x5t, token }: Settlement): AuditEvent {
+  const { address: _address, ...rest } = instance.attributes;
+  return {
+    type: before ? 'instance.renewed' : 'instance.enrolled',
+    outcome: 'allowed',
+    org: instance.org,
+    agent: instance.agent,
+    instance: instance.id,
+    target: instance.id,
+    decided_on: {
+      ...(instance.allowed && { allowed: instance.allowed }),
+      ancestors: instance.ancestors,
+      attributes: provenanceOf(instance.attributes),
+      ...knownOf(client),
+      ...(enrolment && { enrolment_token: enrolment }),
+      expires_at: instance.expiresAt,
+      key: instance.thumbprint,
+      ...(before && before.thumbprint !== instance.thumbprint && { key_before: before.thumbprint }),
+      registry: client.asOf.version,
+      rev: client.asOf.rev,
+      token: token !== undefined,
+      ...(x5t && { x5t }),
+    },
+    personal: { ...personalOf(client, context), details: { attributes: rest, name: instance.name } },
+  };
+}
+
+function refusedEvent(client: Client, context: RequestContext, error: OAuthError, asked: object): AuditEvent {
+  return {
+    type: 'instance.refused',
+    outcome: 'refused',
+    org: client.agent.org,
+    agent: client.agent.id,
+    instance: client.instance?.id,
+    reason: error.reason,
+    decided_on: {
+      asked,
+      ...knownOf(client),
+      error: error.code,
+      registry: client.asOf.version,
+      rev: client.asOf.rev,
+    },
+    personal: personalOf(client, context),
+  };
+}
+
+const knownOf = ({ agent, credential, thumbprint, method }: Client) => ({
+  client: { credential, environment: agent.environment, key: thumbprint, kind: agent.kind, method },
+});
+
+const personalOf = (client: Client, context: RequestContext) => ({
+  owner: client.agent.owner,
+  address: context.address,
+  purpose: client.agent.purpose,
+});
