@@ -11,6 +11,7 @@ import { newFailures } from './client-auth/failures.ts';
 import type { Config } from './config.ts';
 import { newBudgets } from './decide/budget.ts';
 import type { Deps } from './deps.ts';
+import { enrolRoutes } from './enrol/routes.ts';
 import { healthRoutes } from './health.ts';
 import { startJobs } from './jobs.ts';
 import { makeFirstAuthority } from './keys/ca.ts';
@@ -133,6 +134,7 @@ export function createApp(deps: Deps): FastifyInstance {
     bodyLimit: config.limits.body_bytes,
   });
   app.register(oauthRoutes(deps));
+  app.register(enrolRoutes(deps));
   app.register(adminRoutes(deps));
   app.register(healthRoutes(deps));
   return app;
