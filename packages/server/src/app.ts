@@ -23,6 +23,7 @@ import { systemRandom } from './lib/random.ts';
 import { type Listeners, listen } from './listen.ts';
 import { oauthRoutes } from './oauth/routes.ts';
 import { ownCertificate } from './server-certificate.ts';
+import { spiffeRoutes } from './spiffe/routes.ts';
 import { lockData } from './store/data-lock.ts';
 import { migrate } from './store/migrate.ts';
 import { openDatabase } from './store/open.ts';
@@ -135,6 +136,7 @@ export function createApp(deps: Deps): FastifyInstance {
   });
   app.register(oauthRoutes(deps));
   app.register(enrolRoutes(deps));
+  app.register(spiffeRoutes(deps));
   app.register(adminRoutes(deps));
   app.register(healthRoutes(deps));
   return app;

@@ -23,6 +23,7 @@ export const rooms: Readonly<Record<string, number>> = {
   pages: 10,
   feed: 10,
   signals: 10,
+  spiffe: 10,
 
   'client-auth': 9,
   grants: 9,

@@ -53,7 +53,7 @@ export interface VerifiedJwtSvid {
 
 /**
  * Verifies a JWT-SVID. Nothing but `sub`, `aud` and `exp` is asked for, since the specification asks for no more.
- * @param expectation `audience`: the name that we answer to, which it must carry; `bundles` answers for known trust domains alone
+ * @param expectation `audience`: the names that we answer to, one of which it must carry; `bundles` answers for known trust domains alone
  * @throws ProtocolError `malformed`, `bad_spiffe_id`, `unknown_trust_domain`, `unknown_key`, `bad_signature`, `wrong_audience`,
  *   `expired` or `not_yet_valid`
  * @see JWT-SVID §4
@@ -62,7 +62,7 @@ export async function verifyJwtSvid(
   deps: { clock: CaDeps['clock']; config: { clock_skew_seconds: number } },
   _version: number,
   jwt: string,
-  { audience, bundles }: { audience: string; bundles: Bundles },
+  { audience, bundles }: { audience: readonly string[]; bundles: Bundles },
 ): Promise<VerifiedJwtSvid> {
   const parsed = parseCompact(jwt);
   const { header, payload } = parsed;
@@ -95,10 +95,10 @@ function checkTimes(payload: { exp?: unknown; nbf?: unknown; iat?: unknown }, no
   return exp * 1000;
 }
 
-function checkAudience(aud: unknown, ours: string): void {
+function checkAudience(aud: unknown, ours: readonly string[]): void {
   const named = typeof aud === 'string' ? [aud] : aud;
   if (!Array.isArray(named) || named.length === 0 || !named.every((each) => typeof each === 'string')) {
     throw new ProtocolError('malformed', 'it must have an aud');
   }
-  if (!named.includes(ours)) throw new ProtocolError('wrong_audience', 'it is for somebody else');
+  if (!named.some((each) => ours.includes(each))) throw new ProtocolError('wrong_audience', 'it is for somebody else');
 }
