@@ -20,7 +20,9 @@ import { plainAtRest } from './lib/at-rest.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import type { Logger } from './lib/log.ts';
 import { systemRandom } from './lib/random.ts';
+import { type Resolve, safeFetch } from './lib/safe-fetch.ts';
 import { type Listeners, listen } from './listen.ts';
+import type { CertificateSource } from './mutual-tls.ts';
 import { oauthRoutes } from './oauth/routes.ts';
 import { ownCertificate } from './server-certificate.ts';
 import { spiffeRoutes } from './spiffe/routes.ts';
@@ -51,6 +53,8 @@ export interface World {
   algorithms?: readonly JwsAlgorithm[];
   /** Whether this server has the data folder to itself, as it must unless a test wants races on one SQLite. */
   alone?: boolean;
+  /** Whom names lead to when this server fetches something. */
+  resolve?: Resolve;
 }
 
 /**
@@ -69,7 +73,7 @@ export async function start(config: Config, world: World = {}): Promise<RunningS
     const deps = await openDeps(bound, { ...world, clock: world.clock ?? systemClock, log });
     try {
       const made = await firstStart(deps);
-      const app = createApp(deps);
+      const app = createApp(deps, listeners.mtls && certificate.current);
       await app.ready();
       handle = (request, response) => app.routing(request, response);
       certificate.ready(deps);
@@ -108,7 +112,7 @@ export async function openDeps(config: Config, world: World & { clock: Clock; lo
   try {
     await migrate({ db, clock });
     const encryption = plainAtRest;
-    const base = { config, db, clock, random, log, encryption };
+    const base = { config, db, clock, random, log, encryption, fetch: safeFetch(config, world.resolve) };
     const deps: Deps = {
       ...base,
       keys: newKeys(),
@@ -126,8 +130,8 @@ export async function openDeps(config: Config, world: World & { clock: Clock; lo
   }
 }
 
-/** All that answers requests, without a socket. */
-export function createApp(deps: Deps): FastifyInstance {
+/** All that answers requests, without a socket. `certificate` is what the listener for mutual TLS shows, if there is one. */
+export function createApp(deps: Deps, certificate?: CertificateSource): FastifyInstance {
   const { config } = deps;
   const app = Fastify({
     logger: false, // what is worth a line is logged where it happens; request lines would hold what nobody should read
@@ -138,7 +142,7 @@ export function createApp(deps: Deps): FastifyInstance {
   app.register(enrolRoutes(deps));
   app.register(spiffeRoutes(deps));
   app.register(adminRoutes(deps));
-  app.register(healthRoutes(deps));
+  app.register(healthRoutes(deps, certificate));
   return app;
 }
 

@@ -8,6 +8,7 @@ import type { AtRest } from './lib/at-rest.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Logger } from './lib/log.ts';
 import type { Random } from './lib/random.ts';
+import type { SafeFetch } from './lib/safe-fetch.ts';
 import type { Database } from './store/database.ts';
 
 /** What every part of the server is handed. Made once, in `app.ts`; tests hand in their own time. */
@@ -17,11 +18,11 @@ export interface Deps {
   clock: Clock;
   random: Random;
   log: Logger;
-  /** What is kept in memory between requests, each by the room that knows it. */
   /** How private keys and secrets lie in the database. */
   encryption: AtRest;
   /** The only way to fetch something from outside. */
   fetch: SafeFetch;
+  /** What is kept in memory between requests, each by the room that knows it. */
   keys: Keys;
   audit: Audit;
   budgets: Budgets;

@@ -1,6 +1,7 @@
 /** What is done now and then beside requests. Nothing that must be true depends on it: it only tidies up. */
 import { logFailures } from './client-auth/failures.ts';
 import type { Deps } from './deps.ts';
+import { refreshDue } from './federation/refresh.ts';
 import { forgetSpent } from './tokens/spend.ts';
 import { forgetOldAnswers } from './web/idempotency-store.ts';
 
@@ -31,4 +32,5 @@ export async function tidy(deps: Deps): Promise<void> {
   logFailures(deps.failures, deps.log);
   await forgetSpent(deps);
   await deps.db.settle((tx) => forgetOldAnswers(tx, deps.clock.now()));
+  await refreshDue(deps);
 }

@@ -62,6 +62,10 @@ for (const database of databases) {
         ['POST', `/roles/${theirs.role.id}/retire`],
         ['GET', `/guards/${theirs.guard.id}`],
         ['DELETE', `/guards/${theirs.guard.id}`],
+        ['GET', `/trust-domains/${theirs.trustDomain.id}`],
+        ['PATCH', `/trust-domains/${theirs.trustDomain.id}`, { bundle: { keys: [] } }],
+        ['POST', `/trust-domains/${theirs.trustDomain.id}/refresh`],
+        ['POST', `/trust-domains/${theirs.trustDomain.id}/remove`],
         ...[
           'people',
           'teams',
@@ -70,6 +74,7 @@ for (const database of databases) {
           'resources',
           'roles',
           'guards',
+          'trust-domains',
           'events',
           'organizations',
         ].flatMap((noun) =>

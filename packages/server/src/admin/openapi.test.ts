@@ -94,6 +94,18 @@ const requests: Record<string, (t: Things) => Promise<[path: string, body?: unkn
   getOwnGuard: async () => ['/guards/self'],
   getGuard: async (t) => [`/guards/${t.guard.id}`],
   endGuard: async (t) => [`/guards/${t.guard.id}`],
+  listTrustDomains: async () => ['/trust-domains?organization=home&name=partner.example'],
+  createTrustDomain: async () => [
+    '/trust-domains?organization=home',
+    { name: 'other.example', bundle: { keys: [], spiffe_refresh_hint: 600 } },
+  ],
+  getTrustDomain: async (t) => [`/trust-domains/${t.trustDomain.id}`],
+  updateTrustDomain: async (t) => [
+    `/trust-domains/${t.trustDomain.id}`,
+    { bundle_endpoint: { profile: 'https_spiffe', spiffe_id: 'spiffe://partner.example/bundles' } },
+  ],
+  refreshTrustDomain: async (t) => [`/trust-domains/${t.trustDomain.id}/refresh`],
+  removeTrustDomain: async (t) => [`/trust-domains/${t.trustDomain.id}/remove`, { reason: 'over' }],
   listEvents: async () => ['/events?organization=home&limit=200'],
   listKeys: async () => ['/keys'],
   rotateKeys: async () => ['/keys/rotate', { alg: 'ES256' }],

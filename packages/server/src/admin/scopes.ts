@@ -18,6 +18,8 @@ export const adminScopes = {
   'guards:read': 'See guards',
   'guards:write': 'Register and end guards',
   'guards:self': 'Learn, as a guard, what to guard',
+  'trust_domains:read': 'See foreign trust domains',
+  'trust_domains:write': 'Register, change, refresh and remove foreign trust domains',
   'events:read': 'Read the log',
   'keys:read': 'See the server’s signing keys (their public halves)',
   'keys:write': 'Rotate the server’s signing keys',

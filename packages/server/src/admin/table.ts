@@ -11,6 +11,7 @@ import { resourceRoutes } from './resources.ts';
 import { roleRoutes } from './roles.ts';
 import type { Route } from './route.ts';
 import { teamRoutes } from './teams.ts';
+import { trustDomainRoutes } from './trust-domains.ts';
 
 export const adminTable = [
   ...organizationRoutes,
@@ -22,6 +23,7 @@ export const adminTable = [
   ...resourceRoutes,
   ...roleRoutes,
   ...guardRoutes,
+  ...trustDomainRoutes,
   ...eventRoutes,
   ...keyRoutes,
 ] as const satisfies readonly Route[];

@@ -13,6 +13,7 @@ export const idPrefixes = {
   role: 'rol',
   grant: 'grt',
   guard: 'grd',
+  trust_domain: 'trd',
   event: 'evt',
   problem: 'err',
 } as const;

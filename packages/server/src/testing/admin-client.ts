@@ -202,5 +202,10 @@ export async function populate(operator: AdminClient, organization: string) {
     owner: team.id,
     jwk: publicJwk(guardKey),
   });
-  return { organization, person, team, resource, role, agent, credential, jwk, guard, guardKey };
+  const trustDomain = await operator.ok('POST', `/trust-domains${at}`, {
+    name: 'partner.example',
+    bundle_endpoint: { url: 'https://localhost:1/spiffe/bundle' }, // where nobody answers
+    bundle: { keys: [], spiffe_sequence: 1 },
+  });
+  return { organization, person, team, resource, role, agent, credential, jwk, guard, guardKey, trustDomain };
 }
