@@ -73,7 +73,7 @@ export function createTlsFetch(material: TlsMaterial, plain: PeerFetch): TlsFetc
           ...(init.signal ? { signal: init.signal } : {}),
         });
         try {
-          return responseOf(url, await exchange(outgoing, isStream ? request : undefined, body));
+          return responseOf(url, request.method, await exchange(outgoing, isStream ? request : undefined, body));
         } catch (error) {
           // A server may close a kept connection just as it is used again: nothing of the request was looked at then.
           const wasClosed = outgoing.reusedSocket && (error as NodeJS.ErrnoException).code === 'ECONNRESET';
@@ -152,13 +152,13 @@ function exchange(
   });
 }
 
-function responseOf(url: string, incoming: IncomingMessage): Response {
+function responseOf(url: string, method: string, incoming: IncomingMessage): Response {
   const status = incoming.statusCode ?? 0;
   const headers = new Headers();
   for (let index = 0; index < incoming.rawHeaders.length; index += 2) {
     headers.append(incoming.rawHeaders[index] as string, incoming.rawHeaders[index + 1] as string);
   }
-  const isEmpty = withoutBody.has(status) || incoming.headers['content-length'] === '0';
+  const isEmpty = method === 'HEAD' || withoutBody.has(status) || incoming.headers['content-length'] === '0';
   if (isEmpty) incoming.resume();
   try {
     const response = new Response(isEmpty ? null : bodyOf(incoming), { status, headers });
