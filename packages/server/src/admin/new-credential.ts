@@ -1,5 +1,5 @@
 /** Adds credentials to agents that were checked already: each kind with its own rules, all of them with an end that holds. */
-import { type ImportedPublicKey, importPublicJwk, ProtocolError, parseSpiffeId, thumbprint } from '@bailiwick/protocol';
+import { type ImportedPublicKey, importPublicJwk, ProtocolError, thumbprint } from '@bailiwick/protocol';
 import { readAuthorities, readCertificate } from '../credentials/certificate.ts';
 import type { Credential, CredentialDetail, CredentialKind } from '../credentials/credential.ts';
 import { newSecret, secretPrefixes, secretsEndAt } from '../credentials/secret.ts';
@@ -11,7 +11,7 @@ import {
   liveCredentials,
   type Unregistered,
 } from '../credentials/store.ts';
-import { canonicalSubject, spiffeThumbprint, subjectThumbprint } from '../credentials/subject.ts';
+import { canonicalSubject, readSpiffePattern, spiffeThumbprint, subjectThumbprint } from '../credentials/subject.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
 import { registerSubject } from '../liveness/liveness.ts';
@@ -151,12 +151,11 @@ function subjectOf({ now }: Call, wanted: { field: CertificateField; value: stri
 type CertificateField = Extract<Credential, { kind: 'certificate_subject' }>['detail']['field'];
 
 function spiffeOf({ deps }: Call, text: string): Own {
-  const whole = text.endsWith('/*') ? text.slice(0, -2) : text;
-  const { trustDomain, path } = reading('spiffe_id', () => parseSpiffeId(whole));
+  const { trustDomain, path, below } = reading('spiffe_id', () => readSpiffePattern(text));
   if (trustDomain === deps.config.trust_domain) {
     throw invalid('spiffe_id', 'is of this server’s own trust domain: those get their identity here, by enrolling');
   }
-  if (path.length === 0 && whole === text) {
+  if (path.length === 0 && !below) {
     throw invalid('spiffe_id', 'names a whole trust domain: name a workload, or add /* if all of them are meant');
   }
   return { kind: 'spiffe_id', detail: { spiffe_id: text }, thumbprint: spiffeThumbprint(text) };

@@ -5,7 +5,9 @@ import type { Command } from './command.ts';
 import { doctor } from './doctor/doctor.ts';
 import { init } from './init.ts';
 import { agentCommands } from './nouns/agents.ts';
+import { caCommands } from './nouns/ca.ts';
 import { credentialCommands } from './nouns/credentials.ts';
+import { enrolmentToken } from './nouns/enrolment-token.ts';
 import { eventCommands } from './nouns/events.ts';
 import { guardCommands } from './nouns/guards.ts';
 import { keyCommands } from './nouns/keys.ts';
@@ -24,11 +26,13 @@ export const commands: readonly Command[] = [
   ...operatorCommands,
   ...agentCommands,
   ...credentialCommands,
+  enrolmentToken,
   ...resourceCommands,
   ...roleCommands,
   ...guardCommands,
   ...ownerCommands,
   token,
   ...keyCommands,
+  ...caCommands,
   ...eventCommands,
 ];

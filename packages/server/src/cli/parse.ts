@@ -86,6 +86,10 @@ function findCommand(
     throw new CliError('usage', 'No command was named.', { hint: 'See `bailiwick help`.' });
   }
   const inGroup = commands.filter((candidate) => candidate.name.startsWith(`${first} `));
+  const rest = argv.filter((_word, index) => index !== words[0]?.index);
+  const list = inGroup.find((candidate) => candidate.name === `${first} list`);
+  // `credentials --stale 30d`: who names options of a group wants to see what is in it
+  if (list !== undefined && second === undefined && rest.length > 0 && !helpWanted) return { command: list, rest };
   if (inGroup.length > 0 && second === undefined) return { command: undefined, rest: first };
   if (inGroup.length > 0) {
     const verbs = inGroup.map((candidate) => candidate.name.slice(first.length + 1));

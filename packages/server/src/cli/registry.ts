@@ -1,5 +1,6 @@
 /** What the admin API shows, as far as the command line reads it. The schemas that bind are those of `admin/`. */
 import type { Operation, PublicJwk } from '@bailiwick/protocol';
+import type { CredentialKind, Standing } from '../credentials/credential.ts';
 
 interface Thing {
   id: string;
@@ -44,14 +45,30 @@ export interface Agent extends Thing {
 
 export interface Credential extends Thing {
   agent: string;
-  kid: string;
+  kind: CredentialKind;
   thumbprint: string;
-  alg: string;
+  /** Of a public key. */
+  kid?: string;
+  alg?: string;
+  jwk?: PublicJwk;
+  /** Of a certificate. */
+  subject_dn?: string;
+  /** Of a name in certificates. */
+  subject?: { field: string; value: string; ca?: string };
+  spiffe_id?: string;
+  /** Of an enrolment token. */
+  addresses?: string[];
+  attributes?: Record<string, string>;
+  used_at?: string;
   label: string;
-  jwk: PublicJwk;
   expires_at?: string;
   last_used_at?: string;
-  status: string;
+  status: Standing;
+}
+
+/** As it is shown once, with what is kept nowhere. */
+export interface MadeCredential extends Credential {
+  secret?: string;
 }
 
 export interface Resource extends Thing {
@@ -93,6 +110,26 @@ export interface SigningKey {
   signs_from: string;
   signs_until?: string;
   published_until?: string;
+}
+
+export interface CertificateAuthority {
+  trust_domain: string;
+  spiffe_sequence: number;
+  spiffe_refresh_hint: number;
+  encrypted: boolean;
+  authorities: {
+    id: string;
+    kind: 'root' | 'intermediate';
+    root?: string;
+    state: string;
+    subject: string;
+    created_at: string;
+    signs_from: string;
+    signs_until?: string;
+    expires_at: string;
+    certificate: string;
+  }[];
+  jwt_svid_keys: { kid: string; state: string; created_at: string; signs_from: string; signs_until?: string }[];
 }
 
 export interface Event {

@@ -1,6 +1,6 @@
 /** Names by which certificates and SVIDs are known, in one spelling each, and the thumbprints of such credentials. */
 import { isIP, SocketAddress } from 'node:net';
-import { ProtocolError, sha256Base64url } from '@bailiwick/protocol';
+import { ProtocolError, parseSpiffeId, type SpiffeId, sha256Base64url } from '@bailiwick/protocol';
 import type { CertificateSubject } from './credential.ts';
 import { canonicalName } from './distinguished-name.ts';
 
@@ -61,6 +61,20 @@ export function canonicalSubject(field: CertificateSubject['field'], value: stri
 /** What makes a name in certificates unique: the kind, the name, and who must have issued it. */
 export function subjectThumbprint({ field, value, ca }: CertificateSubject): string {
   return sha256Base64url(`certificate_subject\0${field}\0${value}\0${ca ?? ''}`);
+}
+
+/**
+ * Reads a SPIFFE ID as it is registered: one workload, or with `/*` at its end all that are below it.
+ * @throws ProtocolError `bad_spiffe_id` whose message completes "spiffe_id …"
+ */
+export function readSpiffePattern(text: string): SpiffeId & { below: boolean } {
+  const below = text.endsWith('/*');
+  try {
+    return { ...parseSpiffeId(below ? text.slice(0, -2) : text), below };
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    throw new ProtocolError(error.code, error.message.replace(/^this is/, 'is'));
+  }
 }
 
 /** Under which thumbprint a SPIFFE ID, or a pattern with `/*` at its end, is registered. */

@@ -207,7 +207,7 @@ export async function lastingHolders(q: Queries, role: string): Promise<string[]
         and a.expires_at is null
         and exists (
           select c.id from credentials c join subjects v on v.id = c.id
-           where c.agent = a.id and v.state = 'active' and c.expires_at is null
+           where c.agent = a.id and c.kind = 'public_key' and v.state = 'active' and c.expires_at is null
         )
       order by g.id`,
     [role],

@@ -1,18 +1,17 @@
 import path from 'node:path';
-import { thumbprint } from '@bailiwick/protocol';
 import { type Api, openApi } from '../api.ts';
 import { type Context, command, yes } from '../command.ts';
 import { CliError, exitCodes } from '../errors.ts';
 import { readIdentity } from '../identity.ts';
 import { confirm } from '../io.ts';
 import { painter } from '../output.ts';
-import { publicKeyIn, usablePublicKey } from '../public-key.ts';
 import type { Agent, Credential, Guard, Person, Resource, Role, Team } from '../registry.ts';
-import { mistaken, readPlacedYaml, type Say } from '../yaml-file.ts';
-import type { Change, Present, WantedKey } from './changes.ts';
+import { mistaken, readPlacedYaml } from '../yaml-file.ts';
+import type { Change, Present } from './changes.ts';
+import { wantedCredentials } from './credentials.ts';
 import { showPlan, titleOf } from './diff.ts';
 import { type Doer, newDoer } from './do.ts';
-import { type Fleet, type FleetKey, fleetSchema } from './fleet.ts';
+import { type Fleet, fleetSchema } from './fleet.ts';
 import { plan } from './plan.ts';
 import { referenceMistakes } from './references.ts';
 
@@ -23,7 +22,7 @@ export const apply = command({
     'It shows what would change (+ made, ~ changed, - ended), asks, and does it. A second time it changes nothing. What the file says of a ' +
     'thing is the whole of it: a role, a key or an operation that is gone from its list is taken away. A field that the file leaves out ' +
     'stays as it is, and so does everything that it does not name, unless --prune is given. Keys are named by file (only the public half ' +
-    'is sent) or as a public JWK.\n' +
+    'is sent) or as a public JWK; secrets and enrolment tokens are nothing for a file.\n' +
     '--dry-run changes nothing, and ends with 0 if nothing would change and 7 if something would. The format: docs/guides/agents-and-keys.md.',
   options: {
     file: { value: 'FILE', short: 'f', description: 'The fleet file (YAML).' },
@@ -47,13 +46,14 @@ export const apply = command({
       });
     }
     const folder = path.dirname(path.resolve(context.io.cwd, options.file));
-    const keys = wantedKeys(context, fleet, folder, say);
+    const credentials = wantedCredentials(context, fleet, folder, say);
     const acting = inOrganization(context, fleet);
     const api = openApi(acting, readIdentity(acting), { fields: true });
     const { registered, ...present } = await readPresent(api);
-    const mistakes = [...keys.mistakes, ...referenceMistakes(fleet, present, { keys: keys.wanted, registered, say })];
+    const given = { credentials: credentials.wanted, registered, say };
+    const mistakes = [...credentials.mistakes, ...referenceMistakes(fleet, present, given)];
     if (mistakes.length > 0) throw mistaken(options.file, mistakes);
-    const changes = plan(fleet, present, keys.wanted, { prune: options.prune });
+    const changes = plan(fleet, present, credentials.wanted, { prune: options.prune });
     const { json } = context.globals;
     if (!json) context.io.out(`${showPlan(changes, painter(context.io))}\n`);
     const dry = options['dry-run'];
@@ -122,7 +122,10 @@ async function readPresent(api: Api): Promise<Present & { registered: readonly C
     const members = await api.list<Person>(`/teams/${team.id}/members`);
     teams.push({ ...team, members: members.map(({ id }) => id) });
   }
-  const registered = await api.list<Credential>('/credentials');
+  const registered: Credential[] = [];
+  for (const kind of ['public_key', 'certificate', 'certificate_subject', 'spiffe_id']) {
+    registered.push(...(await api.list<Credential>('/credentials', { kind })));
+  }
   const operators = agents.filter(({ roles }) => roles.some(({ name }) => name === 'operator'));
   return {
     agents,
@@ -131,53 +134,7 @@ async function readPresent(api: Api): Promise<Present & { registered: readonly C
     resources: await api.list<Resource>('/resources'),
     roles: await api.list<Role>('/roles'),
     registered,
-    credentials: registered.filter(({ status }) => status === 'active'),
+    credentials: registered.filter(({ status }) => status !== 'removed'),
     kept: new Set([api.identity.client_id, ...guards.map(({ agent }) => agent), ...operators.map(({ id }) => id)]),
   };
-}
-
-/** The keys that the file names, and what is wrong with those that can't be used. */
-function wantedKeys(context: Context, fleet: Fleet, folder: string, say: Say) {
-  const wanted = new Map<string, readonly WantedKey[]>();
-  const mistakes: string[] = [];
-  for (const [name, { keys }] of Object.entries(fleet.agents)) {
-    if (keys === undefined) continue;
-    const usable = keys.map((key, index) => {
-      try {
-        return wantedKey(context, key, folder);
-      } catch (error) {
-        if (!(error instanceof CliError)) throw error;
-        mistakes.push(
-          say(
-            ['agents', name, 'keys', index],
-            [`can't be used: ${error.message}`, error.hint].filter(Boolean).join(' '),
-          ),
-        );
-        return undefined;
-      }
-    });
-    wanted.set(
-      name,
-      usable.filter((key) => key !== undefined),
-    );
-  }
-  return { wanted, mistakes };
-}
-
-function wantedKey(context: Context, key: FleetKey, folder: string): WantedKey {
-  const labels = {
-    label: 'label' in key ? key.label : undefined,
-    expires_at: 'expires_at' in key ? key.expires_at : undefined,
-  };
-  if ('file' in key) {
-    const jwk = publicKeyIn({ io: { ...context.io, cwd: folder } }, key.file);
-    return { jwk, thumbprint: thumbprint(jwk), title: path.basename(key.file), ...labels };
-  }
-  if ('d' in key.jwk) {
-    throw new CliError('usage', 'it is a private key, which has no place in a fleet file: treat it as lost.', {
-      hint: 'Make another with `bailiwick credentials add`, and name its file, or only its public half.',
-    });
-  }
-  const jwk = usablePublicKey(key.jwk, 'the key');
-  return { jwk, thumbprint: thumbprint(jwk), title: labels.label ?? thumbprint(jwk), ...labels };
 }

@@ -1,5 +1,4 @@
 /** What a plan is made of: what is there, what is wanted, and what differs. */
-import type { PublicJwk } from '@bailiwick/protocol';
 import { CliError } from '../errors.ts';
 import type { Agent, Credential, Person, Resource, Role, Team } from '../registry.ts';
 
@@ -15,15 +14,22 @@ export interface Present {
   kept: ReadonlySet<string>;
 }
 
-/** A public key that the file gives an agent. */
-export interface WantedKey {
-  /** RFC 7638: the same key, however it is written. */
+/** A key or another credential that the file gives an agent. */
+export interface WantedCredential {
+  /** The same credential, however it is written. */
   thumbprint: string;
-  /** As the plan calls it: its file, or its thumbprint. */
+  /** As the plan calls it: its file, its name, or its thumbprint. */
   title: string;
-  jwk: PublicJwk;
+  /** What tells the server which it is. */
+  body: Readonly<Record<string, unknown>>;
   label: string | undefined;
   expires_at: string | undefined;
+}
+
+/** What the file says an agent has; what it is silent about stays. */
+export interface WantedOfAgent {
+  keys?: readonly WantedCredential[] | undefined;
+  credentials?: readonly WantedCredential[] | undefined;
 }
 
 /** One field of a thing, as it is and as it will be. Lists are compared item by item. */
@@ -33,7 +39,7 @@ export interface FieldChange {
   after: unknown;
 }
 
-export type Noun = 'person' | 'team' | 'resource' | 'role' | 'agent' | 'key' | 'grant';
+export type Noun = 'person' | 'team' | 'resource' | 'role' | 'agent' | 'key' | 'credential' | 'grant';
 
 /** One thing to make, change or end. References in `fields` are names, which the doing turns into ids. */
 export interface Change {
@@ -42,9 +48,9 @@ export interface Change {
   name: string;
   /** Of what is there already. */
   id?: string;
-  /** The agent whose key or role it is. */
+  /** The agent whose key, credential or role it is. */
   agent?: string;
-  key?: WantedKey;
+  credential?: WantedCredential;
   /** It ends because the file does not name it. */
   pruned?: boolean;
   fields: readonly FieldChange[];

@@ -18,7 +18,7 @@ export function showPlan(changes: readonly Change[], paint: Paint): string {
 /** `agent desk`, `key Zk3… of agent desk`. */
 export function titleOf({ noun, name, agent }: Change): string {
   const what = noun === 'grant' ? 'role' : noun;
-  return `${what} ${printable(name)}${agent === undefined ? '' : ` ${noun === 'key' ? 'of' : 'for'} agent ${printable(agent)}`}`;
+  return `${what} ${printable(name)}${agent === undefined ? '' : ` ${noun === 'grant' ? 'for' : 'of'} agent ${printable(agent)}`}`;
 }
 
 function showChange(change: Change, paint: Paint): string {

@@ -86,13 +86,16 @@ export function newDoer(api: Api, fleet: Fleet, present: Present): Doer {
       const wanted = fleet.agents[change.name];
       if (wanted !== undefined) await save(change, '/agents', changed(change, agentBody(change, wanted)));
     },
-    async key({ key, agent = '' }) {
-      if (key === undefined) return;
-      const { jwk, label, expires_at } = key;
-      await api.post('/credentials', withoutUndefined({ agent: id('agent', agent), jwk, label, expires_at }));
-    },
+    key: addCredential,
+    credential: addCredential,
     grant: ({ agent = '', name }) => api.put(`/agents/${id('agent', agent)}/roles/${id('role', name)}`, undefined),
   };
+
+  async function addCredential({ credential, agent = '' }: Change): Promise<void> {
+    if (credential === undefined) return;
+    const { body, label, expires_at } = credential;
+    await api.post('/credentials', withoutUndefined({ agent: id('agent', agent), ...body, label, expires_at }));
+  }
 
   function agentBody(change: Change, wanted: FleetAgent): Record<string, unknown> {
     const shown = change.fields.find(({ field }) => field === 'resources')?.after as
@@ -129,6 +132,7 @@ async function end(api: Api, { noun, id = '', agent = '' }: Change, agentId: (na
     case 'grant':
       return api.delete(`/agents/${agentId(agent)}/roles/${id}`);
     case 'key':
+    case 'credential':
       return api.delete(`/credentials/${id}`);
     default:
       throw new Error(`nothing ends a ${noun}`);

@@ -2,6 +2,7 @@
 import { jwsAlgorithms } from '@bailiwick/protocol';
 import { z } from 'zod';
 import { agentKinds } from '../../agents/agent.ts';
+import { subjectFields } from '../../credentials/credential.ts';
 import { operationSchema } from '../operation.ts';
 
 const name = z
@@ -27,6 +28,23 @@ const key = z.union(
     }),
   ],
   'must be the name of a key file, or {file: …}, or {jwk: …}',
+);
+
+const beside = { label: text.optional(), expires_at: time.optional() };
+
+/** Secrets and enrolment tokens have no place in a file. */
+const credential = z.union(
+  [
+    z.strictObject({ certificate: z.string(), ...beside }),
+    z.strictObject({ spiffe_id: z.string(), ...beside }),
+    ...subjectFields.map((field) =>
+      z.strictObject({ [field]: z.string(), ca: z.string().optional(), ...beside }).transform((one) => {
+        const { ca, label, expires_at } = one as { ca?: string; label?: string; expires_at?: string };
+        return { subject: { field, value: (one as Record<string, string>)[field] as string }, ca, label, expires_at };
+      }),
+    ),
+  ],
+  `must be {certificate: FILE}, {spiffe_id: ID}, or a name in certificates ({${subjectFields.join(' | ')}: NAME, ca: FILE})`,
 );
 
 /** One API or MCP server as a YAML file describes it. */
@@ -98,6 +116,7 @@ const agentSchema = z.strictObject(
       })
       .optional(),
     keys: list(key).optional(),
+    credentials: list(credential).optional(),
   },
   'must describe an agent, with at least "owner: …"',
 );
@@ -125,3 +144,4 @@ export const fleetSchema = z.strictObject(
 export type Fleet = z.output<typeof fleetSchema>;
 export type FleetAgent = Fleet['agents'][string];
 export type FleetKey = NonNullable<FleetAgent['keys']>[number];
+export type FleetCredential = NonNullable<FleetAgent['credentials']>[number];

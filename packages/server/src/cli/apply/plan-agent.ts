@@ -1,5 +1,16 @@
 /** What has to change of an agent, its keys and its roles. */
-import { type Change, change, find, type Noun, type Present, type WantedKey } from './changes.ts';
+
+import { whatItIs } from '../credential-words.ts';
+import type { Credential } from '../registry.ts';
+import {
+  type Change,
+  change,
+  find,
+  type Noun,
+  type Present,
+  type WantedCredential,
+  type WantedOfAgent,
+} from './changes.ts';
 import type { Fleet, FleetAgent } from './fleet.ts';
 
 type Name = (reference: string) => string;
@@ -11,12 +22,12 @@ export interface Names {
   resourceName: Name;
 }
 
-/** The agent itself first, then its keys and roles. */
+/** The agent itself first, then its keys, its other credentials and its roles. */
 export function agentChanges(
   name: string,
   wanted: FleetAgent,
   { fleet, present, names }: { fleet: Fleet; present: Present; names: Names },
-  keys: readonly WantedKey[] | undefined,
+  { keys, credentials }: WantedOfAgent,
 ): Change[] {
   const agent = find(present.agents, name);
   const { nameOf } = names;
@@ -36,10 +47,6 @@ export function agentChanges(
     limits: one.limits,
   }));
   const own = present.credentials.filter((credential) => credential.agent === agent?.id);
-  const isIn = (all: readonly { thumbprint: string }[]) => (one: { thumbprint: string }) =>
-    all.some(({ thumbprint }) => thumbprint === one.thumbprint);
-  const addedKeys = (keys ?? []).filter((key) => !isIn(own)(key));
-  const endedKeys = keys === undefined ? [] : own.filter((credential) => !isIn(keys)(credential));
   const addedRoles = roles.filter((name) => !held.some((role) => role.name === name));
   const endedRoles = held.filter((role) => !roles.includes(role.name));
   const part = (action: 'create' | 'end', noun: Noun, what: string, rest: Partial<Change>): Change => ({
@@ -50,14 +57,31 @@ export function agentChanges(
     fields: [],
     ...rest,
   });
+  const given = (noun: Noun, all: readonly WantedCredential[] | undefined, held: readonly Credential[]) =>
+    all === undefined
+      ? []
+      : [
+          ...all.filter(isNotIn(held)).map((one) => part('create', noun, one.title, { credential: one })),
+          ...held
+            .filter(isNotIn(all))
+            .map((one) => part('end', noun, one.label || one.kid || whatItIs(one), { id: one.id })),
+        ];
   return [
     ...ownChanges,
-    ...addedKeys.map((key) => part('create', 'key', key.title, { key })),
-    ...endedKeys.map((credential) => part('end', 'key', credential.label || credential.kid, { id: credential.id })),
+    ...given('key', keys, own.filter(isKey)),
+    ...given('credential', credentials, own.filter(isNamed)),
     ...addedRoles.map((role) => part('create', 'grant', role, {})),
     ...endedRoles.map((role) => part('end', 'grant', role.name, { id: role.id })),
   ];
 }
+
+const isNotIn = (all: readonly { thumbprint: string }[]) => (one: { thumbprint: string }) =>
+  !all.some(({ thumbprint }) => thumbprint === one.thumbprint);
+
+const isKey = ({ kind }: Credential) => kind === 'public_key';
+/** Secrets and enrolment tokens are no file's to say or to end. */
+const isNamed = ({ kind }: Credential) =>
+  kind === 'certificate' || kind === 'certificate_subject' || kind === 'spiffe_id';
 
 function agentValues(
   wanted: FleetAgent,

@@ -2,20 +2,20 @@
 import type { Operation } from '@bailiwick/protocol';
 import { operationLine } from '../operation.ts';
 import type { Resource } from '../registry.ts';
-import { type Change, change, find, type Noun, type Present, type WantedKey } from './changes.ts';
+import { type Change, change, find, type Noun, type Present, type WantedOfAgent } from './changes.ts';
 import type { Fleet, FleetResource } from './fleet.ts';
 import { agentChanges } from './plan-agent.ts';
 
 /**
  * The changes in the order in which they can be made: what others refer to comes first, ends come last.
  * What the file says of a thing is the whole of it, list by list; what it doesn't mention stays.
- * @param keys the keys of each agent that names some
+ * @param credentials the keys and other credentials of each agent that names some
  * @throws CliError (conflict) for what can't become what the file says
  */
 export function plan(
   fleet: Fleet,
   present: Present,
-  keys: ReadonlyMap<string, readonly WantedKey[]>,
+  credentials: ReadonlyMap<string, WantedOfAgent>,
   { prune }: { prune: boolean },
 ): Change[] {
   const nameOf = namesOf(present);
@@ -58,7 +58,12 @@ export function plan(
       ),
     ),
     ...Object.entries(fleet.agents).flatMap(([name, wanted]) =>
-      agentChanges(name, wanted, { fleet, present, names: { nameOf, ownerName, resourceName } }, keys.get(name)),
+      agentChanges(
+        name,
+        wanted,
+        { fleet, present, names: { nameOf, ownerName, resourceName } },
+        credentials.get(name) ?? {},
+      ),
     ),
     ...(prune ? ends(fleet, present) : []),
   ];

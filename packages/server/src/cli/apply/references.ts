@@ -2,7 +2,7 @@
 import { didYouMeanHint } from '../../lib/did-you-mean.ts';
 import type { Credential } from '../registry.ts';
 import type { Say } from '../yaml-file.ts';
-import type { Present, WantedKey } from './changes.ts';
+import type { Present, WantedOfAgent } from './changes.ts';
 import type { Fleet } from './fleet.ts';
 
 interface Known {
@@ -18,7 +18,7 @@ interface Known {
 export function referenceMistakes(
   fleet: Fleet,
   present: Present,
-  from: { keys: ReadonlyMap<string, readonly WantedKey[]>; registered: readonly Credential[]; say: Say },
+  from: { credentials: ReadonlyMap<string, WantedOfAgent>; registered: readonly Credential[]; say: Say },
 ): string[] {
   const { say } = from;
   const living = (all: readonly Known[]) => all.filter(({ status }) => status !== 'retired' && status !== 'erased');
@@ -86,36 +86,42 @@ export function referenceMistakes(
       note(['agents', name, 'roles', index], missing('role', role, roles));
     }
   }
-  return [...mistakes, ...keyMistakes(present, from)];
+  return [...mistakes, ...credentialMistakes(present, from)];
 }
 
-/** Every key is for one agent and one life. */
-function keyMistakes(
+/** Every key is for one agent and one life; a name stands for one agent at a time. */
+function credentialMistakes(
   present: Present,
   {
-    keys,
+    credentials,
     registered,
     say,
-  }: { keys: ReadonlyMap<string, readonly WantedKey[]>; registered: readonly Credential[]; say: Say },
+  }: { credentials: ReadonlyMap<string, WantedOfAgent>; registered: readonly Credential[]; say: Say },
 ): string[] {
   const agents = new Map(present.agents.map((agent) => [agent.id, agent]));
   const taken = new Map<string, string>();
   const mistakes: string[] = [];
-  for (const [name, wanted] of keys) {
-    for (const key of wanted) {
-      const at = ['agents', name, 'keys'];
-      const other = taken.get(key.thumbprint);
-      if (other !== undefined) mistakes.push(say(at, `hold ${key.title}, which agent ${other} has in this file, too.`));
-      taken.set(key.thumbprint, name);
-      const known = registered.find(({ thumbprint }) => thumbprint === key.thumbprint);
-      if (known === undefined) continue;
-      const holder = agents.get(known.agent)?.name ?? known.agent;
-      if (known.status !== 'active')
-        mistakes.push(say(at, `hold ${key.title}, which has ended, and never lives again: make a new key.`));
-      else if (holder !== name)
-        mistakes.push(
-          say(at, `hold ${key.title}, which is registered for agent ${holder}: every agent needs a key of its own.`),
-        );
+  for (const [name, given] of credentials) {
+    for (const [list, wanted] of Object.entries(given)) {
+      for (const one of wanted ?? []) {
+        const at = ['agents', name, list];
+        const other = taken.get(one.thumbprint);
+        if (other !== undefined)
+          mistakes.push(say(at, `hold ${one.title}, which agent ${other} has in this file, too.`));
+        taken.set(one.thumbprint, name);
+        const known = registered.find(({ thumbprint }) => thumbprint === one.thumbprint);
+        if (known === undefined) continue;
+        const again = known.kind === 'certificate_subject' || known.kind === 'spiffe_id';
+        const holder = agents.get(known.agent)?.name ?? known.agent;
+        if (known.status === 'removed') {
+          if (again) continue;
+          mistakes.push(say(at, `hold ${one.title}, which has ended, and never lives again: make a new one.`));
+        } else if (holder !== name) {
+          mistakes.push(
+            say(at, `hold ${one.title}, which is registered for agent ${holder}: every agent needs its own.`),
+          );
+        }
+      }
     }
   }
   return mistakes;

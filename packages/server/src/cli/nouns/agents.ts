@@ -1,6 +1,7 @@
 import { agentKinds } from '../../agents/agent.ts';
 import { type Api, openApi } from '../api.ts';
 import { command, yes } from '../command.ts';
+import { described } from '../credential-words.ts';
 import { CliError } from '../errors.ts';
 import { confirm } from '../io.ts';
 import { keyFromOptions, keyOptions } from '../key-options.ts';
@@ -70,7 +71,8 @@ const showOne = command({
   async run(context, [name]) {
     const api = openApi(context);
     const agent = await findAgent(api, name);
-    const credentials = await api.list<Credential>('/credentials', { agent: agent.id, status: 'active' });
+    const all = await api.list<Credential>('/credentials', { agent: agent.id });
+    const credentials = all.filter(({ status }) => status === 'active' || status === 'suspended');
     if (context.globals.json) return show(context, { ...agent, credentials }, () => '');
     const ownerOf = await ownerNamer(api);
     const resourceOf = namer(await api.list<Resource>('/resources'));
@@ -94,8 +96,8 @@ const showOne = command({
           .join('\n') || 'none: it can get no token',
       ],
       [
-        'keys',
-        credentials.map((one) => `${one.id}  ${one.alg}  ${one.label}`.trimEnd()).join('\n') ||
+        'credentials',
+        credentials.map((one) => `${one.id}  ${described(one)}  ${one.label}`.trimEnd()).join('\n') ||
           'none: it cannot prove who it is',
       ],
       ['created', shortTime(agent.created_at)],

@@ -1,99 +1,219 @@
-import { openApi } from '../api.ts';
+import { type CredentialKind, credentialKinds } from '../../credentials/credential.ts';
+import { type Api, openApi } from '../api.ts';
 import { command, yes } from '../command.ts';
+import { credentialFromOptions, credentialOptions } from '../credential-options.ts';
+import { described, endOf, kindOf, reasonsToLook, whatItIs } from '../credential-words.ts';
 import { CliError } from '../errors.ts';
 import { confirm } from '../io.ts';
-import { keyFromOptions, keyOptions } from '../key-options.ts';
 import { findAgent, namer } from '../names.ts';
-import { shortTime, show, table } from '../output.ts';
-import type { Agent, Credential } from '../registry.ts';
+import { type Column, shortTime, show, span, table } from '../output.ts';
+import type { Agent, Credential, MadeCredential } from '../registry.ts';
+import { duration } from '../values.ts';
+import { showSecret, tokenWords } from './enrolment-token.ts';
 
 const list = command({
   name: 'credentials list',
-  summary: 'List the public keys by which agents prove who they are.',
+  summary: 'List what agents prove themselves with.',
+  description:
+    'Those that work, and those of suspended agents. With --stale and --expiring only what deserves a look, for either reason. ' +
+    '`bailiwick credentials --stale 30d` means the same: a group with options lists.',
   options: {
     agent: { value: 'AGENT', description: 'Only those of this agent.' },
-    all: { description: 'Those that have ended too.' },
+    kind: { value: 'KIND', description: `Only of one kind: ${credentialKinds.join(', ')}.` },
+    stale: { value: 'TIME', description: 'Those that nobody has used for so long, such as 30d.' },
+    expiring: { value: 'TIME', description: 'Those that end by themselves within so long, such as 7d.' },
+    all: { description: 'Those that have ended or were used up too.' },
   },
-  examples: [{ command: 'bailiwick credentials list --agent desk', does: 'The keys of one agent' }],
+  examples: [
+    { command: 'bailiwick credentials list --agent desk', does: 'What one agent has' },
+    { command: 'bailiwick credentials list --stale 30d --expiring 7d', does: 'What to tidy up or replace this week' },
+  ],
   async run(context, _args, options) {
     const api = openApi(context);
-    const agent = options.agent === undefined ? undefined : (await findAgent(api, options.agent)).id;
-    const items = await api.list<Credential>('/credentials', { agent, status: options.all ? undefined : 'active' });
+    const now = context.io.now();
+    const stale = options.stale === undefined ? undefined : duration('--stale', options.stale);
+    const expiring = options.expiring === undefined ? undefined : duration('--expiring', options.expiring);
+    const filter = {
+      agent: options.agent === undefined ? undefined : (await findAgent(api, options.agent)).id,
+      kind: kindFrom(options.kind),
+    };
+    const found = await matching(api, filter, { stale, expiring, now });
+    const items = options.all ? found : found.filter(({ status }) => status === 'active' || status === 'suspended');
     if (context.globals.json) return show(context, { items }, () => '');
     const nameOf = namer(await api.list<Agent>('/agents'));
-    show(context, { items }, () =>
-      table(
-        context,
-        items,
-        [
-          { title: 'AGENT', value: (one) => nameOf(one.agent) },
-          { title: 'ALG', value: ({ alg }) => alg },
-          { title: 'LABEL', value: ({ label }) => label },
-          { title: 'LAST USED', value: (one) => shortTime(one.last_used_at) || 'never' },
-          {
-            title: 'ENDS',
-            value: (one) => (one.status === 'active' ? shortTime(one.expires_at) || 'never' : 'has ended'),
-          },
-          { title: 'ID', value: ({ id }) => id, whole: true },
-        ],
-        'No credentials.',
-      ),
-    );
+    const looking = stale !== undefined || expiring !== undefined;
+    const columns: Column<Credential>[] = [
+      { title: 'AGENT', value: (one) => nameOf(one.agent) },
+      { title: 'KIND', value: kindOf },
+      { title: 'WHAT', value: whatItIs },
+      { title: 'LABEL', value: ({ label }) => label },
+      ...(looking
+        ? [{ title: 'WHY', value: (one: Credential) => reasonsToLook(one, { stale, expiring, now }).join(', ') }]
+        : []),
+      { title: 'LAST USED', value: (one) => shortTime(one.last_used_at) || 'never' },
+      {
+        title: 'ENDS',
+        value: endOf,
+        style: ({ status }) => (status === 'active' ? undefined : status === 'suspended' ? 'yellow' : 'dim'),
+      },
+      { title: 'ID', value: ({ id }) => id, whole: true },
+    ];
+    const none = looking ? 'Nothing to look at: all are in use, and none ends that soon.' : 'No credentials.';
+    show(context, { items }, () => table(context, items, columns, none));
   },
 });
 
+function kindFrom(text: string | undefined): CredentialKind | undefined {
+  if (text === undefined || (credentialKinds as readonly string[]).includes(text)) return text as CredentialKind;
+  throw new CliError('usage', `--kind must be one of ${credentialKinds.join(', ')}, not "${text}".`);
+}
+
+/** Everything, or what is stale and what ends soon, each once and in the order in which they were made. */
+async function matching(
+  api: Api,
+  filter: { agent: string | undefined; kind: CredentialKind | undefined },
+  { stale, expiring, now }: { stale: number | undefined; expiring: number | undefined; now: number },
+): Promise<Credential[]> {
+  const at = (ms: number) => new Date(ms).toISOString();
+  const queries = [
+    ...(stale === undefined ? [] : [{ stale_since: at(now - stale) }]),
+    ...(expiring === undefined ? [] : [{ expiring_before: at(now + expiring) }]),
+  ];
+  const found = new Map<string, Credential>();
+  for (const query of queries.length > 0 ? queries : [{}]) {
+    for (const one of await api.list<Credential>('/credentials', { ...filter, ...query })) found.set(one.id, one);
+  }
+  return [...found.values()].toSorted((a, b) => (a.id < b.id ? -1 : 1));
+}
+
 const add = command({
   name: 'credentials add',
-  summary: 'Give an agent another key. The ones it has stay until they are ended.',
-  description: 'To replace a key: add the new one, let the agent use it, then end the old one.',
+  summary: 'Give an agent another way to prove itself. Those that it has stay until they are ended.',
+  description:
+    'A key is best: its private half never leaves the agent. Certificates are for agents that have one already. To replace something, use ' +
+    '`credentials rotate`. A secret or an enrolment token stands alone on standard output, once.',
   arguments: [{ name: 'agent', description: 'The name or id of an agent.' }],
-  options: {
-    ...keyOptions,
-    label: { value: 'TEXT', description: 'Where the private half lives, say.' },
-    expires: { value: 'TIME', description: 'When it ends by itself, such as 2030-01-31T12:00:00Z.' },
-  },
+  options: credentialOptions,
   examples: [
     { command: 'bailiwick credentials add desk --key-out desk-2.json', does: 'A new key, made here' },
     {
       command: 'bailiwick credentials add desk --key desk.pub.json --label laptop',
       does: 'A key that desk made itself',
     },
+    { command: 'bailiwick credentials add desk --certificate desk.crt', does: 'One certificate, self-signed or not' },
+    {
+      command: 'bailiwick credentials add desk --tls-subject san_dns=desk.example.com --ca corp-ca.pem',
+      does: 'Whatever certificate of that name the company’s authority issues',
+    },
+    {
+      command: 'bailiwick credentials add desk --spiffe-id spiffe://prod.example.com/desk',
+      does: 'A workload of another trust domain',
+    },
+    { command: 'bailiwick credentials add legacy --secret --expires 30d', does: 'A shared secret, while it must be' },
   ],
   async run(context, [name], options) {
     const api = openApi(context);
     const agent = await findAgent(api, name);
-    const key = await keyFromOptions(context, options);
-    if (key.jwk === undefined) {
-      throw new CliError('usage', 'Which key? --key-out FILE makes one, --key FILE takes one.');
-    }
-    const body = { agent: agent.id, jwk: key.jwk, label: options.label, expires_at: options.expires };
-    const credential = await api.post<Credential>('/credentials', body).catch(key.abandon);
-    key.keep({ issuer: api.identity.issuer, client_id: agent.id });
-    show(context, { ...credential, ...(key.file === undefined ? {} : { key_file: key.file }) }, () =>
-      [`Added ${credential.id} (${credential.alg}) to ${agent.name}.`, ...key.words].join('\n'),
+    const { body, key } = await credentialFromOptions(context, options);
+    const made = await api.post<MadeCredential>('/credentials', { agent: agent.id, ...body }).catch(key?.abandon);
+    key?.keep({ issuer: api.identity.issuer, client_id: agent.id });
+    const words = `Added ${made.id} to ${agent.name}: ${withEnd(made)}.`;
+    if (made.kind === 'enrolment_token') return showSecret(context, made, tokenWords(context, agent.name, made));
+    if (made.secret !== undefined) return showSecret(context, made, `${words} It is shown here and nowhere else:`);
+    show(context, { ...made, ...(key?.file === undefined ? {} : { key_file: key.file }) }, () =>
+      [words, ...(key?.words ?? [])].join('\n'),
     );
   },
 });
 
+const withEnd = (made: Credential) =>
+  made.expires_at === undefined ? described(made) : `${described(made)}, until ${shortTime(made.expires_at)}`;
+
+const rotate = command({
+  name: 'credentials rotate',
+  summary: 'Replace a credential: add another, and let the old one end a little later.',
+  description:
+    'Both work until the overlap is over; nothing has to be done then. Name the new one as for `credentials add`; a secret and an enrolment ' +
+    'token need no more, since the server makes another like it.',
+  arguments: [{ name: 'credential', description: 'The id of a credential (`bailiwick credentials list`).' }],
+  options: {
+    overlap: { value: 'TIME', description: 'How long the old one still works, such as 1h (that unless said) or 7d.' },
+    ...credentialOptions,
+  },
+  examples: [
+    {
+      command: 'bailiwick credentials rotate crd_06cyv… --overlap 1h --key-out desk-2.json',
+      does: 'A new key, made here; the old one works for an hour more',
+    },
+    {
+      command: 'bailiwick credentials rotate crd_06cyv… --overlap 7d --certificate desk-2027.crt',
+      does: 'The next certificate, a week ahead',
+    },
+    {
+      command: 'bailiwick credentials rotate crd_06cyv… --expires 30d',
+      does: 'Another secret; the old one has an hour left',
+    },
+  ],
+  async run(context, [id], options) {
+    const api = openApi(context);
+    const old = await findCredential(api, id);
+    const agent = await api.get<Agent>(`/agents/${old.agent}`);
+    const fallback = { secret: 'secret', enrolment_token: 'enrolment-token' } as const;
+    const same = old.kind === 'secret' || old.kind === 'enrolment_token' ? fallback[old.kind] : undefined;
+    const { body, key } = await credentialFromOptions(context, options, same);
+    const likeIt = old.kind === 'enrolment_token' && body.kind === 'enrolment_token';
+    const made = await api
+      .post<MadeCredential>(`/credentials/${id}/rotate`, {
+        ...(likeIt && { addresses: old.addresses, attributes: old.attributes }),
+        ...(body.label === undefined && { label: old.label }),
+        ...withoutUndefined(body),
+        ...(options.overlap !== undefined && {
+          overlap_seconds: Math.round(duration('--overlap', options.overlap) / 1000),
+        }),
+      })
+      .catch(key?.abandon);
+    key?.keep({ issuer: api.identity.issuer, client_id: agent.id });
+    const after = await api.get<Credential>(`/credentials/${id}`);
+    const words = `Added ${made.id} to ${agent.name}: ${withEnd(made)}. ${oldWords(after, context.io.now())}`;
+    if (made.secret !== undefined)
+      return showSecret(context, made, `${words}\nThe new one is shown here and nowhere else:`);
+    show(context, { ...made, ...(key?.file === undefined ? {} : { key_file: key.file }), replaced: after }, () =>
+      [words, ...(key?.words ?? [])].join('\n'),
+    );
+  },
+});
+
+const oldWords = ({ id, status, expires_at }: Credential, now: number): string =>
+  status === 'active' || status === 'suspended'
+    ? `The old one, ${id}, works until ${shortTime(expires_at)} (${span(Date.parse(expires_at ?? '') - now)}).`
+    : `The old one, ${id}, has ended.`;
+
+const withoutUndefined = (body: Record<string, unknown>) =>
+  Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
+
 const end = command({
   name: 'credentials end',
-  summary: 'End a credential for good, and the tokens that were got with it.',
+  summary: 'End a credential for good, and the tokens and instances that were got with it.',
   arguments: [{ name: 'credential', description: 'The id of a credential (`bailiwick credentials list`).' }],
   options: { yes },
   examples: [{ command: 'bailiwick credentials end crd_06cyv… --yes', does: 'End it without being asked' }],
   async run(context, [id], options) {
     const api = openApi(context);
-    if (!/^crd_[0-9a-z]+$/.test(id)) {
-      throw new CliError('usage', `"${id}" is not the id of a credential.`, {
-        hint: 'See `bailiwick credentials list`.',
-      });
-    }
-    const credential = await api.get<Credential>(`/credentials/${id}`);
+    const credential = await findCredential(api, id);
     const agent = await api.get<Agent>(`/agents/${credential.agent}`);
-    await confirm(context.io, `This ends a key of ${agent.name} for good, and its tokens.`, options.yes);
+    await confirm(
+      context.io,
+      `This ends the ${described(credential)} of ${agent.name} for good, and the tokens that were got with it.`,
+      options.yes,
+    );
     await api.delete(`/credentials/${id}`);
     show(context, { ...credential, status: 'removed' }, () => `Ended ${id} of ${agent.name}.`);
   },
 });
 
-export const credentialCommands = [list, add, end];
+async function findCredential(api: Api, id: string): Promise<Credential> {
+  if (/^crd_[0-9a-z]+$/.test(id)) return api.get<Credential>(`/credentials/${id}`);
+  throw new CliError('usage', `"${id}" is not the id of a credential.`, { hint: 'See `bailiwick credentials list`.' });
+}
+
+export const credentialCommands = [list, add, rotate, end];

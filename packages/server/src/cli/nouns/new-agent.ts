@@ -10,7 +10,7 @@ import type { Agent, Credential } from '../registry.ts';
  */
 export async function keyIsFree(api: Api, jwk: PublicJwk): Promise<void> {
   const own = thumbprint(jwk);
-  const all = await api.list<Credential>('/credentials').catch((error: unknown) => {
+  const all = await api.list<Credential>('/credentials', { kind: 'public_key' }).catch((error: unknown) => {
     if (error instanceof CliError && error.reason === 'refused') return []; // not theirs to see: the server will say it
     throw error;
   });

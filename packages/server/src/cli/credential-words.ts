@@ -1,0 +1,60 @@
+/** Credentials in words: what one is, when it was used, when it ends. */
+import { shortTime, span } from './output.ts';
+import type { Credential } from './registry.ts';
+
+const kindWords = {
+  public_key: 'key',
+  certificate: 'certificate',
+  certificate_subject: 'TLS subject',
+  spiffe_id: 'SPIFFE ID',
+  secret: 'secret',
+  enrolment_token: 'enrolment token',
+} as const satisfies Record<Credential['kind'], string>;
+
+/** `key`, `TLS subject`, … */
+export const kindOf = ({ kind }: Credential): string => kindWords[kind];
+
+/** What tells it from others of its kind: an algorithm, a name, from where it may be used. */
+export function whatItIs(credential: Credential): string {
+  switch (credential.kind) {
+    case 'public_key':
+      return credential.alg ?? '';
+    case 'certificate':
+      return credential.subject_dn ?? '';
+    case 'certificate_subject':
+      return `${credential.subject?.field}=${credential.subject?.value}`;
+    case 'spiffe_id':
+      return credential.spiffe_id ?? '';
+    case 'enrolment_token':
+      return credential.addresses === undefined ? '' : `from ${credential.addresses.join(', ')}`;
+    case 'secret':
+      return '';
+  }
+}
+
+/** `key ES256`, `TLS subject san_dns=desk.example.com`: in a sentence. */
+export const described = (credential: Credential): string => `${kindOf(credential)} ${whatItIs(credential)}`.trim();
+
+/** When it ends, or why it proves nothing any more. */
+export function endOf({ status, expires_at, used_at }: Credential): string {
+  if (status === 'removed') return 'has ended';
+  if (status === 'expired') return `ended ${shortTime(expires_at)}`;
+  if (status === 'used') return `used ${shortTime(used_at)}`;
+  const end = shortTime(expires_at) || 'never';
+  return status === 'suspended' ? `suspended, ${end}` : end;
+}
+
+/** Why it deserves a look: `never used in 41 d`, `ends in 3 d`. Times in milliseconds. */
+export function reasonsToLook(
+  { last_used_at, created_at, expires_at }: Credential,
+  { stale, expiring, now }: { stale: number | undefined; expiring: number | undefined; now: number },
+): string[] {
+  const idle = now - Date.parse(last_used_at ?? created_at);
+  const left = expires_at === undefined ? Number.POSITIVE_INFINITY : Date.parse(expires_at) - now;
+  return [
+    ...(stale !== undefined && idle > stale
+      ? [last_used_at === undefined ? `never used in ${span(idle)}` : `not used for ${span(idle)}`]
+      : []),
+    ...(expiring !== undefined && left < expiring ? [`ends in ${span(left)}`] : []),
+  ];
+}
