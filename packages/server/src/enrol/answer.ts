@@ -1,4 +1,5 @@
 /** What an instance is given: its name, its end, and documents that say so. */
+import { ProtocolError } from '@bailiwick/protocol';
 import type { Instance } from '../agents/instance.ts';
 import { decide } from '../decide/decide.ts';
 import type { Binding, Client, RequestContext } from '../decide/plan.ts';
@@ -6,24 +7,53 @@ import type { Deps } from '../deps.ts';
 import { grantFor } from '../grants/index.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
+import { trustBundle } from '../svid/bundle.ts';
+import { issueJwtSvid, longestJwtSvidMs } from '../svid/jwt-svid.ts';
+import { issueX509Svid, type X509Svid } from '../svid/x509-svid.ts';
 import { type PreparedToken, prepareToken } from '../tokens/issue.ts';
 import type { Wanted } from './body.ts';
 import type { ProvenKey } from './proof.ts';
 
-/** All that is signed for an instance before it exists. */
+/** All that is signed for an instance before it exists: worth nothing unless the settlement after it succeeds. */
 export interface Documents {
-  x509: { chain: string; x5t: string; notAfter: number } | undefined;
+  x509: X509Svid | undefined;
   jwts: { audience: string; token: string; expiresAt: number }[];
   bundle: object | undefined;
 }
 
+/**
+ * Signs what was asked for.
+ * @throws OAuthError `invalid_request` for a key that no certificate is made for
+ */
 export async function documentsFor(
-  _deps: Deps,
-  _client: Client,
-  _made: { instance: Instance; key: ProvenKey },
-  _wanted: Wanted,
+  deps: Deps,
+  { asOf }: Client,
+  { instance, key }: { instance: Instance; key: ProvenKey },
+  wanted: Wanted,
 ): Promise<Documents> {
-  return { x509: undefined, jwts: [], bundle: undefined };
+  const { version } = asOf;
+  const { spiffeId, expiresAt } = instance;
+  const until = Math.min(expiresAt, deps.clock.now() + longestJwtSvidMs);
+  try {
+    const x509 = wanted.x509_svid
+      ? await issueX509Svid(deps, version, {
+          spiffeId,
+          publicKey: { ...key.jwk, alg: key.alg },
+          notAfter: expiresAt,
+          dnsNames: key.dnsNames,
+          template: 'instance',
+        })
+      : undefined;
+    const jwts: Documents['jwts'] = [];
+    for (const audience of wanted.jwt_svid_audiences) {
+      const token = await issueJwtSvid(deps, version, { spiffeId, audience: [audience], expiresAt: until });
+      jwts.push({ audience, token, expiresAt: until });
+    }
+    return { x509, jwts, bundle: x509 || jwts.length > 0 ? await trustBundle(deps, version) : undefined };
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    throw new OAuthError('invalid_request', error.message, { reason: `certificate ${error.code}` });
+  }
 }
 
 /**

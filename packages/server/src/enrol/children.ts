@@ -38,7 +38,7 @@ export async function enrolChild(deps: Deps, request: InstanceRequest, id: strin
       const now = deps.clock.now();
       mayAct(agent, now);
       mayHaveChildren(agent.instances, parent);
-      const key = await keyOfChild(deps, body, id, agent);
+      const key = keyOfChild(deps, body, id, agent);
       spends.push(...key.proofs);
       const attributes = attributesOf({
         address: context.address,
@@ -63,11 +63,11 @@ export async function enrolChild(deps: Deps, request: InstanceRequest, id: strin
   }
 }
 
-async function keyOfChild(deps: Deps, { proof, csr }: ChildBody, parent: string, agent: Agent): Promise<ProvenKey> {
+function keyOfChild(deps: Deps, { proof, csr }: ChildBody, parent: string, agent: Agent): ProvenKey {
   if ((proof === undefined) === (csr === undefined)) {
     throw new OAuthError('invalid_request', 'prove the key of the child: either proof, a DPoP proof by it, or csr');
   }
-  if (csr !== undefined) return keyOfRequest(deps, csr, agent);
+  if (csr !== undefined) return keyOfRequest(csr, agent);
   return keyOfProof(deps, proof as string, {
     method: 'POST',
     urls: instanceUrls(deps.config, `/${parent}/children`),

@@ -1,10 +1,55 @@
-/** A key shown by a certificate request. @see RFC 2986 */
+/** A key shown by a certificate request, and the names that it wants beside the SPIFFE ID. @see RFC 2986 */
+import { importPublicJwk, ProtocolError, publicJwk, thumbprint } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
-import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
+import { type CertificateRequest, readCertificateRequest } from '../lib/x509-csr.ts';
 import type { ProvenKey } from './proof.ts';
 
-/** @throws OAuthError `invalid_request` */
-export async function keyOfRequest(_deps: Deps, _csr: string, _agent: Agent): Promise<ProvenKey> {
-  throw new OAuthError('invalid_request', 'csr is not understood yet: send a DPoP proof');
+/**
+ * The key of a request that asks for nothing but what its agent's template allows.
+ * @param spiffeId what the certificate will say, where the client can know it: at a renewal
+ * @throws OAuthError `invalid_request` for what can't be read or is not proven, `unauthorized_client` for foreign names
+ */
+export function keyOfRequest(csr: string, agent: Agent, spiffeId?: string): ProvenKey {
+  try {
+    const request = readCertificateRequest(csr);
+    const { jwk, alg } = importPublicJwk(request.publicJwk, request.publicJwk.kty === 'RSA' ? 'RS256' : undefined);
+    mustBeIts(request, agent, spiffeId);
+    return {
+      jwk: publicJwk(request.publicJwk),
+      alg,
+      thumbprint: thumbprint(jwk),
+      by: 'csr',
+      dnsNames: request.names.dnsNames,
+      proofs: [],
+    };
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    throw new OAuthError('invalid_request', `csr: ${error.message}`, { reason: `csr ${error.code}` });
+  }
+}
+
+/** Whoever signs what others wrote signs what they meant. */
+function mustBeIts({ subjectDn, names, others }: CertificateRequest, agent: Agent, spiffeId: string | undefined): void {
+  const foreign = (what: string) => new OAuthError('unauthorized_client', `csr: ${what}`, { reason: `csr: ${what}` });
+  if (subjectDn !== '' && subjectDn !== `CN=${agent.name}`) {
+    throw foreign('its subject must be empty, or the name of the agent as CN');
+  }
+  if (others.length > 0) throw foreign('it asks for more than names: leave all but subjectAltName away');
+  if (names.uris.some((uri) => uri !== spiffeId)) {
+    throw foreign('it must not name a URI but the SPIFFE ID that the instance has: leave it away');
+  }
+  if (names.ips.length + names.emails.length + names.others > 0) throw foreign('it may ask for DNS names alone');
+  const allowed = agent.instances.dns_names ?? [];
+  if (!names.dnsNames.every((name) => allowed.some((pattern) => covers(pattern, name)))) {
+    throw foreign('it names what the template of the agent does not allow');
+  }
+}
+
+/** `*.` stands for one label; what a certificate carries is always one whole name. */
+function covers(pattern: string, name: string): boolean {
+  if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/.test(name)) return false;
+  if (!pattern.startsWith('*.')) return pattern === name;
+  const at = name.indexOf('.');
+  return at > 0 && name.slice(at) === pattern.slice(1);
 }

@@ -43,7 +43,7 @@ export async function enrol(deps: Deps, request: InstanceRequest): Promise<Insta
       const now = deps.clock.now();
       mayAct(agent, now);
       mayEnrol(enroller, context);
-      const key = await provenKey(deps, request, body, enroller);
+      const key = provenKey(deps, request, body, enroller);
       spends.push(...key.proofs);
       const attributes = attributesOf({
         address: context.address,
@@ -67,23 +67,23 @@ export async function enrol(deps: Deps, request: InstanceRequest): Promise<Insta
 }
 
 /** @throws OAuthError `invalid_request` without a key, or with two; `invalid_dpop_proof` */
-async function provenKey(
+function provenKey(
   deps: Deps,
   { dpop }: InstanceRequest,
   { csr }: EnrolBody,
   { client, enrolment }: Enroller,
-): Promise<ProvenKey> {
+): ProvenKey {
   if (dpop === undefined && csr === undefined) {
     throw new OAuthError('invalid_request', 'prove a key: send a DPoP proof by it, or a csr');
   }
   const urls = instanceUrls(deps.config);
   const shown =
     dpop === undefined ? undefined : keyOfProof(deps, dpop, { method: 'POST', urls, accessToken: enrolment?.secret });
-  const requested = csr === undefined ? undefined : await keyOfRequest(deps, csr, client.agent);
+  const requested = csr === undefined ? undefined : keyOfRequest(csr, client.agent);
   if (shown && requested && shown.thumbprint !== requested.thumbprint) {
     throw new OAuthError('invalid_request', 'the DPoP proof and the csr are by two keys: an instance has one');
   }
-  return requested && shown ? { ...requested, ...shown } : ((shown ?? requested) as ProvenKey);
+  return shown && requested ? { ...shown, dnsNames: requested.dnsNames } : ((shown ?? requested) as ProvenKey);
 }
 
 export const tooMuchChanges = () =>

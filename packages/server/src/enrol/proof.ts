@@ -22,6 +22,8 @@ export interface ProvenKey {
   /** RFC 7638. */
   thumbprint: string;
   by: 'dpop' | 'csr';
+  /** What its certificates are to name beside the SPIFFE ID: what its request asked for. */
+  dnsNames: readonly string[];
   /** What of the proof works once. */
   proofs: readonly Spend[];
 }
@@ -51,6 +53,7 @@ export function keyOfProof(
       alg: proof.alg,
       thumbprint: proof.jkt,
       by: 'dpop',
+      dnsNames: [],
       proofs: [spendOf('dpop', proof.jkt, jti, (iat + maxAgeSeconds + 1) * 1000)],
     };
   } catch (error) {

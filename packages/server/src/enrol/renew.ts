@@ -1,4 +1,6 @@
 /** An instance goes on: by proof of its key, with that key or a new one, as far as its agent's template goes now. */
+import type { Agent } from '../agents/agent.ts';
+import type { Instance } from '../agents/instance.ts';
 import { findInstance } from '../agents/instance-store.ts';
 import { mayAct, withinBudget } from '../decide/decide.ts';
 import type { Deps } from '../deps.ts';
@@ -29,7 +31,7 @@ export async function renew(deps: Deps, request: InstanceRequest, id: string): P
       if (planned === plansAtMost) throw tooMuchChanges();
       const now = deps.clock.now();
       mayAct(agent, now);
-      const key = await nextKey(deps, body, { thumbprint: before.thumbprint, alg: before.alg, jwk: before.jwk }, agent);
+      const key = nextKey(body, before, agent);
       const attributes = attributesOf({
         address: context.address,
         orchestrated: {},
@@ -53,12 +55,8 @@ export async function renew(deps: Deps, request: InstanceRequest, id: string): P
   }
 }
 
-async function nextKey(
-  deps: Deps,
-  body: Wanted,
-  now: Pick<ProvenKey, 'jwk' | 'alg' | 'thumbprint'>,
-  agent: Parameters<typeof keyOfRequest>[2],
-): Promise<ProvenKey> {
-  if (body.csr !== undefined) return keyOfRequest(deps, body.csr, agent);
-  return { ...now, by: 'dpop', proofs: [] };
+/** The key that it has, or the one of a csr. Names stand in a csr each time, or its certificates carry them no longer. */
+function nextKey({ csr }: Wanted, { thumbprint, alg, jwk, spiffeId }: Instance, agent: Agent): ProvenKey {
+  if (csr !== undefined) return keyOfRequest(csr, agent, spiffeId);
+  return { thumbprint, alg, jwk, by: 'dpop', dnsNames: [], proofs: [] };
 }
