@@ -15,8 +15,8 @@ import { enrolRoutes } from './enrol/routes.ts';
 import { healthRoutes } from './health.ts';
 import { startJobs } from './jobs.ts';
 import { makeFirstAuthority } from './keys/ca.ts';
+import { encryptAtRest, openEncryption } from './keys/encryption.ts';
 import { makeFirstKeys, newKeys } from './keys/keys.ts';
-import { plainAtRest } from './lib/at-rest.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import type { Logger } from './lib/log.ts';
 import { systemRandom } from './lib/random.ts';
@@ -111,7 +111,8 @@ export async function openDeps(config: Config, world: World & { clock: Clock; lo
   const db = await openDatabase(config, { onError: (err) => log.error({ err }, 'the database connection failed') });
   try {
     await migrate({ db, clock });
-    const encryption = plainAtRest;
+    const encryption = await openEncryption(config, random);
+    await encryptAtRest({ db, encryption });
     const base = { config, db, clock, random, log, encryption, fetch: safeFetch(config, world.resolve) };
     const deps: Deps = {
       ...base,

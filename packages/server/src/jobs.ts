@@ -2,6 +2,7 @@
 import { logFailures } from './client-auth/failures.ts';
 import type { Deps } from './deps.ts';
 import { refreshDue } from './federation/refresh.ts';
+import { keepAuthority } from './keys/ca.ts';
 import { forgetSpent } from './tokens/spend.ts';
 import { forgetOldAnswers } from './web/idempotency-store.ts';
 
@@ -30,6 +31,7 @@ export function startJobs(deps: Deps): Jobs {
 /** One round: the minute's failed authentications go to the log, what has expired is forgotten. */
 export async function tidy(deps: Deps): Promise<void> {
   logFailures(deps.failures, deps.log);
+  if (await keepAuthority(deps)) deps.log.info('the certificate authority was kept up: see `bailiwick ca show`');
   await forgetSpent(deps);
   await deps.db.settle((tx) => forgetOldAnswers(tx, deps.clock.now()));
   await refreshDue(deps);

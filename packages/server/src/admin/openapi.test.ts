@@ -109,6 +109,8 @@ const requests: Record<string, (t: Things) => Promise<[path: string, body?: unkn
   listEvents: async () => ['/events?organization=home&limit=200'],
   listKeys: async () => ['/keys'],
   rotateKeys: async () => ['/keys/rotate', { alg: 'ES256' }],
+  readCertificateAuthority: async () => ['/certificate-authority'],
+  rotateCertificateAuthority: async () => ['/certificate-authority/rotate', { what: 'root' }],
   retireAgent: async (t) => [`/agents/${t.agent.id}/retire`],
   retireRole: async (t) => [`/roles/${t.role.id}/retire`, {}],
   retireResource: async (t) => [`/resources/${t.resource.id}/retire`, { reason: 'replaced' }],

@@ -1,6 +1,7 @@
 /** Every route of the admin API, in the order in which the documentation shows them. */
 import { agentRoleRoutes } from './agent-roles.ts';
 import { agentRoutes } from './agents.ts';
+import { certificateAuthorityRoutes } from './certificate-authority.ts';
 import { credentialRoutes } from './credentials.ts';
 import { eventRoutes } from './events.ts';
 import { guardRoutes } from './guards.ts';
@@ -26,4 +27,5 @@ export const adminTable = [
   ...trustDomainRoutes,
   ...eventRoutes,
   ...keyRoutes,
+  ...certificateAuthorityRoutes,
 ] as const satisfies readonly Route[];

@@ -67,6 +67,7 @@ export const eventTypes = {
   'trust_domain.updated': 'A foreign trust domain was changed.',
   'trust_domain.refreshed': 'The bundle of a foreign trust domain was fetched and differs from the one before.',
   'trust_domain.removed': 'A foreign trust domain is trusted no more.',
+  'authority.rotated': 'A certificate authority or key of JWT-SVIDs was given a successor.',
   'key.rotated': 'A new signing key was published.',
   'operator.created': 'The first operator was made.',
   'operator.recovered': 'Who holds the data gave the operator a new key.',

@@ -1,7 +1,10 @@
 /** The bundle of any trust domain that is known here. */
+import { ProtocolError } from '@bailiwick/protocol';
 import type { Deps } from '../deps.ts';
 import { foreignBundle } from '../federation/bundles.ts';
+import { refreshedBundle } from '../federation/refresh.ts';
 import { type Bundle, ownBundle } from './bundle.ts';
+import type { Bundles } from './verify-x509.ts';
 
 /**
  * The bundle of a trust domain: our own, or one that an administrator of this organization has registered; undefined for strangers.
@@ -18,4 +21,34 @@ export async function bundleOf(
 ): Promise<Bundle | undefined> {
   if (trustDomain === deps.config.trust_domain) return ownBundle(deps, version);
   return org === undefined ? undefined : foreignBundle(deps, version, trustDomain, org);
+}
+
+/** What a newer bundle may mend: who signed it is not in the one that we have, or we have none that is still believed. */
+const mendable = new Set(['unknown_ca', 'unknown_key', 'unknown_trust_domain']);
+
+/**
+ * Verifies an identity by the bundle of its trust domain. If a foreign one was signed by an authority that its bundle doesn't have, the endpoint is
+ * asked (as seldom as `refreshedBundle` says) and it is verified once more: others may rotate faster than they promised.
+ * @param org as for `bundleOf`
+ * @throws what `verify` throws
+ */
+export async function verifiedByBundles<Result>(
+  deps: Deps,
+  version: number,
+  org: string | undefined,
+  verify: (bundles: Bundles) => Promise<Result>,
+): Promise<Result> {
+  let asked = deps.config.trust_domain;
+  try {
+    return await verify((trustDomain) => {
+      asked = trustDomain;
+      return bundleOf(deps, version, trustDomain, org);
+    });
+  } catch (error) {
+    if (!(error instanceof ProtocolError) || !mendable.has(error.code)) throw error;
+    if (org === undefined || asked === deps.config.trust_domain) throw error;
+    const newer = await refreshedBundle(deps, asked, org);
+    if (newer === undefined) throw error;
+    return verify(async (trustDomain) => (trustDomain === asked ? newer : undefined));
+  }
 }

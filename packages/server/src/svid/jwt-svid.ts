@@ -62,7 +62,7 @@ export async function verifyJwtSvid(
   deps: { clock: CaDeps['clock']; config: { clock_skew_seconds: number } },
   _version: number,
   jwt: string,
-  { audience, bundles }: { audience: readonly string[]; bundles: Bundles },
+  { audience, bundles }: { audience: string | readonly string[]; bundles: Bundles },
 ): Promise<VerifiedJwtSvid> {
   const parsed = parseCompact(jwt);
   const { header, payload } = parsed;
@@ -77,7 +77,7 @@ export async function verifyJwtSvid(
   if (key === undefined) throw new ProtocolError('unknown_key', 'the trust domain has no such key for JWT-SVIDs');
   if (!verifyParsed(parsed, key)) throw new ProtocolError('bad_signature', 'the signature is not valid');
   const expiresAt = checkTimes(payload, deps.clock.now(), deps.config.clock_skew_seconds * 1000);
-  checkAudience(payload.aud, audience);
+  checkAudience(payload.aud, typeof audience === 'string' ? [audience] : audience);
   return { spiffeId: payload.sub as string, expiresAt };
 }
 

@@ -1,0 +1,24 @@
+import type { Queries, Tx } from '../store/database.ts';
+
+/** Where private keys and secrets lie. */
+export type AtRestTable = 'signing_keys' | 'authorities' | 'secrets';
+
+const selects: Readonly<Record<AtRestTable, string>> = {
+  signing_keys: 'select kid as id, private_jwk as value from signing_keys',
+  authorities: 'select id, private_key as value from authorities',
+  secrets: 'select name as id, value from secrets',
+};
+
+const updates: Readonly<Record<AtRestTable, string>> = {
+  signing_keys: 'update signing_keys set private_jwk = ? where kid = ?',
+  authorities: 'update authorities set private_key = ? where id = ?',
+  secrets: 'update secrets set value = ? where name = ?',
+};
+
+export async function selectValues(q: Queries, table: AtRestTable): Promise<{ id: string; value: string }[]> {
+  return q.all<{ id: string; value: string }>(selects[table]);
+}
+
+export async function updateValue(tx: Tx, table: AtRestTable, id: string, value: string): Promise<void> {
+  await tx.run(updates[table], [value, id]);
+}
