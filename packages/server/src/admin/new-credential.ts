@@ -219,7 +219,7 @@ async function haveRoom({ tx, now }: WriteCall, agent: string, own: Own): Promis
   if (own.kind === 'secret' && live.filter(({ kind }) => kind === 'secret').length >= secretsAtMost) {
     throw conflict(
       'agent',
-      `has ${secretsAtMost} live secrets already, which is enough to replace one: remove one first`,
+      `has ${secretsAtMost} live secrets already, as many as replacing one takes: remove one first`,
     );
   }
   if (own.kind === 'public_key' && live.some((one) => one.kind === 'public_key' && one.kid === own.kid)) {

@@ -106,6 +106,7 @@ export async function credentialFromOptions(
     case 'spiffe-id':
       return { body: { kind: 'spiffe_id', spiffe_id: options['spiffe-id'], ...common }, key: undefined };
     case 'secret':
+      if (options.expires === undefined) throw new CliError('usage', 'A secret needs an end, such as --expires 30d.');
       return { body: { kind: 'secret', ...common }, key: undefined };
     case 'enrolment-token':
       return { body: { kind: 'enrolment_token', label: options.label, ...tokenFromOptions(options) }, key: undefined };
@@ -118,11 +119,15 @@ export function tokenFromOptions({
   attribute,
   lifetime,
 }: Pick<Options, 'address' | 'attribute' | 'lifetime'>) {
+  const seconds = lifetime === undefined ? undefined : Math.round(duration('--lifetime', lifetime) / 1000);
+  if (seconds !== undefined && (seconds < 1 || seconds > 3600)) {
+    throw new CliError('usage', '--lifetime is 1h at most: a token that waits longer is a password.');
+  }
   const attributes = attribute.map((text) => pair('--attribute', text, 'zone=eu-1'));
   return {
     ...(address.length > 0 && { addresses: address }),
     ...(attributes.length > 0 && { attributes: Object.fromEntries(attributes) }),
-    ...(lifetime !== undefined && { lifetime_seconds: Math.round(duration('--lifetime', lifetime) / 1000) }),
+    ...(seconds !== undefined && { lifetime_seconds: seconds }),
   };
 }
 

@@ -35,14 +35,9 @@ export function whatItIs(credential: Credential): string {
 /** `key ES256`, `TLS subject san_dns=desk.example.com`: in a sentence. */
 export const described = (credential: Credential): string => `${kindOf(credential)} ${whatItIs(credential)}`.trim();
 
-/** When it ends, or why it proves nothing any more. */
-export function endOf({ status, expires_at, used_at }: Credential): string {
-  if (status === 'removed') return 'has ended';
-  if (status === 'expired') return `ended ${shortTime(expires_at)}`;
-  if (status === 'used') return `used ${shortTime(used_at)}`;
-  const end = shortTime(expires_at) || 'never';
-  return status === 'suspended' ? `suspended, ${end}` : end;
-}
+/** When it ends by itself, or when it was used up. */
+export const endOf = ({ status, expires_at, used_at }: Credential): string =>
+  status === 'used' ? `used ${shortTime(used_at)}` : shortTime(expires_at) || 'never';
 
 /** Why it deserves a look: `never used in 41 d`, `ends in 3 d`. Times in milliseconds. */
 export function reasonsToLook(

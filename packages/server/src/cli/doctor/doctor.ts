@@ -4,6 +4,7 @@ import { type Context, command } from '../command.ts';
 import { CliError, exitCodes } from '../errors.ts';
 import { configOf, identityFile, movedHint, namedIdentity, readIdentity } from '../identity.ts';
 import { painter, printable } from '../output.ts';
+import { checkSecretsException } from './credentials.ts';
 import { type Finding, fail, ok, warn } from './finding.ts';
 import { checkData, checkDatabase, checkKeyFile, checkRuntime, checkTransport } from './local.ts';
 import { checkRegistry } from './registry.ts';
@@ -14,8 +15,8 @@ export const doctor = command({
   summary: 'Look whether everything is as it should be, and say what to do.',
   description:
     'It looks at the runtime, the configuration, TLS, the data folder, the key file, the database, the server, its clock and keys, and ' +
-    'at what is registered: owners, agents without keys, credentials near their end, unbound tokens, resources without operations or ' +
-    'guards. It changes nothing. It ends with 1 if something is broken; warnings alone end with 0.',
+    'at what is registered: owners, agents without credentials, credentials near their end or long unused, secrets, unbound tokens, ' +
+    'resources without operations or guards. It changes nothing. It ends with 1 if something is broken; warnings alone end with 0.',
   examples: [
     { command: 'bailiwick doctor', does: 'Is everything all right?' },
     { command: 'bailiwick doctor --json | jq \'.findings[] | select(.status != "ok")\'', does: 'For a monitor' },
@@ -34,6 +35,7 @@ export const doctor = command({
     const config = checkConfig(context, say);
     if (config !== undefined) {
       say(checkTransport(config, io.now()), ...checkData(config), await checkDatabase(config));
+      say(...checkSecretsException(config, io.now()));
     }
     if (config !== undefined || namedIdentity(context) !== undefined) await checkRemote(context, config, say);
 

@@ -3,11 +3,11 @@ import type { Api } from '../api.ts';
 import { CliError } from '../errors.ts';
 import { span } from '../output.ts';
 import type { Agent, Credential, Guard, Person, Resource, SigningKey, Team } from '../registry.ts';
+import { checkAgentEnds, checkCredentials } from './credentials.ts';
 import { type Finding, fail, ok, someOf, warn } from './finding.ts';
 
 const dayMs = 86_400_000;
 const oldKeyDays = 90;
-const soonDays = 14;
 
 /** Looks through everything; the first request tells whether the identity is accepted at all. */
 export async function checkRegistry(api: Api, now: number): Promise<Finding[]> {
@@ -19,9 +19,9 @@ export async function checkRegistry(api: Api, now: number): Promise<Finding[]> {
     return [fail('identity', error.message, error.hint ?? 'Look at the key file.')];
   }
   const self = agents.find(({ id }) => id === api.identity.client_id);
-  const credentials = await api.list<Credential>('/credentials', { status: 'active' });
+  const active = await api.list<Credential>('/credentials', { status: 'active' });
+  const credentials = active.filter(({ kind }) => kind !== 'enrolment_token');
   const living = agents.filter(({ status }) => status === 'active');
-  const named = (all: readonly Agent[]) => someOf(all.map(({ name }) => name));
   return [
     ok(
       'identity',
@@ -29,8 +29,8 @@ export async function checkRegistry(api: Api, now: number): Promise<Finding[]> {
     ),
     ...(await checkSigningKeys(api, now)),
     ...(await checkOwners(api, living)),
-    ...checkKeyless(living, credentials, named),
-    ...checkEnds(living, credentials, now),
+    ...checkAgentEnds(living, now),
+    ...checkCredentials(living, credentials, now),
     ...(await checkResources(api)),
   ];
 }
@@ -66,55 +66,6 @@ async function checkOwners(api: Api, agents: readonly Agent[]): Promise<Finding[
   if (orphans.length === 0) return [ok('owners', `someone answers for every active agent (${agents.length})`)];
   const names = someOf(orphans.map(({ name }) => name));
   return [warn('owners', `Nobody answers any more for ${names}.`, 'bailiwick agents update AGENT --owner OWNER')];
-}
-
-function checkKeyless(
-  agents: readonly Agent[],
-  credentials: readonly Credential[],
-  named: (all: readonly Agent[]) => string,
-): Finding[] {
-  const withKey = new Set(credentials.map(({ agent }) => agent));
-  const keyless = agents.filter(({ id }) => !withKey.has(id));
-  if (keyless.length === 0) return [];
-  return [
-    warn(
-      'keyless',
-      `They can't prove who they are: ${named(keyless)}.`,
-      'bailiwick credentials add AGENT --key-out FILE, or retire them',
-    ),
-  ];
-}
-
-function checkEnds(agents: readonly Agent[], credentials: readonly Credential[], now: number): Finding[] {
-  const nameOf = new Map(agents.map(({ id, name }) => [id, name]));
-  const isNear = (end: string | undefined) => end !== undefined && Date.parse(end) - now < soonDays * dayMs;
-  const dying = agents.filter(({ expires_at }) => isNear(expires_at)).map(({ name }) => name);
-  // an old key that ends beside a lasting one is a rotation under way, not a problem
-  const lasting = new Set(credentials.filter(({ expires_at }) => !isNear(expires_at)).map(({ agent }) => agent));
-  const ending = credentials.filter(
-    (one) => isNear(one.expires_at) && !lasting.has(one.agent) && nameOf.has(one.agent),
-  );
-  const names = [...new Set(ending.map(({ agent }) => nameOf.get(agent) ?? agent))];
-  return [
-    ...(dying.length === 0
-      ? []
-      : [
-          warn(
-            'agents',
-            `Within ${soonDays} days they end: ${someOf(dying)}.`,
-            'bailiwick agents update AGENT --expires TIME',
-          ),
-        ]),
-    ...(names.length === 0
-      ? [ok('credentials', `none ends within ${soonDays} days`)]
-      : [
-          warn(
-            'credentials',
-            `Within ${soonDays} days the last key ends of ${someOf(names)}.`,
-            'bailiwick credentials add AGENT --key-out FILE',
-          ),
-        ]),
-  ];
 }
 
 async function checkResources(api: Api): Promise<Finding[]> {

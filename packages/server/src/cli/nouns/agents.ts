@@ -191,7 +191,9 @@ const update = command({
 const suspend = command({
   name: 'agents suspend',
   summary: 'Stop an agent at once, until it is resumed.',
-  description: 'It gets no more tokens, and those it has end. It asks nothing: this is the brake.',
+  description:
+    'It gets no more tokens, and those it has end, as do its instances. Its credentials prove nothing until it is resumed. It asks ' +
+    'nothing: this is the brake.',
   arguments: [agentArgument],
   options: { reason: { value: 'TEXT', description: 'Why, for the log.' } },
   examples: [{ command: 'bailiwick agents suspend desk --reason "behaves oddly"', does: 'Stop it now' }],
@@ -202,7 +204,9 @@ const suspend = command({
     show(
       context,
       after,
-      () => `${after.name} is suspended. \`bailiwick agents resume ${after.name}\` lets it act again.`,
+      () =>
+        `${after.name} is suspended: its tokens and instances have ended, and its credentials prove nothing until ` +
+        `\`bailiwick agents resume ${after.name}\`.`,
     );
   },
 });
@@ -210,7 +214,7 @@ const suspend = command({
 const resume = command({
   name: 'agents resume',
   summary: 'Let a suspended agent act again.',
-  description: 'Tokens from before stay ended; it gets new ones.',
+  description: 'Its credentials work again. Tokens and instances from before stay ended; it gets new ones.',
   arguments: [agentArgument],
   examples: [{ command: 'bailiwick agents resume desk', does: 'Let it act again' }],
   async run(context, [name]) {
@@ -232,7 +236,7 @@ const retire = command({
     const agent = await findAgent(api, name);
     await confirm(
       context.io,
-      `This ends ${agent.name} (${agent.id}) for good, and its name is never used again.`,
+      `This ends ${agent.name} (${agent.id}) for good, with its tokens, instances and credentials, and its name is never used again.`,
       options.yes,
     );
     const after = await api.post<Agent>(`/agents/${agent.id}/retire`, { reason: options.reason });

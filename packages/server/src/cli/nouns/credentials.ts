@@ -47,21 +47,22 @@ const list = command({
       { title: 'KIND', value: kindOf },
       { title: 'WHAT', value: whatItIs },
       { title: 'LABEL', value: ({ label }) => label },
-      ...(looking
-        ? [{ title: 'WHY', value: (one: Credential) => reasonsToLook(one, { stale, expiring, now }).join(', ') }]
-        : []),
-      { title: 'LAST USED', value: (one) => shortTime(one.last_used_at) || 'never' },
-      {
-        title: 'ENDS',
-        value: endOf,
-        style: ({ status }) => (status === 'active' ? undefined : status === 'suspended' ? 'yellow' : 'dim'),
-      },
+      looking
+        ? { title: 'WHY', value: (one) => reasonsToLook(one, { stale, expiring, now }).join(', ') }
+        : { title: 'LAST USED', value: (one) => shortTime(one.last_used_at) || 'never' },
+      ...(items.every(({ status }) => status === 'active')
+        ? []
+        : [{ title: 'STATUS', value: ({ status }: Credential) => status, style: statusOf }]),
+      { title: 'ENDS', value: endOf },
       { title: 'ID', value: ({ id }) => id, whole: true },
     ];
     const none = looking ? 'Nothing to look at: all are in use, and none ends that soon.' : 'No credentials.';
     show(context, { items }, () => table(context, items, columns, none));
   },
 });
+
+const statusOf = ({ status }: Credential) =>
+  status === 'active' ? undefined : status === 'suspended' ? 'yellow' : 'dim';
 
 function kindFrom(text: string | undefined): CredentialKind | undefined {
   if (text === undefined || (credentialKinds as readonly string[]).includes(text)) return text as CredentialKind;
