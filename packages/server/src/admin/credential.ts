@@ -35,12 +35,18 @@ const cidr = z
     error: 'must be an address or a network, such as 10.0.0.0/8',
   });
 
-const attributesAtMost = 20;
-const attributeMessage = `must be at most ${attributesAtMost} names of letters, digits, dots, hyphens or underscores, each with a line of text`;
+const attributesAtMost = 16;
+const attributeMessage = `must be at most ${attributesAtMost} names of lowercase letters, digits, dots, hyphens or underscores, each with a line of text`;
 
+/** As instances may declare them themselves; an address is seen, and said by nobody. */
 const attributes = z
-  .record(z.string().regex(/^[a-z][a-z0-9._-]{0,62}$/, attributeMessage), line(200, 1), { error: attributeMessage })
-  .refine((all) => Object.keys(all).length <= attributesAtMost, attributeMessage);
+  .record(
+    z.string().regex(/^[a-z][a-z0-9_.-]{0,62}$/, attributeMessage),
+    z.string({ error: attributeMessage }).regex(/^[\x20-\x7e]{1,256}$/, 'must be 1 to 256 printable characters'),
+    { error: attributeMessage },
+  )
+  .refine((all) => Object.keys(all).length <= attributesAtMost, attributeMessage)
+  .refine((all) => !('address' in all), 'must not say an address: addresses says from where it may be used');
 
 const subject = record({
   field: oneOf(subjectFields).meta({ description: 'Which name of the certificate (RFC 8705 §2.1.2).' }),

@@ -12,6 +12,7 @@ import {
   type Unregistered,
 } from '../credentials/store.ts';
 import { canonicalSubject, readSpiffePattern, spiffeThumbprint, subjectThumbprint } from '../credentials/subject.ts';
+import { knowsTrustDomain } from '../federation/bundles.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
 import { registerSubject } from '../liveness/liveness.ts';
@@ -47,6 +48,7 @@ export async function addCredential(
 ): Promise<Added> {
   const { tx, deps, now } = call;
   const { own, secret } = ownOf(call, wanted);
+  if (own.kind === 'spiffe_id') await isOfKnownDomain(call, agent.org, own.detail.spiffe_id);
   const expiresAt = endOf(call, { ...own, createdAt: now }, wantedEnd(call, wanted));
   await haveRoom(call, agent.id, own);
   const credential: Unregistered = {
@@ -159,6 +161,16 @@ function spiffeOf({ deps }: Call, text: string): Own {
     throw invalid('spiffe_id', 'names a whole trust domain: name a workload, or add /* if all of them are meant');
   }
   return { kind: 'spiffe_id', detail: { spiffe_id: text }, thumbprint: spiffeThumbprint(text) };
+}
+
+/** Without its trust domain's bundle nobody could verify it. @throws Problem 422 */
+async function isOfKnownDomain({ tx }: WriteCall, org: string, spiffeId: string): Promise<void> {
+  const { trustDomain } = readSpiffePattern(spiffeId);
+  if (await knowsTrustDomain(tx, org, trustDomain)) return;
+  throw invalid(
+    'spiffe_id',
+    `is of the trust domain ${trustDomain}, which is not registered here: register that first`,
+  );
 }
 
 /**
