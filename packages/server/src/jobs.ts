@@ -1,6 +1,7 @@
 /** What is done now and then beside requests. Nothing that must be true depends on it: it only tidies up. */
 import { logFailures } from './client-auth/failures.ts';
 import type { Deps } from './deps.ts';
+import { forgetInstances } from './enrol/forget.ts';
 import { refreshDue } from './federation/refresh.ts';
 import { keepAuthority } from './keys/ca.ts';
 import { forgetSpent } from './tokens/spend.ts';
@@ -33,6 +34,7 @@ export async function tidy(deps: Deps): Promise<void> {
   logFailures(deps.failures, deps.log);
   if (await keepAuthority(deps)) deps.log.info('the certificate authority was kept up: see `bailiwick ca show`');
   await forgetSpent(deps);
+  await forgetInstances(deps);
   await deps.db.settle((tx) => forgetOldAnswers(tx, deps.clock.now()));
   await refreshDue(deps);
 }

@@ -11,6 +11,8 @@ export const adminScopes = {
   'agents:write': 'Register, change, suspend, resume and retire agents',
   'credentials:read': 'See credentials (public keys)',
   'credentials:write': 'Add, change and remove credentials',
+  'instances:read': 'See instances of agents',
+  'instances:write': 'End instances of agents',
   'resources:read': 'See resources and their operations',
   'resources:write': 'Register, change and retire resources',
   'roles:read': 'See roles',

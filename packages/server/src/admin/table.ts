@@ -5,6 +5,7 @@ import { certificateAuthorityRoutes } from './certificate-authority.ts';
 import { credentialRoutes } from './credentials.ts';
 import { eventRoutes } from './events.ts';
 import { guardRoutes } from './guards.ts';
+import { instanceRoutes } from './instances.ts';
 import { keyRoutes } from './keys.ts';
 import { organizationRoutes } from './organizations.ts';
 import { personRoutes } from './people.ts';
@@ -21,6 +22,7 @@ export const adminTable = [
   ...agentRoutes,
   ...agentRoleRoutes,
   ...credentialRoutes,
+  ...instanceRoutes,
   ...resourceRoutes,
   ...roleRoutes,
   ...guardRoutes,

@@ -3,39 +3,59 @@
  * those that end after `counted_to`. Who counts anew subtracts what has ended since, each once. What was stopped with its
  * agent or credential is only found when the count says that no place is left.
  *
- * Every function here but `freePlace` needs the agent's lock (`Database.settle`, `placesOf`).
+ * Every function here needs the agent's lock (`Database.settle`, `placesOf`) or a transaction that no settlement runs beside.
  */
 import type { Tx } from '../store/database.ts';
+import type { Tables } from '../store/tables.ts';
 
 /** The lock that settlements hold who count an agent's instances. */
 export const placesOf = (agent: string): string => `instances of ${agent}`;
 
-interface Count {
-  living: number;
-  counted_to: number;
-}
+type Count = Tables['instance_counts'];
 
-const countOf = (tx: Tx, agent: string) =>
-  tx.get<Count>('select living, counted_to from instance_counts where agent = ?', [agent]);
+const countOf = (tx: Tx, agent: string) => tx.get<Count>('select * from instance_counts where agent = ?', [agent]);
 
-/** Takes a place for one more instance if fewer than `atMost` live at `now` (ms). */
-export async function takePlace(tx: Tx, agent: string, { atMost, now }: { atMost: number; now: number }) {
+/** Up to so many living ones are looked at whenever something was stopped; of more only now and then. */
+const lookedAtOnce = 1000;
+
+/**
+ * Takes a place for one more instance if fewer than `atMost` live at `now` (ms).
+ * @param rev the number of the last revocation
+ */
+export async function takePlace(
+  tx: Tx,
+  agent: string,
+  { atMost, now, rev }: { atMost: number; now: number; rev: number },
+): Promise<boolean> {
   const before = await countOf(tx, agent);
   if (!before) {
-    await tx.run('insert into instance_counts (agent, living, counted_to) values (?, 1, ?)', [agent, now]);
-    return atMost > 0;
+    await tx.run(
+      'insert into instance_counts (agent, living, counted_to, looked_at, looked_rev) values (?, 1, ?, ?, ?)',
+      [agent, now, now, rev],
+    );
+    return true;
   }
-  const countedTo = Math.max(now, before.counted_to); // another node's clock may be ahead
-  let living = before.living - (await endedBetween(tx, agent, before.counted_to, countedTo));
-  if (living >= atMost) living -= await strikeOutStopped(tx, agent, countedTo);
-  const taken = living < atMost;
-  await tx.run('update instance_counts set living = ?, counted_to = ? where agent = ?', [
-    taken ? living + 1 : living,
-    countedTo,
+  const count = { ...before, counted_to: Math.max(now, before.counted_to) }; // another node's clock may be ahead
+  count.living -= await endedBetween(tx, agent, before.counted_to, count.counted_to);
+  if (count.living >= atMost && isWorthLooking(before, now, rev)) {
+    count.living -= await strikeOutStopped(tx, agent, count.counted_to);
+    count.looked_at = now;
+    count.looked_rev = rev;
+  }
+  const taken = count.living < atMost;
+  await tx.run('update instance_counts set living = ?, counted_to = ?, looked_at = ?, looked_rev = ? where agent = ?', [
+    taken ? count.living + 1 : count.living,
+    count.counted_to,
+    count.looked_at,
+    count.looked_rev,
     agent,
   ]);
   return taken;
 }
+
+/** Whoever is refused for want of a place can't make us look at a million others each time. */
+const isWorthLooking = ({ living, looked_at, looked_rev }: Count, now: number, rev: number): boolean =>
+  rev !== looked_rev && (living <= lookedAtOnce || now - looked_at > living);
 
 /** Counts on with an instance whose end has moved (both in milliseconds). */
 export async function keepPlace(tx: Tx, agent: string, before: number, after: number): Promise<void> {
@@ -52,6 +72,11 @@ export async function freePlace(tx: Tx, agent: string, { endsAt, now }: { endsAt
   const counted = (await countOf(tx, agent))?.counted_to ?? 0;
   if (endsAt > counted) await tx.run('update instance_counts set living = living - 1 where agent = ?', [agent]);
   return Math.min(now, counted, endsAt);
+}
+
+/** Forgets an instance that nobody may have counted as ended yet. */
+export async function forgetPlace(tx: Tx, agent: string, endedAt: number): Promise<void> {
+  await tx.run('update instance_counts set living = living - 1 where agent = ? and counted_to < ?', [agent, endedAt]);
 }
 
 async function endedBetween(tx: Tx, agent: string, after: number, to: number): Promise<number> {

@@ -3,6 +3,7 @@ import type { SubjectState } from '../liveness/liveness.ts';
 import type { Queries, Tx } from '../store/database.ts';
 import type { InstanceRow } from '../store/registry-tables.ts';
 import type { Attribute, Instance } from './instance.ts';
+import { forgetPlace } from './instance-count-store.ts';
 
 /** The instance with this id, whether it still lives or not: the caller asks `instanceAlive`. */
 export async function findInstance(q: Queries, id: string): Promise<Instance | undefined> {
@@ -105,6 +106,7 @@ export async function setInstanceEnd(tx: Tx, id: string, endedAt: number): Promi
 export type ListedInstance = Instance & { status: 'active' | 'ended' };
 
 export interface InstanceFilter {
+  id?: string | undefined;
   org?: string | undefined;
   agent?: string | undefined;
   parent?: string | undefined;
@@ -143,7 +145,7 @@ export async function selectInstances(q: Queries, filter: InstanceFilter): Promi
     ])
     .orderBy('i.id')
     .limit(filter.limit);
-  for (const column of ['org', 'agent', 'parent'] as const) {
+  for (const column of ['id', 'org', 'agent', 'parent'] as const) {
     const value = filter[column];
     if (value !== undefined) query = query.where(`i.${column}`, '=', value);
   }
@@ -192,5 +194,37 @@ export function instanceOf(row: InstanceRow): Instance {
     createdAt: row.created_at,
     renewedAt: row.renewed_at,
     expiresAt: row.expires_at,
+  };
+}
+
+/** What was forgotten, and how far it was looked: the last id, or undefined at the end of what can have ended by then. */
+export interface Forgotten {
+  after: string | undefined;
+  instances: string[];
+  /** Ids of the credentials that they were enrolled with. */
+  credentials: string[];
+}
+
+/**
+ * Forgets, among the next `atMost` instances after `after`, those that ended before `time` (ms), in a transaction that no
+ * settlement runs beside. Ids are in the order of creation: behind the first that was made after `time` nothing can have
+ * ended before it, so that hardly anything that lives is read.
+ */
+export async function deleteInstancesAfter(tx: Tx, after: string, time: number, atMost: number): Promise<Forgotten> {
+  const rows = await tx.all<Pick<InstanceRow, 'id' | 'agent' | 'credential' | 'created_at' | 'expires_at'>>(
+    'select id, agent, credential, created_at, expires_at from instances where id > ? order by id limit ?',
+    [after, atMost],
+  );
+  const ended = rows.filter((row) => row.expires_at < time);
+  for (const { id, agent, expires_at } of ended) {
+    await forgetPlace(tx, agent, expires_at);
+    await tx.run('delete from instances where id = ?', [id]);
+  }
+  const last = rows.at(-1);
+  const more = rows.length === atMost && last !== undefined && last.created_at < time;
+  return {
+    after: more ? last.id : undefined,
+    instances: ended.map(({ id }) => id),
+    credentials: ended.map(({ credential }) => credential),
   };
 }

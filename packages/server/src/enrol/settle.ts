@@ -81,7 +81,7 @@ async function enrolled(tx: Tx, deps: Deps, { client, instance, enrolment }: Set
   }
   if (await findByThumbprint(tx, instance.thumbprint)) throw keyIsKnown();
   const atMost = livingAtMost(deps, agent);
-  if (!(await takePlace(tx, agent.id, { atMost, now }))) {
+  if (!(await takePlace(tx, agent.id, { atMost, now, rev: instance.rev }))) {
     throw new OAuthError('temporarily_unavailable', `${atMost} instances of this agent live already`, {
       status: 429,
       retryAfter: 60,

@@ -8,6 +8,7 @@ import type { Queries, Tx } from '../store/database.ts';
 import {
   anyRevokedSince,
   type Counter,
+  deleteSubject,
   findSubject,
   insertRevocation,
   insertSubject,
@@ -153,6 +154,14 @@ export async function firstNotAlive(
  */
 export async function tagsEndedSince(q: Queries, tags: readonly string[], rev: number): Promise<boolean> {
   return anyRevokedSince(q, tags, rev);
+}
+
+/**
+ * Forgets things that ended so long ago that no token which rests on them can live any more: instances, and what they
+ * were enrolled with. What has a name of its own is never forgotten.
+ */
+export async function forgetSubjects(tx: Tx, ids: readonly string[]): Promise<void> {
+  for (const id of ids) await deleteSubject(tx, id, linkTag(id));
 }
 
 async function revoke(tx: Tx, change: Change, to: 'ended' | 'suspended', from: SubjectState) {

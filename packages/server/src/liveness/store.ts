@@ -98,3 +98,9 @@ export async function anyRevokedSince(q: Queries, tags: readonly string[], rev: 
   }
   return false;
 }
+
+/** Forgets a subject and its revocations. */
+export async function deleteSubject(tx: Tx, id: string, tag: string): Promise<void> {
+  await tx.run('delete from subjects where id = ?', [id]);
+  await tx.run('delete from revocations where tag = ? and subject = ?', [tag, id]);
+}

@@ -1,7 +1,8 @@
 /** An agent gives up a token of its own before its time. @see RFC 7009 */
+import { type AccessTokenClaims, linkTag } from '@bailiwick/protocol';
 import { appendEvent, sealingFor } from '../audit/audit.ts';
 import { authenticateClient } from '../client-auth/authenticate.ts';
-import type { OAuthRequest } from '../decide/plan.ts';
+import type { Client, OAuthRequest } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { asOf, endToken } from '../liveness/liveness.ts';
@@ -29,7 +30,7 @@ export async function revocationEndpoint(deps: Deps, request: OAuthRequest): Pro
     }
     if (standing.state !== 'alive') return undefined;
     const { claims } = standing;
-    const owned = claims.client_id === agent.id;
+    const owned = isOwn(client, claims);
     const change = { reason: 'revoked by its agent', by: agent.id, now: deps.clock.now() };
     const rev = owned ? await endToken(tx, { jti: claims.jti, endsAt: claims.exp * 1000 }, change) : undefined;
     if (owned && rev === undefined) return undefined; // somebody was faster: it is as gone as was asked for
@@ -38,9 +39,10 @@ export async function revocationEndpoint(deps: Deps, request: OAuthRequest): Pro
       outcome: owned ? 'allowed' : 'refused',
       org: agent.org,
       agent: agent.id,
+      instance: client.instance?.id,
       resource: claims.aud,
       jti: claims.jti,
-      reason: owned ? change.reason : 'the token is of another agent',
+      reason: owned ? change.reason : 'the token is of another agent or instance',
       decided_on: { credential: client.credential, key: client.thumbprint, ...(rev !== undefined && { rev }) },
       personal: { owner: agent.owner, address: request.context.address },
     });
@@ -48,4 +50,10 @@ export async function revocationEndpoint(deps: Deps, request: OAuthRequest): Pro
   });
   if (refused) throw refused;
   return undefined;
+}
+
+/** An agent gives up whatever is its own; an instance what it got itself, or a child of it. */
+function isOwn({ agent, instance }: Client, claims: AccessTokenClaims): boolean {
+  if (claims.client_id !== agent.id) return false;
+  return !instance || claims.instance === instance.id || claims.links.includes(linkTag(instance.id));
 }

@@ -11,7 +11,7 @@ export interface RegistryTables {
   agents: AgentRow;
   credentials: CredentialRow;
   instances: InstanceRow;
-  instance_counts: { agent: string; living: number; counted_to: number };
+  instance_counts: { agent: string; living: number; counted_to: number; looked_at: number; looked_rev: number };
   resources: ResourceRow;
   roles: RoleRow;
   role_grants: RoleGrantRow;

@@ -8,8 +8,15 @@ export const enrolment: Migration = {
   number: 6,
   name: 'enrolment',
   statements: () => [
-    // `living`: how many instances of the agent end after `counted_to`
-    'create table instance_counts (agent text primary key, living bigint not null, counted_to bigint not null)',
+    // `living`: how many instances of the agent end after `counted_to`. `looked`: when those were struck out last that were
+    // stopped with their agent or credential
+    `create table instance_counts (
+      agent text primary key,
+      living bigint not null,
+      counted_to bigint not null,
+      looked_at bigint not null,
+      looked_rev bigint not null
+    )`,
     "create index credentials_provable on credentials (agent, id) where kind <> 'enrolment_token'",
     "create index enrolment_tokens_unused on credentials (expires_at) where kind = 'enrolment_token' and used_at is null",
   ],
