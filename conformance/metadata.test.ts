@@ -79,10 +79,17 @@ for (const path of ['', '/tenants/one']) {
     test('lists every algorithm and method by its registered name', async () => {
       const metadata = await json(`${world.issuer}/.well-known/openid-configuration`);
       const algorithms = ['ES256', 'EdDSA', 'PS256', 'RS256'];
+      const methods = [
+        'private_key_jwt',
+        'self_signed_tls_client_auth',
+        'spiffe_jwt',
+        'spiffe_x509',
+        'tls_client_auth',
+      ];
       for (const [name, value] of Object.entries(metadata)) {
         if (name.endsWith('_alg_values_supported'))
           assert.deepEqual([...(value as string[])].sort(), algorithms.sort(), name);
-        if (name.endsWith('_auth_methods_supported')) assert.deepEqual(value, ['private_key_jwt'], name);
+        if (name.endsWith('_auth_methods_supported')) assert.deepEqual([...(value as string[])].sort(), methods, name);
       }
     });
 

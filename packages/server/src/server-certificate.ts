@@ -1,10 +1,15 @@
 /** What the listener for mutual TLS shows of itself: files of the configuration, or a certificate of our own authority. */
+import { generateKeyPairSync } from 'node:crypto';
 import { stat } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { createSecureContext } from 'node:tls';
+import type { PublicJwk } from '@bailiwick/protocol';
 import type { Config } from './config.ts';
 import type { Deps } from './deps.ts';
 import { pem } from './lib/pem.ts';
+import { asOf } from './liveness/liveness.ts';
 import type { CertificateSource, ServerCertificate } from './mutual-tls.ts';
+import { issueX509Svid, serverPath } from './svid/x509-svid.ts';
 
 export interface OwnCertificate {
   current: CertificateSource;
@@ -51,9 +56,56 @@ function fromFiles(files: { cert: string; key: string }, opened: Promise<Deps>):
   };
 }
 
+const lifetimeMs = 24 * 60 * 60 * 1000;
+
+interface Issued {
+  certificate: ServerCertificate;
+  /** Milliseconds. */
+  renewAt: number;
+  endsAt: number;
+}
+
+/** A certificate and a key of its own, both made anew at half its life. One that still holds is shown if that fails. */
 function issued(opened: Promise<Deps>): CertificateSource {
+  let held: Issued | undefined;
+  let renewing: Promise<Issued> | undefined;
   return async () => {
-    await opened;
-    throw new Error('the authority is not there yet');
+    const deps = await opened;
+    const now = deps.clock.now();
+    if (held && now < held.renewAt) return held.certificate;
+    renewing ??= issue(deps).finally(() => {
+      renewing = undefined;
+    });
+    try {
+      held = await renewing;
+    } catch (err) {
+      deps.log.error({ err }, 'the certificate of the listener for mutual TLS could not be renewed');
+      if (!held || now >= held.endsAt) throw err;
+    }
+    return held.certificate;
   };
+}
+
+async function issue(deps: Deps): Promise<Issued> {
+  const { config, clock } = deps;
+  const { version } = await asOf(deps.db);
+  const now = clock.now();
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { chain, notAfter } = await issueX509Svid(deps, version, {
+    spiffeId: `spiffe://${config.trust_domain}/${serverPath.join('/')}`,
+    publicKey: publicKey.export({ format: 'jwk' }) as PublicJwk,
+    notAfter: now + lifetimeMs,
+    ...namesOf(config),
+    template: 'server',
+  });
+  const key = privateKey.export({ type: 'pkcs8', format: 'pem' });
+  return { certificate: { cert: chain, key }, renewAt: now + (notAfter - now) / 2, endsAt: notAfter };
+}
+
+/** By what clients may call us: as the issuer and the metadata do, and by this machine's own names. */
+function namesOf(config: Config): { dnsNames: string[]; ipAddresses: string[] } {
+  const bases = [config.issuer, config.mtls.url].filter((base) => base !== undefined);
+  const hosts = bases.map((base) => new URL(base).hostname.replace(/^\[(.*)\]$/, '$1'));
+  const names = [...new Set([...hosts, 'localhost', '127.0.0.1', '::1'])];
+  return { dnsNames: names.filter((name) => isIP(name) === 0), ipAddresses: names.filter((name) => isIP(name) !== 0) };
 }

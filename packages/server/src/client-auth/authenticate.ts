@@ -5,41 +5,57 @@ import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import type { Counter } from '../liveness/liveness.ts';
 import { single } from '../tokens/form.ts';
+import { authenticateByCertificate, certificateMethods } from './by-certificate.ts';
+import { clientSecretBasic, clientSecretPost } from './client-secret.ts';
 import { privateKeyJwt } from './private-key-jwt.ts';
+import { spiffeJwt } from './spiffe-jwt.ts';
 
+/** A way that the request itself chooses: something is sent for it and for nothing else. */
 interface ClientAuthentication {
   /** As in `token_endpoint_auth_methods_supported`. */
   method: string;
+  /** Whether it works here, now; always, if it doesn't say. */
+  supported?(deps: Deps): boolean;
   /** Whether the request uses this method, be it well or badly. */
   presented(request: OAuthRequest): boolean;
   authenticate(deps: Deps, request: OAuthRequest, asOf: Counter): Promise<Client>;
 }
 
-/** Every way that works; metadata derives from it. */
-export const clientAuthentications = [privateKeyJwt] as const satisfies readonly ClientAuthentication[];
+const chosen = [
+  // one parameter says which kind of assertion it is: everything that isn't a JWT-SVID is the older kind's to judge
+  { ...privateKeyJwt, presented: (request) => privateKeyJwt.presented(request) && !spiffeJwt.presented(request) },
+  spiffeJwt,
+  clientSecretBasic,
+  clientSecretPost,
+] as const satisfies readonly ClientAuthentication[];
 
-/** Ways that others know and we refuse, so that two at once are noticed and one alone gets an answer that helps. */
-const refusedWays: { presented(request: OAuthRequest): boolean }[] = [
-  { presented: ({ authorization }) => authorization !== undefined },
-  { presented: ({ form }) => single(form, 'client_secret') !== undefined },
-];
+/** The method of every way that works here and now, certificates last. Metadata derives from it. */
+export function supportedMethods(deps: Deps): string[] {
+  const supported = (chosen as readonly ClientAuthentication[]).filter((way) => way.supported?.(deps) ?? true);
+  return [...supported.map(({ method }) => method), ...certificateMethods(deps.config)];
+}
 
 /**
- * Authenticates the client of a request to the token, introspection or revocation endpoint.
+ * Authenticates the client of a request to the token, introspection or revocation endpoint. A certificate of the
+ * connection is a way only where the request uses no other: then it binds the token, and says nothing of who asks
+ * (RFC 8705 §4).
  * @throws OAuthError `invalid_request` for two ways at once, `invalid_client` for none or for one that fails
  */
 export async function authenticateClient(deps: Deps, request: OAuthRequest, asOf: Counter): Promise<Client> {
-  const used = clientAuthentications.filter((way) => way.presented(request));
-  const refused = refusedWays.filter((way) => way.presented(request));
-  if (used.length + refused.length > 1) {
-    throw new OAuthError('invalid_request', 'use one method of client authentication, not two');
-  }
+  const used = (chosen as readonly ClientAuthentication[]).filter((way) => way.presented(request));
+  if (used.length > 1) throw new OAuthError('invalid_request', 'use one method of client authentication, not two');
   const [way] = used;
-  if (!way) {
-    const methods = clientAuthentications.map(({ method }) => method).join(', ');
-    throw new OAuthError('invalid_client', `client authentication is needed: ${methods}`, {
-      reason: refused.length > 0 ? 'refused method' : 'no authentication',
-    });
+  if (way && (way.supported?.(deps) ?? true)) return way.authenticate(deps, request, asOf);
+  const clientId = single(request.form, 'client_id');
+  if (!way && request.certificate && clientId !== undefined) {
+    return authenticateByCertificate(deps, { clientId, certificate: request.certificate, asOf });
   }
-  return way.authenticate(deps, request, asOf);
+  const lacking = !way && request.certificate ? '; with a certificate, say client_id' : '';
+  throw new OAuthError(
+    'invalid_client',
+    `client authentication is needed: ${supportedMethods(deps).join(', ')}${lacking}`,
+    {
+      reason: way ? 'refused method' : 'no authentication',
+    },
+  );
 }

@@ -1,18 +1,25 @@
 /** What we say of ourselves: computed from the tables that route and authenticate, so it can't lie. @see RFC 8414 §2 */
 import { jwsAlgorithms } from '@bailiwick/protocol';
-import { clientAuthentications } from '../client-auth/authenticate.ts';
+import { supportedMethods } from '../client-auth/authenticate.ts';
+import { certificatesAreSeen } from '../client-auth/by-certificate.ts';
+import type { Config } from '../config.ts';
 import type { Deps } from '../deps.ts';
 import { grants } from '../grants/index.ts';
-import { endpointUrl, issuerPath } from './endpoints.ts';
+import { endpointUrl, issuerPath, type OAuthEndpoint, oauthPaths } from './endpoints.ts';
+
+/** What clients ask for, by the name that metadata gives it. */
+const endpoints = {
+  token_endpoint: 'token',
+  introspection_endpoint: 'introspection',
+  revocation_endpoint: 'revocation',
+} as const satisfies Record<string, OAuthEndpoint>;
 
 export function authorizationServerMetadata(deps: Deps): Record<string, unknown> {
   const { config } = deps;
-  const methods = clientAuthentications.map(({ method }) => method);
+  const methods = supportedMethods(deps);
   return {
     issuer: config.issuer,
-    token_endpoint: endpointUrl(config, 'token'),
-    introspection_endpoint: endpointUrl(config, 'introspection'),
-    revocation_endpoint: endpointUrl(config, 'revocation'),
+    ...endpointsAt(config.issuer),
     jwks_uri: endpointUrl(config, 'jwks'),
     grant_types_supported: grants.map(({ type }) => type),
     response_types_supported: [],
@@ -23,7 +30,21 @@ export function authorizationServerMetadata(deps: Deps): Record<string, unknown>
     revocation_endpoint_auth_methods_supported: methods,
     revocation_endpoint_auth_signing_alg_values_supported: jwsAlgorithms,
     dpop_signing_alg_values_supported: jwsAlgorithms,
+    ...mutualTls(config),
     protected_resources: [`${config.issuer}/admin`],
+  };
+}
+
+const endpointsAt = (base: string): Record<string, string> =>
+  Object.fromEntries(Object.entries(endpoints).map(([name, endpoint]) => [name, base + oauthPaths[endpoint]]));
+
+/** Only where somebody sees client certificates. @see RFC 8705 §3.3 and §5 */
+function mutualTls(config: Config): Record<string, unknown> {
+  if (!certificatesAreSeen(config)) return {};
+  const { url } = config.mtls;
+  return {
+    tls_client_certificate_bound_access_tokens: true,
+    ...(url !== undefined && { mtls_endpoint_aliases: endpointsAt(url) }),
   };
 }
 

@@ -16,6 +16,8 @@ export interface TestCertificate {
   subject: string;
   /** PEM of it and of everything between it and its root, which is what a client shows in a handshake. */
   chain: string;
+  /** It signed itself. */
+  root: boolean;
 }
 
 /** What is said in a name that stands for the holder: `['url', 'spiffe://…']`. */
@@ -119,7 +121,8 @@ export async function makeCertificate(options: TestCertificateOptions = {}): Pro
     x5t: createHash('sha256').update(der).digest('base64url'),
     keys,
     subject,
-    chain: pem + (issuer && issuer.pem !== issuer.chain ? issuer.chain : ''),
+    chain: pem + (issuer && !issuer.root ? issuer.chain : ''),
+    root: issuer === undefined,
   };
 }
 

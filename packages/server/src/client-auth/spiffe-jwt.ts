@@ -1,0 +1,83 @@
+/**
+ * `spiffe_jwt`: a JWT-SVID as the client's assertion. It is whoever its trust domain says, needs neither `iss` nor `jti`,
+ * and may be shown as often as it lives: the draft lets workloads keep and reuse them. So a stolen one must be worth nothing
+ * by other means. One of an instance of ours works for tokens that are bound to the instance's own key alone. One of
+ * another trust domain says nothing of a key: keep its life short, and prefer the X.509-SVID.
+ * @see draft-ietf-oauth-spiffe-client-auth §3.1, JWT-SVID §4
+ */
+import { ProtocolError, parseCompact, parseDpopProof, thumbprint as thumbprintOf } from '@bailiwick/protocol';
+import type { Instance } from '../agents/instance.ts';
+import type { Client, OAuthRequest } from '../decide/plan.ts';
+import type { Deps } from '../deps.ts';
+import { OAuthError } from '../lib/oauth-error.ts';
+import { readCertificate } from '../lib/x509.ts';
+import type { Counter } from '../liveness/liveness.ts';
+import { verifiedByBundles } from '../svid/bundles.ts';
+import { verifyJwtSvid } from '../svid/jwt-svid.ts';
+import { single } from '../tokens/form.ts';
+import { verifyNothing } from './dummy.ts';
+import { failed } from './failed.ts';
+import { holderOfId, judgeOf } from './spiffe-holder.ts';
+
+export const spiffeAssertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-spiffe';
+
+const longestMs = 5 * 60 * 1000;
+/** What is refused before a signature was looked at; a signature is looked at all the same. */
+const beforeSignature = new Set(['malformed', 'bad_spiffe_id', 'unknown_trust_domain', 'unknown_key', 'sole_audience']);
+
+export const spiffeJwt = {
+  method: 'spiffe_jwt',
+  presented: ({ form }: OAuthRequest) => single(form, 'client_assertion_type') === spiffeAssertionType,
+
+  /** @throws OAuthError `invalid_client`, `invalid_request` */
+  async authenticate(deps: Deps, request: OAuthRequest, asOf: Counter): Promise<Client> {
+    const { form } = request;
+    const assertion = single(form, 'client_assertion');
+    if (assertion === undefined) throw new OAuthError('invalid_request', 'client_assertion is missing');
+    const { spiffeId, expiresAt } = await verified(deps, asOf, assertion);
+    if (expiresAt > deps.clock.now() + longestMs + deps.config.clock_skew_seconds * 1000)
+      throw failed('lives too long');
+    const holder = await holderOfId(deps, asOf, spiffeId, undefined);
+    if (!holder) throw failed('nobody has this SPIFFE ID');
+    const named = single(form, 'client_id');
+    if (named !== undefined && named !== spiffeId && named !== holder.agent.id) throw failed('client_id is another');
+    if (holder.instance && !byOwnKey(request, holder.instance)) throw failed('the key of somebody else');
+    return { ...holder, method: 'spiffe_jwt', proofs: [], asOf };
+  },
+};
+
+async function verified(deps: Deps, asOf: Counter, assertion: string) {
+  try {
+    soleAudience(assertion, deps.config.issuer);
+    const org = await judgeOf(deps, asOf, parseCompact(assertion).payload.sub as string);
+    return await verifiedByBundles(deps, asOf.version, org, (bundles) =>
+      verifyJwtSvid(deps, asOf.version, assertion, { audience: [deps.config.issuer], bundles }),
+    );
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    if (beforeSignature.has(error.code)) verifyNothing();
+    throw failed(`JWT-SVID ${error.code}`);
+  }
+}
+
+/** Rule 3: for us and nobody else, or somebody else could have shown it to us. */
+function soleAudience(assertion: string, issuer: string): void {
+  const { aud } = parseCompact(assertion).payload;
+  const [only, ...others] = Array.isArray(aud) ? aud : [aud];
+  if (only !== issuer || others.length > 0) throw new ProtocolError('sole_audience', 'aud must be the issuer alone');
+}
+
+/**
+ * Whether the key that a token would be bound to is the instance's: that of the DPoP proof, without one that of the
+ * certificate. Whether the proof holds is looked at where the token is bound.
+ */
+function byOwnKey({ dpop, certificate }: OAuthRequest, { thumbprint }: Instance): boolean {
+  try {
+    if (dpop !== undefined) return parseDpopProof(dpop).jkt === thumbprint;
+    if (certificate === undefined) return true;
+    return thumbprintOf(readCertificate(certificate.chain[0] as Buffer).publicJwk) === thumbprint;
+  } catch (error) {
+    if (error instanceof ProtocolError) return false;
+    throw error;
+  }
+}
