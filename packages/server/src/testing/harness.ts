@@ -9,6 +9,7 @@ import { type ConfigOverrides, loadConfig } from '../config.ts';
 import type { Deps } from '../deps.ts';
 import { type FakeClock, fakeClock } from '../lib/clock.ts';
 import { type Logger, silentLogger } from '../lib/log.ts';
+import type { Resolve } from '../lib/safe-fetch.ts';
 import type { DialectName } from '../store/database.ts';
 import { testPostgres } from './postgres.ts';
 
@@ -45,6 +46,8 @@ export interface TestServerOptions {
   log?: Logger;
   /** What signing keys are made for at the first start; a real one makes all four. */
   algorithms?: readonly JwsAlgorithm[];
+  /** Whom names lead to when this server fetches something. */
+  resolve?: Resolve;
 }
 
 const urls = new WeakMap<TestServer, { databaseUrl: string | undefined; data: string }>();
@@ -79,6 +82,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
       log: options.log ?? silentLogger,
       algorithms: options.algorithms ?? ['ES256'],
       alone: !joined,
+      ...(options.resolve && { resolve: options.resolve }),
     });
   } catch (error) {
     await clean();

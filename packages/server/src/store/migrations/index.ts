@@ -3,7 +3,15 @@ import { core } from './0001-core.ts';
 import { registry } from './0002-registry.ts';
 import { instances } from './0003-instances.ts';
 import { certificateAuthority } from './0004-certificate-authority.ts';
+import { trustDomains } from './0005-trust-domains.ts';
 import { enrolment } from './0006-enrolment.ts';
 
 /** In order; a step that was released is never changed, only followed. */
-export const migrations: readonly Migration[] = [core, registry, instances, certificateAuthority, enrolment];
+export const migrations: readonly Migration[] = [
+  core,
+  registry,
+  instances,
+  certificateAuthority,
+  trustDomains,
+  enrolment,
+];
