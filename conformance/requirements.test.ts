@@ -48,7 +48,7 @@ function isThere(file: string, title: string): boolean {
   if (file === 'token-rejections') return rejections.has(title);
   const source = readFileSync(new URL(`${file}.test.ts`, folder), 'utf8');
   if (source.includes(`test('${title}'`) || source.includes(`test(\`${title}\``)) return true;
-  if (source.includes(`['${title}',`)) return true; // a row of a table in the file itself
+  if (source.includes(`'${title}',`)) return true; // a row of a table in the file itself
   const sentence = /^are given for (.+)$/.exec(title)?.[1];
   return file === 'tokens' && sentence !== undefined && source.includes(`'${sentence}',`);
 }

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
+import { fakeClock, systemClock } from './lib/clock.ts';
 import { makeAuthority, makeCertificate, type TestCertificate } from './testing/certificates.ts';
 import { startServer, type TestServer } from './testing/harness.ts';
 import { tlsRequest } from './testing/tls-request.ts';
@@ -121,6 +122,46 @@ test('it can be left out, and nothing is said of it then', async () => {
     );
   } finally {
     await without.close();
+  }
+});
+
+test('without files the own authority issues the certificate, and again at half its life', async () => {
+  const halfLife = 12 * 60 * 60 * 1000;
+  // whoever connects looks at the machine's clock: both certificates have to be valid by that one
+  const clock = fakeClock(systemClock.now() - halfLife - 60_000);
+  const own = await startServer({ clock, config: { trust_domain: 'agents.example.com' } });
+  try {
+    const ca = await (await fetch(`${own.issuer}/spiffe/ca.pem`)).text();
+    const port = Number(new URL(own.mtlsUrl).port);
+    const trusting = async (options: object) => {
+      const socket = await shake({ port, ca, rejectUnauthorized: true, ...options });
+      const shown = socket.getPeerX509Certificate();
+      socket.destroy();
+      return shown;
+    };
+    for (const name of [{ servername: 'localhost' }, { host: '127.0.0.1' }, { host: '::1' }]) {
+      const shown = await trusting(name);
+      assert.match(shown?.subjectAltName ?? '', /URI:spiffe:\/\/agents\.example\.com\/_bailiwick\/server/);
+    }
+    await assert.rejects(trusting({ servername: 'elsewhere.example' }), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
+    await assert.rejects(shake({ port, rejectUnauthorized: true }), /unable to (get|verify)|self-signed/);
+
+    const standing = await shake({ port });
+    const serial = async () => (await trusting({ servername: 'localhost' }))?.serialNumber;
+    const first = await serial();
+    assert.equal(await serial(), first);
+    clock.advance(halfLife - 60_000);
+    assert.equal(await serial(), first);
+    clock.advance(120_000);
+    const second = await serial();
+    assert.notEqual(second, first);
+    assert.equal(await serial(), second);
+    standing.write('GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    const answer = await new Promise<Buffer>((resolve) => standing.once('data', resolve));
+    assert.match(answer.toString(), /^HTTP\/1\.1 200 [\s\S]*"mutual_tls":"https:\/\/localhost:/);
+    standing.destroy();
+  } finally {
+    await own.close();
   }
 });
 
