@@ -3,7 +3,7 @@ import type { JwsAlgorithm, PublicJwk } from '@bailiwick/protocol';
 /** What an agent proves itself with. Each kind works by time: not before it was made, not after its end. */
 export type Credential = PublicKeyCredential | OtherCredential;
 
-interface CredentialBase {
+export interface CredentialBase {
   id: string;
   agent: string;
   org: string;
