@@ -10,6 +10,7 @@ import { credentialCommands } from './nouns/credentials.ts';
 import { enrolmentToken } from './nouns/enrolment-token.ts';
 import { eventCommands } from './nouns/events.ts';
 import { guardCommands } from './nouns/guards.ts';
+import { instanceCommands } from './nouns/instances.ts';
 import { keyCommands } from './nouns/keys.ts';
 import { ownerCommands } from './nouns/owners.ts';
 import { resourceCommands } from './nouns/resources.ts';
@@ -27,6 +28,7 @@ export const commands: readonly Command[] = [
   ...agentCommands,
   ...credentialCommands,
   enrolmentToken,
+  ...instanceCommands,
   ...resourceCommands,
   ...roleCommands,
   ...guardCommands,

@@ -1,5 +1,6 @@
 /** What the admin API shows, as far as the command line reads it. The schemas that bind are those of `admin/`. */
 import type { Operation, PublicJwk } from '@bailiwick/protocol';
+import type { InstanceTemplate } from '../agents/instance.ts';
 import type { CredentialKind, Standing } from '../credentials/credential.ts';
 
 interface Thing {
@@ -38,6 +39,7 @@ export interface Agent extends Thing {
   grants: string[];
   resources: { resource: string; default: boolean; scope: string[] }[];
   limits: { tokens_per_minute?: number; token_lifetime_seconds?: number };
+  instances: InstanceTemplate;
   status: 'active' | 'suspended' | 'retired';
   subject: string;
   roles: { id: string; name: string; grant: string }[];
@@ -69,6 +71,21 @@ export interface Credential extends Thing {
 /** As it is shown once, with what is kept nowhere. */
 export interface MadeCredential extends Credential {
   secret?: string;
+}
+
+export interface Instance extends Thing {
+  agent: string;
+  parent?: string;
+  name?: string;
+  subject: string;
+  credential: string;
+  thumbprint: string;
+  alg: string;
+  attributes: Record<string, { value: string; provenance: string }>;
+  allowed?: { resource: string; scope: string[] }[];
+  status: 'active' | 'ended';
+  renewed_at: string;
+  expires_at: string;
 }
 
 export interface Resource extends Thing {

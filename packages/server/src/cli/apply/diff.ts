@@ -52,7 +52,7 @@ function showItems(field: string, before: readonly string[], after: readonly str
 }
 
 function inline(value: unknown): string {
-  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(' ');
+  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.map(inline).join(' ');
   if (typeof value !== 'object' || value === null) return String(value);
   const parts = Object.entries(value)
     .filter(([, inner]) => inner !== false && !(Array.isArray(inner) && inner.length === 0))

@@ -111,6 +111,7 @@ export function newDoer(api: Api, fleet: Fleet, present: Present): Doer {
       grants: wanted.grants,
       resources: shown && Object.entries(shown).map(([name, use]) => ({ resource: id('resource', name), ...use })),
       limits: replaced(change, 'limits', wanted.limits),
+      instances: replaced(change, 'instances', wanted.instances),
     };
   }
 

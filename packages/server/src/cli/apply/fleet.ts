@@ -2,6 +2,7 @@
 import { jwsAlgorithms } from '@bailiwick/protocol';
 import { z } from 'zod';
 import { agentKinds } from '../../agents/agent.ts';
+import { provenances } from '../../agents/instance.ts';
 import { subjectFields } from '../../credentials/credential.ts';
 import { operationSchema } from '../operation.ts';
 
@@ -83,6 +84,32 @@ interface AgentUse {
   scope?: string[] | undefined;
 }
 
+const count = (least: number, most: number) => {
+  const message = `must be a whole number from ${least} to ${most}`;
+  return z.int(message).min(least, message).max(most, message);
+};
+
+/** What running copies of an agent may be. */
+const instanceTemplate = z.strictObject(
+  {
+    lifetime_seconds: count(60, 86_400).optional(),
+    live_at_most: count(1, 1_000_000).optional(),
+    depth: count(0, 5).optional(),
+    dns_names: list(z.string()).optional(),
+    attributes: list(
+      z.strictObject(
+        {
+          name: z.string(),
+          provenance: z.enum(provenances, `must be one of ${provenances.join(', ')}`),
+          values: list(z.string()).optional(),
+        },
+        'must be {name: …, provenance: …, values: […]}',
+      ),
+    ).optional(),
+  },
+  'must say what instances may be: lifetime_seconds, live_at_most, depth, dns_names, attributes',
+);
+
 const agentSchema = z.strictObject(
   {
     kind: z.enum(agentKinds, `must be one of ${agentKinds.join(', ')}`).optional(),
@@ -115,6 +142,7 @@ const agentSchema = z.strictObject(
         token_lifetime_seconds: seconds.optional(),
       })
       .optional(),
+    instances: instanceTemplate.optional(),
     keys: list(key).optional(),
     credentials: list(credential).optional(),
   },

@@ -45,6 +45,7 @@ export function agentChanges(
       one.resources.map((use) => [nameOf(use.resource), { default: use.default, scope: use.scope.toSorted() }]),
     ),
     limits: one.limits,
+    instances: one.instances,
   }));
   const own = present.credentials.filter((credential) => credential.agent === agent?.id);
   const addedRoles = roles.filter((name) => !held.some((role) => role.name === name));
@@ -107,6 +108,7 @@ function agentValues(
         ]),
       ),
     limits: wanted.limits,
+    instances: wanted.instances,
   };
 }
 

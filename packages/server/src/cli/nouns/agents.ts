@@ -9,6 +9,7 @@ import { findAgent, findOwner, findResource, findRole, namer, ownerNamer } from 
 import { fields, shortTime, show, table } from '../output.ts';
 import type { Agent, Credential, Resource, Role, Team } from '../registry.ts';
 import { inOrder, wholeNumber } from '../values.ts';
+import { type TemplateValues, template, templateInWords, templateOptions } from './instance-template.ts';
 import { halfDone, keyIsFree, stillMissing } from './new-agent.ts';
 import { statusStyle } from './status.ts';
 
@@ -27,6 +28,7 @@ const agentOptions = {
       'give there now). The first is meant when it names no resource.',
   },
   'tokens-per-minute': { value: 'NUMBER', description: 'How many tokens it may ask for in a minute.' },
+  ...templateOptions,
 } as const;
 
 const list = command({
@@ -100,6 +102,7 @@ const showOne = command({
         credentials.map((one) => `${one.id}  ${described(one)}  ${one.label}`.trimEnd()).join('\n') ||
           'none: it cannot prove who it is',
       ],
+      ['instances', templateInWords(agent.instances)],
       ['created', shortTime(agent.created_at)],
     ]);
     context.io.out(`${shown}\n`);
@@ -255,7 +258,7 @@ async function agentBody(
     expires: string | undefined;
     resource: string[];
     'tokens-per-minute': string | undefined;
-  },
+  } & TemplateValues,
   roles: readonly Role[],
 ): Promise<Record<string, unknown>> {
   const resources = await inOrder(options.resource, async (text) => {
@@ -275,6 +278,7 @@ async function agentBody(
         ? undefined
         : resources.map(({ resource, scope }, index) => ({ resource, default: index === 0, scope })),
     limits: perMinute === undefined ? undefined : { tokens_per_minute: wholeNumber('--tokens-per-minute', perMinute) },
+    instances: template(options),
   };
   return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
 }

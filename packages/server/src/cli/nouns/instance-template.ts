@@ -1,0 +1,33 @@
+/** The template of an agent's instances, as options say it and people read it. The rest of it is said with `apply`. */
+import type { InstanceTemplate } from '../../agents/instance.ts';
+import type { OptionValues } from '../command.ts';
+import { wholeNumber } from '../values.ts';
+
+export const templateOptions = {
+  'instance-lifetime': { value: 'SECONDS', description: 'How long an instance of it lives unless it renews.' },
+  'instances-at-most': { value: 'NUMBER', description: 'How many instances of it may live at once.' },
+  'instance-depth': { value: 'NUMBER', description: 'How many generations of children an instance may have.' },
+} as const;
+
+export type TemplateValues = OptionValues<typeof templateOptions>;
+
+/** What is said of the template of its instances; nothing if nothing is. */
+export function template(options: TemplateValues): Record<string, number> | undefined {
+  const said = (
+    [
+      ['lifetime_seconds', 'instance-lifetime'],
+      ['live_at_most', 'instances-at-most'],
+      ['depth', 'instance-depth'],
+    ] as const
+  ).flatMap(([member, option]) => {
+    const value = options[option];
+    return value === undefined ? [] : [[member, wholeNumber(`--${option}`, value)] as const];
+  });
+  return said.length === 0 ? undefined : Object.fromEntries(said);
+}
+
+/** What is said of its instances, as `apply` writes it; empty where the server's own limits hold. */
+export const templateInWords = (said: InstanceTemplate): string =>
+  Object.entries(said)
+    .map(([name, value]) => `${name}: ${typeof value === 'number' ? value : JSON.stringify(value)}`)
+    .join('\n');
