@@ -29,12 +29,15 @@ export function startJobs(deps: Deps): Jobs {
   };
 }
 
-/** One round: the minute's failed authentications go to the log, what has expired is forgotten. */
+/** One round: the minute's failed authentications go to the log, what has expired is forgotten, foreign bundles are refreshed. */
 export async function tidy(deps: Deps): Promise<void> {
+  await Promise.all([tidyUp(deps), refreshDue(deps)]); // neither waits for the other, nor fails with it
+}
+
+async function tidyUp(deps: Deps): Promise<void> {
   logFailures(deps.failures, deps.log);
   if (await keepAuthority(deps)) deps.log.info('the certificate authority was kept up: see `bailiwick ca show`');
   await forgetSpent(deps);
   await forgetInstances(deps);
   await deps.db.settle((tx) => forgetOldAnswers(tx, deps.clock.now()));
-  await refreshDue(deps);
 }

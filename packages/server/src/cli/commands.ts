@@ -16,6 +16,7 @@ import { ownerCommands } from './nouns/owners.ts';
 import { resourceCommands } from './nouns/resources.ts';
 import { roleCommands } from './nouns/roles.ts';
 import { token } from './nouns/token.ts';
+import { trustDomainCommands } from './nouns/trust-domains.ts';
 import { operatorCommands } from './operator.ts';
 import { serve } from './serve.ts';
 
@@ -32,6 +33,7 @@ export const commands: readonly Command[] = [
   ...resourceCommands,
   ...roleCommands,
   ...guardCommands,
+  ...trustDomainCommands,
   ...ownerCommands,
   token,
   ...keyCommands,

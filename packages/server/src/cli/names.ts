@@ -3,7 +3,7 @@ import { didYouMeanHint } from '../lib/did-you-mean.ts';
 import { type IdKind, isId } from '../lib/ids.ts';
 import type { Api } from './api.ts';
 import { CliError } from './errors.ts';
-import type { Agent, Person, Resource, Role, Team } from './registry.ts';
+import type { Agent, Person, Resource, Role, Team, TrustDomain } from './registry.ts';
 
 interface Named {
   id: string;
@@ -33,6 +33,12 @@ export async function findResource(api: Api, text: string): Promise<Resource> {
   return only('resource', text, all, (one) => one.identifier === text || one.name === text);
 }
 
+/** A foreign trust domain by id or name. */
+export async function findTrustDomain(api: Api, text: string): Promise<TrustDomain> {
+  if (isId('trust_domain', text)) return api.get<TrustDomain>(`/trust-domains/${text}`);
+  return only('trust domain', text, await api.list<TrustDomain>('/trust-domains'), ({ name }) => name === text);
+}
+
 /** The person or team that `team:support`, `person:ada`, a name or an id names. */
 export async function findOwner(api: Api, text: string): Promise<Named> {
   if (isId('person', text) || text.includes('@')) return findPerson(api, text);
@@ -59,6 +65,7 @@ const lists: Readonly<Record<string, string>> = {
   resource: 'resources',
   team: 'teams',
   person: 'people',
+  'trust domain': 'trust-domains',
   'team or person': 'teams',
 };
 

@@ -149,6 +149,22 @@ export interface CertificateAuthority {
   jwt_svid_keys: { kid: string; state: string; created_at: string; signs_from: string; signs_until?: string }[];
 }
 
+export interface TrustDomain extends Thing {
+  name: string;
+  status: 'current' | 'stale' | 'waiting';
+  bundle_endpoint?: { url: string; profile: string; spiffe_id?: string };
+  bundle?: {
+    sequence?: number;
+    refresh_hint_seconds?: number;
+    x509_authorities: string[];
+    jwt_authorities: string[];
+  };
+  confirmed_at?: string;
+  stale_at?: string;
+  refresh_at?: string;
+  fault?: string;
+}
+
 export interface Event {
   id: string;
   type: string;

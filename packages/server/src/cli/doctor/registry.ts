@@ -5,6 +5,7 @@ import { span } from '../output.ts';
 import type { Agent, Credential, Guard, Person, Resource, SigningKey, Team } from '../registry.ts';
 import { checkAgentEnds, checkCredentials } from './credentials.ts';
 import { type Finding, fail, ok, someOf, warn } from './finding.ts';
+import { checkTrustDomains } from './trust-domains.ts';
 
 const dayMs = 86_400_000;
 const oldKeyDays = 90;
@@ -32,6 +33,7 @@ export async function checkRegistry(api: Api, now: number): Promise<Finding[]> {
     ...checkAgentEnds(living, now),
     ...checkCredentials(living, credentials, now),
     ...(await checkResources(api)),
+    ...(await checkTrustDomains(api)),
   ];
 }
 
