@@ -105,19 +105,16 @@ export function whatIsDue(
 
   const signing = all.find(({ kind, state }) => kind === 'intermediate' && state === 'signing');
   const root = all.find(({ id }) => id === signing?.root);
-  const usable = (each: Begun | undefined) => each !== undefined && each.expiresAt - now > longestLeafMs;
+  const leftOf = (each: Begun | undefined) => (each === undefined ? 0 : each.expiresAt - now - longestLeafMs);
   // nothing can sign (the first start, or one after years): a verifier has nothing that could break
-  if (!usable(root)) return { ...due, root: { publishMs: 0 } };
+  if (signing === undefined || root === undefined || leftOf(root) <= 0) return { ...due, root: { publishMs: 0 } };
   const waiting = all.some(({ kind, state }) => kind === 'root' && state === 'published');
-  if (root !== undefined && now - root.createdAt >= rootSignsForMs && !waiting) {
-    due.root = { publishMs: scheduledPublishMs };
-  }
-  if (
-    root !== undefined &&
-    signing !== undefined &&
-    (now - signing.signsFrom >= intermediateSignsForMs || !usable(signing))
-  ) {
-    due.intermediate = { root: root.id };
-  }
+  if (now - root.createdAt >= rootSignsForMs && !waiting) due.root = { publishMs: longestOf(leftOf(root)) };
+  if (now - signing.signsFrom >= intermediateSignsForMs || leftOf(signing) <= 0) due.intermediate = { root: root.id };
   return due;
+}
+
+/** How long a new root can be published before the old one can't sign any more: after years of sleep that may be short. */
+function longestOf(leftMs: number): number {
+  return [scheduledPublishMs, publishMs].find((each) => each <= leftMs) ?? 0;
 }
