@@ -36,7 +36,7 @@ export async function tidy(deps: Deps): Promise<void> {
 
 async function tidyUp(deps: Deps): Promise<void> {
   logFailures(deps.failures, deps.log);
-  if (await keepAuthority(deps)) deps.log.info('the certificate authority was kept up: see `bailiwick ca show`');
+  if (await keepAuthority(deps)) deps.log.info({}, 'the certificate authority was kept up: see `bailiwick ca show`');
   await forgetSpent(deps);
   await forgetInstances(deps);
   await deps.db.settle((tx) => forgetOldAnswers(tx, deps.clock.now()));
