@@ -71,7 +71,12 @@ export interface Assembled {
 /** The parts of an agent, put together. */
 export function assemble(deps: Deps, { clock, nonces }: { clock: IssuerClock; nonces: Nonces }): Assembled {
   const resources = createResources(deps);
-  const tokens = createTokens(deps.now, createTokenRequester(deps, createIssuer(deps), clock, nonces));
+  const kept = createTokens(deps.now, createTokenRequester(deps, createIssuer(deps), clock, nonces));
+  const tokens: Tokens = {
+    ...kept,
+    // Whoever has ended has no tokens either, though they would look good for a while.
+    get: async (wanted, refused) => deps.identity().then(() => kept.get(wanted, refused)),
+  };
   const agent: Agent = {
     issuer: deps.issuer,
     clientId: deps.clientId,

@@ -80,11 +80,16 @@ export function createInstanceApi({ deps, clock, nonces }: Rooms): InstanceApi {
   };
 }
 
+const usualHints: Record<string, string> = {
+  invalid_dpop_proof: 'check the clock of this machine',
+  invalid_target: 'give the agent this resource in its registration, and check how the resource is written',
+  invalid_scope: 'name scopes that a role of the agent, or the parent of a child, has on this resource',
+};
+
 function refusal(step: string, url: URL, answer: Answer, hints: Record<string, string>): BailiwickError {
   const { status } = answer;
   const code = errorNameOf(answer, 'enrolment_refused');
-  const usual = status === 429 || status >= 500 ? 'try again later' : undefined;
-  const hint = hints[code] ?? usual;
+  const hint = hints[code] ?? usualHints[code] ?? (status === 429 || status >= 500 ? 'try again later' : undefined);
   return new BailiwickError(code, `${step}: ${shown(url)} answered ${status} ${code}${wordsOf(answer)}`, {
     status,
     hint,

@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import { isPrintable, type Signer } from '@bailiwick/protocol';
 import { isPassing } from './attempts.ts';
 import { BailiwickError } from './errors.ts';
-import { assertedBy, type Identity, type PeerFetch } from './identity.ts';
+import { assertedBy, type Identity, type PeerFetch, provenByTls } from './identity.ts';
 import { type InstanceApi, jwtSvidsOf, type Standing, standingOf } from './instance-api.ts';
 import type { IssuerClock } from './issuer-clock.ts';
 import type { CommonDeps, TokenBinding } from './options.ts';
@@ -30,6 +30,8 @@ export interface LifeInput {
   binding: TokenBinding;
   /** False where somebody else's fetch sends everything, and so nobody presents a certificate. */
   ownTls: boolean;
+  /** For how long it is renewed, if that was said. */
+  lifetimeSeconds: number | undefined;
   first: Standing;
 }
 
@@ -46,7 +48,9 @@ const enrolAgain =
  * still in a process that is paused, before each use. What fails in passing is tried again, in longer and longer
  * intervals, until the instance's end; meanwhile what there is goes on working.
  */
-export function createLife({ deps, api, clock, key, signer, binding, ownTls, first }: LifeInput): Life {
+export function createLife(input: LifeInput): Life {
+  const { deps, api, clock, key, signer, binding, ownTls, lifetimeSeconds, first } = input;
+  const lifetime = lifetimeSeconds === undefined ? {} : { lifetime_seconds: lifetimeSeconds };
   const flight = singleFlight<void>();
   const audiences = new Map<string, { token: string; expiresAt: number }>();
   let over: { message: string; status: number | undefined } | undefined;
@@ -61,7 +65,8 @@ export function createLife({ deps, api, clock, key, signer, binding, ownTls, fir
     const presenting = ownTls && createTlsFetch({ certificate: { chain, key }, ca: deps.ca, bundle }, deps.fetch);
     const anonymous = ownTls && createTlsFetch({ ca: deps.ca, bundle }, deps.fetch);
     const identity: Identity = {
-      authenticate: assertedBy(signer, clientId),
+      // over mutual TLS its X.509-SVID says who it is already, and nothing has to be signed
+      authenticate: binding === 'dpop' ? assertedBy(signer, clientId) : provenByTls(clientId),
       proofSigner: binding === 'mtls' ? undefined : signer,
       mutualTls: binding !== 'dpop',
       fetch: presenting ? presenting.fetch : deps.fetch,
@@ -88,7 +93,7 @@ export function createLife({ deps, api, clock, key, signer, binding, ownTls, fir
   async function renew(): Promise<void> {
     const step = 'renewing the instance';
     try {
-      const body = async () => ({});
+      const body = async () => lifetime;
       const { answer } = await api({ step, method: 'POST', path: `/instances/${first.id}/renew`, signer, body });
       const next = standingOf(step, answer, { now: clock.now(), signer });
       if (over !== undefined) return;
@@ -169,7 +174,7 @@ export function createLife({ deps, api, clock, key, signer, binding, ownTls, fir
     const step = 'asking for a JWT-SVID';
     try {
       // Its certificate stays as it is: for the few minutes of a JWT-SVID, connections needn't be made anew.
-      const body = async () => ({ jwt_svid_audiences: [audience], x509_svid: false });
+      const body = async () => ({ ...lifetime, jwt_svid_audiences: [audience], x509_svid: false });
       const { answer } = await api({ step, method: 'POST', path: `/instances/${first.id}/renew`, signer, body });
       const svid = jwtSvidsOf(answer.json).get(audience);
       if (svid === undefined) throw new BailiwickError('bad_answer', `${step}: the issuer answered without one`);

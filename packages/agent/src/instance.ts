@@ -84,7 +84,8 @@ export async function beginInstance(
   });
   const { answer, askedAt, url } = await enrolBy({ step, method: 'POST', path: '/instances', signer, body }, signer);
   const standing = standingOf(step, answer, { now: clock.now(), signer });
-  const life = createLife({ deps, api, clock, key, signer, binding, ownTls, first: standing });
+  const { lifetimeSeconds } = wanted;
+  const life = createLife({ deps, api, clock, key, signer, binding, ownTls, lifetimeSeconds, first: standing });
   noteLife(life);
   const own: Deps = {
     ...deps,
