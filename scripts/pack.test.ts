@@ -14,7 +14,6 @@ const program = `
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Agent, agentFromFile } from '@bailiwick/agent';
 import { type Caller, createGuard } from '@bailiwick/guard';
-import { bailiwick } from '@bailiwick/guard/fastify';
 import { loadConfig } from '@bailiwick/server';
 
 const resource = process.argv[2] as string;
@@ -32,8 +31,64 @@ console.log(JSON.stringify({
   listed: [listed.status, await listed.json()],
   missing: missing.status,
   nobody: nobody.status,
-  exports: [typeof bailiwick, typeof loadConfig],
+  exports: typeof loadConfig,
 }));
+process.exit();
+`;
+
+/** The same API in each framework, none of which our packages bring along. */
+const frameworks: Record<string, string> = {
+  express: `
+import { createGuard } from '@bailiwick/guard';
+import { bailiwick } from '@bailiwick/guard/express';
+import express from 'express';
+
+const app = express();
+app.use(bailiwick(createGuard({ resource: process.argv[2] as string, credential: 'guard.json' })));
+app.get('/tickets', (request, response) => {
+  const subject: string = request.caller.subject;
+  response.json({ subject });
+});
+app.listen(Number(new URL(process.argv[2] as string).port), '127.0.0.1', () => console.log('listens'));
+`,
+  fastify: `
+import { createGuard } from '@bailiwick/guard';
+import { bailiwick } from '@bailiwick/guard/fastify';
+import fastify from 'fastify';
+
+const app = fastify();
+await app.register(bailiwick, { guard: createGuard({ resource: process.argv[2] as string, credential: 'guard.json' }) });
+app.get('/tickets', (request) => {
+  const subject: string = request.caller.subject;
+  return { subject };
+});
+await app.listen({ port: Number(new URL(process.argv[2] as string).port), host: '127.0.0.1' });
+console.log('listens');
+`,
+  hono: `
+import { createGuard } from '@bailiwick/guard';
+import { bailiwick } from '@bailiwick/guard/hono';
+import { serve } from '@hono/node-server';
+import { Hono } from 'hono';
+
+const app = new Hono();
+app.use(bailiwick(createGuard({ resource: process.argv[2] as string, credential: 'guard.json' })));
+app.get('/tickets', (context) => {
+  const subject: string = context.get('caller').subject;
+  return context.json({ subject });
+});
+const port = Number(new URL(process.argv[2] as string).port);
+serve({ fetch: app.fetch, port, hostname: '127.0.0.1' }, () => console.log('listens'));
+`,
+};
+
+/** Calls it, as one who may and as nobody. */
+const caller = `
+import { agentFromFile } from '@bailiwick/agent';
+
+const url = process.argv[2] + '/tickets';
+const answer = await agentFromFile('desk.json').fetch(url);
+console.log(JSON.stringify([answer.status, await answer.json(), (await fetch(url)).status]));
 process.exit();
 `;
 
@@ -47,9 +102,9 @@ describe('the published packages, installed in an empty folder', () => {
     folder = mkdtempSync(join(tmpdir(), 'bailiwick-pack-'));
     tarballs = buildPackages(join(folder, 'build'));
     writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }');
-    // what the workspace has installed lies in npm's cache already; fastify for the guard's adapter
-    const fastify = createRequire(import.meta.url).resolve('fastify/package.json');
-    const wanted = [...Object.values(tarballs), `fastify@${JSON.parse(readFileSync(fastify, 'utf8')).version}`];
+    // what the workspace has installed lies in npm's cache already; the frameworks are for the guard's adapters
+    const others = ['express', 'fastify', 'hono', '@hono/node-server', '@types/express', '@types/node'];
+    const wanted = [...Object.values(tarballs), ...others.map((name) => `${name}@${installed(name)}`)];
     run('npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', ...wanted);
   });
 
@@ -93,10 +148,19 @@ describe('the published packages, installed in an empty folder', () => {
       const said = JSON.parse(run(process.execPath, 'program.ts', resource));
       assert.equal(said.listed[0], 200);
       assert.match(said.listed[1].subject, /^spiffe:\/\/.+\/desk$/);
-      assert.deepEqual(said.exports, ['function', 'function']);
+      assert.equal(said.exports, 'function');
       assert.equal(said.missing, 403);
       assert.equal(said.nobody, 401);
       typecheck('program.ts');
+
+      for (const [name, text] of Object.entries(frameworks)) {
+        writeFileSync(join(folder, `${name}.ts`), text);
+        writeFileSync(join(folder, 'caller.ts'), caller);
+        const [status, body, nobody] = JSON.parse(await whileRunning(`${name}.ts`, resource, 'caller.ts'));
+        assert.deepEqual([name, status, nobody], [name, 200, 401]);
+        assert.match(body.subject, /\/desk$/);
+      }
+      typecheck(...Object.keys(frameworks).map((name) => `${name}.ts`));
     } finally {
       server.kill('SIGTERM');
     }
@@ -106,12 +170,28 @@ describe('the published packages, installed in an empty folder', () => {
 
   const bailiwick = () => join(folder, 'node_modules/.bin/bailiwick');
 
-  function typecheck(file: string): void {
+  function typecheck(...files: string[]): void {
     const require = createRequire(import.meta.url);
     const compiler = join(dirname(require.resolve('typescript/package.json')), 'bin/tsc');
-    const types = dirname(dirname(require.resolve('@types/node/package.json')));
     const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2024', '--skipLibCheck', 'false'];
-    run(process.execPath, compiler, ...options, '--typeRoots', types, '--types', 'node', file);
+    run(process.execPath, compiler, ...options, '--types', 'node', ...files);
+  }
+
+  /** What the second program says while the first one, an API, is running. */
+  async function whileRunning(api: string, resource: string, file: string): Promise<string> {
+    const child = spawn(process.execPath, [api, resource], {
+      cwd: folder,
+      env: environment,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const ended = once(child, 'exit');
+    try {
+      await Promise.race([once(child.stdout, 'data'), ended.then(() => assert.fail(`${api} ended`))]);
+      return run(process.execPath, file, resource);
+    } finally {
+      child.kill();
+      await ended;
+    }
   }
 
   function run(command: string, ...args: string[]): string {
@@ -124,6 +204,12 @@ describe('the published packages, installed in an empty folder', () => {
     return stdout;
   }
 });
+
+/** The version that the workspace has. */
+function installed(name: string): string {
+  const manifest = new URL(`../node_modules/${name}/package.json`, import.meta.url);
+  return JSON.parse(readFileSync(manifest, 'utf8')).version;
+}
 
 async function freePort(): Promise<number> {
   const { createServer } = await import('node:net');
