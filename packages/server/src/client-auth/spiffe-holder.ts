@@ -110,7 +110,7 @@ async function registeredFor(deps: Deps, asOf: Counter, spiffeId: string): Promi
   return undefined;
 }
 
-/** `spiffe://td/a/b/c` → `spiffe://td/a/b/*`, `spiffe://td/a/*`: `spiffe://td/*`: the longest first. */
+/** `spiffe://td/a/b/c` → `spiffe://td/a/b/*`, `spiffe://td/a/*`, `spiffe://td/*`: the longest first. */
 function patternsOf(spiffeId: string): string[] {
   const { trustDomain, path } = parseSpiffeId(spiffeId);
   const lengths = Array.from({ length: Math.min(path.length, deepestPattern) }, (_, i) => path.length - 1 - i);
