@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { authorityStates, bundleContent, freshKeys, rotatable, rotateAuthority } from '../keys/ca.ts';
 import { keyStates } from '../keys/keys.ts';
 import { rfc3339 } from '../lib/clock.ts';
-import { pemOf, subjectDn } from '../lib/x509.ts';
+import { subjectDn } from '../lib/x509.ts';
 import { oneOf, record, shownTime } from './fields.ts';
 import { read, write } from './route.ts';
 
@@ -64,7 +64,7 @@ export const certificateAuthorityRoutes = [
           signs_from: rfc3339(each.signsFrom),
           ...(each.signsUntil !== undefined && { signs_until: rfc3339(each.signsUntil) }),
           expires_at: rfc3339(each.expiresAt),
-          certificate: pemOf(each.certificate.der),
+          certificate: each.pem,
         })),
         jwt_svid_keys: (await keyStates(deps, version, 'jwt_svid')).map((key) => ({
           kid: key.kid,

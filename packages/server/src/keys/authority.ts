@@ -2,7 +2,7 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import type { PrivateJwk } from '@bailiwick/protocol';
 import type { AtRest } from '../lib/at-rest.ts';
-import { type Certificate, readCertificate } from '../lib/x509.ts';
+import { type Certificate, pemOf, readCertificate } from '../lib/x509.ts';
 import type { Issuer } from '../lib/x509-write.ts';
 import type { AuthorityRow } from './ca-store.ts';
 
@@ -13,6 +13,8 @@ export interface Authority extends Issuer {
   /** Of an intermediate: its root. */
   root: string | undefined;
   certificate: Certificate;
+  /** The same as PEM. */
+  pem: string;
   publicKey: KeyObject;
   createdAt: number;
   /** From when it signs: a root through its first intermediate. */
@@ -33,6 +35,7 @@ export function authorityOf(encryption: AtRest, row: AuthorityRow): Authority {
     kind: row.kind,
     root: row.issuer ?? undefined,
     certificate,
+    pem: pemOf(certificate.der),
     name: subject,
     keyIdentifier: subjectKeyIdentifier,
     key,

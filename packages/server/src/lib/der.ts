@@ -211,8 +211,18 @@ export function der(tag: number, ...content: readonly Uint8Array[]): Buffer {
 
 export const sequence = (...parts: readonly Uint8Array[]): Buffer => der(tags.sequence, ...parts);
 
-/** @param dotted such as `2.5.29.17` */
+const written = new Map<string, Buffer>();
+
+/** @param dotted such as `2.5.29.17`; from our code, never from outside: what was written once is kept */
 export function oid(dotted: string): Buffer {
+  const known = written.get(dotted);
+  if (known !== undefined) return known;
+  const fresh = writeOid(dotted);
+  written.set(dotted, fresh);
+  return fresh;
+}
+
+function writeOid(dotted: string): Buffer {
   const [top = 0, second = 0, ...rest] = dotted.split('.').map(Number);
   const bytes: number[] = [];
   for (const arc of [top * 40 + second, ...rest]) {

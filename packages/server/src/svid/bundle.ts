@@ -3,7 +3,6 @@ import type { CaDeps } from '../keys/ca.ts';
 import { bundleContent } from '../keys/ca.ts';
 import { remembered } from '../lib/remember.ts';
 import { type Bundle, type BundleDocument, parseBundle } from '../lib/trust-bundle.ts';
-import { pemOf } from '../lib/x509.ts';
 
 export { type Bundle, type BundleDocument, parseBundle } from '../lib/trust-bundle.ts';
 
@@ -31,7 +30,7 @@ export async function trustBundle(deps: CaDeps, version: number): Promise<Bundle
 /** The roots as PEM, for those who read no bundles: nginx, openssl. */
 export async function rootsPem(deps: CaDeps, version: number): Promise<string> {
   const { roots } = await bundleContent(deps, version);
-  return roots.map(({ certificate }) => pemOf(certificate.der)).join('');
+  return roots.map(({ pem }) => pem).join('');
 }
 
 const parsed = new WeakMap<object, ReturnType<typeof remembered<Bundle>>>();

@@ -104,7 +104,7 @@ export async function issueX509Svid(deps: CaDeps, version: number, request: X509
   const certificate = pemOf(der);
   return {
     certificate,
-    chain: certificate + pemOf(intermediate.certificate.der),
+    chain: certificate + intermediate.pem,
     der: [der, intermediate.certificate.der],
     x5t: issued.x5t,
     serial: issued.serial,
