@@ -317,15 +317,11 @@ suite('it has ended', () => {
   test('by itself: its token is refused, and it says so', async () => {
     const instance = await born();
     const token = (await instance.token()).dangerouslyExposeToken();
+    assert.equal(await world.isActive(token), true);
     await instance.end();
     assert.ok(world.requests.includes(`DELETE /instances/${instance.id}`));
     await assertOver(instance, /ended by its own process/);
-    const { active } = await world.server
-      .admin<{ active: boolean }>('POST', '/../oauth2/introspect', undefined)
-      .catch(() => ({ active: false }));
-    assert.equal(active, false);
-    const refused = await fetch(url(), { headers: { authorization: `DPoP ${token}` } });
-    assert.equal(refused.status, 401);
+    assert.equal(await world.isActive(token), false);
     const before = world.requests.length;
     await instance.end();
     assert.equal(world.requests.length, before, 'again does nothing');
@@ -352,6 +348,18 @@ suite('it has ended', () => {
     const warning = await warned;
     assert.equal((warning as { code?: string }).code, 'BAILIWICK_NOT_ENDED');
     assert.match(warning.message, /ends by itself at/);
+  });
+
+  test('by an operator: it hears so when it renews, and what to do', async () => {
+    const instance = await born();
+    const token = (await instance.token()).dangerouslyExposeToken();
+    await world.server.admin('DELETE', `/instances/${instance.id}`);
+    assert.equal(await world.isActive(token), false);
+    const refused = await failureOf(instance.fetch(url()));
+    assert.deepEqual([refused.code, /enrol again/.test(refused.hint ?? '')], ['invalid_client', true]);
+    await world.pass(31 * minute);
+    await assertOver(instance, /has ended/);
+    await instance.end();
   });
 
   test('since its agent was suspended meanwhile', async () => {

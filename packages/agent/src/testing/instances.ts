@@ -1,6 +1,7 @@
 /** A real server, an agent of it that may enrol instances, and a clock with timers that the test moves. */
+import { randomUUID } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
-import { generateJwk, type PrivateJwk, publicJwk } from '@bailiwick/protocol';
+import { createClientAssertion, generateJwk, type PrivateJwk, publicJwk, signerFrom } from '@bailiwick/protocol';
 import { fakeClock } from '../../../server/src/lib/clock.ts';
 import { startServer, type TestServer } from '../../../server/src/testing/harness.ts';
 import type { EnrolOptions } from '../index.ts';
@@ -18,6 +19,8 @@ export interface InstanceWorld {
   token(more?: object): Promise<string>;
   /** Options for `enrol`: on this clock, with a new enrolment token unless changed. */
   options(changes?: Partial<EnrolOptions>): Promise<EnrolOptions>;
+  /** Whether a token is alive, as the agent itself hears it. */
+  isActive(token: string): Promise<boolean>;
   /** Lets time pass, with the timers that fall due in it, or (`asleep`) without them. */
   pass(ms: number, how?: 'asleep'): Promise<void>;
   /** Waits until no request about instances is under way. */
@@ -97,6 +100,18 @@ export async function createInstanceWorld({ start, ownFetch = true }: { start?: 
         ...(ownFetch && { fetch: recorded }),
       };
       return { issuer, ...(!byKey && { enrolmentToken: await world.token() }), ...own, ...changes } as EnrolOptions;
+    },
+    async isActive(token) {
+      const input = { clientId: id, audience: issuer, now: clock.now(), jti: randomUUID() };
+      const response = await fetch(`${issuer}/oauth2/introspect`, {
+        method: 'POST',
+        body: new URLSearchParams({
+          client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+          client_assertion: await createClientAssertion(signerFrom(key), input),
+          token,
+        }),
+      });
+      return ((await response.json()) as { active: boolean }).active;
     },
     async pass(ms, how) {
       const end = clock.now() + ms;
