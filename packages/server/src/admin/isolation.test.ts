@@ -54,6 +54,8 @@ for (const database of databases) {
         ['GET', `/credentials/${theirs.credential.id}`],
         ['PATCH', `/credentials/${theirs.credential.id}`, { label: 'x' }],
         ['DELETE', `/credentials/${theirs.credential.id}`],
+        ['GET', `/instances/${theirs.instance}`],
+        ['DELETE', `/instances/${theirs.instance}`],
         ['GET', `/resources/${theirs.resource.id}`],
         ['PATCH', `/resources/${theirs.resource.id}`, { name: 'x' }],
         ['POST', `/resources/${theirs.resource.id}/retire`],
@@ -71,6 +73,7 @@ for (const database of databases) {
           'teams',
           'agents',
           'credentials',
+          'instances',
           'resources',
           'roles',
           'guards',
@@ -143,6 +146,7 @@ for (const database of databases) {
           'permissions[0].resource',
         ],
         ['POST', '/credentials', { agent: theirs.agent.id, jwk }, 'agent'],
+        ['POST', '/instances/end', { agent: theirs.agent.id }, 'agent'],
         ['POST', '/guards', { name: 'g', resource: theirs.resource.id, owner: ours.team.id, jwk }, 'resource'],
         ['POST', '/guards', { name: 'g', resource: ours.resource.id, owner: theirs.team.id, jwk }, 'owner'],
       ];
@@ -248,6 +252,6 @@ for (const database of databases) {
 
 /** Everything that can be seen of the other organization. */
 async function snapshot(operator: AdminClient): Promise<unknown> {
-  const nouns = ['people', 'teams', 'agents', 'credentials', 'resources', 'roles', 'guards'];
+  const nouns = ['people', 'teams', 'agents', 'credentials', 'instances', 'resources', 'roles', 'guards'];
   return Promise.all(nouns.map((noun) => operator.ok('GET', `/${noun}?organization=theirs&limit=200`)));
 }

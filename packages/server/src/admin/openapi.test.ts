@@ -63,6 +63,10 @@ const requests: Record<string, (t: Things) => Promise<[path: string, body?: unkn
     { jwk: publicJwk(await generateJwk('ES256')), overlap_seconds: 60 },
   ],
   removeCredential: async (t) => [`/credentials/${t.credential.id}`],
+  listInstances: async (t) => [`/instances?organization=home&agent=${t.agent.id}&status=ended`],
+  getInstance: async (t) => [`/instances/${t.instance}`],
+  endInstance: async (t) => [`/instances/${t.instance}`],
+  endInstances: async (t) => ['/instances/end', { agent: t.agent.id, reason: 'a bad release' }],
   listResources: async () => ['/resources?organization=home'],
   createResource: async () => [
     '/resources?organization=home',

@@ -31,6 +31,8 @@ export interface AdminClient {
   token(resource?: string): Promise<string>;
   /** Asks about a token, as itself. @see RFC 7662 */
   introspect(token: string): Promise<{ active: boolean } & Record<string, unknown>>;
+  /** Enrols an instance of any agent, by the agent's key. Answers its id. */
+  enrol(identity: { client_id: string; jwk: PrivateJwk }): Promise<string>;
   proof(claims: { htm: string; htu: string; accessToken?: string; jti?: string; now?: number }): Promise<string>;
 }
 
@@ -46,8 +48,13 @@ export function adminClient(
   const signer = signerFrom(identity.jwk);
   let held: { token: string; resource: string; until: number } | undefined;
 
-  const assertion = () =>
-    createClientAssertion(signer, { clientId: identity.client_id, audience: issuer, now: clock.now(), jti: jti() });
+  const assertion = (of = identity) =>
+    createClientAssertion(of === identity ? signer : signerFrom(of.jwk), {
+      clientId: of.client_id,
+      audience: issuer,
+      now: clock.now(),
+      jti: jti(),
+    });
   const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 
   async function fetchToken(resource: string, nonce?: string): Promise<string> {
@@ -99,6 +106,21 @@ export function adminClient(
       });
       assert.equal(response.status, 200);
       return (await response.json()) as { active: boolean };
+    },
+    async enrol(of) {
+      const url = `${issuer}/instances`;
+      const own = signerFrom(await generateJwk('ES256'));
+      const response = await fetch(here(url), {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          dpop: await createDpopProof(own, { htm: 'POST', htu: url, now: clock.now(), jti: jti() }),
+        },
+        body: JSON.stringify({ client_assertion_type: assertionType, client_assertion: await assertion(of) }),
+      });
+      const answer = (await response.json()) as { instance: string };
+      assert.equal(response.status, 201, JSON.stringify(answer));
+      return answer.instance;
     },
     proof: ({ now = clock.now(), jti: id = jti(), ...claims }) => createDpopProof(signer, { ...claims, now, jti: id }),
     async call(method, path, body, headers = {}) {
@@ -195,6 +217,7 @@ export async function populate(operator: AdminClient, organization: string) {
     jwk: publicJwk(jwk),
     label: 'laptop',
   });
+  const instance = await operator.enrol({ client_id: agent.id, jwk });
   const guardKey = await generateJwk('EdDSA');
   const guard = await operator.ok('POST', `/guards${at}`, {
     name: 'tickets-guard',
@@ -207,5 +230,5 @@ export async function populate(operator: AdminClient, organization: string) {
     bundle_endpoint: { url: 'https://localhost:1/spiffe/bundle' }, // where nobody answers
     bundle: { keys: [], spiffe_sequence: 1 },
   });
-  return { organization, person, team, resource, role, agent, credential, jwk, guard, guardKey, trustDomain };
+  return { organization, person, team, resource, role, agent, credential, jwk, instance, guard, guardKey, trustDomain };
 }

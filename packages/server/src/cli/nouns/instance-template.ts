@@ -21,7 +21,7 @@ export function template(options: TemplateValues): Record<string, number> | unde
     ] as const
   ).flatMap(([member, option]) => {
     const value = options[option];
-    return value === undefined ? [] : [[member, wholeNumber(`--${option}`, value)] as const];
+    return value === undefined ? [] : [[member, wholeNumber(`--${option}`, value, { least: 0 })] as const];
   });
   return said.length === 0 ? undefined : Object.fromEntries(said);
 }
