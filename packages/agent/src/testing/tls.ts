@@ -12,7 +12,7 @@ import {
 import type { TlsMaterial } from '../tls-fetch.ts';
 
 const purposes = { server: '1.3.6.1.5.5.7.3.1', client: '1.3.6.1.5.5.7.3.2' };
-const now = () => ({ from: Date.now() - 3_600_000, until: Date.now() + 3_600_000 });
+const now = () => ({ from: Date.now() - 3_600_000, until: Date.now() + 24 * 3_600_000 });
 
 export const authority = (subject: string) => makeAuthority(subject, now());
 
