@@ -35,7 +35,7 @@ function commandLines(page: string): string[][] {
   const blocks = [...read(page).matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block = '']) => block);
   return blocks
     .flatMap((block) => block.replaceAll(/\\\n\s*/g, '').split('\n'))
-    .flatMap((line) => /^(?:[A-Z_]+=\S+ )*(?:npx )?bailiwick ([^|#]*)/.exec(line)?.[1] ?? [])
+    .flatMap((line) => /^(?:[A-Z_]+=\S+ )*(?:npx )?bailiwick ([^|#>]*)/.exec(line)?.[1] ?? [])
     .map((line) => [...line.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(([, a, b, c]) => a ?? b ?? c ?? ''));
 }
 

@@ -5,7 +5,7 @@ import { CliError, exitCodes } from '../errors.ts';
 import { readIdentity } from '../identity.ts';
 import { confirm } from '../io.ts';
 import { painter } from '../output.ts';
-import type { Agent, Credential, Guard, Person, Resource, Role, Team } from '../registry.ts';
+import type { Agent, Credential, Guard, Person, Resource, Role, Team, TrustDomain } from '../registry.ts';
 import { mistaken, readPlacedYaml } from '../yaml-file.ts';
 import type { Change, Present } from './changes.ts';
 import { wantedCredentials } from './credentials.ts';
@@ -14,6 +14,7 @@ import { type Doer, newDoer } from './do.ts';
 import { type Fleet, fleetSchema } from './fleet.ts';
 import { plan } from './plan.ts';
 import { referenceMistakes } from './references.ts';
+import { speaksOfTrustDomains, trustDomainMistakes, wantedBundles } from './trust-domains.ts';
 
 export const apply = command({
   name: 'apply',
@@ -41,26 +42,36 @@ export const apply = command({
     }
     const { data: fleet, say } = readPlacedYaml(context, options.file, fleetSchema);
     if (isEmpty(fleet)) {
-      throw new CliError('usage', `${options.file} describes nothing: no people, teams, resources, roles or agents.`, {
-        hint: 'Is it the file that you meant? The format: docs/guides/agents-and-keys.md.',
-      });
+      throw new CliError(
+        'usage',
+        `${options.file} describes nothing: no trust domains, people, teams, resources, roles or agents.`,
+        {
+          hint: 'Is it the file that you meant? The format: docs/guides/agents-and-keys.md.',
+        },
+      );
     }
     const folder = path.dirname(path.resolve(context.io.cwd, options.file));
     const credentials = wantedCredentials(context, fleet, folder, say);
+    const bundles = wantedBundles(fleet, folder, say);
     const acting = inOrganization(context, fleet);
     const api = openApi(acting, readIdentity(acting), { fields: true });
-    const { registered, ...present } = await readPresent(api);
+    const { registered, ...present } = await readPresent(api, fleet);
     const given = { credentials: credentials.wanted, registered, say };
-    const mistakes = [...credentials.mistakes, ...referenceMistakes(fleet, present, given)];
+    const mistakes = [
+      ...bundles.mistakes,
+      ...credentials.mistakes,
+      ...referenceMistakes(fleet, present, given),
+      ...trustDomainMistakes(fleet, present, say),
+    ];
     if (mistakes.length > 0) throw mistaken(options.file, mistakes);
-    const changes = plan(fleet, present, credentials.wanted, { prune: options.prune });
+    const changes = plan(fleet, present, credentials.wanted, bundles.wanted, { prune: options.prune });
     const { json } = context.globals;
     if (!json) context.io.out(`${showPlan(changes, painter(context.io))}\n`);
     const dry = options['dry-run'];
     if (!dry && changes.length > 0) {
       await confirm(context.io, 'This changes the server as shown.', options.yes);
       await confirmPruned(context, changes, options.yes);
-      await doAll(context, newDoer(api, fleet, present), changes);
+      await doAll(context, newDoer(api, fleet, present, bundles.wanted), changes);
     }
     if (json) {
       const shown = changes.map(({ action, noun, name, agent, fields }) => ({ action, noun, name, agent, fields }));
@@ -114,7 +125,7 @@ function inOrganization(context: Context, fleet: Fleet): Context {
   return { ...context, globals: { ...context.globals, organization: fleet.organization } };
 }
 
-async function readPresent(api: Api): Promise<Present & { registered: readonly Credential[] }> {
+async function readPresent(api: Api, fleet: Fleet): Promise<Present & { registered: readonly Credential[] }> {
   const agents = await api.list<Agent>('/agents');
   const guards = await api.list<Guard>('/guards');
   const teams: Present['teams'][number][] = [];
@@ -128,6 +139,7 @@ async function readPresent(api: Api): Promise<Present & { registered: readonly C
   }
   const operators = agents.filter(({ roles }) => roles.some(({ name }) => name === 'operator'));
   return {
+    trustDomains: speaksOfTrustDomains(fleet) ? await api.list<TrustDomain>('/trust-domains') : [],
     agents,
     teams,
     people: await api.list<Person>('/people'),

@@ -1,9 +1,11 @@
 /** What a plan is made of: what is there, what is wanted, and what differs. */
 import { CliError } from '../errors.ts';
-import type { Agent, Credential, Person, Resource, Role, Team } from '../registry.ts';
+import type { Agent, Credential, Person, Resource, Role, Team, TrustDomain } from '../registry.ts';
 
 /** What the server has now, of one organization. */
 export interface Present {
+  /** Empty where the file speaks of none. */
+  trustDomains: readonly TrustDomain[];
   people: readonly Person[];
   teams: readonly (Team & { members: readonly string[] })[];
   resources: readonly Resource[];
@@ -39,7 +41,7 @@ export interface FieldChange {
   after: unknown;
 }
 
-export type Noun = 'person' | 'team' | 'resource' | 'role' | 'agent' | 'key' | 'credential' | 'grant';
+export type Noun = 'trust_domain' | 'person' | 'team' | 'resource' | 'role' | 'agent' | 'key' | 'credential' | 'grant';
 
 /** One thing to make, change or end. References in `fields` are names, which the doing turns into ids. */
 export interface Change {

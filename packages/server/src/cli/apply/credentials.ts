@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { ProtocolError, thumbprint } from '@bailiwick/protocol';
 import { readAuthorities, readCertificate } from '../../credentials/certificate.ts';
+import { subjectFields } from '../../credentials/credential.ts';
 import { canonicalSubject, readSpiffePattern, spiffeThumbprint, subjectThumbprint } from '../../credentials/subject.ts';
 import type { Context } from '../command.ts';
 import { CliError } from '../errors.ts';
@@ -65,20 +66,22 @@ function wantedKey(there: Pick<Context, 'io'>, key: FleetKey): WantedCredential 
 
 function wantedCredential({ io }: Pick<Context, 'io'>, one: FleetCredential): WantedCredential {
   const { label, expires_at } = one;
-  const read = (file: string) => readText(path.resolve(io.cwd, file), () => 'It must be PEM with certificates.');
-  if ('certificate' in one) {
+  const read = (file: string) =>
+    readText(path.resolve(io.cwd, file), () => 'It must be PEM with certificates.', 'certificate');
+  if (one.certificate !== undefined) {
     const { pem, x5t } = readCertificate(read(one.certificate));
     const body = { kind: 'certificate', certificate: pem };
     return { body, thumbprint: x5t, title: path.basename(one.certificate), label, expires_at };
   }
-  if ('spiffe_id' in one) {
+  if (one.spiffe_id !== undefined) {
     const { spiffe_id } = one;
     readSpiffePattern(spiffe_id);
     const body = { kind: 'spiffe_id', spiffe_id };
     return { body, thumbprint: spiffeThumbprint(spiffe_id), title: spiffe_id, label, expires_at };
   }
-  const { field } = one.subject;
-  const value = canonicalSubject(field, one.subject.value);
+  const field = subjectFields.find((each) => one[each] !== undefined);
+  if (field === undefined) throw new Error('a credential without a name passed the schema');
+  const value = canonicalSubject(field, one[field] ?? '');
   const ca = one.ca === undefined ? undefined : readAuthorities(read(one.ca));
   const subject = { field, value, ...(ca !== undefined && { ca: ca.map(({ pem }) => pem).join('') }) };
   const body = { kind: 'certificate_subject', subject };

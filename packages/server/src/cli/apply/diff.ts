@@ -17,7 +17,7 @@ export function showPlan(changes: readonly Change[], paint: Paint): string {
 
 /** `agent desk`, `key Zk3… of agent desk`. */
 export function titleOf({ noun, name, agent }: Change): string {
-  const what = noun === 'grant' ? 'role' : noun;
+  const what = noun === 'grant' ? 'role' : noun.replace('_', ' ');
   return `${what} ${printable(name)}${agent === undefined ? '' : ` ${noun === 'grant' ? 'for' : 'of'} agent ${printable(agent)}`}`;
 }
 

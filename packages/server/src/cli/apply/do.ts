@@ -4,6 +4,7 @@ import { CliError } from '../errors.ts';
 import { resourceFromFile } from '../nouns/resources.ts';
 import type { Change, FieldChange, Noun, Present } from './changes.ts';
 import type { Fleet, FleetAgent } from './fleet.ts';
+import { applyTrustDomain, type WantedBundle } from './trust-domains.ts';
 
 export interface Doer {
   /** @throws CliError as the server answers */
@@ -11,7 +12,7 @@ export interface Doer {
 }
 
 /** Remembers the ids of what it makes, so that later changes can refer to them by name. */
-export function newDoer(api: Api, fleet: Fleet, present: Present): Doer {
+export function newDoer(api: Api, fleet: Fleet, present: Present, bundles: ReadonlyMap<string, WantedBundle>): Doer {
   const ids = knownIds(present);
   const id = (noun: Noun, name: string): string => {
     const known =
@@ -43,6 +44,7 @@ export function newDoer(api: Api, fleet: Fleet, present: Present): Doer {
   };
 
   const work: Record<Noun, (change: Change) => Promise<unknown>> = {
+    trust_domain: (change) => applyTrustDomain(api, fleet, bundles, change),
     person: (change) => save(change, '/people', changed(change, { name: change.name, ...fleet.people[change.name] })),
     async team(change) {
       const { display_name, members } = fleet.teams[change.name] ?? {};

@@ -31,22 +31,31 @@ const key = z.union(
   'must be the name of a key file, or {file: …}, or {jwk: …}',
 );
 
-const beside = { label: text.optional(), expires_at: time.optional() };
+const credentialShape = `must be {certificate: FILE}, {spiffe_id: ID}, or a name in certificates ({${subjectFields.join(' | ')}: NAME, ca: FILE})`;
 
 /** Secrets and enrolment tokens have no place in a file. */
-const credential = z.union(
-  [
-    z.strictObject({ certificate: z.string(), ...beside }),
-    z.strictObject({ spiffe_id: z.string(), ...beside }),
-    ...subjectFields.map((field) =>
-      z.strictObject({ [field]: z.string(), ca: z.string().optional(), ...beside }).transform((one) => {
-        const { ca, label, expires_at } = one as { ca?: string; label?: string; expires_at?: string };
-        return { subject: { field, value: (one as Record<string, string>)[field] as string }, ca, label, expires_at };
-      }),
-    ),
-  ],
-  `must be {certificate: FILE}, {spiffe_id: ID}, or a name in certificates ({${subjectFields.join(' | ')}: NAME, ca: FILE})`,
-);
+const credential = z
+  .strictObject(
+    {
+      certificate: text.optional(),
+      spiffe_id: text.optional(),
+      ...Object.fromEntries(subjectFields.map((field) => [field, text.optional()])),
+      ca: text.optional(),
+      label: text.optional(),
+      expires_at: time.optional(),
+    } as { [Name in CredentialName | 'ca' | 'label']: z.ZodOptional<typeof text> } & {
+      expires_at: z.ZodOptional<typeof time>;
+    },
+    credentialShape,
+  )
+  .refine((one) => {
+    const [name, ...others] = credentialNames.filter((each) => one[each] !== undefined);
+    const named = name !== undefined && others.length === 0;
+    return named && (one.ca === undefined || (subjectFields as readonly string[]).includes(name));
+  }, credentialShape);
+
+type CredentialName = (typeof credentialNames)[number];
+const credentialNames = ['certificate', 'spiffe_id', ...subjectFields] as const;
 
 /** One API or MCP server as a YAML file describes it. */
 export const resourceSchema = z.strictObject(
@@ -149,6 +158,15 @@ const agentSchema = z.strictObject(
   'must describe an agent, with at least "owner: …"',
 );
 
+const trustDomain = z
+  .strictObject(
+    { url: z.string().optional(), spiffe_id: z.string().optional(), bundle: z.string().optional() },
+    'must say where its bundle comes from: {url: …}, {url: …, spiffe_id: …, bundle: FILE} or {bundle: FILE}',
+  )
+  .refine((one) => one.url !== undefined || (one.bundle !== undefined && one.spiffe_id === undefined), {
+    error: 'must have the url of its bundle, or a bundle alone',
+  });
+
 const orNothing = <Schema extends z.ZodType>(schema: Schema) =>
   z.union([schema, z.null().transform(() => ({}) as z.output<Schema>)]);
 
@@ -156,6 +174,9 @@ const orNothing = <Schema extends z.ZodType>(schema: Schema) =>
 export const fleetSchema = z.strictObject(
   {
     organization: name.optional(),
+    trust_domains: z
+      .record(z.string().regex(/^[a-z0-9._-]{1,255}$/, 'must be the name of a trust domain'), trustDomain)
+      .default({}),
     people: z
       .record(z.string(), orNothing(z.strictObject({ email: z.email('must be an address').optional() })))
       .default({}),
@@ -166,7 +187,7 @@ export const fleetSchema = z.strictObject(
     roles: z.record(name, roleSchema).default({}),
     agents: z.record(name, agentSchema).default({}),
   },
-  'must hold people, teams, resources, roles or agents',
+  'must hold trust_domains, people, teams, resources, roles or agents',
 );
 
 export type Fleet = z.output<typeof fleetSchema>;

@@ -5,23 +5,27 @@ import type { Resource } from '../registry.ts';
 import { type Change, change, find, type Noun, type Present, type WantedOfAgent } from './changes.ts';
 import type { Fleet, FleetResource } from './fleet.ts';
 import { agentChanges } from './plan-agent.ts';
+import { trustDomainChanges, type WantedBundle } from './trust-domains.ts';
 
 /**
  * The changes in the order in which they can be made: what others refer to comes first, ends come last.
  * What the file says of a thing is the whole of it, list by list; what it doesn't mention stays.
  * @param credentials the keys and other credentials of each agent that names some
+ * @param bundles those that the file names for trust domains
  * @throws CliError (conflict) for what can't become what the file says
  */
 export function plan(
   fleet: Fleet,
   present: Present,
   credentials: ReadonlyMap<string, WantedOfAgent>,
+  bundles: ReadonlyMap<string, WantedBundle>,
   { prune }: { prune: boolean },
 ): Change[] {
   const nameOf = namesOf(present);
   const ownerName = ownerNames(fleet, present);
   const resourceName = resourceNames(fleet, present);
   return [
+    ...trustDomainChanges(fleet, present, bundles),
     ...Object.entries(fleet.people).flatMap(([name, wanted]) =>
       change('person', name, find(present.people, name), { email: wanted.email }, ({ email }) => ({ email })),
     ),
