@@ -45,5 +45,5 @@ function sendPublic(reply: FastifyReply, type: string, body: string, maxAgeSecon
     .header('content-type', type)
     .header('cache-control', `public, max-age=${maxAgeSeconds}`)
     .header('access-control-allow-origin', '*')
-    .send(body);
+    .send(Buffer.from(body, 'utf8')); // text would be given a charset, which JSON has none of
 }

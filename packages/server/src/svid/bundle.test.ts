@@ -122,7 +122,11 @@ const refused: [string, unknown, RegExp][] = [
   ['a certificate without CA flag', { keys: [x509(unmarked)] }, /not one of an authority/],
   ['an authority that may not sign certificates', { keys: [x509(noCerts)] }, /not one of an authority/],
   ['an authority with RSA 1024', { keys: [x509(weak)] }, /RSA must have 2048/],
-  ['an authority on P-192', { keys: [{ ...x509(root), x5c: [p192.der.toString('base64')] }] }, /must be ECDSA on P-256/],
+  [
+    'an authority on P-192',
+    { keys: [{ ...x509(root), x5c: [p192.der.toString('base64')] }] },
+    /must be ECDSA on P-256/,
+  ],
   [
     'an authority of another trust domain',
     { keys: [x509(ofDomain('spiffe://partner.example'))] },
