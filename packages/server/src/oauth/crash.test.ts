@@ -1,59 +1,14 @@
 /** Killed under load, and started again: what was answered holds, and nothing counts twice. */
 import assert from 'node:assert/strict';
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { createAgent } from '@bailiwick/agent';
 import type { ConfigOverrides } from '../config.ts';
-import { type FakeClock, systemClock } from '../lib/clock.ts';
 import { databases } from '../testing/harness.ts';
+import { freePort, kill, startKillable } from '../testing/killed.ts';
 import { testPostgres } from '../testing/postgres.ts';
 import { type Answer, type ServerForClients, tokenClient } from '../testing/token-client.ts';
-
-const program = fileURLToPath(new URL('../testing/killable.ts', import.meta.url));
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
-
-async function startKillable(config: ConfigOverrides): Promise<{ child: ChildProcess; server: ServerForClients }> {
-  const child = fork(program, [JSON.stringify(config)], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
-  const [{ issuer, operatorFile }] = (await once(child, 'message')) as [{ issuer: string; operatorFile: string }];
-  const operator = JSON.parse(readFileSync(operatorFile, 'utf8'));
-  const agent = createAgent({ issuer, clientId: operator.client_id, key: operator.jwk });
-  const server: ServerForClients = {
-    issuer,
-    address: issuer,
-    clock: { ...systemClock, advance: () => assert.fail('this is the real time') } satisfies FakeClock,
-    async admin(method, target, body) {
-      const response = await agent.fetch(`${issuer}/admin/v1${target}`, {
-        method,
-        ...(body !== undefined && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
-      });
-      const text = await response.text();
-      assert.ok(response.ok, `${method} ${target}: ${response.status} ${text}`);
-      return text === '' ? undefined : JSON.parse(text);
-    },
-  };
-  return { child, server };
-}
-
-async function kill(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = once(child, 'exit');
-  child.kill('SIGKILL');
-  await gone;
-}
 
 for (const database of databases) {
   describe(`a server that is killed, on ${database}`, () => {
