@@ -147,4 +147,4 @@ function belongs(options: Options, kind: (typeof kinds)[number]): void {
 }
 
 const fileOf = ({ io }: Context, name = ''): string =>
-  readText(path.resolve(io.cwd, name), () => 'It must be PEM: -----BEGIN CERTIFICATE----- …');
+  readText(path.resolve(io.cwd, name), () => 'It must be PEM: -----BEGIN CERTIFICATE----- …', 'certificate');

@@ -90,15 +90,15 @@ export function readIdentity(context: Context): Identity {
   return parsed.data as Identity;
 }
 
-/** @throws CliError when it is not there or not ours to read */
-export function readText(file: string, hint: () => string): string {
+/** @throws CliError when it is not there or not ours to read; `what` is what it should have been */
+export function readText(file: string, hint: () => string, what = 'key file'): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'ENOENT') throw new CliError('usage', `There is no key file at ${file}.`, { hint: hint() });
+    if (code === 'ENOENT') throw new CliError('usage', `There is no ${what} at ${file}.`, { hint: hint() });
     if (code === 'EACCES') {
-      throw new CliError('usage', `You may not read the key file ${file}.`, {
+      throw new CliError('usage', `You may not read the ${what} ${file}.`, {
         hint: 'Run this as the user whose file it is, or name another with --identity FILE.',
       });
     }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { systemClock } from '../../lib/clock.ts';
+import { fakeClock, systemClock } from '../../lib/clock.ts';
 import { type CommandLine, commandLine } from '../../testing/command-line.ts';
 import { databases, startServer, type TestServer } from '../../testing/harness.ts';
 import { exitCodes } from '../errors.ts';
@@ -68,6 +68,39 @@ test('what will cause trouble in the registry is named, with what to do', async 
   assert.equal(code, 0, 'a warning breaks nothing');
   for (const part of ['keyless', 'ending', 'fading', 'bare', '→ bailiwick credentials add'])
     assert.ok(out.includes(part), out);
+});
+
+test('secrets, the exception that allows them, and what nobody uses', async (t) => {
+  const clock = fakeClock(Date.UTC(2027, 0, 1));
+  const until = '2027-03-31';
+  const server = await startServer({ clock, config: { dangerously_client_secrets_until: until } });
+  t.after(() => server.close());
+  const env = { BAILIWICK_IDENTITY: 'operator.json', BAILIWICK_DANGEROUSLY_CLIENT_SECRETS_UNTIL: until };
+  const cli = commandLine(server, { env });
+  t.after(() => cli.close());
+  cli.write('operator.json', JSON.stringify(server.operator));
+  await cli.json('agents', 'create', 'legacy', '--owner', 'operators');
+  const ids: string[] = [];
+  for (const expires of ['60d', '85d']) {
+    ids.push((await cli.json<{ id: string }>('credentials', 'add', 'legacy', '--secret', '--expires', expires)).id);
+  }
+  await cli('enrolment-token', 'legacy');
+  await cli.json('agents', 'create', 'waiting', '--owner', 'operators');
+  await cli('enrolment-token', 'waiting');
+  const first = (await cli('doctor')).out;
+  assert.match(first, /warn {2}exception .*until the end of 2027-03-31 \(90 d\)/);
+  assert.match(first, /can't prove who they are: waiting\./, 'an enrolment token proves nobody');
+  for (const [index, id] of ids.entries()) {
+    const end = ['2027-03-02', '2027-03-27'][index];
+    assert.ok(first.includes(`legacy ${id}, until ${end} 00:00:00Z`), first);
+  }
+  assert.doesNotMatch(first, /unused/);
+  clock.advance(50 * 86_400_000);
+  assert.match((await cli('doctor')).out, /warn {2}unused .*legacy \(secret, 50 d\), legacy \(secret, 50 d\)/);
+  clock.advance(40 * 86_400_000);
+  const last = (await cli('doctor')).out;
+  assert.match(last, /warn {2}exception .*were allowed until 2027-03-31/);
+  assert.doesNotMatch(last, /warn {2}secrets/, 'those have ended by themselves');
 });
 
 test('keys that others can read are failures', async (t) => {
