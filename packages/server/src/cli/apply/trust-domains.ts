@@ -19,7 +19,7 @@ export interface WantedBundle {
 
 /** Whether the file says anything for which the trust domains that are registered have to be known. */
 export function speaksOfTrustDomains({ trust_domains, agents }: Fleet): boolean {
-  const named = Object.values(agents).some(({ credentials = [] }) => credentials.some((one) => 'spiffe_id' in one));
+  const named = Object.values(agents).some(({ credentials = [] }) => credentials.some(({ spiffe_id }) => spiffe_id !== undefined));
   return named || Object.keys(trust_domains).length > 0;
 }
 
@@ -48,8 +48,8 @@ const authoritiesOf = ({ x509Authorities, jwtAuthorities }: Bundle) =>
 export function trustDomainMistakes(fleet: Fleet, present: Present, say: Say): string[] {
   const known = new Set([...Object.keys(fleet.trust_domains), ...present.trustDomains.map(({ name }) => name)]);
   return Object.entries(fleet.agents).flatMap(([agent, { credentials = [] }]) =>
-    credentials.flatMap((one, index) => {
-      const name = 'spiffe_id' in one ? trustDomainOf(one.spiffe_id) : undefined;
+    credentials.flatMap(({ spiffe_id }, index) => {
+      const name = spiffe_id === undefined ? undefined : trustDomainOf(spiffe_id);
       if (name === undefined || known.has(name)) return [];
       const wrong = `names the trust domain ${name}, which is not registered, here or in the file.`;
       return [say(['agents', agent, 'credentials', index], wrong)];
