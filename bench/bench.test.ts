@@ -29,7 +29,8 @@ test('bench token --json ends with one line of JSON, every figure above zero', a
     'times_peer',
     'tokens_per_s',
   ];
-  for (const profile of ['dpop', 'bearer']) {
+  assert.deepEqual(Object.keys(report.profiles), ['dpop', 'bearer', 'mtls']);
+  for (const profile of ['dpop', 'bearer', 'mtls']) {
     assert.deepEqual(Object.keys(report.profiles[profile]), names);
     for (const name of names) assert.ok(report.profiles[profile][name] > 0, `${profile}.${name}`);
   }

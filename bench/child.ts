@@ -11,21 +11,25 @@ export interface Calls {
   guard: { input: { rounds: number; count: number }; output: GuardFigures };
 }
 
-export type Profile = 'dpop' | 'bearer';
-export const profiles: readonly Profile[] = ['dpop', 'bearer'];
+export type Profile = 'dpop' | 'bearer' | 'mtls';
+export const profiles: readonly Profile[] = ['dpop', 'bearer', 'mtls'];
 
 export interface Start {
   /** Public keys (JWK, ES256) of the agents that will ask for tokens. */
   agents: Record<string, unknown>[];
+  /** What the same agents are called in their certificates (a URI), and the PEM of who issued those. */
+  certificates: { names: string[]; ca: string };
 }
 
 /** Where the tokens come from, and everything a client has to know. */
 export interface Target {
   issuer: string;
-  tokenEndpoint: string;
+  tokenEndpoints: Record<Profile, string>;
+  /** PEM: who vouches for the server at the endpoint of `mtls`. */
+  ca: string;
   jwksUri: string;
   /** In the order of `Start.agents`. */
-  clientIds: string[];
+  clientIds: Record<Profile, string[]>;
   resources: Record<Profile, string>;
   scope: string;
   /** How durable it is, in words, asserted by the child before it answers. */

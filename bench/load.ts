@@ -1,8 +1,9 @@
 // Makes the requests of a round before its clock starts, and checks its answers after it has stopped.
 import { generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto';
 import { calculateJwkThumbprint, createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose';
+import { authority, type Certificate, clientCertificate } from './certificates.ts';
 import type { Profile, Target } from './child.ts';
-import { type Answer, fire, formPost, headerOf } from './wire.ts';
+import { type Answer, type Connection, fire, formPost, headerOf, open } from './wire.ts';
 
 export interface KeyPair {
   privateKey: KeyObject;
@@ -10,10 +11,16 @@ export interface KeyPair {
   thumbprint: string;
 }
 
-/** An agent with two keys, as one that takes care would have: one to say who it is, one its tokens are bound to. */
+/**
+ * An agent with two keys, as one that takes care would have (one to say who it is, one its tokens are bound to), and
+ * with a certificate that does both.
+ */
 export interface BenchAgent {
   identity: KeyPair;
   binding: KeyPair;
+  /** The URI in it. */
+  name: string;
+  certificate: Certificate;
 }
 
 export interface Load {
@@ -32,11 +39,17 @@ export async function keyPair(): Promise<KeyPair> {
   return { privateKey, publicJwk: { ...jwk, alg: 'ES256', use: 'sig', kid: thumbprint }, thumbprint };
 }
 
-/** Agents that exist only here until a server is told their public halves. */
-export function makeAgents(count: number): Promise<BenchAgent[]> {
-  return Promise.all(
-    Array.from({ length: count }, async () => ({ identity: await keyPair(), binding: await keyPair() })),
+/** Agents that exist only here until a server is told their public halves, and who vouches for their certificates. */
+export async function makeAgents(count: number): Promise<{ agents: BenchAgent[]; ca: string }> {
+  const issuer = await authority('CN=clients');
+  const agents = await Promise.all(
+    Array.from({ length: count }, async (_, index) => {
+      const name = `urn:bench:agent-${index}`;
+      const certificate = await clientCertificate(issuer, name);
+      return { identity: await keyPair(), binding: await keyPair(), name, certificate };
+    }),
   );
+  return { agents, ca: issuer.pem };
 }
 
 /** `count` requests, each with an assertion and (for dpop) a proof never used before. */
@@ -45,9 +58,27 @@ export async function prepare(load: Load, count: number): Promise<Buffer[]> {
   return Array.from({ length: count }, (_, index) => request(load, index % load.agents.length, nonce));
 }
 
+/** Connections that stand when the clock starts: those of each agent with its certificate, where certificates are asked for. */
+export function connect({ target, agents, profile, concurrency }: Load): Promise<Connection[][]> {
+  const url = new URL(target.tokenEndpoints[profile]);
+  const lanes = profile === 'mtls' ? agents.map(({ certificate }) => certificate) : [undefined];
+  return Promise.all(
+    lanes.map((certificate, lane) => {
+      const share = Math.floor(concurrency / lanes.length) + (lane < concurrency % lanes.length ? 1 : 0);
+      const tls = certificate && { ca: target.ca, cert: certificate.chain, key: certificate.key };
+      return Promise.all(Array.from({ length: Math.max(1, share) }, () => open(url, tls)));
+    }),
+  );
+}
+
 /** Sends a prepared batch. What this does is what is being measured. */
-export function run(load: Load, requests: readonly Buffer[]): Promise<Answer[]> {
-  return fire(new URL(load.target.tokenEndpoint), requests, load.concurrency);
+export function run(lanes: readonly Connection[][], requests: readonly Buffer[]): Promise<Answer[]> {
+  return fire(lanes, requests);
+}
+
+/** Lets connections go. */
+export function disconnect(lanes: readonly Connection[][]): void {
+  for (const connection of lanes.flat()) connection.close();
 }
 
 /** Every answer must be a token of the profile; every fiftieth is verified with jose as a resource would. */
@@ -59,15 +90,23 @@ export async function check(load: Load, answers: readonly Answer[], jwks: JSONWe
     const body = JSON.parse(answer.body);
     if (body.token_type !== type) throw new Error(`request ${index} got a token of type ${body.token_type}`);
     if (index % 50 !== 0) continue;
-    const { payload } = await jwtVerify<{ cnf?: { jkt?: string } }>(body.access_token, keys, {
+    const { payload } = await jwtVerify<{ cnf?: Record<string, string> }>(body.access_token, keys, {
       issuer: load.target.issuer,
       audience: load.target.resources[load.profile],
       typ: 'at+jwt',
       algorithms: ['ES256'],
     });
-    const expected = load.profile === 'dpop' ? load.agents[index % load.agents.length]?.binding.thumbprint : undefined;
-    if (payload.cnf?.jkt !== expected) throw new Error(`request ${index} got a token bound to ${payload.cnf?.jkt}`);
+    const bound = JSON.stringify(payload.cnf ?? {});
+    if (bound !== JSON.stringify(bindingOf(load, index)))
+      throw new Error(`request ${index} got a token bound to ${bound}`);
   }
+}
+
+/** What the token of this request has to be bound to, and nothing else. */
+function bindingOf({ profile, agents }: Load, index: number): Record<string, string | undefined> {
+  const agent = agents[index % agents.length];
+  if (profile === 'dpop') return { jkt: agent?.binding.thumbprint };
+  return profile === 'mtls' ? { 'x5t#S256': agent?.certificate.x5t } : {};
 }
 
 /** The server's public keys, fetched once. */
@@ -78,7 +117,9 @@ export async function fetchJwks(target: Target): Promise<JSONWebKeySet> {
 
 /** Asks once without a nonce, as RFC 9449 §8 has it. */
 async function currentNonce(load: Load): Promise<string> {
-  const [answer] = await run(load, [request(load, 0, undefined)]);
+  const lanes = await connect({ ...load, concurrency: 1 });
+  const [answer] = await run(lanes, [request(load, 0, undefined)]);
+  disconnect(lanes);
   const nonce = answer && headerOf(answer, 'dpop-nonce');
   if (answer?.status !== 400 || nonce === undefined) {
     throw new Error(`expected use_dpop_nonce, got ${answer?.status}: ${answer?.body}`);
@@ -88,16 +129,17 @@ async function currentNonce(load: Load): Promise<string> {
 
 function request({ target, agents, profile }: Load, index: number, nonce: string | undefined): Buffer {
   const agent = agents[index] as BenchAgent;
-  const clientId = target.clientIds[index] as string;
-  const url = new URL(target.tokenEndpoint);
+  const clientId = target.clientIds[profile][index] as string;
+  const endpoint = target.tokenEndpoints[profile];
+  const url = new URL(endpoint);
+  const common = { grant_type: 'client_credentials', resource: target.resources[profile], scope: target.scope };
+  if (profile === 'mtls') return formPost(url, { ...common, client_id: clientId });
   const form = {
-    grant_type: 'client_credentials',
+    ...common,
     client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
     client_assertion: assertion(agent.identity, clientId, target.issuer),
-    resource: target.resources[profile],
-    scope: target.scope,
   };
-  return formPost(url, form, profile === 'dpop' ? { DPoP: proof(agent.binding, target.tokenEndpoint, nonce) } : {});
+  return formPost(url, form, profile === 'dpop' ? { DPoP: proof(agent.binding, endpoint, nonce) } : {});
 }
 
 function assertion(key: KeyPair, clientId: string, audience: string): string {

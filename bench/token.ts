@@ -1,7 +1,7 @@
 // What a token costs the server that issues it: CPU microseconds of the whole process, ours and the peer's by turns.
 import { createRequire } from 'node:module';
 import { type Child, type Profile, profiles, startChild, type Target } from './child.ts';
-import { type BenchAgent, check, fetchJwks, makeAgents, prepare, run } from './load.ts';
+import { type BenchAgent, check, connect, disconnect, fetchJwks, makeAgents, prepare, run } from './load.ts';
 import { formatSpread, median, rounded, type Spread, spread } from './stats.ts';
 
 export interface TokenOptions {
@@ -36,8 +36,11 @@ export async function measureTokens(options: TokenOptions, say: (line: string) =
     return started;
   };
   try {
-    const agents = await makeAgents(options.agents);
-    const start = { agents: agents.map((agent) => agent.identity.publicJwk) };
+    const { agents, ca } = await makeAgents(options.agents);
+    const start = {
+      agents: agents.map((agent) => agent.identity.publicJwk),
+      certificates: { names: agents.map(({ name }) => name), ca },
+    };
     const contenders: Contender[] = [];
     for (const [name, file] of [
       ['bailiwick', 'bailiwick'],
@@ -62,7 +65,7 @@ async function rounds(
   say: (line: string) => void,
 ): Promise<Measured> {
   const empty = () => ({ bailiwick: series(), peer: series(), floor: [] as number[] });
-  const measured: Measured = { dpop: empty(), bearer: empty() };
+  const measured: Measured = { dpop: empty(), bearer: empty(), mtls: empty() };
   for (const profile of profiles) {
     say(`warming up: ${options.warmup} tokens each, ${profile}`);
     for (const contender of contenders) await burst(contender, agents, profile, options, options.warmup);
@@ -99,11 +102,13 @@ async function burst(
   const load = { target, agents, profile, concurrency: options.concurrency };
   const jwks = await fetchJwks(target);
   const requests = await prepare(load, count);
+  const lanes = await connect(load);
   const cpuBefore = await child.call('cpu', null);
   const startedAt = performance.now();
-  const answers = await run(load, requests);
+  const answers = await run(lanes, requests);
   const seconds = (performance.now() - startedAt) / 1000;
   const cpu = (await child.call('cpu', null)) - cpuBefore;
+  disconnect(lanes);
   await check(load, answers, jwks);
   return { cpu: cpu / count, perSecond: count / seconds };
 }
@@ -125,7 +130,7 @@ export function tokenReport(measured: Measured) {
   };
   return {
     bench: 'token',
-    profiles: { dpop: profile('dpop'), bearer: profile('bearer') },
+    profiles: { dpop: profile('dpop'), bearer: profile('bearer'), mtls: profile('mtls') },
     peer: `oidc-provider@${version}`,
     node: process.version,
   };

@@ -1,7 +1,8 @@
 // The leanest HTTP/1.1 client that is still honest: keep-alive, one request in flight per connection, no pipelining.
 // node:http costs the generator more than the server spends on a token, and would starve it.
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 
 export interface Answer {
   status: number;
@@ -18,29 +19,55 @@ export function formPost(url: URL, form: Record<string, string>, headers: Record
   return Buffer.from(`${lines.join('\r\n')}\r\n\r\n${body}`);
 }
 
-/** Sends everything over `concurrency` kept connections and gives the answers in the order of the requests. */
-export async function fire(url: URL, requests: readonly Buffer[], concurrency: number): Promise<Answer[]> {
+/** What a connection is made with where the server asks for a certificate. PEM. */
+export interface TlsOptions {
+  ca: string;
+  cert: string;
+  key: string;
+}
+
+/** A connection that is kept, one request in flight on it. */
+export interface Connection {
+  exchange(request: Buffer): Promise<Answer>;
+  close(): void;
+}
+
+/**
+ * Sends everything over connections that stand already, and gives the answers in the order of the requests. Request `i` goes over
+ * the connections of lane `i % lanes.length`, whichever of them is free.
+ */
+export async function fire(lanes: readonly Connection[][], requests: readonly Buffer[]): Promise<Answer[]> {
   const answers = new Array<Answer>(requests.length);
-  let next = 0;
-  const lane = async () => {
-    const connection = await open(url);
-    try {
-      for (let index = next++; index < requests.length; index = next++) {
-        answers[index] = await connection.exchange(requests[index] as Buffer);
-      }
-    } finally {
-      connection.close();
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(concurrency, requests.length) }, lane));
+  await Promise.all(
+    lanes.map((connections, lane) => {
+      let next = lane;
+      return Promise.all(
+        connections.map(async (connection) => {
+          for (let index = next; index < requests.length; index = next) {
+            next += lanes.length;
+            answers[index] = await connection.exchange(requests[index] as Buffer);
+          }
+        }),
+      );
+    }),
+  );
   return answers;
 }
 
 const timeoutMs = 10_000;
 
-async function open(url: URL) {
-  const socket = connect({ host: url.hostname, port: Number(url.port), noDelay: true });
-  await once(socket, 'connect');
+/** Opens a connection, over mutual TLS where the URL is https. */
+export async function open(url: URL, tls?: TlsOptions): Promise<Connection> {
+  const to = { host: url.hostname, port: Number(url.port) };
+  let socket: Socket;
+  if (url.protocol === 'https:') {
+    socket = connectTls({ ...to, ...tls });
+    await once(socket, 'secureConnect');
+    socket.setNoDelay(true);
+  } else {
+    socket = connect({ ...to, noDelay: true });
+    await once(socket, 'connect');
+  }
   let received = '';
   let waiting: { resolve(answer: Answer): void; reject(error: Error): void } | undefined;
   const fail = (error: Error) => {

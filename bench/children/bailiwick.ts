@@ -15,7 +15,7 @@ const scope = 'tickets:read';
 let server: TestServer | undefined;
 let data: string | undefined;
 
-async function start({ agents }: Start): Promise<Target> {
+async function start({ agents, certificates }: Start): Promise<Target> {
   mkdirSync(scratch, { recursive: true });
   data = mkdtempSync(join(scratch, 'data-'));
   server = await startServer({
@@ -33,23 +33,43 @@ async function start({ agents }: Start): Promise<Target> {
     scopes: [scope],
     bearer: true,
   });
-  const role = await registry.role('reader', [dpop, bearer], [scope]);
+  const mtls = await registry.resource({ identifier: 'https://tickets.example/mtls', scopes: [scope] });
+  const role = await registry.role('reader', [dpop, bearer, mtls], [scope]);
   const clientIds: string[] = [];
   for (const [index, jwk] of agents.entries()) {
-    const resources = [dpop, bearer].map((resource) => ({ resource, default: resource === dpop, scope: [scope] }));
-    clientIds.push(
-      await registry.agent({ name: `agent-${index}`, jwk, resources, roles: [role], grants: ['client_credentials'] }),
-    );
+    const resources = [dpop, bearer, mtls].map((resource) => ({
+      resource,
+      default: resource === dpop,
+      scope: [scope],
+    }));
+    const grants = ['client_credentials'];
+    const id = await registry.agent({ name: `agent-${index}`, jwk, resources, roles: [role], grants });
+    const subject = { field: 'san_uri', value: certificates.names[index], ca: certificates.ca };
+    await server.admin('POST', '/credentials', { agent: id, kind: 'certificate_subject', subject });
+    clientIds.push(id);
   }
+  const { mtls_endpoint_aliases: aliases, token_endpoint: plain } = await documentAt(
+    `${server.issuer}/.well-known/oauth-authorization-server`,
+  );
   return {
     issuer: server.issuer,
-    tokenEndpoint: `${server.issuer}/oauth2/token`,
+    tokenEndpoints: { dpop: plain, bearer: plain, mtls: aliases.token_endpoint },
+    ca: await (await fetch(`${server.issuer}/spiffe/ca.pem`)).text(),
     jwksUri: `${server.issuer}/oauth2/jwks`,
-    clientIds,
-    resources: { dpop: dpop.identifier, bearer: bearer.identifier },
+    clientIds: { dpop: clientIds, bearer: clientIds, mtls: clientIds },
+    resources: { dpop: dpop.identifier, bearer: bearer.identifier, mtls: mtls.identifier },
     scope,
     durability: `${durability.database}, journal_mode=${durability.journal_mode}, synchronous=${durability.synchronous}`,
   };
+}
+
+interface Metadata {
+  token_endpoint: string;
+  mtls_endpoint_aliases: { token_endpoint: string };
+}
+
+async function documentAt(url: string): Promise<Metadata> {
+  return (await (await fetch(url)).json()) as Metadata;
 }
 
 serveCalls({ start }, async () => {
