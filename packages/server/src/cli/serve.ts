@@ -66,12 +66,16 @@ function started(server: RunningServer, config: Config, movedFrom: string | unde
     mtls: server.mtls && { url: server.mtls.url, addresses: server.mtls.addresses },
     data: config.data,
     database: databaseName(config),
+    keys_encrypted: server.deps.encryption.encrypted,
     operator_file: server.operatorFile,
     first_start: server.firstStart,
   };
 }
 
 const databaseName = (config: Config) => (config.database_url === undefined ? 'SQLite' : 'PostgreSQL');
+
+const encryptionWords = (encrypted: boolean) =>
+  encrypted ? 'encrypted in the database' : 'not encrypted in the database: set key_encryption.file for that';
 
 function banner(context: Context, server: RunningServer, config: Config, movedFrom: string | undefined): string {
   const paint = painter(context.io);
@@ -81,6 +85,7 @@ function banner(context: Context, server: RunningServer, config: Config, movedFr
     ['  listens', server.addresses.join('  ')],
     ...(server.mtls ? [['  mutual TLS', server.mtls.addresses.join('  ')] as [string, string]] : []),
     ['  data', `${config.data} (${databaseName(config)})`],
+    ['  private keys', encryptionWords(server.deps.encryption.encrypted)],
     ['  operator', `${server.operatorFile}${server.firstStart ? ': made just now, your key to everything' : ''}`],
   ]);
   const tool = programName(context.io);

@@ -146,7 +146,13 @@ test('TLS files that cannot be used are found before the server is started', asy
     env: { BAILIWICK_TLS_CERT: 'no.crt', BAILIWICK_TLS_KEY: 'no.key', BAILIWICK_DATA: 'data' },
   });
   mkdirSync(path.join(cli.folder, 'data'), { mode: 0o755 });
-  assert.deepEqual(await complaints(cli), ['fail transport', 'warn data', 'fail key file', 'fail server']);
+  assert.deepEqual(await complaints(cli), [
+    'fail transport',
+    'warn data',
+    'warn encryption',
+    'fail key file',
+    'fail server',
+  ]);
   cli.close();
 });
 

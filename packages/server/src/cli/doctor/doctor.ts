@@ -6,7 +6,7 @@ import { configOf, identityFile, movedHint, namedIdentity, readIdentity } from '
 import { painter, printable } from '../output.ts';
 import { checkSecretsException } from './credentials.ts';
 import { type Finding, fail, ok, warn } from './finding.ts';
-import { checkData, checkDatabase, checkKeyFile, checkRuntime, checkTransport } from './local.ts';
+import { checkData, checkDatabase, checkEncryption, checkKeyFile, checkRuntime, checkTransport } from './local.ts';
 import { checkRegistry } from './registry.ts';
 import { checkServer } from './server.ts';
 
@@ -14,7 +14,7 @@ export const doctor = command({
   name: 'doctor',
   summary: 'Look whether everything is as it should be, and say what to do.',
   description:
-    'It looks at the runtime, the configuration, TLS, the data folder, the key file, the database, the server, its clock and keys, and ' +
+    'It looks at the runtime, the configuration, TLS, the data folder, the key file, the database, the encryption of private keys, the server, its clock and keys, and ' +
     'at what is registered: owners, agents without credentials, credentials near their end or long unused, secrets, unbound tokens, ' +
     'resources without operations or guards. It changes nothing. It ends with 1 if something is broken; warnings alone end with 0.',
   examples: [
@@ -35,6 +35,7 @@ export const doctor = command({
     const config = checkConfig(context, say);
     if (config !== undefined) {
       say(checkTransport(config, io.now()), ...checkData(config), await checkDatabase(config));
+      say(await checkEncryption(config));
       say(...checkSecretsException(config, io.now()));
     }
     if (config !== undefined || namedIdentity(context) !== undefined) await checkRemote(context, config, say);
