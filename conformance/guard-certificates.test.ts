@@ -76,7 +76,9 @@ async function api(context: { after(work: () => unknown): void }, guard: Guard, 
 async function tokenFor(withKey = false): Promise<string> {
   const ask = async (nonce?: string) => {
     const htu = `${world.server.mtlsUrl}/oauth2/token`;
-    const headers = withKey ? { dpop: await proof({ htm: 'POST', htu, ...(nonce !== undefined && { nonce }) }) } : {};
+    const headers: Record<string, string> = withKey
+      ? { dpop: await proof({ htm: 'POST', htu, ...(nonce !== undefined && { nonce }) }) }
+      : {};
     return world.token(own, { client_id: client.clientId }, { headers });
   };
   const first = await ask();
