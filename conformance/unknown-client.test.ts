@@ -6,7 +6,9 @@ import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import { syncBuiltinESMExports } from 'node:module';
 import { after, before, describe, test } from 'node:test';
+import { tokenClient } from '../packages/server/src/testing/token-client.ts';
 import { type Algorithm, type Change, type Client, makeKey, makeRequest } from './craft.ts';
+import { type MutualTls, makeAuthority, makeCertificate, openMutualTls } from './mutual-tls.ts';
 import type { Scene } from './rejections/row.ts';
 import { type Reply, send } from './send.ts';
 import { databases, openWorld, type World } from './world.ts';
@@ -14,20 +16,28 @@ import { databases, openWorld, type World } from './world.ts';
 const real = crypto.verify;
 let verified: string[] = [];
 
+function count(): void {
+  crypto.verify = ((...args: Parameters<typeof real>) => {
+    verified.push((args[2] as { key?: crypto.KeyObject }).key?.asymmetricKeyType ?? typeOf(args[2]));
+    return real(...args);
+  }) as typeof real;
+  syncBuiltinESMExports();
+}
+
+function uncount(): void {
+  crypto.verify = real;
+  syncBuiltinESMExports();
+}
+
 for (const database of databases) {
   describe(`who fails to authenticate, on ${database}`, () => {
     let world: World;
     before(async () => {
       world = await openWorld(database);
-      crypto.verify = ((...args: Parameters<typeof real>) => {
-        verified.push((args[2] as { key?: crypto.KeyObject }).key?.asymmetricKeyType ?? typeOf(args[2]));
-        return real(...args);
-      }) as typeof real;
-      syncBuiltinESMExports();
+      count();
     });
     after(async () => {
-      crypto.verify = real;
-      syncBuiltinESMExports();
+      uncount();
       await world.close();
     });
 
@@ -55,6 +65,52 @@ for (const database of databases) {
     });
   });
 }
+
+describe('who fails to authenticate by a certificate', () => {
+  let world: MutualTls;
+  before(async () => {
+    world = await openMutualTls('sqlite');
+    count();
+  });
+  after(async () => {
+    uncount();
+    await world.close();
+  });
+
+  test('a stranger and acquaintances of every kind hear the same, after the same work', async () => {
+    const { authority } = world;
+    const shown = await makeCertificate({ issuer: authority, subject: 'CN=shown' });
+    const subject = { field: 'subject_dn', value: 'CN=somebody', ca: (await makeAuthority('CN=Else')).pem };
+    const known = {
+      'an agent with a key alone': await tokenClient(world.server),
+      'an agent with another certificate': await world.agent({
+        kind: 'certificate',
+        certificate: (await makeCertificate({ subject: 'CN=else' })).pem,
+      }),
+      'an agent with a name of another authority': await world.agent({ kind: 'certificate_subject', subject }),
+    };
+    await world.token(shown, {}); // the first connection makes the server's own certificate
+    const attempts: Record<string, { reply: object; work: string[] }> = {};
+    const ids = {
+      'a stranger': 'agt_00000000000000000000000000',
+      'no id': 'nobody',
+      'a foreign SPIFFE ID': 'spiffe://a/b',
+    };
+    const all = [
+      ...Object.entries(ids),
+      ...Object.entries(known).map(([who, { clientId }]) => [who, clientId] as const),
+    ];
+    for (const [who, client_id] of all) {
+      verified = [];
+      const reply = await world.token(shown, { client_id });
+      assert.equal(reply.status, 401);
+      const { date: _, ...headers } = reply.headers;
+      attempts[who] = { reply: { text: reply.text, headers }, work: verified };
+    }
+    for (const [who, attempt] of Object.entries(attempts)) assert.deepEqual(attempt, attempts['a stranger'], who);
+    assert.equal(attempts['a stranger']?.work.length, 1, 'exactly one signature is looked at');
+  });
+});
 
 /** Everyone who must not be told apart from a known client with a wrong key of the same kind. */
 function strangers(scene: Scene, known: Client, alg: Algorithm, wrong: Client['key']): Record<string, Change> {
