@@ -98,7 +98,7 @@ async function writeAnswer(route: WriteRoute, call: Call, input: Input, request:
     if (earlier) return { ...earlier, headers: { ...earlier.headers, 'idempotent-replayed': 'true' } };
     const { body, event, secret } = await route.handler({ ...call, tx, q: tx }, input, prepared);
     if (event) {
-      await touchRegistry(tx);
+      if (!event.unremembered) await touchRegistry(tx);
       await appendEvent(tx, deps, sealing, changeEvent(deps, caller, owner, event));
     }
     if (secret === undefined) return remembered(tx, once, shownAnswer(deps, route, body));

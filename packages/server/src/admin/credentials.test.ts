@@ -4,6 +4,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { generateJwk, publicJwk } from '@bailiwick/protocol';
 import { hashOf } from '../credentials/secret.ts';
+import { asOf } from '../liveness/liveness.ts';
 import { type AdminClient, adminClient, administrator } from '../testing/admin-client.ts';
 import { makeAuthority, makeCertificate } from '../testing/certificates.ts';
 import { databases, startServer, type TestServer, testEpoch } from '../testing/harness.ts';
@@ -341,6 +342,16 @@ for (const database of databases) {
       const reply = await add((await bodies()).public_key as object, many);
       assert.deepEqual([reply.status, reply.body.errors[0].field], [409, 'agent']);
       assert.equal((await add({ kind: 'enrolment_token' }, many)).status, 201);
+    });
+
+    test('an enrolment token, of which there is one for each copy, costs no memory of the registry', async () => {
+      const version = async () => (await asOf(server.deps.db)).version;
+      const before = await version();
+      const { id } = (await add({ kind: 'enrolment_token' })).body;
+      assert.equal(await version(), before);
+      await operator.ok('DELETE', `/credentials/${id}`);
+      await add((await bodies()).public_key as object);
+      assert.ok((await version()) > before);
     });
 
     test('a secret is in one answer, and nowhere else', async () => {

@@ -136,7 +136,13 @@ export const credentialRoutes = [
       const added = await addCredential(call, agent, body);
       return {
         ...made(call, added),
-        event: { type: 'credential.created', org: agent.org, target: added.credential.id, ...recorded(added) },
+        event: {
+          type: 'credential.created',
+          org: agent.org,
+          target: added.credential.id,
+          ...recorded(added),
+          unremembered: body.kind === 'enrolment_token', // one for each copy that starts
+        },
       };
     },
   }),

@@ -62,8 +62,11 @@ export async function addCredential(
   };
   if (!(await insertCredential(tx, credential))) await takeOver(call, credential);
   // what was enrolled with a token lives on when the token's few minutes are over; removing the token does end it
-  const endsAt = own.kind === 'enrolment_token' ? undefined : expiresAt;
-  await registerSubject(tx, { id: credential.id, kind: 'credential', parent: agent.id, endsAt, now });
+  const subject =
+    own.kind === 'enrolment_token'
+      ? ({ kind: 'enrolment_token' } as const)
+      : ({ kind: 'credential', endsAt: expiresAt } as const);
+  await registerSubject(tx, { id: credential.id, parent: agent.id, now, ...subject });
   return { credential: { ...credential, status: 'active' } as Credential, ...(secret !== undefined && { secret }) };
 }
 

@@ -52,6 +52,8 @@ export interface ChangeEvent {
   changed?: Readonly<Record<string, unknown>> | undefined;
   /** What is personal of it (purposes, owners): sealed. */
   details?: Readonly<Record<string, unknown>> | undefined;
+  /** Nobody remembers anything of this between requests, so that the memories of the registry stay valid. */
+  unremembered?: boolean;
 }
 
 interface Described<P, Q, B, R> {
