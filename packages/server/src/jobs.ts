@@ -16,13 +16,17 @@ export interface Jobs {
 
 export function startJobs(deps: Deps): Jobs {
   let running = Promise.resolve();
+  const ending = new AbortController();
   const timer = setInterval(() => {
-    running = tidy(deps).catch((err) => deps.log.error({ err }, 'tidying up failed; it is tried again in a minute'));
+    running = tidy(deps, ending.signal).catch((err) =>
+      deps.log.error({ err }, 'tidying up failed; it is tried again in a minute'),
+    );
   }, everyMs);
   timer.unref();
   return {
     async stop() {
       clearInterval(timer);
+      ending.abort();
       await running;
       logFailures(deps.failures, deps.log);
     },
@@ -30,8 +34,8 @@ export function startJobs(deps: Deps): Jobs {
 }
 
 /** One round: the minute's failed authentications go to the log, what has expired is forgotten, foreign bundles are refreshed. */
-export async function tidy(deps: Deps): Promise<void> {
-  await Promise.all([tidyUp(deps), refreshDue(deps)]); // neither waits for the other, nor fails with it
+export async function tidy(deps: Deps, ending?: AbortSignal): Promise<void> {
+  await Promise.all([tidyUp(deps), refreshDue(deps, ending)]); // neither waits for the other, nor fails with it
 }
 
 async function tidyUp(deps: Deps): Promise<void> {

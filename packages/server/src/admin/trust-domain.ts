@@ -6,7 +6,7 @@ import { selectCredentials } from '../credentials/store.ts';
 import type { Deps } from '../deps.ts';
 import { bundleIn, isBelieved } from '../federation/bundles.ts';
 import { BundleError, type FetchedBundle, fetchBundle, readBundle } from '../federation/endpoint.ts';
-import { knownBundles, nextRound } from '../federation/refresh.ts';
+import { confirmationOf, knownBundles, nextRound } from '../federation/refresh.ts';
 import { type BundleEndpoint, endpointProfiles, staleAt, type TrustDomain } from '../federation/trust-domain.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import { urlFault } from '../lib/safe-fetch.ts';
@@ -162,23 +162,29 @@ export async function asked(call: Call, before: TrustDomain, wanted: Wanted): Pr
   ) {
     throw invalid('bundle', 'is needed: an https_spiffe endpoint proves itself by the trust domain’s own authorities');
   }
-  return refreshed(call, start, to);
+  const result = await fetched(call, { ...start, endpoint: to });
+  const attempt = { ...start, triedAt: now };
+  if ('fault' in result) {
+    return { ...attempt, dueAt: nextRound(call.deps, bundleIn(start)?.refreshHint), fault: result.fault };
+  }
+  const { bundle, sequence, dueAt } = confirmationOf(call.deps, result);
+  return { ...attempt, bundle, sequence, confirmedAt: now, dueAt };
 }
 
 /**
- * The same with what its endpoint says now.
+ * What the endpoint says now, or why it says nothing.
  * @throws Problem 422 when the server's own rules are against it
  */
-export async function refreshed({ deps, now }: Call, domain: TrustDomain, from: BundleEndpoint): Promise<TrustDomain> {
-  const attempt = { ...domain, triedAt: now, dueAt: nextRound(deps, bundleIn(domain)?.refreshHint) };
+export async function fetched(
+  { deps }: Call,
+  domain: TrustDomain & { endpoint: BundleEndpoint },
+): Promise<FetchedBundle | { fault: string }> {
   try {
-    const { text, bundle } = await fetchBundle(deps, { ...domain, endpoint: from }, knownBundles(deps, domain));
-    const dueAt = nextRound(deps, bundle.refreshHint);
-    return { ...attempt, bundle: text, sequence: bundle.sequence, confirmedAt: now, dueAt, fault: undefined };
+    return await fetchBundle(deps, domain, knownBundles(deps, domain));
   } catch (error) {
     if (!(error instanceof BundleError)) throw error;
     if (error.lasting) throw invalid('bundle_endpoint.url', `can not be fetched from: ${error.message}`);
-    return { ...attempt, fault: error.message };
+    return { fault: error.message };
   }
 }
 

@@ -2,19 +2,21 @@
  * What is known of foreign trust domains, for whoever verifies an identity of one. All nodes share the database; what is kept
  * in memory is valid for one version of the registry, which a bundle that differs moves.
  */
-import { type BoundedCache, boundedCache } from '@bailiwick/protocol';
+import { type BoundedCache, boundedCache, ProtocolError } from '@bailiwick/protocol';
 import type { Deps } from '../deps.ts';
 import { rememberedPer } from '../lib/remember.ts';
 import type { Bundle } from '../lib/trust-bundle.ts';
 import type { Queries } from '../store/database.ts';
-import { readBundle } from './endpoint.ts';
+import { BundleError, readBundle } from './endpoint.ts';
 import { findTrustDomainOf } from './store.ts';
 import { staleAt, type TrustDomain } from './trust-domain.ts';
 
 const memory = rememberedPer<TrustDomain>(10_000);
 
 /** Parsed once for the same text: what was verified against a bundle is remembered with its authorities. */
-const parsed: BoundedCache<Bundle> = boundedCache(1000);
+const parsed: BoundedCache<Bundle> = boundedCache(200);
+/** The same by the row that it was read with, so that a large text is not compared for each identity. */
+const parsedOf = new WeakMap<object, Bundle>();
 
 /**
  * The bundle by which this organization judges identities of a foreign trust domain; undefined if it knows none of that name, if none
@@ -41,15 +43,21 @@ export function isBelieved(domain: TrustDomain, now: number): boolean {
   return end === undefined || now < end;
 }
 
-/** The last bundle of a trust domain, believed or not. */
-export function bundleIn({ name, bundle }: Pick<TrustDomain, 'name' | 'bundle'>): Bundle | undefined {
-  if (bundle === undefined) return undefined;
-  const key = `${name} ${bundle}`;
-  let known = parsed.get(key);
+/** The last bundle of a trust domain, believed or not; undefined too for one that this version of the program doesn't accept any more. */
+export function bundleIn(domain: Pick<TrustDomain, 'name' | 'bundle'>): Bundle | undefined {
+  const { name, bundle: text } = domain;
+  if (text === undefined) return undefined;
+  let known = parsedOf.get(domain) ?? parsed.get(`${name} ${text}`);
   if (known === undefined) {
-    known = readBundle(bundle, name);
-    parsed.set(key, known);
+    try {
+      known = readBundle(text, name);
+    } catch (error) {
+      if (error instanceof ProtocolError || error instanceof BundleError) return undefined;
+      throw error;
+    }
+    parsed.set(`${name} ${text}`, known);
   }
+  parsedOf.set(domain, known);
   return known;
 }
 

@@ -10,7 +10,7 @@ import type { Bundle } from '../lib/trust-bundle.ts';
 import { asOf, touchRegistry } from '../liveness/liveness.ts';
 import { bundleIn, foreignBundle } from './bundles.ts';
 import { BundleError, type FetchedBundle, fetchBundle, type KnownBundle } from './endpoint.ts';
-import { claimAttempt, confirmBundle, findTrustDomainOf, noteFault, selectDue } from './store.ts';
+import { type Confirmation, claimAttempt, confirmBundle, findTrustDomainOf, noteFault, selectDue } from './store.ts';
 import { refreshEvery, type TrustDomain } from './trust-domain.ts';
 
 /** How long an endpoint has peace after it was asked, whoever shows us identities that we can't judge. Milliseconds. */
@@ -24,11 +24,13 @@ export function nextRound(deps: Pick<Deps, 'clock' | 'random'>, hint: number | u
   return deps.clock.now() + Math.round(refreshEvery(hint) * (1 - early));
 }
 
-/** One round of the job: asks every endpoint that is due. Faults are noted with the trust domain, and the log says them. */
-export async function refreshDue(deps: Deps): Promise<void> {
+/**
+ * One round of the job: asks every endpoint that is due, until `ending`. Faults are noted with the trust domain, and the log says them.
+ */
+export async function refreshDue(deps: Deps, ending?: AbortSignal): Promise<void> {
   const due = await selectDue(deps.db, deps.clock.now(), perRound);
   const workers = Array.from({ length: Math.min(atOnce, due.length) }, async () => {
-    for (let domain = due.shift(); domain !== undefined; domain = due.shift()) {
+    for (let domain = due.shift(); domain !== undefined && !ending?.aborted; domain = due.shift()) {
       await refresh(deps, domain, domain.triedAt ?? 0).catch((err) =>
         deps.log.error({ err }, 'a foreign bundle could not be kept'),
       );
@@ -88,10 +90,15 @@ export function knownBundles(deps: Deps, domain: Pick<TrustDomain, 'name' | 'org
     name === domain.name ? bundleIn(domain) : foreignBundle(deps, (await asOf(deps.db)).version, name, domain.org);
 }
 
-async function keep(deps: Deps, domain: TrustDomain, { text, bundle }: FetchedBundle): Promise<void> {
-  const now = deps.clock.now();
-  const dueAt = nextRound(deps, bundle.refreshHint);
-  const news = { bundle: text, sequence: bundle.sequence, now, dueAt };
+/** What is written down of a bundle that has just been fetched. */
+export function confirmationOf(deps: Pick<Deps, 'clock' | 'random'>, { text, bundle }: FetchedBundle): Confirmation {
+  const { sequence, refreshHint } = bundle;
+  return { bundle: text, sequence, now: deps.clock.now(), dueAt: nextRound(deps, refreshHint) };
+}
+
+async function keep(deps: Deps, domain: TrustDomain, fetched: FetchedBundle): Promise<void> {
+  const { text, bundle } = fetched;
+  const news = confirmationOf(deps, fetched);
   if (text === domain.bundle) {
     await deps.db.settle((tx) => confirmBundle(tx, domain, news));
     return;
@@ -113,7 +120,7 @@ async function keep(deps: Deps, domain: TrustDomain, { text, bundle }: FetchedBu
 }
 
 /** Which authorities came and went, by thumbprint: a `kid` is any text that its owner chose, which the log would keep for ever. */
-function difference(before: Bundle | undefined, after: Bundle) {
+export function difference(before: Bundle | undefined, after: Bundle) {
   const [old, young] = [authoritiesOf(before), authoritiesOf(after)];
   return {
     ...(after.sequence !== undefined && { sequence: after.sequence }),

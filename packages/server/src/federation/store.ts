@@ -98,10 +98,10 @@ export interface Confirmation {
 export async function confirmBundle(tx: Tx, domain: TrustDomain, news: Confirmation): Promise<boolean> {
   const { bundle, sequence = null, now, dueAt } = news;
   const row = await tx.get(
-    `update trust_domains set bundle = ?, sequence = ?, confirmed_at = ?, due_at = ?, fault = null
+    `update trust_domains set bundle = ?, sequence = ?, confirmed_at = ?, tried_at = ?, due_at = ?, fault = null
       where id = ? and updated_at = ?
         and (sequence is null or cast(? as bigint) is null or sequence <= cast(? as bigint)) returning id`,
-    [bundle, sequence, now, dueAt, domain.id, domain.updatedAt, sequence, sequence],
+    [bundle, sequence, now, now, dueAt, domain.id, domain.updatedAt, sequence, sequence],
   );
   return row !== undefined;
 }

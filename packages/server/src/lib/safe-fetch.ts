@@ -160,6 +160,7 @@ async function connected(
   trust: Trust,
   signal: AbortSignal,
 ): Promise<TLSSocket> {
+  signal.throwIfAborted();
   const host = hostOf(url);
   const named = isIP(host) === 0;
   const options: ConnectionOptions = {
@@ -222,7 +223,8 @@ function presented(socket: TLSSocket): Buffer[] {
   return chain;
 }
 
-function document(url: URL, socket: TLSSocket, wanted: Wanted, signal: AbortSignal): Promise<Fetched> {
+async function document(url: URL, socket: TLSSocket, wanted: Wanted, signal: AbortSignal): Promise<Fetched> {
+  signal.throwIfAborted(); // a verifier may have taken its time
   return new Promise((resolve, reject) => {
     const unusable = (why: string) => reject(new FetchError('unusable', `${url.host} ${why}`));
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
