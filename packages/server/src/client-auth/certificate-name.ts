@@ -14,9 +14,21 @@ import type { VerifiedLeaf } from '../lib/x509-verify.ts';
  * @see RFC 8705 §2.1.2, RFC 4514
  */
 export function carriesName(leaf: VerifiedLeaf, der: Buffer, { field, value }: CertificateSubject): boolean {
-  if (field === 'subject_dn') return subjectName(readCertificate(der).subject) === value;
+  if (field === 'subject_dn') return subjectOf(leaf, der) === value;
   const names = { san_dns: leaf.dnsNames, san_uri: leaf.uris, san_ip: leaf.ips, san_email: leaf.emails }[field];
   return names.some((name) => spelled(field, name) === value);
+}
+
+const subjects = new WeakMap<VerifiedLeaf, { name: string | undefined }>();
+
+/** A leaf that was verified is remembered, and so is its subject. */
+function subjectOf(leaf: VerifiedLeaf, der: Buffer): string | undefined {
+  let known = subjects.get(leaf);
+  if (known === undefined) {
+    known = { name: subjectName(readCertificate(der).subject) };
+    subjects.set(leaf, known);
+  }
+  return known.name;
 }
 
 /** A name in the spelling that it would be registered in; what could not be registered (a wildcard, say) is nobody's. */

@@ -3,6 +3,7 @@
  * SVID names; it says so itself, by the SPIFFE ID or by the id of the agent.
  * @see draft-ietf-oauth-spiffe-client-auth §3.2, X509-SVID §5
  */
+import type { PresentedCertificate } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { unverifiedUris } from '../lib/x509-verify.ts';
 import { spiffeIdOf } from '../svid/verify-x509.ts';
@@ -14,8 +15,7 @@ export const spiffeX509 = {
   method: 'spiffe_x509',
 
   async prove(deps: Deps, { clientId, certificate, asOf }: Shown): Promise<Proven | undefined> {
-    const [leafDer] = certificate.chain as [Buffer];
-    if (!unverifiedUris(leafDer).some((uri) => /^spiffe:/i.test(uri))) return undefined;
+    if (!namesWorkload(certificate)) return undefined;
     const leaf = await verifiedSvid(deps, asOf, certificate); // rules 1, 3 and 4
     const spiffeId = spiffeIdOf(leaf); // rule 2
     if (clientId.startsWith('spiffe:') && clientId !== spiffeId) throw failed('client_id is not the SPIFFE ID');
@@ -25,3 +25,15 @@ export const spiffeX509 = {
     return { ...holder, credentialEndsAt: Math.min(leaf.notAfter, holder.credentialEndsAt ?? leaf.notAfter) };
   },
 } as const satisfies CertificateAuthentication;
+
+const looked = new WeakMap<PresentedCertificate, boolean>();
+
+/** Whether it would be an SVID, good or bad. A connection has one certificate, which is read once. */
+function namesWorkload(certificate: PresentedCertificate): boolean {
+  let known = looked.get(certificate);
+  if (known === undefined) {
+    known = unverifiedUris(certificate.chain[0] as Buffer).some((uri) => /^spiffe:/i.test(uri));
+    looked.set(certificate, known);
+  }
+  return known;
+}
