@@ -52,6 +52,19 @@ test('bench guard --json ends with one line of JSON, every figure above zero', a
   for (const [field, value] of Object.entries(figures)) assert.ok((value as number) > 0, field);
 });
 
+test('bench enrol --json ends with one line of JSON, every figure above zero; a past is compared if asked for', async () => {
+  const fields = ['p50_ms', 'p99_ms', 'cpu_us_per_enrolment', 'svid_per_s_per_core'];
+  const [line, ...more] = await bench('enrol', '--json', '--count', '40', '--rounds', '1', '--past', '1000');
+  assert.deepEqual(more, []);
+  const { bench: name, past, ...figures } = JSON.parse(line as string);
+  assert.equal(name, 'enrol');
+  assert.deepEqual(Object.keys(figures), fields);
+  assert.equal(past.instances, 1000);
+  for (const [field, value] of Object.entries({ ...figures, ...past })) assert.ok((value as number) > 0, field);
+  const [alone] = await bench('enrol', '--json', '--count', '20');
+  assert.deepEqual(Object.keys(JSON.parse(alone as string)), ['bench', ...fields]);
+});
+
 test('without --json it prints a table, and without knowing what to measure how to use it', async () => {
   const table = await bench('guard', '--rounds', '1', '--count', '60');
   assert.ok(table.some((line) => /^bare ES256 verify +\d/.test(line)));

@@ -9,6 +9,11 @@ export interface Calls {
   cpu: { input: null; output: number };
   floor: { input: { profile: Profile; count: number }; output: number };
   guard: { input: { rounds: number; count: number }; output: GuardFigures };
+  startEnrol: { input: { keys: Record<string, unknown>[] }; output: EnrolTarget };
+  /** Answers how many instances there are now. */
+  fillPast: { input: { count: number }; output: number };
+  /** Answers CPU microseconds each. */
+  svids: { input: { count: number }; output: number };
 }
 
 export type Profile = 'dpop' | 'bearer' | 'mtls';
@@ -33,6 +38,15 @@ export interface Target {
   resources: Record<Profile, string>;
   scope: string;
   /** How durable it is, in words, asserted by the child before it answers. */
+  durability: string;
+}
+
+/** Where instances enrol. */
+export interface EnrolTarget {
+  issuer: string;
+  url: string;
+  /** In the order of the keys. */
+  clientIds: string[];
   durability: string;
 }
 

@@ -142,13 +142,15 @@ function request({ target, agents, profile }: Load, index: number, nonce: string
   return formPost(url, form, profile === 'dpop' ? { DPoP: proof(agent.binding, endpoint, nonce) } : {});
 }
 
-function assertion(key: KeyPair, clientId: string, audience: string): string {
+/** An assertion never used before. @see RFC 7523 */
+export function assertion(key: KeyPair, clientId: string, audience: string): string {
   const now = Math.floor(Date.now() / 1000);
   const claims = { iss: clientId, sub: clientId, aud: audience, iat: now, exp: now + 60, jti: randomUUID() };
   return compact({ alg: 'ES256', kid: key.thumbprint }, claims, key.privateKey);
 }
 
-function proof(key: KeyPair, htu: string, nonce: string | undefined): string {
+/** A DPoP proof never used before. @see RFC 9449 */
+export function proof(key: KeyPair, htu: string, nonce: string | undefined): string {
   const { kty, crv, x, y } = key.publicJwk;
   const claims = { jti: randomUUID(), htm: 'POST', htu, iat: Math.floor(Date.now() / 1000), nonce };
   return compact({ typ: 'dpop+jwt', alg: 'ES256', jwk: { kty, crv, x, y } }, claims, key.privateKey);

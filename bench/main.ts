@@ -1,18 +1,21 @@
-// npm run -s bench -- <token|guard> [--json] [--rounds n] [--count n]
+// npm run -s bench -- <token|guard|enrol> [--json] [--rounds n] [--count n] [--past n]
 // Figures go to stdout (with --json one line of JSON, the last), progress to stderr.
 import { parseArgs } from 'node:util';
 import { pinGenerator } from './child.ts';
+import { enrolDefaults, enrolReport, enrolTable, measureEnrol } from './enrol.ts';
 import { guardDefaults, guardReport, guardTable, measureGuard } from './guard.ts';
 import { measureTokens, tokenDefaults, tokenReport, tokenTable } from './token.ts';
 
-const usage = `Usage: npm run -s bench -- <token|guard> [options]
+const usage = `Usage: npm run -s bench -- <token|guard|enrol> [options]
 
   token            what a token costs the server that issues it, beside oidc-provider and the bare signatures
   guard            what a request costs the API that is guarded, beside jose and the bare signature
+  enrol            what an instance costs to enrol, fifty a second
 
   --json           one line of JSON instead of a table
   --rounds <n>     how often each is measured, by turns
-  --count <n>      tokens (or verifications) in each round
+  --count <n>      tokens (or verifications) in each round; enrolments in all
+  --past <n>       with enrol: measure again after so many instances of the past were made
 `;
 
 const say = (line: string) => process.stderr.write(`${line}\n`);
@@ -32,11 +35,12 @@ async function main(): Promise<number> {
       json: { type: 'boolean', default: false },
       rounds: { type: 'string' },
       count: { type: 'string' },
+      past: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
   const [what] = positionals;
-  if (values.help || positionals.length !== 1 || (what !== 'token' && what !== 'guard')) {
+  if (values.help || positionals.length !== 1 || (what !== 'token' && what !== 'guard' && what !== 'enrol')) {
     (values.help ? print : say)(usage);
     return values.help ? 0 : 2;
   }
@@ -47,6 +51,17 @@ async function main(): Promise<number> {
     const warmup = Math.min(tokenDefaults.warmup, 2 * tokens);
     const measured = await measureTokens({ ...tokenDefaults, rounds, tokens, warmup }, say);
     print(values.json ? JSON.stringify(tokenReport(measured)) : tokenTable(measured));
+    return 0;
+  }
+  if (what === 'enrol') {
+    const options = {
+      ...enrolDefaults,
+      count: positive(values.count, enrolDefaults.count),
+      rounds: positive(values.rounds, enrolDefaults.rounds),
+      past: values.past === undefined ? 0 : positive(values.past, 0),
+    };
+    const measured = await measureEnrol(options, say);
+    print(values.json ? JSON.stringify(enrolReport(measured)) : enrolTable(measured, options));
     return 0;
   }
   const rounds = positive(values.rounds, guardDefaults.rounds);

@@ -12,10 +12,18 @@ export interface Answer {
 
 /** A POST, ready to be written as it is. */
 export function formPost(url: URL, form: Record<string, string>, headers: Record<string, string> = {}): Buffer {
-  const body = new URLSearchParams(form).toString();
+  return post(url, 'application/x-www-form-urlencoded', new URLSearchParams(form).toString(), headers);
+}
+
+/** The same with JSON. */
+export function jsonPost(url: URL, body: object, headers: Record<string, string> = {}): Buffer {
+  return post(url, 'application/json', JSON.stringify(body), headers);
+}
+
+function post(url: URL, type: string, body: string, headers: Record<string, string>): Buffer {
   const lines = [`POST ${url.pathname} HTTP/1.1`, `Host: ${url.host}`, 'Accept: application/json'];
   for (const [name, value] of Object.entries(headers)) lines.push(`${name}: ${value}`);
-  lines.push('Content-Type: application/x-www-form-urlencoded', `Content-Length: ${Buffer.byteLength(body)}`);
+  lines.push(`Content-Type: ${type}`, `Content-Length: ${Buffer.byteLength(body)}`);
   return Buffer.from(`${lines.join('\r\n')}\r\n\r\n${body}`);
 }
 
