@@ -97,9 +97,18 @@ function parsed({ keys, encryption }: CaDeps, row: AuthorityRow): Authority {
   return authority;
 }
 
-/** Makes the first root, intermediate and key for JWT-SVIDs, if there are none; and what else has fallen due since the last start. */
+/**
+ * Makes the first root, intermediate and key for JWT-SVIDs, if there are none, and what else has fallen due since the last start; and tells
+ * verifiers of another refresh hint. That isn't the job's, or two nodes with two configurations would go on changing it for each other.
+ */
 export async function makeFirstAuthority(deps: CaDeps): Promise<void> {
   await keepAuthority(deps);
+  const hint = deps.config.spiffe.refresh_hint_seconds;
+  if ((await readBundleState(deps.db))?.refresh_hint_seconds === hint) return;
+  await deps.db.transaction(async (tx) => {
+    await nextBundle(tx, hint);
+    await touchRegistry(tx);
+  });
 }
 
 /**
@@ -177,13 +186,11 @@ interface Work extends Due {
   bundle: boolean;
 }
 
-async function workOf(q: Queries, { clock, config }: CaDeps): Promise<Work> {
+async function workOf(q: Queries, { clock }: CaDeps): Promise<Work> {
   const rows = await selectAuthorities(q);
   const jwtKeys = (await selectSigningKeys(q, 'jwt_svid')).map((row) => ({ kid: row.kid, signsFrom: row.signs_from }));
   const due = whatIsDue(rows.map(begunOf), jwtKeys, clock.now());
-  const state = await readBundleState(q);
   const bundle =
-    state?.refresh_hint_seconds !== config.spiffe.refresh_hint_seconds ||
     due.root !== undefined ||
     due.jwtKey !== undefined ||
     due.goneKeys.length > 0 ||

@@ -15,7 +15,6 @@ import {
   signs,
   uri,
 } from '../testing/crafted-certificate.ts';
-import { databases, startServer } from '../testing/harness.ts';
 import { parseBundle } from './bundle.ts';
 
 const trustDomain = 'example.org';
@@ -149,38 +148,5 @@ const refused: [string, unknown, RegExp][] = [
 for (const [what, json, message] of refused) {
   test(`a bundle is refused: ${what}`, () => {
     assert.throws(() => parseBundle(json, { trustDomain }), { code: 'bad_bundle', message });
-  });
-}
-
-for (const database of databases) {
-  test(`our own bundle, as anybody fetches it (${database})`, async (t) => {
-    const server = await startServer({ database, config: { spiffe: { refresh_hint_seconds: 120 } } });
-    t.after(() => server.close());
-    const response = await fetch(`${server.issuer}/spiffe/bundle`);
-    assert.equal(response.status, 200);
-    assert.equal(response.headers.get('content-type'), 'application/json');
-    assert.equal(response.headers.get('cache-control'), 'public, max-age=120');
-    const text = await response.text();
-    const bundle = parseBundle(text, { trustDomain: server.deps.config.trust_domain });
-    assert.equal(bundle.x509Authorities.length, 1);
-    assert.equal(bundle.jwtAuthorities.size, 1);
-    assert.equal(bundle.refreshHint, 120);
-    assert.equal(bundle.sequence, 1);
-    assert.ok(!text.includes('"d"'), 'public halves alone');
-
-    const keys = (await (await fetch(`${server.issuer}/oauth2/jwks`)).json()) as { keys: { kid: string }[] };
-    assert.ok(!keys.keys.some(({ kid }) => bundle.jwtAuthorities.has(kid)), 'access tokens have keys of their own');
-
-    const pem = await fetch(`${server.issuer}/spiffe/ca.pem`);
-    assert.equal(pem.headers.get('content-type'), 'application/x-pem-file');
-    const der = (await pem.text()).replaceAll(/-----[A-Z ]+-----|\n/g, '');
-    assert.equal(der, bundle.x509Authorities[0]?.toString('base64'));
-
-    for (const path of ['/spiffe/bundle', '/spiffe/ca.pem']) {
-      const refusal = await fetch(`${server.issuer}${path}`, { method: 'POST', body: 'x' });
-      assert.equal(refusal.status, 405);
-      assert.equal(refusal.headers.get('allow'), 'GET, HEAD');
-      assert.equal((await fetch(`${server.issuer}${path}`, { method: 'HEAD' })).status, 200);
-    }
   });
 }

@@ -191,3 +191,18 @@ test('two nodes that find the same due make one successor', async () => {
     await first.close();
   }
 });
+
+test('another refresh hint is told with the next start, once, and not taken back by a node that started earlier', async () => {
+  const first = await startServer({ config: { spiffe: { refresh_hint_seconds: 300 } } });
+  const second = await startServer({ joins: first, config: { spiffe: { refresh_hint_seconds: 600 } } });
+  try {
+    for (const { deps } of [first, second, first]) {
+      await tidy(deps);
+      const { spiffe_sequence, spiffe_refresh_hint } = await trustBundle(deps, (await asOf(deps.db)).version);
+      assert.deepEqual([spiffe_sequence, spiffe_refresh_hint], [2, 600]);
+    }
+  } finally {
+    await second.close();
+    await first.close();
+  }
+});

@@ -1,3 +1,4 @@
+/** Our certificates with programs that we did not write: openssl and nginx. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
@@ -9,11 +10,11 @@ import { after, before, test } from 'node:test';
 import { connect, createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { promisify } from 'node:util';
 import type { PublicJwk } from '@bailiwick/protocol';
-import { systemClock } from '../lib/clock.ts';
-import { asOf } from '../liveness/liveness.ts';
-import { startServer, type TestServer } from '../testing/harness.ts';
-import { systemTool } from '../testing/system-tool.ts';
-import { issueX509Svid, type X509Svid } from './x509-svid.ts';
+import { systemClock } from '../packages/server/src/lib/clock.ts';
+import { asOf } from '../packages/server/src/liveness/liveness.ts';
+import { issueX509Svid, type X509Svid } from '../packages/server/src/svid/x509-svid.ts';
+import { startServer, type TestServer } from '../packages/server/src/testing/harness.ts';
+import { systemTool } from '../packages/server/src/testing/system-tool.ts';
 
 const openssl = systemTool('openssl');
 const nginx = systemTool('nginx');
