@@ -276,6 +276,18 @@ describe('does not take', () => {
     });
   }
 
+  test('an unknown certificate, even where the environment would', async () => {
+    const port = await https(json, await webCertificate({ issuer: undefined, subject: 'CN=localhost' }));
+    const { NODE_TLS_REJECT_UNAUTHORIZED: before } = process.env;
+    process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
+    try {
+      await refusal(fetcher()(`https://localhost:${port}/`, wanted), 'untrusted', /not to be trusted/);
+    } finally {
+      if (before === undefined) delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+      else process.env.NODE_TLS_REJECT_UNAUTHORIZED = before;
+    }
+  });
+
   test('plain http where https should be', async () => {
     const port = await listening(createHttpServer(json));
     await refusal(fetcher()(`https://localhost:${port}/`, wanted), 'unreachable', /can't be connected to/);

@@ -172,7 +172,8 @@ async function connected(
     ALPNProtocols: ['http/1.1'],
     ...(named && { servername: host }),
     ...(trust.ca && { ca: trust.ca }),
-    ...(trust.verify && { rejectUnauthorized: false, checkServerIdentity: () => undefined }),
+    rejectUnauthorized: trust.verify === undefined, // said, so that no variable of the environment says otherwise
+    ...(trust.verify && { checkServerIdentity: () => undefined }),
   };
   const socket = connect(options);
   try {

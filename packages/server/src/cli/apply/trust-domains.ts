@@ -19,7 +19,9 @@ export interface WantedBundle {
 
 /** Whether the file says anything for which the trust domains that are registered have to be known. */
 export function speaksOfTrustDomains({ trust_domains, agents }: Fleet): boolean {
-  const named = Object.values(agents).some(({ credentials = [] }) => credentials.some(({ spiffe_id }) => spiffe_id !== undefined));
+  const named = Object.values(agents).some(({ credentials = [] }) =>
+    credentials.some(({ spiffe_id }) => spiffe_id !== undefined),
+  );
   return named || Object.keys(trust_domains).length > 0;
 }
 
