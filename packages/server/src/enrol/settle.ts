@@ -7,11 +7,12 @@
 import type { Instance } from '../agents/instance.ts';
 import { keepPlace, placesOf, takePlace } from '../agents/instance-count-store.ts';
 import { findInstanceByKey, hasLivingChild, insertInstance, renewInstance } from '../agents/instance-store.ts';
-import { appendEvent, type Sealing, sealingFor } from '../audit/audit.ts';
+import { appendEvent, appendPrepared, prepareEvent, type Sealing, sealingFor } from '../audit/audit.ts';
 import type { AuditEvent } from '../audit/event.ts';
 import { findByThumbprint, useOnce } from '../credentials/store.ts';
 import type { Client, RequestContext, Spend } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
+import { newId } from '../lib/ids.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { endedSince, registerSubject } from '../liveness/liveness.ts';
 import type { Tx } from '../store/database.ts';
@@ -44,6 +45,12 @@ export interface Settlement {
 export async function settleInstance(deps: Deps, planned: Settlement): Promise<typeof changed | undefined> {
   const { client, instance } = planned;
   const sealing = await sealingFor(deps, client.asOf.version, client.agent.owner);
+  const event = writtenEvent(planned);
+  // what is personal of most is the same each time, and stored already; what isn't is stored along with the event
+  const prepared =
+    event.personal.details === undefined
+      ? await prepareEvent(deps, client.asOf.version, sealing, event, newId(deps, 'event'))
+      : undefined;
   const outcome = await deps.db
     .settle(async (tx) => {
       if (await endedSince(tx, restsOn(instance), client.asOf.rev)) return changed;
@@ -55,7 +62,8 @@ export async function settleInstance(deps: Deps, planned: Settlement): Promise<t
       const refused = await planned.token?.settle(tx);
       if (refused === changed) throw new Overtaken();
       if (refused) throw refused;
-      await appendEvent(tx, deps, sealing, writtenEvent(planned));
+      if (prepared) await appendPrepared(tx, prepared);
+      else await appendEvent(tx, deps, sealing, event);
       return undefined;
     }, placesOf(instance.agent))
     .catch((error: unknown): typeof changed => {
@@ -149,7 +157,11 @@ export async function recorded(
 }
 
 function writtenEvent({ client, instance, before, context, enrolment, x5t, token }: Settlement): AuditEvent {
-  const { address: _address, ...rest } = instance.attributes;
+  const { address: _address, ...attributes } = instance.attributes;
+  const details = {
+    ...(Object.keys(attributes).length > 0 && { attributes }),
+    ...(instance.name !== undefined && { name: instance.name }),
+  };
   return {
     type: before ? 'instance.renewed' : 'instance.enrolled',
     outcome: 'allowed',
@@ -171,7 +183,7 @@ function writtenEvent({ client, instance, before, context, enrolment, x5t, token
       token: token !== undefined,
       ...(x5t && { x5t }),
     },
-    personal: { ...personalOf(client, context), details: { attributes: rest, name: instance.name } },
+    personal: { ...personalOf(client, context), ...(Object.keys(details).length > 0 && { details }) },
   };
 }
 
