@@ -1,0 +1,5 @@
+import { enrol } from '@bailiwick/agent';
+
+await using instance = await enrol({ resource: 'https://helpdesk.example.com' });
+const token = await instance.token();
+console.log(`${instance.spiffeId} has a ${token.tokenType} token for ${token.scope}.`);
