@@ -252,6 +252,16 @@ for (const database of databases) {
 
 /** Everything that can be seen of the other organization. */
 async function snapshot(operator: AdminClient): Promise<unknown> {
-  const nouns = ['people', 'teams', 'agents', 'credentials', 'instances', 'resources', 'roles', 'guards'];
+  const nouns = [
+    'people',
+    'teams',
+    'agents',
+    'credentials',
+    'instances',
+    'resources',
+    'roles',
+    'guards',
+    'trust-domains',
+  ];
   return Promise.all(nouns.map((noun) => operator.ok('GET', `/${noun}?organization=theirs&limit=200`)));
 }
