@@ -164,10 +164,24 @@ for (const database of databases) {
       });
     }
 
-    test('a certificate that can be read and is none proves nobody', async () => {
-      const headers = { 'client-cert': `:${Buffer.from('300102', 'hex').toString('base64')}:` };
-      const reply = await ask(world, { headers, form: { client_id: client.clientId } });
-      assert.notEqual(reply.status, 200);
+    test('bytes that are no certificate, or no longer one, prove nobody and break nothing', async () => {
+      const { clientId } = await world.agent({
+        kind: 'certificate_subject',
+        subject: { field: 'san_dns', value: 'bytes.example.com', ca: world.authority.pem },
+      });
+      const leaf = await makeCertificate({ issuer: world.authority, names: [['dns', 'bytes.example.com']] });
+      const right = await ask(world, { headers: { 'client-cert': field(leaf) }, form: { client_id: clientId } });
+      assert.equal(right.status, 200, right.text);
+      const changed = Array.from({ length: 64 }, (_, i) => {
+        const der = Buffer.from(leaf.der);
+        const at = 4 + Math.floor(((der.length - 4) * i) / 64);
+        der[at] = (der[at] as number) ^ (1 << (i % 8));
+        return der;
+      });
+      for (const der of [Buffer.from('300102', 'hex'), Buffer.from('30050203010001', 'hex'), ...changed]) {
+        const reply = await ask(world, { headers: { 'client-cert': field({ der }) }, form: { client_id: clientId } });
+        assert.ok([400, 401].includes(reply.status), `${der.toString('hex')}: ${reply.text}`);
+      }
     });
   });
 }

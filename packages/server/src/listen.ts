@@ -127,14 +127,22 @@ function bind(server: Server, host: string, port: number, setting: string): Prom
   });
 }
 
+/** How soon a connection is closed whose last request has been answered meanwhile. Milliseconds. */
+const idleLooksEvery = 50;
+
 async function closeAll(bound: readonly Bound[], graceMs: number): Promise<void> {
   const servers = bound.flatMap((each) => each.servers);
   const closed = servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
-  for (const server of servers) server.closeIdleConnections();
+  const closeIdle = () => {
+    for (const server of servers) server.closeIdleConnections();
+  };
+  closeIdle();
+  const looks = setInterval(closeIdle, idleLooksEvery);
   const cut = setTimeout(() => {
     for (const server of servers) server.closeAllConnections();
     for (const { sockets } of bound) for (const socket of sockets) socket.destroy();
   }, graceMs);
   await Promise.all(closed);
+  clearInterval(looks);
   clearTimeout(cut);
 }

@@ -165,6 +165,24 @@ test('without files the own authority issues the certificate, and again at half 
   }
 });
 
+test('closing lets a request finish that is under way, and takes no new one', async () => {
+  const ending = await startServer({ config: { shutdown_grace_seconds: 30 } });
+  const port = Number(new URL(ending.mtlsUrl).port);
+  const socket = await shake({ port });
+  socket.write(
+    'POST /oauth2/token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n' +
+      'Content-Length: 29\r\nExpect: 100-continue\r\n\r\n',
+  );
+  const heard = () => new Promise<string>((resolve) => socket.once('data', (data) => resolve(data.toString())));
+  assert.match(await heard(), /^HTTP\/1\.1 100 /); // the server has it in hand
+  const closed = ending.close();
+  await assert.rejects(shake({ port }), { code: 'ECONNREFUSED' });
+  const answer = heard();
+  socket.write('grant_type=client_credentials');
+  assert.match(await answer, /^HTTP\/1\.1 401 /);
+  await closed;
+});
+
 test('closing waits for nobody who is in the middle of a handshake', async () => {
   const ending = await startServer({ config: { shutdown_grace_seconds: 0 } });
   const idle = connectTcp(Number(new URL(ending.mtlsUrl).port), '127.0.0.1');

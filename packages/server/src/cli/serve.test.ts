@@ -70,7 +70,8 @@ test('serve says where it is, where its data is and what to type, and ends clean
     'resources create',
     'agents create',
     '127.0.0.1',
-    'mutual TLS  https://127.0.0.1',
+    'mutual TLS',
+    'https://127.0.0.1',
   ]) {
     assert.ok(server.out().includes(part), server.out());
   }
@@ -159,6 +160,21 @@ test('a port that is taken is a sentence, not a stack trace', async () => {
   assert.equal(code, 1);
   assert.match(server.err(), new RegExp(`^Port ${port} is in use: .*BAILIWICK_PORT`));
   assert.doesNotMatch(server.err(), /\n\s+at /);
+});
+
+test('serve --json says all of it in one line', async () => {
+  const server = bailiwick(['serve', '--json', '--port', '0', '--data', 'fourth'], { BAILIWICK_MTLS_PORT: '0' });
+  await server.says(/\n/);
+  const said = JSON.parse(server.out());
+  const { port } = new URL(said.mtls.url);
+  assert.deepEqual(said.mtls, {
+    url: `https://localhost:${port}`,
+    addresses: said.addresses.map((address: string) => address.replace(/^http:(.*):\d+$/, `https:$1:${port}`)),
+  });
+  const ready = await (await fetch(`${said.issuer}/readyz`)).json();
+  assert.deepEqual(ready, { status: 'ready', mutual_tls: said.mtls.url });
+  server.child.kill('SIGTERM');
+  assert.equal((await server.ended).code, 0);
 });
 
 test('so is a port for mutual TLS that is taken', async () => {

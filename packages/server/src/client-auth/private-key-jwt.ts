@@ -25,6 +25,7 @@ import { single } from '../tokens/form.ts';
 import { instanceAlive } from '../tokens/instance-standing.ts';
 import { spendOf } from '../tokens/spend.ts';
 import { type Registration, registrationOf } from './registration.ts';
+import { spiffeAssertionType } from './spiffe-jwt.ts';
 
 export const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 
@@ -48,9 +49,13 @@ export const privateKeyJwt = {
     if (assertion === undefined) throw new OAuthError('invalid_request', 'client_assertion is missing');
     if (type !== assertionType) {
       // RFC 6749 §5.2: a method that isn't supported is a failed authentication
-      throw new OAuthError('invalid_client', `client_assertion_type must be ${assertionType}`, {
-        reason: 'unknown assertion type',
-      });
+      throw new OAuthError(
+        'invalid_client',
+        `client_assertion_type must be ${assertionType} or ${spiffeAssertionType}`,
+        {
+          reason: 'unknown assertion type',
+        },
+      );
     }
 
     const { parsed, claims, alg } = read(deps, assertion);
