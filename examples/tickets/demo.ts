@@ -1,7 +1,7 @@
 /** `npm run demo`: what two agents may do, what they may not, and what is on record of it. Ends with 0 if all went as told. */
 import { spawn } from 'node:child_process';
 import path from 'node:path';
-import { BailiwickError } from '@bailiwick/agent';
+import { BailiwickError, enrol } from '@bailiwick/agent';
 import { narrator } from './narrator.ts';
 import { type Stage, setStage } from './stage.ts';
 
@@ -20,6 +20,7 @@ try {
   await aScopeRefused(stage);
   await anOperationRefused(stage);
   await aStolenTokenRefused(stage);
+  await anInstanceThatVanishes(stage);
   await aSuspendedAgentRefused(stage);
 } catch (error) {
   tell.happened(`the demo broke off: ${error instanceof Error ? error.stack : error}`, false);
@@ -76,6 +77,35 @@ async function aStolenTokenRefused({ api, triage, decisions, newestRecord }: Sta
   for (const decision of decisions.slice(-2)) tell.decided(decision, { outcome: 'refused', status: 401 });
   const record = await newestRecord({ jti: decisions.at(-1)?.jti });
   tell.recorded(record, { type: 'token.issued', agent: triage.clientId }, 'the token that was stolen');
+}
+
+async function anInstanceThatVanishes({ issuer, api, triage, decisions, admin, newestRecord }: Stage) {
+  tell.step(
+    'An instance that comes, works, and vanishes',
+    'A copy of triage starts with nothing but an enrolment token, and gets a name, a key and a certificate of its own.',
+  );
+  const body = { agent: triage.clientId, kind: 'enrolment_token' };
+  const { secret: enrolmentToken } = await admin<{ secret: string }>('POST', '/credentials', body);
+  await using instance = await enrol({ issuer, enrolmentToken, resource: api });
+  const minutes = Math.round((instance.expiresAt - Date.now()) / 60_000);
+  tell.happened(`it is ${instance.spiffeId}, for ${minutes} minutes unless it renews`, minutes === 60);
+  const closed = await instance.fetch(`${api}/tickets/2/close`, { method: 'POST' });
+  tell.happened(`${closed.status}, it closed ticket 2`, closed.status === 200);
+  const { jti } = decisions.at(-1) ?? {};
+  tell.decided(decisions.at(-1), { outcome: 'allowed', operation: 'close ticket', agent: triage.clientId });
+  tell.recorded(await newestRecord({ type: 'instance.enrolled' }), { agent: triage.clientId });
+
+  const again = await enrol({ issuer, enrolmentToken }).catch((error: BailiwickError) => error.code);
+  tell.happened(`its enrolment token works once (${again})`, again === 'invalid_client');
+  // it could as well end itself, as it does anyway where its block ends: await using
+  await admin('DELETE', `/instances/${instance.id}`);
+  const refusal = await refusalOf(() => instance.fetch(`${api}/tickets`));
+  tell.happened(`its work is done, and it is ended: its token is refused (${refusal})`, refusal === 'invalid_client');
+  tell.decided(decisions.at(-1), { outcome: 'refused', status: 401, agent: triage.clientId });
+  tell.recorded(await newestRecord({ type: 'instance.ended' }), { target: instance.id });
+  tell.recorded(await newestRecord({ type: 'token.dead_presented', jti }), { outcome: 'refused' });
+  const response = await triage.fetch(`${api}/tickets/2`);
+  tell.happened(`${response.status}, triage itself goes on`, response.status === 200);
 }
 
 async function aSuspendedAgentRefused({ api, triage, decisions, admin, newestRecord }: Stage) {
