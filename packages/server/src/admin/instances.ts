@@ -3,12 +3,16 @@ import { z } from 'zod';
 import { provenances } from '../agents/instance.ts';
 import { endInstance } from '../agents/instance-end.ts';
 import { type ListedInstance, selectInstances } from '../agents/instance-store.ts';
+import { findAgent } from '../agents/store.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import { pageOf } from '../web/paging.ts';
+import { invalid } from '../web/problem.ts';
 import { idOf, line, oneOf, record, shownTime } from './fields.ts';
-import { governedAgent, within } from './reach.ts';
+import { reaches, within } from './reach.ts';
 import { type Call, read, write } from './route.ts';
 import { byId, common, exampleId, listQuery, pageFilter, pageOfSchema } from './shapes.ts';
+
+// As with a suspension, ending the instances of somebody mightier is allowed: it gives nothing, and may be urgent.
 
 /** How many a request ends: one transaction, in which nobody else writes. */
 const endedAtOnce = 1000;
@@ -94,7 +98,9 @@ export const instanceRoutes = [
     }),
     async handler(call, { body }) {
       const { tx, now } = call;
-      const agent = await governedAgent(call, body.agent, 'agent');
+      const agent = await findAgent(tx, body.agent);
+      if (!(agent && reaches(call.caller, agent.org)))
+        throw invalid('agent', 'must be the id of an agent within your reach');
       const living = await selectInstances(tx, { agent: agent.id, status: 'active', now, limit: endedAtOnce + 1 });
       const change = { reason: body.reason || 'ended by an administrator', by: call.caller.agent, now };
       const ended: string[] = [];
@@ -134,11 +140,10 @@ export const instanceRoutes = [
     async handler(call, { params }) {
       const { tx, now } = call;
       const instance = await found(call, params.id);
-      const agent = await governedAgent(call, instance.agent);
       const change = { reason: 'ended by an administrator', by: call.caller.agent, now };
       const ended = await endInstance(tx, instance, change);
       if (ended.length === 0) return { body: undefined };
-      const changed = { agent: agent.id, children: ended.slice(1) };
+      const changed = { agent: instance.agent, children: ended.slice(1) };
       return { body: undefined, event: { type: 'instance.ended', org: instance.org, target: instance.id, changed } };
     },
   }),

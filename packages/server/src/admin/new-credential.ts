@@ -1,5 +1,6 @@
 /** Adds credentials to agents that were checked already: each kind with its own rules, all of them with an end that holds. */
 import { type ImportedPublicKey, importPublicJwk, ProtocolError, thumbprint } from '@bailiwick/protocol';
+import { findInstanceByKey } from '../agents/instance-store.ts';
 import { readAuthorities, readCertificate } from '../credentials/certificate.ts';
 import type { Credential, CredentialDetail, CredentialKind } from '../credentials/credential.ts';
 import { newSecret, secretPrefixes, secretsEndAt } from '../credentials/secret.ts';
@@ -51,6 +52,9 @@ export async function addCredential(
   if (own.kind === 'spiffe_id') await isOfKnownDomain(call, agent.org, own.detail.spiffe_id);
   const expiresAt = endOf(call, { ...own, createdAt: now }, wantedEnd(call, wanted));
   await haveRoom(call, agent.id, own);
+  if (own.kind === 'public_key' && (await findInstanceByKey(tx, own.thumbprint))) {
+    throw conflict('jwk', 'is the key of an instance, and every key is for one of them: make a new one');
+  }
   const credential: Unregistered = {
     id: newId(deps, 'credential'),
     agent: agent.id,

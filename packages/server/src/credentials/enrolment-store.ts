@@ -14,7 +14,7 @@ export async function deleteEnrolmentTokens(tx: Tx, ids: readonly string[]): Pro
 export async function deleteUnusedTokens(tx: Tx, time: number, atMost: number): Promise<string[]> {
   const rows = await tx.all<{ id: string }>(
     `select id from credentials
-      where kind = 'enrolment_token' and used_at is null and expires_at < ? order by expires_at limit ?`,
+      where kind = 'enrolment_token' and used_at is null and expires_at < ? limit ?`,
     [time, atMost],
   );
   return deleteEnrolmentTokens(

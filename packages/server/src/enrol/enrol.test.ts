@@ -145,6 +145,68 @@ for (const database of databases) {
       assert.equal((await its.enrolByKey()).status, 201);
     });
 
+    test('retiring an agent ends its instances, and so does suspending its organization, for good', async () => {
+      const own = await tokenClient(server);
+      const its = instanceClient(server, own);
+      const instance = await its.instance();
+      await server.admin('POST', `/agents/${own.clientId}/retire`, {});
+      assert.equal((await its.call(instance, 'GET')).status, 401);
+      assert.equal((await its.tokenOf(instance)).status, 401);
+      const acme = await server.admin<{ id: string }>('POST', '/organizations', { name: 'acme' });
+      const elsewhere = {
+        ...server,
+        admin: ((method: string, to: string, body?: unknown) =>
+          server.admin(
+            method,
+            /^\/(resources|roles|people|agents)$/.test(to) ? `${to}?organization=acme` : to,
+            body,
+          )) as TestServer['admin'],
+      };
+      const there = await tokenClient(elsewhere);
+      const theirs = instanceClient(server, there);
+      const one = await theirs.instance();
+      assert.equal((await theirs.tokenOf(one)).status, 200);
+      await server.admin('POST', `/organizations/${acme.id}/suspend`, {});
+      assert.equal((await theirs.tokenOf(one)).status, 401);
+      await server.admin('POST', `/organizations/${acme.id}/resume`);
+      assert.equal((await theirs.tokenOf(one)).status, 401);
+      const { items } = await server.admin<{ items: { status: string }[] }>('GET', '/instances?organization=acme');
+      assert.deepEqual(
+        items.map(({ status }) => status),
+        ['ended'],
+      );
+      assert.equal((await theirs.enrolByKey()).status, 201);
+    });
+
+    test('an instance gives up its own tokens and its children’s, and no others', async () => {
+      const [one, two] = [await at.instance(), await at.instance()];
+      const child = await at.child(one);
+      const revoke = async (by: typeof one, token: string) =>
+        (
+          await fetch(`${server.issuer}/oauth2/revoke`, {
+            method: 'POST',
+            body: new URLSearchParams({ ...(await at.assertion(by.signer)), token }),
+          })
+        ).status;
+      const tokens = [];
+      for (const each of [one, two, child]) tokens.push((await at.tokenOf(each)).body.access_token as string);
+      const [own, sibling, childs] = tokens as [string, string, string];
+      assert.equal(await revoke(one, sibling), 400);
+      assert.equal((await at.introspect(sibling)).active, true);
+      assert.equal(await revoke({ ...child, answer: {} }, own), 400, 'a child can not end its parent’s');
+      assert.equal(await revoke(one, childs), 200);
+      assert.equal(await revoke(one, own), 200);
+      assert.equal((await at.introspect(childs)).active, false);
+      assert.equal((await at.introspect(own)).active, false);
+      assert.equal((await at.call(one, 'GET')).status, 200, 'the instance lives on');
+    });
+
+    test('the key of a living instance can not become a credential', async () => {
+      const { signer } = await at.instance();
+      const refused = server.admin('POST', '/credentials', { agent: client.clientId, jwk: signer.publicJwk });
+      await assert.rejects(refused, /409/);
+    });
+
     test('ending what enrolled them ends instances', async () => {
       const { id, secret } = await at.token();
       const signer = await newSigner();

@@ -18,6 +18,6 @@ export const enrolment: Migration = {
       looked_rev bigint not null
     )`,
     "create index credentials_provable on credentials (agent, id) where kind <> 'enrolment_token'",
-    "create index enrolment_tokens_unused on credentials (expires_at) where kind = 'enrolment_token' and used_at is null",
+    "create index enrolment_tokens_unused on credentials (agent, expires_at) where kind = 'enrolment_token' and used_at is null",
   ],
 };
