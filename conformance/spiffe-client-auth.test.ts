@@ -175,6 +175,7 @@ for (const database of databases) {
       const certificate = await makeCertificate({ subject: 'CN=thief' });
       const form = { client_assertion_type: assertionType, client_assertion: jwt, client_id: agent.clientId };
       assertFailed(await world.token(certificate, form));
+      assertFailed(await world.token(undefined, form));
     });
 
     test('a workload of the partner gets tokens by its X.509-SVID', async () => {

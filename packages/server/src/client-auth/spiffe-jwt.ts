@@ -69,12 +69,13 @@ function soleAudience(assertion: string, issuer: string): void {
 
 /**
  * Whether the key that a token would be bound to is the instance's: that of the DPoP proof, without one that of the
- * certificate. Whether the proof holds is looked at where the token is bound.
+ * certificate. Whether the proof holds is looked at where the token is bound. A token that would be bound to nothing is
+ * nobody's to ask for, whatever its resource allows; who only shows or gives up a token needs no key.
  */
-function byOwnKey({ dpop, certificate }: OAuthRequest, { thumbprint }: Instance): boolean {
+function byOwnKey({ dpop, certificate, form }: OAuthRequest, { thumbprint }: Instance): boolean {
   try {
     if (dpop !== undefined) return parseDpopProof(dpop).jkt === thumbprint;
-    if (certificate === undefined) return true;
+    if (certificate === undefined) return single(form, 'grant_type') === undefined;
     return thumbprintOf(readCertificate(certificate.chain[0] as Buffer).publicJwk) === thumbprint;
   } catch (error) {
     if (error instanceof ProtocolError) return false;
