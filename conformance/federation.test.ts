@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import type { RequestListener } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { generateJwk, publicJwk, signerFrom } from '@bailiwick/protocol';
+import { importJWK, SignJWT } from 'jose';
 import { tidy } from '../packages/server/src/jobs.ts';
 import type { TestCertificate } from '../packages/server/src/testing/certificates.ts';
 import { startServer, type TestServer } from '../packages/server/src/testing/harness.ts';
@@ -24,6 +25,7 @@ import {
   type TrustDomain,
   type TwoDomains,
   tokenByCertificate,
+  tokenByJwt,
   traveller,
   type Web,
 } from './federation.ts';
@@ -74,13 +76,13 @@ for (const database of databases) {
 
       test('whoever rotates whatever, nobody is refused', async () => {
         const issuers = new Set<string>();
-        for (let hours = 0; hours < 60; hours += 2) {
+        for (let hours = 0; hours < 60; hours += 4) {
           if (hours === 4) {
             await two.west.admin('POST', '/certificate-authority/rotate', { what: 'root' });
             await two.west.admin('POST', '/certificate-authority/rotate', { what: 'jwt_svid_key' });
           }
           if (hours === 12) await two.west.admin('POST', '/certificate-authority/rotate', { what: 'intermediate' });
-          await two.pass(2 * hour);
+          await two.pass(4 * hour);
           const identity = await eastward.set();
           issuers.add(identity.certificate.chain.split('-----END CERTIFICATE-----')[1] ?? '');
           for (const reply of [await eastward.byJwt(identity), await eastward.byCertificate(identity)]) {
@@ -176,6 +178,26 @@ for (const database of databases) {
       server.clock.advance(minute);
       assert.equal((await signedBy(second)).status, 200);
       assert.equal((await signedBy(second, node)).status, 200, 'on every node');
+    });
+
+    test('brings a new key for JWT-SVIDs as well', async () => {
+      const key = await generateJwk('ES256');
+      const now = server.clock.now() / 1000;
+      const jwt = await new SignJWT({ sub: spiffeId, aud: server.issuer, exp: now + 240 })
+        .setProtectedHeader({ alg: 'ES256', kid: 'next' })
+        .sign(await importJWK({ ...key }, 'ES256'));
+      const asked = async () => tokenByJwt(server, client, { jwt, signer: signerFrom(await generateJwk('ES256')) });
+      server.clock.advance(minute);
+      assert.equal((await asked()).status, 401, 'nobody knows the key');
+      const { kid: _, alg: __, ...jwk } = publicJwk(key);
+      const body = bundleOf([first, second] as TestCertificate[], {
+        spiffe_sequence: sequence++,
+        spiffe_refresh_hint: 600,
+      });
+      endpoint.answer = json({ ...body, keys: [...body.keys, { ...jwk, use: 'jwt-svid', kid: 'next' }] });
+      server.clock.advance(minute);
+      const reply = await asked();
+      assert.equal(claimsOf(reply).client_id, client.clientId);
     });
 
     test('and an authority of nobody makes us ask at most every 30 seconds', async () => {
@@ -471,7 +493,6 @@ for (const database of databases) {
 }
 
 async function jwtKey(kid: string) {
-  const { use: _, alg: __, ...jwk } = { ...publicJwk(await generateJwk('ES256')) };
-  assert.ok(signerFrom);
+  const { use: _, ...jwk } = publicJwk(await generateJwk('ES256'));
   return { ...jwk, use: 'jwt-svid', kid };
 }
