@@ -75,7 +75,7 @@ test('every command that is shown anywhere can be parsed', () => {
 
 test('the configuration files of the guides can be started with', () => {
   const files = [...read('docs/guides/operate.md').matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text = '']) => text);
-  assert.equal(files.length, 4);
+  assert.equal(files.length, 5);
   for (const text of files) assert.doesNotThrow(() => loadConfig({ cwd: '/', readFile: () => text }));
 });
 

@@ -33,14 +33,17 @@ export function startJobs(deps: Deps): Jobs {
   };
 }
 
-/** One round: the minute's failed authentications go to the log, what has expired is forgotten, foreign bundles are refreshed. */
+/** One round: the minute's failed authentications go to the log, what has expired is forgotten, the authority is kept up, foreign bundles are refreshed. */
 export async function tidy(deps: Deps, ending?: AbortSignal): Promise<void> {
-  await Promise.all([tidyUp(deps), refreshDue(deps, ending)]); // neither waits for the other, nor fails with it
+  await Promise.all([tidyUp(deps), keepUp(deps), refreshDue(deps, ending)]); // none waits for another, nor fails with it
+}
+
+async function keepUp(deps: Deps): Promise<void> {
+  if (await keepAuthority(deps)) deps.log.info({}, 'the certificate authority was kept up: see `bailiwick ca show`');
 }
 
 async function tidyUp(deps: Deps): Promise<void> {
   logFailures(deps.failures, deps.log);
-  if (await keepAuthority(deps)) deps.log.info({}, 'the certificate authority was kept up: see `bailiwick ca show`');
   await forgetSpent(deps);
   await forgetInstances(deps);
   await deps.db.settle((tx) => forgetOldAnswers(tx, deps.clock.now()));
