@@ -261,3 +261,14 @@ test('a proof made with random bytes as its nonce or jti does no harm', async ()
   });
   assert.equal((await guard.decide(bare({ authorization: [`DPoP ${token}`], dpop: [dpop] }))).allowed, false);
 });
+
+test('whatever it was given throws, reporting too: the answer is no, and an answer', async () => {
+  const broken = () => {
+    throw new Error('secret');
+  };
+  const { agent, guard } = await setUp({ now: broken, report: broken, onDecision: broken });
+  const decision = await guard.decide(await agent.request());
+  assert.ok(!decision.allowed);
+  assert.deepEqual([decision.status, decision.problem?.status], [500, 500]);
+  assert.doesNotMatch(JSON.stringify(decision), /secret/);
+});
