@@ -72,12 +72,45 @@ function section(path: string, method: string, operation: Operation): string[] {
 }
 
 function members(title: string, schema: Json): string[] {
+  if (schema.oneOf !== undefined) return alternatives(title, schema.oneOf as Json[]);
   const properties = (schema.properties ?? {}) as Record<string, Json>;
   const required = new Set((schema.required as string[] | undefined) ?? []);
   const rows = Object.entries(properties).map(([name, one]) =>
     row(name, one, required.has(name), one.description as string),
   );
   return rows.length === 0 ? [] : [`| ${title} | | |`, '|---|---|---|', ...rows];
+}
+
+/** A body that is one of several shapes, told apart by a constant member: what they share, then what each has of its own. */
+function alternatives(title: string, shapes: readonly Json[]): string[] {
+  const properties = shapes.map((shape) => shape.properties as Record<string, Json>);
+  const [first = {}] = properties;
+  const same = (name: string) => properties.every((one) => JSON.stringify(one[name]) === JSON.stringify(first[name]));
+  const shared = Object.keys(first).filter(same);
+  const only = (shape: Json, names: (name: string) => boolean) => ({
+    ...shape,
+    properties: Object.fromEntries(Object.entries(shape.properties as Json).filter(([name]) => names(name))),
+  });
+  const [tag = ''] = Object.entries(first).find(([, one]) => one.const !== undefined) ?? [];
+  return [
+    ...members(
+      title,
+      only(shapes[0] as Json, (name) => shared.includes(name)),
+    ),
+    ...shapes.flatMap((shape, index) => {
+      const needed = ((shape.required as string[] | undefined) ?? []).includes(tag);
+      const own = members(
+        title,
+        only(shape, (name) => name !== tag && !shared.includes(name)),
+      );
+      return [
+        '',
+        `\`"${tag}": ${JSON.stringify(properties[index]?.[tag]?.const)}\`${needed ? '' : ', or none'}:`,
+        '',
+        ...own,
+      ];
+    }),
+  ];
 }
 
 function row(name: string, schema: Json, required: boolean, description = ''): string {

@@ -70,7 +70,13 @@ const material = {
     }),
     ...writableCredential,
   },
-  certificate_subject: { kind: z.literal('certificate_subject'), subject, ...writableCredential },
+  certificate_subject: {
+    kind: z.literal('certificate_subject'),
+    subject: subject.meta({
+      description: `A name in certificates (RFC 8705 §2.1.2). \`field\`: ${subjectFields.join(', ')}. \`value\`: the name. \`ca\`: PEM of who must have issued them; without, this server’s own authority.`,
+    }),
+    ...writableCredential,
+  },
   spiffe_id: {
     kind: z.literal('spiffe_id'),
     spiffe_id: z.string({ error: 'must be a SPIFFE ID' }).max(2048, 'must be at most 2048 characters').meta({

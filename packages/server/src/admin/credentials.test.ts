@@ -464,6 +464,9 @@ for (const database of databases) {
       assert.deepEqual(await list('status=active'), []);
       assert.deepEqual(await list('status=suspended'), ['certificate', 'certificate_subject', 'spiffe_id', 'secret']);
       assert.equal((await get(made.secret as string)).status, 'suspended');
+      const another = await add((await bodies()).public_key as object, listed);
+      assert.equal(another.body.status, 'suspended', 'what is added meanwhile waits, too');
+      await operator.ok('DELETE', `/credentials/${another.body.id}`);
       await operator.ok('POST', `/agents/${listed}/resume`);
       assert.deepEqual(await list('status=suspended'), []);
       for (const query of ['kind=password', 'status=dead', 'stale_since=30d', 'expiring_before=2030-01-01']) {

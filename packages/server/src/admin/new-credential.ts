@@ -1,5 +1,6 @@
 /** Adds credentials to agents that were checked already: each kind with its own rules, all of them with an end that holds. */
 import { type ImportedPublicKey, importPublicJwk, ProtocolError, thumbprint } from '@bailiwick/protocol';
+import type { Agent } from '../agents/agent.ts';
 import { findInstanceByKey } from '../agents/instance-store.ts';
 import { readAuthorities, readCertificate } from '../credentials/certificate.ts';
 import type { Credential, CredentialDetail, CredentialKind } from '../credentials/credential.ts';
@@ -44,7 +45,7 @@ type Own = (Pick<Extract<Unregistered, { kind: 'public_key' }>, 'kind' | 'kid' |
  */
 export async function addCredential(
   call: WriteCall,
-  agent: { id: string; org: string },
+  agent: Pick<Agent, 'id' | 'org' | 'status'>,
   wanted: NewCredential,
 ): Promise<Added> {
   const { tx, deps, now } = call;
@@ -71,7 +72,8 @@ export async function addCredential(
       ? ({ kind: 'enrolment_token' } as const)
       : ({ kind: 'credential', endsAt: expiresAt } as const);
   await registerSubject(tx, { id: credential.id, parent: agent.id, now, ...subject });
-  return { credential: { ...credential, status: 'active' } as Credential, ...(secret !== undefined && { secret }) };
+  const status = agent.status === 'active' ? 'active' : 'suspended';
+  return { credential: { ...credential, status } as Credential, ...(secret !== undefined && { secret }) };
 }
 
 const wantedEnd = ({ now }: Call, wanted: NewCredential): number | undefined => {
