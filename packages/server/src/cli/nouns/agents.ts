@@ -7,8 +7,9 @@ import { confirm } from '../io.ts';
 import { keyFromOptions, keyOptions } from '../key-options.ts';
 import { findAgent, findOwner, findResource, findRole, namer, ownerNamer } from '../names.ts';
 import { fields, shortTime, show, table } from '../output.ts';
-import type { Agent, Credential, Resource, Role, Team } from '../registry.ts';
+import type { Agent, Resource, Role, Team } from '../registry.ts';
 import { inOrder, wholeNumber } from '../values.ts';
+import { listCredentials } from './credentials.ts';
 import { type TemplateValues, template, templateInWords, templateOptions } from './instance-template.ts';
 import { halfDone, keyIsFree, stillMissing } from './new-agent.ts';
 import { statusStyle } from './status.ts';
@@ -73,8 +74,7 @@ const showOne = command({
   async run(context, [name]) {
     const api = openApi(context);
     const agent = await findAgent(api, name);
-    const all = await api.list<Credential>('/credentials', { agent: agent.id });
-    const credentials = all.filter(({ status }) => status === 'active' || status === 'suspended');
+    const credentials = await listCredentials(api, { agent: agent.id });
     if (context.globals.json) return show(context, { ...agent, credentials }, () => '');
     const ownerOf = await ownerNamer(api);
     const resourceOf = namer(await api.list<Resource>('/resources'));

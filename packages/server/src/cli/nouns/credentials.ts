@@ -1,4 +1,4 @@
-import { type CredentialKind, credentialKinds } from '../../credentials/credential.ts';
+import { type CredentialKind, credentialKinds, type Standing } from '../../credentials/credential.ts';
 import { type Api, openApi } from '../api.ts';
 import { command, yes } from '../command.ts';
 import { credentialFromOptions, credentialOptions } from '../credential-options.ts';
@@ -37,8 +37,8 @@ const list = command({
       agent: options.agent === undefined ? undefined : (await findAgent(api, options.agent)).id,
       kind: kindFrom(options.kind),
     };
-    const found = await matching(api, filter, { stale, expiring, now });
-    const items = options.all ? found : found.filter(({ status }) => status === 'active' || status === 'suspended');
+    const standings = options.all ? [undefined] : living;
+    const items = await listCredentials(api, filter, standings, { stale, expiring, now });
     if (context.globals.json) return show(context, { items }, () => '');
     const nameOf = namer(await api.list<Agent>('/agents'));
     const looking = stale !== undefined || expiring !== undefined;
@@ -69,20 +69,29 @@ function kindFrom(text: string | undefined): CredentialKind | undefined {
   throw new CliError('usage', `--kind must be one of ${credentialKinds.join(', ')}, not "${text}".`);
 }
 
-/** Everything, or what is stale and what ends soon, each once and in the order in which they were made. */
-async function matching(
+const living = ['active', 'suspended'] as const;
+
+/**
+ * Credentials in the order in which they were made, of these standings: what has ended stays on the server, since of
+ * used enrolment tokens there may be many. With `stale` or `expiring` (ms), only those for which either is true.
+ */
+export async function listCredentials(
   api: Api,
-  filter: { agent: string | undefined; kind: CredentialKind | undefined },
-  { stale, expiring, now }: { stale: number | undefined; expiring: number | undefined; now: number },
+  filter: { agent: string | undefined; kind?: CredentialKind | undefined },
+  standings: readonly (Standing | undefined)[] = living,
+  { stale, expiring, now }: { stale?: number | undefined; expiring?: number | undefined; now: number } = { now: 0 },
 ): Promise<Credential[]> {
   const at = (ms: number) => new Date(ms).toISOString();
-  const queries = [
+  const reasons = [
     ...(stale === undefined ? [] : [{ stale_since: at(now - stale) }]),
     ...(expiring === undefined ? [] : [{ expiring_before: at(now + expiring) }]),
   ];
   const found = new Map<string, Credential>();
-  for (const query of queries.length > 0 ? queries : [{}]) {
-    for (const one of await api.list<Credential>('/credentials', { ...filter, ...query })) found.set(one.id, one);
+  for (const reason of reasons.length > 0 ? reasons : [{}]) {
+    for (const status of standings) {
+      const some = await api.list<Credential>('/credentials', { ...filter, status, ...reason });
+      for (const one of some) found.set(one.id, one);
+    }
   }
   return [...found.values()].toSorted((a, b) => (a.id < b.id ? -1 : 1));
 }
