@@ -13,10 +13,10 @@ import { systemRandom } from '../lib/random.ts';
 import { asOf } from '../liveness/liveness.ts';
 import { databases, testEpoch } from '../testing/harness.ts';
 import { testPostgres } from '../testing/postgres.ts';
-import { signingAuthority } from './ca.ts';
+import { freshKeys, rotatable, rotateAuthority, signingAuthority } from './ca.ts';
 import { openEncryption } from './encryption.ts';
 import { selectValues } from './encryption-store.ts';
-import { signingKey } from './keys.ts';
+import { newSigningKey, rotateSigningKey, signingKey } from './keys.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'bailiwick-test-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -81,10 +81,22 @@ for (const database of databases) {
     await assert.rejects(opened(), /encrypted, and no key is configured: set key_encryption/);
     await assert.rejects(opened({ key: otherKey }), /under another key than the one that key_encryption names/);
     assert.deepEqual(await closed(await opened({ key }), told), before, 'the failures broke nothing');
+
+    await closed(await opened({ key }), async (deps) => {
+      const keys = await freshKeys();
+      for (const what of rotatable) await deps.db.transaction((tx) => rotateAuthority(tx, deps, what, keys));
+      const fresh = await newSigningKey('ES256');
+      await deps.db.transaction((tx) => rotateSigningKey(tx, deps, 'ES256', fresh));
+      const values = await stored(deps);
+      assert.ok(
+        values.length > sealed.length && values.every((value) => value.startsWith('enc:1:')),
+        'what is made later',
+      );
+    });
   });
 }
 
-test('what is made later lies encrypted too, and opens nowhere else than where it lies', () => {
+test('what lies encrypted opens nowhere else than where it lies', () => {
   const sealed = encryptedAtRest(random, Buffer.alloc(32, 1));
   const value = sealed.seal('secrets/a', 'text');
   assert.notEqual(value, sealed.seal('secrets/a', 'text'), 'never the same twice');

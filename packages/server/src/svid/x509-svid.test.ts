@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { generateJwk, type JwsAlgorithm, jwsAlgorithms, type PublicJwk, publicJwk } from '@bailiwick/protocol';
+import { signingAuthority } from '../keys/ca.ts';
 import { asOf } from '../liveness/liveness.ts';
-import { ecKeys, rsaKeys } from '../testing/crafted-certificate.ts';
+import { ecKeys, named, rsaKeys } from '../testing/crafted-certificate.ts';
 import { startServer, type TestServer } from '../testing/harness.ts';
 import { issueX509Svid, type X509SvidRequest } from './x509-svid.ts';
 
@@ -113,3 +114,22 @@ for (const [what, change] of refused) {
     await assert.rejects(issue(change()));
   });
 }
+
+test('what does not say what was wanted is not given out: a key, a name or an end that is not the authority’s', async () => {
+  const { version } = await asOf(server.deps.db);
+  const { intermediate } = await signingAuthority(server.deps, version);
+  const right = { ...intermediate };
+  const lies: Partial<typeof right>[] = [
+    { key: ecKeys().privateKey },
+    { publicKey: ecKeys().publicKey },
+    { name: named('somebody else') },
+    { keyIdentifier: Buffer.alloc(20) },
+    { certificate: { ...right.certificate, notAfter: server.clock.now() } },
+  ];
+  for (const lie of lies) {
+    Object.assign(intermediate, lie);
+    await assert.rejects(issue(), /did not stand the check after it was signed/, Object.keys(lie).join());
+    Object.assign(intermediate, right);
+  }
+  assert.ok(await issue());
+});

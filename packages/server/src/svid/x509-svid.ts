@@ -167,7 +167,7 @@ function checkIssued(
   const stands =
     issued.serial === wanted.serial.toString('hex') &&
     issued.issuer.equals(intermediate.certificate.subject) &&
-    issuerKey?.equals(intermediate.keyIdentifier) === true &&
+    intermediate.certificate.subjectKeyIdentifier?.equals(issuerKey ?? Buffer.alloc(0)) === true &&
     issued.subject.equals(wanted.subject) &&
     issued.spki.equals(wanted.spki) &&
     thumbprint(issued.publicJwk) === thumbprint(request.publicKey) &&
