@@ -65,13 +65,18 @@ export async function keepPlace(tx: Tx, agent: string, before: number, after: nu
 }
 
 /**
- * Gives the place of an instance back that ends before its time, in a transaction that no settlement runs beside. Answers
- * what to write as its end: `now`, or a moment that nobody will count any more.
+ * Gives the place of an instance back that ends before its time, at `now`: whoever counts next will see that it has
+ * ended since, unless that moment was counted already.
  */
-export async function freePlace(tx: Tx, agent: string, { endsAt, now }: { endsAt: number; now: number }) {
+export async function freePlace(
+  tx: Tx,
+  agent: string,
+  { endsAt, now }: { endsAt: number; now: number },
+): Promise<void> {
   const counted = (await countOf(tx, agent))?.counted_to ?? 0;
-  if (endsAt > counted) await tx.run('update instance_counts set living = living - 1 where agent = ?', [agent]);
-  return Math.min(now, counted, endsAt);
+  if (endsAt > counted && now <= counted) {
+    await tx.run('update instance_counts set living = living - 1 where agent = ?', [agent]);
+  }
 }
 
 /** Forgets an instance that nobody may have counted as ended yet. */

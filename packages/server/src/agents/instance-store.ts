@@ -87,11 +87,14 @@ export async function hasLivingChild(q: Queries, parent: string, name: string, n
   return row !== undefined;
 }
 
-/** The children of an instance, their children, and so on. */
-export async function descendantsOf(q: Queries, id: string): Promise<Instance[]> {
+/** The children of an instance that have not ended at `now` (ms), their children, and so on. */
+export async function livingDescendants(q: Queries, id: string, now: number): Promise<Instance[]> {
   const found: Instance[] = [];
   for (const parents = [id]; parents.length > 0; ) {
-    const rows = await q.all<InstanceRow>('select * from instances where parent = ?', [parents.pop() as string]);
+    const rows = await q.all<InstanceRow>('select * from instances where parent = ? and expires_at > ?', [
+      parents.pop() as string,
+      now,
+    ]);
     found.push(...rows.map(instanceOf));
     parents.push(...rows.map((row) => row.id));
   }

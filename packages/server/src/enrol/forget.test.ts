@@ -76,8 +76,21 @@ for (const database of databases) {
       const client = await tokenClient(server);
       const at = instanceClient(server, client);
       const instance = await at.instance();
+      for (let n = 0; n < 3; n++) {
+        server.clock.advance(0.9 * hour); // long after anybody was counted
+        assert.equal((await at.call(instance, 'POST', '/renew', {})).status, 200);
+      }
       const { body } = await at.tokenOf(instance);
       await at.call(instance, 'DELETE');
+      const { items } = await server.admin<{ items: { expires_at: string; status: string }[] }>(
+        'GET',
+        `/instances?agent=${client.clientId}`,
+      );
+      const endedAt = new Date(server.clock.now()).toISOString();
+      assert.deepEqual(
+        items.map(({ expires_at, status }) => [expires_at, status]),
+        [[endedAt, 'ended']],
+      );
       server.clock.advance(9 * 60_000);
       await forgetInstances(soon);
       assert.deepEqual(await at.introspect(body.access_token), { active: false });

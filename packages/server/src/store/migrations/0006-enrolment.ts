@@ -17,6 +17,10 @@ export const enrolment: Migration = {
       looked_at bigint not null,
       looked_rev bigint not null
     )`,
+    // a parent may have had a million children: what lives of them is found without the others
+    'drop index instances_by_parent',
+    'create index instances_by_parent on instances (parent, expires_at) where parent is not null',
+    'create index instances_by_name on instances (parent, name, expires_at) where parent is not null',
     "create index credentials_provable on credentials (agent, id) where kind <> 'enrolment_token'",
     "create index enrolment_tokens_unused on credentials (agent, expires_at) where kind = 'enrolment_token' and used_at is null",
   ],
