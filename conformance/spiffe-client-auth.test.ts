@@ -467,6 +467,17 @@ for (const database of databases) {
         assert.deepEqual([status, json.error], [400, 'invalid_request']);
       });
 
+      test('beside another method', async () => {
+        const form = { client_assertion_type: assertionType, client_assertion: await jwtSvid() };
+        const basic = { headers: { authorization: `Basic ${Buffer.from('a:b').toString('base64')}` } };
+        for (const reply of [
+          await world.token(undefined, { ...form, client_secret: 'bws_x' }),
+          await world.token(undefined, form, basic),
+        ]) {
+          assert.deepEqual([reply.status, reply.json.error], [400, 'invalid_request']);
+        }
+      });
+
       test('as a client assertion of the older kind', async () => {
         const { status, json } = await world.token(undefined, {
           client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
