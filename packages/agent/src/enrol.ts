@@ -88,8 +88,8 @@ function credentialOf({ enrolmentToken, file, clientId, key }: EnrolOptions): Ow
 
 const tokenHints = (isAgain: boolean): Record<string, string> => ({
   invalid_client: isAgain
-    ? 'an enrolment token works once, and the answer to its first use was lost on the way: make a new one'
-    : 'an enrolment token works once, for minutes, and only from where it was made for: make a new one',
+    ? 'an enrolment token works once, and the answer to its first use was lost on the way: make a new one (bailiwick enrolment-token)'
+    : 'an enrolment token works once, for minutes, and only from where it was made for: make a new one (bailiwick enrolment-token)',
   unauthorized_client: 'look at the registration of its agent: is it active, and may it have another instance?',
 });
 

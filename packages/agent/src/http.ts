@@ -135,6 +135,9 @@ function hintFor(code: string | undefined): string {
   if (code !== undefined && /SELF_SIGNED|UNABLE_TO|ISSUER_CERT/.test(code)) {
     return 'nobody who is believed here vouches for its certificate: if it should be believed, name its authority with the option ca';
   }
+  if (code?.endsWith('CERTIFICATE_REQUIRED') === true) {
+    return 'it wants a certificate before it says anything, and anonymous requests present none: name the API with the option resource';
+  }
   return 'is it up, is the address right, and does its certificate hold?';
 }
 

@@ -189,10 +189,10 @@ export function createLife(input: LifeInput): Life {
   }
 }
 
-const finalCodes = new Set(['invalid_client', 'unauthorized_client', 'invalid_grant', 'invalid_token', 'not_found']);
-
-/** Does the issuer say that there is no such instance any more? */
+/**
+ * Does the issuer say that there is no such instance any more? Other refusals (a template that it doesn't fit any longer, say) only mean
+ * that it will not be renewed: until its end it lives.
+ */
 function isFinal(error: unknown): error is BailiwickError {
-  if (!(error instanceof BailiwickError) || error.status === undefined) return false;
-  return finalCodes.has(error.code);
+  return error instanceof BailiwickError && error.code === 'invalid_client';
 }

@@ -283,6 +283,21 @@ suite('it renews', () => {
     await instance.end();
   });
 
+  test('as long as it is let: refused for another reason than its end, it lives until that', async () => {
+    const instance = await born();
+    world.instead = (to) =>
+      to.pathname === `/instances/${instance.id}/renew`
+        ? Response.json({ error: 'unauthorized_client', error_description: 'it does not fit' }, { status: 400 })
+        : undefined;
+    await world.pass(59 * minute);
+    assert.equal((await instance.fetch(url())).status, 200);
+    assert.ok(renewals(instance) < 80, `${renewals(instance)} tries in half an hour`);
+    await world.pass(minute);
+    const error = await failureOf(instance.fetch(url()));
+    assert.equal(error.code, 'unauthorized_client');
+    assert.match(error.message, /it does not fit/);
+  });
+
   test('with a server that is busy, or has lost its database for a moment', async () => {
     const instance = await born();
     const answers = [503, 500, 429];

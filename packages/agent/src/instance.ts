@@ -124,8 +124,8 @@ function instanceOf(rooms: Rooms, agent: Agent, life: Life, signer: Signer): Age
   }
 
   async function endNow(): Promise<void> {
-    life.stop('it was ended by its own process');
-    for (const born of children) born.stop('its parent was ended by its own process');
+    life.stop('this instance was ended by its own process');
+    for (const born of children) born.stop('the parent of this instance was ended by its own process');
     const path = `/instances/${id}`;
     try {
       await persistently(rooms.deps, () => rooms.api({ step: 'ending the instance', method: 'DELETE', path, signer }));

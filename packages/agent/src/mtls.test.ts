@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { hash } from 'node:crypto';
 import type { RequestListener } from 'node:http';
+import type { ServerOptions } from 'node:https';
 import { after, before, suite, test } from 'node:test';
 import type { TLSSocket } from 'node:tls';
 import { inspect } from 'node:util';
@@ -24,7 +25,7 @@ before(async () => {
 after(() => world?.close());
 
 /** An API of its own registration that takes a token only with the certificate that it is bound to. */
-async function listenApi(t: { after(work: () => void): void }) {
+async function listenApi(t: { after(work: () => void): void }, asking: ServerOptions = { rejectUnauthorized: false }) {
   const seen: { x5t: string; bound: string | undefined; scheme: string | undefined; status: number }[] = [];
   const listener: RequestListener = (request, response) => {
     const x5t = hash('sha256', (request.socket as TLSSocket).getPeerCertificate().raw, 'base64url');
@@ -35,12 +36,7 @@ async function listenApi(t: { after(work: () => void): void }) {
     seen.push({ x5t, bound, scheme, status: isGood ? 200 : 401 });
     response.writeHead(isGood ? 200 : 401).end('{}');
   };
-  const { url } = await listenTls(
-    t,
-    await serverCertificate(own),
-    { requestCert: true, rejectUnauthorized: false },
-    listener,
-  );
+  const { url } = await listenTls(t, await serverCertificate(own), { requestCert: true, ...asking }, listener);
   const { admin } = world.server;
   const { id } = await admin<{ id: string }>('POST', '/resources', {
     identifier: url,
@@ -64,6 +60,17 @@ const cnfOf = async (agent: Agent, resource: string) => {
 };
 
 suite('an instance and an API that asks for certificates', () => {
+  // first, while the time of the certificates is that of OpenSSL
+  test('an API that lets nobody in without one has to be named, since nothing is shown to strangers', async (t) => {
+    const roots = await (await fetch(`${world.server.issuer}/spiffe/ca.pem`)).text();
+    const { url, seen } = await listenApi(t, { rejectUnauthorized: true, ca: [roots] });
+    await using finding = await enrol(await world.options({ ca: own.pem }));
+    await assert.rejects(finding.fetch(`${url}/things`), { code: 'network', hint: /option resource/ });
+    assert.equal(seen.length, 0);
+    await using naming = await enrol(await world.options({ ca: own.pem, resource: url }));
+    assert.equal((await naming.fetch(`${url}/things`)).status, 200);
+  });
+
   const bindings = [
     ['dpop', ['jkt'], 'DPoP'],
     ['mtls', ['x5t#S256'], 'Bearer'],

@@ -159,6 +159,8 @@ function responseOf(url: string, method: string, incoming: IncomingMessage): Res
     headers.append(incoming.rawHeaders[index] as string, incoming.rawHeaders[index + 1] as string);
   }
   const isEmpty = method === 'HEAD' || withoutBody.has(status) || incoming.headers['content-length'] === '0';
+  // a connection that breaks off disturbs nobody who didn't wait for more
+  incoming.on('error', () => {});
   if (isEmpty) incoming.resume();
   try {
     const response = new Response(isEmpty ? null : bodyOf(incoming), { status, headers });
@@ -183,7 +185,7 @@ function bodyOf(incoming: IncomingMessage): ReadableStream<Uint8Array> {
         end();
       };
       incoming.once('end', () => stop(() => close(controller)));
-      incoming.once('error', (error) => stop(() => controller.error(error)));
+      incoming.on('error', (error) => stop(() => controller.error(error)));
     },
     pull: () => void incoming.resume(),
     cancel() {
