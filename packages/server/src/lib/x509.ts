@@ -252,9 +252,12 @@ function addressOf(content: Buffer): string {
   if (content.length === 4) return content.join('.');
   if (content.length !== 16) return malformed('an address has a wrong length');
   const groups = Array.from({ length: 8 }, (_, i) => content.readUInt16BE(i * 2).toString(16));
-  // the URL parser writes the shortest form (RFC 5952)
-  return new URL(`http://[${groups.join(':')}]`).hostname.slice(1, -1);
+  return canonicalAddress(groups.join(':'));
 }
+
+/** An IP address as certificates that were read have it: IPv6 in its shortest form, as URL parsers write it. @see RFC 5952 */
+export const canonicalAddress = (address: string): string =>
+  address.includes(':') ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address;
 
 /** The subject as RFC 4514 writes it. */
 export const subjectDn = ({ subject }: { subject: Buffer }): string => dnOf(subject);

@@ -6,7 +6,14 @@
 import { importPublicJwk, type PublicJwk, parseSpiffeId, thumbprint } from '@bailiwick/protocol';
 import { type CaDeps, type SigningAuthority, signingAuthority } from '../keys/ca.ts';
 import { backdatedMs, longestLeafMs } from '../keys/ca-schedule.ts';
-import { type Certificate, extendedKeyUsages, keyUsages, pemOf, readCertificate } from '../lib/x509.ts';
+import {
+  type Certificate,
+  canonicalAddress,
+  extendedKeyUsages,
+  keyUsages,
+  pemOf,
+  readCertificate,
+} from '../lib/x509.ts';
 import { signatureHolds, spkiOf } from '../lib/x509-key.ts';
 import { userId } from '../lib/x509-name.ts';
 import {
@@ -183,7 +190,7 @@ function checkIssued(
     issued.unknownCritical.length === 0 &&
     names?.uris.join() === request.spiffeId &&
     names.dnsNames.join() === (request.dnsNames ?? []).join() &&
-    names.ips.length === (request.ipAddresses ?? []).length &&
+    names.ips.join() === (request.ipAddresses ?? []).map(canonicalAddress).join() &&
     names.emails.length + names.others === 0 &&
     signatureHolds(signed, intermediate.publicKey, 'EC');
   if (!stands) throw new Error('a certificate did not stand the check after it was signed');
