@@ -143,16 +143,15 @@ test('openssl s_client shows an SVID to a server of Node’s, and checks the ser
       ...['-CAfile', file('roots.pem'), '-verify_hostname', 'localhost', '-verify_return_error'],
       ...['-cert', held.certificate, '-cert_chain', held.chain, '-key', held.privateKey],
     ]);
-  const greeted = client(agent);
-  greeted.child.stdin?.end();
-  assert.match((await greeted).stdout, /hello URI:spiffe:\/\/localhost\/home\/agent\/ins_1/);
-  const refused = client(stranger);
-  refused.child.stdin?.end();
-  const said = await refused.then(
-    ({ stdout }) => stdout,
-    () => '',
-  );
-  assert.ok(!said.includes('hello'), said);
+  // how the connection ends is not the question: what it was told before is
+  const heard = async (held: Held) => {
+    const running = client(held);
+    running.child.stdin?.end();
+    const { stdout } = await running.catch((error: { stdout: string }) => error);
+    return stdout;
+  };
+  assert.match(await heard(agent), /hello URI:spiffe:\/\/localhost\/home\/agent\/ins_1/);
+  assert.equal(await heard(stranger), '');
 });
 
 test('openssl s_server asks for an SVID, and shows its own', { skip }, async (t) => {
