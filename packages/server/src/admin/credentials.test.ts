@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { webcrypto } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -15,6 +16,18 @@ const hour = 60 * minute;
 const day = 24 * hour;
 const at = (ms: number) => new Date(ms).toISOString();
 
+const rsaKeys = async (exponent: number) =>
+  (await webcrypto.subtle.generateKey(
+    {
+      name: 'RSASSA-PKCS1-v1_5',
+      hash: 'SHA-256',
+      modulusLength: 2048,
+      publicExponent: new Uint8Array([exponent]),
+    },
+    true,
+    ['sign', 'verify'],
+  )) as webcrypto.CryptoKeyPair;
+
 /** What credentials are made of, once for all databases: certificates take a while. */
 const certificates = {
   authority: await makeAuthority('CN=Corp CA'),
@@ -24,6 +37,7 @@ const certificates = {
   early: await makeCertificate({ subject: 'CN=early', from: testEpoch + hour }),
   weak: await makeCertificate({ subject: 'CN=weak', alg: 'RSA-1024' }),
   curve: await makeCertificate({ subject: 'CN=curve', alg: 'P-521' }),
+  exponent: await makeCertificate({ subject: 'CN=exponent', keys: await rsaKeys(3), alg: 'RS256' }),
   sha1: await makeCertificate({ subject: 'CN=sha1', hash: 'SHA-1' }),
   expiredAuthority: await makeAuthority('CN=Old CA', { until: testEpoch - 1 }),
   weakAuthority: await makeAuthority('CN=Weak CA', { alg: 'RSA-1024' }),
@@ -148,6 +162,7 @@ for (const database of databases) {
           ['not yet valid', () => certificates.early.pem],
           ['an RSA key of 1024 bits', () => certificates.weak.pem],
           ['a curve that we do not use', () => certificates.curve.pem],
+          ['an RSA key with the exponent 3', () => certificates.exponent.pem],
           ['signed with SHA-1', () => certificates.sha1.pem],
         ] as const
       ).map(([what, pem]): (typeof rejections)[number] => [
@@ -317,7 +332,9 @@ for (const database of databases) {
         const again = await add(body, other);
         // a key has one life; a name can be given anew once nobody has it
         assert.equal(again.status, kind === 'public_key' || kind === 'certificate' ? 409 : 201, kind);
-        assert.equal((await get(id)).status, 'removed', 'and what was, stays in the list');
+        const was = await get(id);
+        assert.equal(was.status, 'removed', 'and what was, stays in the list');
+        if (again.status === 201) assert.equal(was.thumbprint, again.body.thumbprint);
       }
     });
 

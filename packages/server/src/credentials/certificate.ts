@@ -1,5 +1,5 @@
 /** Certificates as administrators register them: parsed, bounded, and refused where they could prove nothing. */
-import { X509Certificate } from 'node:crypto';
+import { type KeyObject, X509Certificate } from 'node:crypto';
 import { ProtocolError, sha256Base64url } from '@bailiwick/protocol';
 
 /** A certificate that may be registered, and what is kept of it. */
@@ -71,28 +71,47 @@ function parsed(der: Buffer): ReadCertificate {
   }
   if (!certificate.raw.equals(der)) throw wrong('malformed', 'has something behind it');
   checkStrength(certificate);
+  const [notBefore, notAfter] = [certificate.validFromDate.getTime(), certificate.validToDate.getTime()];
+  if (Number.isNaN(notBefore) || Number.isNaN(notAfter)) throw wrong('malformed', 'has dates that nobody can read');
   const base64 = der.toString('base64').replaceAll(/.{64}(?=.)/g, '$&\n');
   return {
     pem: `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`,
     x5t: sha256Base64url(der),
     subject: (certificate.subject ?? '').split('\n').toReversed().join(','),
-    notBefore: certificate.validFromDate.getTime(),
-    notAfter: certificate.validToDate.getTime(),
+    notBefore,
+    notAfter,
     ca: certificate.ca,
   };
 }
 
 /** The keys and signatures that `svid/` accepts of a client, and none besides. */
-function checkStrength({ publicKey, signatureAlgorithm }: X509Certificate): void {
-  const { asymmetricKeyType: type, asymmetricKeyDetails: details = {} } = publicKey;
-  const strong =
-    type === 'ed25519' ||
-    (type === 'ec' && (details.namedCurve === 'prime256v1' || details.namedCurve === 'secp384r1')) ||
-    (type === 'rsa' && (details.modulusLength ?? 0) >= 2048 && (details.modulusLength ?? 0) <= 8192);
-  if (!strong) {
+function checkStrength(certificate: X509Certificate): void {
+  if (!isStrong(keyOf(certificate))) {
     throw wrong('weak_key', 'must have a key of P-256, P-384, Ed25519, or RSA of 2048 to 8192 bits');
   }
-  if (/md5|sha1(?!\d)/i.test(signatureAlgorithm ?? '')) {
+  if (/md5|sha1(?!\d)/i.test(certificate.signatureAlgorithm ?? '')) {
     throw wrong('weak_key', 'must be signed with SHA-256 or better');
+  }
+}
+
+function keyOf(certificate: X509Certificate): KeyObject | undefined {
+  try {
+    return certificate.publicKey;
+  } catch {
+    return undefined; // of an algorithm that this runtime doesn't know, or damaged
+  }
+}
+
+function isStrong(key: KeyObject | undefined): boolean {
+  const { modulusLength = 0, publicExponent = 0n, namedCurve = '' } = key?.asymmetricKeyDetails ?? {};
+  switch (key?.asymmetricKeyType) {
+    case 'ed25519':
+      return true;
+    case 'ec':
+      return namedCurve === 'prime256v1' || namedCurve === 'secp384r1';
+    case 'rsa':
+      return modulusLength >= 2048 && modulusLength <= 8192 && publicExponent >= 65_537n;
+    default:
+      return false;
   }
 }

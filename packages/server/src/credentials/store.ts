@@ -224,7 +224,7 @@ function credentialOf(row: JoinedRow): Credential {
     agent: row.agent,
     org: row.org,
     ...kindOf(row),
-    thumbprint: row.thumbprint,
+    thumbprint: row.thumbprint.replace(/~.*/, ''), // as it was before `freeThumbprint`
     label: row.label,
     createdAt: row.created_at,
     ...(row.expires_at === null ? {} : { expiresAt: row.expires_at }),

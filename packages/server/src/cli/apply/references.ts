@@ -109,7 +109,8 @@ function credentialMistakes(
         if (other !== undefined)
           mistakes.push(say(at, `hold ${one.title}, which agent ${other} has in this file, too.`));
         taken.set(one.thumbprint, name);
-        const known = registered.find(({ thumbprint }) => thumbprint === one.thumbprint);
+        const same = registered.filter(({ thumbprint }) => thumbprint === one.thumbprint);
+        const known = same.find(({ status }) => status !== 'removed') ?? same[0];
         if (known === undefined) continue;
         const again = known.kind === 'certificate_subject' || known.kind === 'spiffe_id';
         const holder = agents.get(known.agent)?.name ?? known.agent;
