@@ -163,6 +163,7 @@ for (const database of databases) {
           ['an RSA key of 1024 bits', () => certificates.weak.pem],
           ['a curve that we do not use', () => certificates.curve.pem],
           ['an RSA key with the exponent 3', () => certificates.exponent.pem],
+          ['a key of an algorithm that nobody knows', () => pemOf(foreignKey(certificates.leaf.der))],
           ['signed with SHA-1', () => certificates.sha1.pem],
         ] as const
       ).map(([what, pem]): (typeof rejections)[number] => [
@@ -574,6 +575,16 @@ for (const database of databases) {
 
 const pemOf = (der: Buffer) =>
   `-----BEGIN CERTIFICATE-----\n${der.toString('base64').replaceAll(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`;
+
+/** The same certificate, whose key says that it is of another algorithm than id-ecPublicKey (1.2.840.10045.2.1). */
+function foreignKey(der: Buffer): Buffer {
+  const algorithm = Buffer.from('06072a8648ce3d0201', 'hex');
+  const at = der.indexOf(algorithm);
+  assert.notEqual(at, -1);
+  const changed = Buffer.from(der);
+  changed[at + algorithm.length - 1] = 0x7f;
+  return changed;
+}
 
 /** All that a server has kept: the files of its folder, and every row of its database. */
 async function everythingIn({ deps }: TestServer): Promise<string> {
