@@ -6,7 +6,7 @@ import { tidy } from '../jobs.ts';
 import { freshKeys, keepAuthority, type Rotatable, rotatable, rotateAuthority } from '../keys/ca.ts';
 import { selectAuthorities } from '../keys/ca-store.ts';
 import { asOf } from '../liveness/liveness.ts';
-import { startServer, type TestServer } from '../testing/harness.ts';
+import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import { type Bundle, trustBundle } from './bundle.ts';
 import { bundleOf } from './bundles.ts';
 import { issueJwtSvid, verifyJwtSvid } from './jwt-svid.ts';
@@ -177,20 +177,33 @@ test('a server that slept for twenty years has an authority again before it answ
   await everythingVerifies(world);
 });
 
-test('two nodes that find the same due make one successor', async () => {
-  const first = await startServer();
-  const second = await startServer({ joins: first });
-  try {
-    first.clock.advance(31 * day);
-    const did = await Promise.all([keepAuthority(first.deps), keepAuthority(second.deps)]);
-    assert.deepEqual(did.toSorted(), [false, true]);
-    const rows = await selectAuthorities(first.deps.db);
-    assert.equal(rows.filter(({ kind }) => kind === 'intermediate').length, 2);
-  } finally {
-    await second.close();
-    await first.close();
-  }
-});
+for (const database of databases) {
+  test(`two nodes that find the same due make one successor, and both sign with it (${database})`, async () => {
+    const first = await startServer({ database });
+    const second = await startServer({ joins: first });
+    try {
+      first.clock.advance(31 * day);
+      const did = await Promise.all([keepAuthority(first.deps), keepAuthority(second.deps)]);
+      assert.deepEqual(did.toSorted(), [false, true]);
+      const rows = await selectAuthorities(first.deps.db);
+      const intermediates = rows.filter(({ kind }) => kind === 'intermediate');
+      assert.equal(intermediates.length, 2);
+      for (const { deps } of [first, second]) {
+        const { version } = await asOf(deps.db);
+        const spiffeId = `spiffe://${deps.config.trust_domain}/home/agent/ins_1`;
+        const notAfter = deps.clock.now() + hour;
+        const svid = await issueX509Svid(deps, version, { spiffeId, publicKey: jwk, notAfter, template: 'instance' });
+        assert.equal(svid.der[1]?.toString('base64'), intermediates[1]?.certificate);
+        await assert.doesNotReject(
+          issueJwtSvid(deps, version, { spiffeId, audience: ['a'], expiresAt: deps.clock.now() + 1000 }),
+        );
+      }
+    } finally {
+      await second.close();
+      await first.close();
+    }
+  });
+}
 
 test('another refresh hint is told with the next start, once, and not taken back by a node that started earlier', async () => {
   const first = await startServer({ config: { spiffe: { refresh_hint_seconds: 300 } } });
