@@ -65,6 +65,7 @@ export function readCall(input: string | URL | Request, init: AgentRequestInit =
   };
 }
 
-function isStream(body: unknown): boolean {
+/** Is this a body that can be sent once only? */
+export function isStream(body: unknown): boolean {
   return typeof body === 'object' && body !== null && (body instanceof ReadableStream || Symbol.asyncIterator in body);
 }

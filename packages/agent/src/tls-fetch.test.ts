@@ -239,6 +239,15 @@ suite('a server is refused', () => {
     });
   }
 
+  test('whatever the environment says of certificates', async (t) => {
+    const { url } = await listenTls(t, await serverCertificate(foreign), {}, (_, response) => void response.end());
+    process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
+    t.after(() => delete process.env.NODE_TLS_REJECT_UNAUTHORIZED);
+    const { fetch } = createTlsFetch(materialOf(client, { bundle: [own] }), noPlain);
+    await assert.rejects(fetch(url), { code: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' });
+    await assert.rejects(fetch(url, { peer }), { code: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' });
+  });
+
   test('and let in when it proves the SPIFFE ID that was wanted, whatever its host is called', async (t) => {
     const { url } = await listenTls(t, await serverCertificate(own, [['url', peer]]), asking(), echo);
     const { fetch } = createTlsFetch(materialOf(client, { bundle: [own] }), noPlain);

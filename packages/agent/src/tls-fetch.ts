@@ -3,6 +3,7 @@ import type { ClientRequest, IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { Readable } from 'node:stream';
 import { createSecureContext, getCACertificates, type PeerCertificate, type SecureContext } from 'node:tls';
+import { isStream as isStreamed } from './call.ts';
 import type { PeerFetch } from './identity.ts';
 
 export interface TlsMaterial {
@@ -45,6 +46,7 @@ export function createTlsFetch(material: TlsMaterial, plain: PeerFetch): TlsFetc
       keepAlive: true,
       scheduling: 'lifo',
       timeout: idleMs,
+      rejectUnauthorized: true, // said, since the environment could switch it off for everybody else
       ...(peer === undefined
         ? { secureContext: usual() }
         : {
@@ -121,10 +123,6 @@ function mismatch(presented: PeerCertificate, peer: string): Error | undefined {
   const uris = subjectAltName.includes('"') ? [] : subjectAltName.split(', ').filter((name) => name.startsWith('URI:'));
   if (uris.length === 1 && uris[0] === `URI:${peer}`) return undefined;
   return Object.assign(new Error('the server proves another identity'), { code: 'ERR_SPIFFE_ID_MISMATCH' });
-}
-
-function isStreamed(body: unknown): boolean {
-  return typeof body === 'object' && body !== null && (body instanceof ReadableStream || Symbol.asyncIterator in body);
 }
 
 function headersOf(request: Request, body: Buffer | undefined): Record<string, string> {
