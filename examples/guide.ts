@@ -127,7 +127,10 @@ export async function openGuide(
   };
 }
 
-/** `bailiwick` and `node` as a reader has them, and a `docker` that runs `node agent.ts` with nothing but what `-e` hands in. */
+/**
+ * `bailiwick` and `node` as a reader has them, a `docker` that runs `node agent.ts` with nothing but what `-e` hands in, and, where
+ * there is no curl, one for `curl -s URL -o FILE`.
+ */
 function programs(folder: string): string {
   const bin = path.join(folder, 'bin');
   mkdirSync(bin);
@@ -141,6 +144,10 @@ while [ $# -gt 0 ]; do
   case "$1" in -e) given+=("$2"); shift 2 ;; *) shift ;; esac
 done
 exec env -i "\${given[@]}" ${node} agent.ts`,
+    curl: `real="$(PATH="\${PATH#*:}" command -v curl)" && exec "$real" "$@"
+exec ${node} --input-type=module -e 'import { writeFileSync } from "node:fs";
+const [, url, , file] = process.argv.slice(1);
+writeFileSync(file, await (await fetch(url)).text());' -- "$@"`,
   };
   for (const [name, script] of Object.entries(scripts)) {
     const file = path.join(bin, name);
