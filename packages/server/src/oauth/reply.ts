@@ -1,30 +1,16 @@
-/** The one place where a refusal at an OAuth endpoint becomes HTTP. @see RFC 6749 §5.2 */
+/** How the OAuth endpoints refuse: failed authentication is counted first. */
 import type { FastifyReply } from 'fastify';
 import { countFailure } from '../client-auth/failures.ts';
 import type { Deps } from '../deps.ts';
-import { newId } from '../lib/ids.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
+import { sendOAuthError } from '../web/oauth-reply.ts';
 
-/** Answers with a body that nobody may keep. */
-export function sendJson(reply: FastifyReply, status: number, body: object): FastifyReply {
-  return reply
-    .code(status)
-    .header('cache-control', 'no-store')
-    .header('content-type', 'application/json')
-    .send(JSON.stringify(body));
-}
+export { sendJson } from '../web/oauth-reply.ts';
 
-/** Answers an error. What is no `OAuthError` is our fault: a 500 with an id, under which the log has the rest. */
+/** Answers an error. */
 export function sendError(deps: Deps, reply: FastifyReply, error: unknown, address: string): FastifyReply {
-  if (!(error instanceof OAuthError)) {
-    const id = newId(deps, 'problem');
-    deps.log.error({ id, err: error }, 'a request failed');
-    return sendJson(reply, 500, { error: 'server_error', error_description: `something went wrong here: ${id}` });
+  if (error instanceof OAuthError && error.code === 'invalid_client') {
+    countFailure(deps.failures, address, error.reason);
   }
-  if (error.code === 'invalid_client') countFailure(deps.failures, address, error.reason);
-  if (error.retryAfter !== undefined) reply.header('retry-after', String(error.retryAfter));
-  return sendJson(reply, error.status, { error: error.code, error_description: describable(error.message) });
+  return sendOAuthError(deps, reply, error);
 }
-
-/** Only what RFC 6749 §5.2 lets stand in `error_description`. */
-const describable = (text: string): string => text.replaceAll(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, "'");
