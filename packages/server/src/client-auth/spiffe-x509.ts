@@ -22,7 +22,11 @@ export const spiffeX509 = {
     const holder = await holderOf(deps, asOf, leaf); // rule 5
     if (!holder) throw failed('nobody has this SPIFFE ID');
     if (!clientId.startsWith('spiffe:') && clientId !== holder.agent.id) throw failed('the SVID of somebody else');
-    return { ...holder, credentialEndsAt: Math.min(leaf.notAfter, holder.credentialEndsAt ?? leaf.notAfter) };
+    return {
+      ...holder,
+      attested: { spiffe_id: spiffeId },
+      credentialEndsAt: Math.min(leaf.notAfter, holder.credentialEndsAt ?? leaf.notAfter),
+    };
   },
 } as const satisfies CertificateAuthentication;
 

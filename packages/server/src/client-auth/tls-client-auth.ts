@@ -67,6 +67,7 @@ async function proves(
     agent,
     credential: credential.id,
     thumbprint: certificate.x5t,
+    attested: { [detail.field]: detail.value },
     credentialEndsAt: Math.min(leaf.notAfter, credential.expiresAt ?? leaf.notAfter),
     instance,
   };

@@ -17,6 +17,7 @@ const all = (values: Readonly<Record<string, string>>, provenance: Attribute['pr
  */
 export function attributesOf(said: {
   address: string;
+  attested?: Readonly<Record<string, string>> | undefined;
   orchestrated: Readonly<Record<string, string>>;
   declared: Readonly<Record<string, string>>;
   known?: Attributes | undefined;
@@ -25,6 +26,7 @@ export function attributesOf(said: {
   const believed: Attributes = {
     ...known,
     ...all(said.orchestrated, 'orchestrated'),
+    ...all(said.attested ?? {}, 'attested'),
     address: { value: said.address, provenance: 'observed' },
   };
   for (const [name, value] of Object.entries(said.declared)) {

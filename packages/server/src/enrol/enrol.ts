@@ -47,6 +47,7 @@ export async function enrol(deps: Deps, request: InstanceRequest): Promise<Insta
       spends.push(...key.proofs);
       const attributes = attributesOf({
         address: context.address,
+        attested: client.attested,
         orchestrated: enrolment?.detail.attributes ?? {},
         declared: body.attributes,
       });

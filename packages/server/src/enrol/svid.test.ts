@@ -9,7 +9,7 @@ import { after, before, describe, test } from 'node:test';
 import { thumbprint } from '@bailiwick/protocol';
 import { createLocalJWKSet, jwtVerify } from 'jose';
 import { makeRequest } from '../testing/certificate-request.ts';
-import { makeCertificate } from '../testing/certificates.ts';
+import { makeAuthority, makeCertificate } from '../testing/certificates.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import { type InstanceClient, instanceClient, newSigner } from '../testing/instance-client.ts';
 import { systemTool } from '../testing/system-tool.ts';
@@ -208,6 +208,43 @@ for (const database of databases) {
       const renew = `${url}/${json.instance}/renew`;
       const headers = { 'content-type': 'application/json', dpop: await at.proofBy(signer, 'POST', renew) };
       assert.equal((await tlsRequest(renew, { form: '{}', headers })).status, 200, 'proofs name either listener');
+    });
+
+    test('what an authority vouches for is attested, and a template can demand it', async () => {
+      const authority = await makeAuthority('CN=machines');
+      const machine = (name: string) => makeCertificate({ issuer: authority, names: [['dns', name]] });
+      const demand = (values: string[]) =>
+        server.admin('PATCH', `/agents/${client.clientId}`, {
+          instances: { attributes: [{ name: 'san_dns', provenance: 'attested', values }] },
+        });
+      await server.admin('POST', '/credentials', {
+        agent: client.clientId,
+        kind: 'certificate_subject',
+        subject: { field: 'san_dns', value: 'm1.machines.example', ca: authority.pem },
+      });
+      const url = `${server.mtlsUrl}/instances`;
+      const enrol = async (attributes: object = {}) => {
+        const signer = await newSigner();
+        return tlsRequest(url, {
+          certificate: await machine('m1.machines.example'),
+          form: JSON.stringify({ client_id: client.clientId, attributes }),
+          headers: { 'content-type': 'application/json', dpop: await at.proofBy(signer, 'POST', url) },
+        });
+      };
+      await demand(['m1.machines.example']);
+      try {
+        const { status, json, text } = await enrol();
+        assert.equal(status, 201, text);
+        assert.deepEqual(json.attributes.san_dns, { value: 'm1.machines.example', provenance: 'attested' });
+        const contradicting = await enrol({ san_dns: 'm2.machines.example' });
+        assert.equal(contradicting.status, 400, 'what it says of itself is not what its authority says');
+        const said = await at.enrol({ body: { attributes: { san_dns: 'm1.machines.example' } } });
+        assert.equal(said.body.error, 'unauthorized_client', 'saying so is not enough');
+        await demand(['m9.machines.example']);
+        assert.equal((await enrol()).json.error, 'unauthorized_client');
+      } finally {
+        await server.admin('PATCH', `/agents/${client.clientId}`, { instances: null });
+      }
     });
 
     const nameOf = async () => (await server.admin<{ name: string }>('GET', `/agents/${client.clientId}`)).name;
