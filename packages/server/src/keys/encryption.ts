@@ -79,6 +79,21 @@ export async function encryptAtRest(deps: { db: Database; encryption: AtRest }):
   });
 }
 
+/**
+ * How many private keys and secrets lie plain, and how many encrypted, each of which is opened.
+ * @throws WrongKey when something can't be opened with this key, or with none
+ */
+export async function countAtRest(q: Queries, encryption: AtRest): Promise<{ plain: number; sealed: number }> {
+  const count = { plain: 0, sealed: 0 };
+  for (const table of tables) {
+    for (const { id, value } of await selectValues(q, table)) {
+      encryption.open(names[table](id), value);
+      count[isEncrypted(value) ? 'sealed' : 'plain'] += 1;
+    }
+  }
+  return count;
+}
+
 /** What lies open and should not. Opens everything on the way. */
 async function plainValues(q: Queries, encryption: AtRest) {
   const found: { table: AtRestTable; id: string; text: string }[] = [];

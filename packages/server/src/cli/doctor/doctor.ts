@@ -5,8 +5,9 @@ import { CliError, exitCodes } from '../errors.ts';
 import { configOf, identityFile, movedHint, namedIdentity, readIdentity } from '../identity.ts';
 import { painter, printable } from '../output.ts';
 import { checkSecretsException } from './credentials.ts';
+import { checkEncryption, checkServerEncryption, isBesideData } from './encryption.ts';
 import { type Finding, fail, ok, warn } from './finding.ts';
-import { checkData, checkDatabase, checkEncryption, checkKeyFile, checkRuntime, checkTransport } from './local.ts';
+import { checkData, checkDatabase, checkKeyFile, checkRuntime, checkTransport } from './local.ts';
 import { checkRegistry } from './registry.ts';
 import { checkServer } from './server.ts';
 
@@ -35,10 +36,13 @@ export const doctor = command({
     const config = checkConfig(context, say);
     if (config !== undefined) {
       say(checkTransport(config, io.now()), ...checkData(config), await checkDatabase(config));
-      say(await checkEncryption(config));
+      if (isBesideData(config)) say(await checkEncryption(config));
       say(...checkSecretsException(config, io.now()));
     }
     if (config !== undefined || namedIdentity(context) !== undefined) await checkRemote(context, config, say);
+    // there is no database here, and no server said how it keeps its keys: what the next start would do
+    if (config !== undefined && !findings.some(({ check }) => check === 'encryption'))
+      say(await checkEncryption(config));
 
     const count = (status: Finding['status']) => findings.filter((finding) => finding.status === status).length;
     if (globals.json) io.out(`${JSON.stringify({ findings }, null, 2)}\n`);
@@ -75,7 +79,10 @@ async function checkRemote(context: Context, config: Config | undefined, say: Sa
     if (first?.todo !== undefined && first.status === 'fail') {
       say({ ...first, todo: `${first.todo} ${movedHint(context, identity)}` }, ...rest);
     } else say(...server);
-    if (server[0]?.status !== 'fail') say(...(await checkRegistry(openApi(context, identity), context.io.now())));
+    if (server[0]?.status === 'fail') return;
+    const api = openApi(context, identity);
+    say(...(await checkRegistry(api, context.io.now())));
+    if (config === undefined || !isBesideData(config)) say(...(await checkServerEncryption(api)));
   } catch (error) {
     if (!(error instanceof CliError)) throw error;
     if (file.status === 'ok') say(fail('key file', error.message, error.hint ?? 'Look at the key file.'));
@@ -85,7 +92,7 @@ async function checkRemote(context: Context, config: Config | undefined, say: Sa
 }
 
 function line({ status, check, message, todo }: Finding, paint: ReturnType<typeof painter>): string {
-  const style = { ok: 'green', warn: 'yellow', fail: 'red' } as const;
+  const style = { ok: 'green', note: 'bold', warn: 'yellow', fail: 'red' } as const;
   const head = `${paint(style[status], status.padEnd(4))}  ${check.padEnd(13)}  ${printable(message)}`;
   return todo === undefined ? head : `${head}\n${' '.repeat(21)}→ ${printable(todo)}`;
 }

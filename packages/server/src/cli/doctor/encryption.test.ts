@@ -5,8 +5,8 @@ import path from 'node:path';
 import { after, test } from 'node:test';
 import { type ConfigOverrides, loadConfig } from '../../config.ts';
 import { commandLine } from '../../testing/command-line.ts';
-import { startServer } from '../../testing/harness.ts';
-import { checkEncryption } from './local.ts';
+import { databases, startServer } from '../../testing/harness.ts';
+import { checkEncryption } from './encryption.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'bailiwick-test-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -21,7 +21,7 @@ const found = async (overrides: ConfigOverrides) => {
 
 test('whether private keys lie encrypted, and whether they could', async () => {
   const proxied = { issuer: 'https://id.example.com', trusted_proxies: ['10.0.0.7'] };
-  assert.match(await found({}), /^ok: The private keys are not encrypted/, 'plain http is this machine alone');
+  assert.match(await found({}), /^note: The private keys are not encrypted/, 'loopback is this machine alone');
   assert.match(await found(proxied), /^warn: The private keys are not encrypted/);
   assert.match(await found({ ...proxied, key_encryption: { file } }), /^ok: .*key_encryption\.file$/);
   assert.match(await found({ key_encryption: { key } }), /^ok: .*key_encryption\.key$/);
@@ -30,6 +30,51 @@ test('whether private keys lie encrypted, and whether they could', async () => {
   assert.match(await found({ key_encryption: { file: path.join(folder, 'x') } }), /^fail: .*can't be read/);
   chmodSync(file, 0o644);
   assert.match(await found({ key_encryption: { file } }), /^warn: Others on this machine may read/);
+});
+
+for (const database of databases) {
+  test(`the doctor opens what lies in the database, on ${database}`, async (t) => {
+    const server = await startServer({ database, config: { key_encryption: { key } } });
+    t.after(() => server.close());
+    const { data, database_url, issuer } = server.deps.config;
+    const there = { data, database_url, issuer };
+    const say = (key_encryption: ConfigOverrides['key_encryption']) => found({ ...there, key_encryption });
+    assert.match(await say({ key }), /^ok: private keys lie encrypted, /);
+    assert.match(await say({ key: 'cd'.repeat(32) }), /^fail: .*encrypted under another key/);
+    assert.match(await say({}), /^fail: .*are encrypted, and no key is configured/);
+    const cli = commandLine(server, {
+      env: { BAILIWICK_DATA: data, BAILIWICK_ISSUER: issuer, BAILIWICK_DATABASE_URL: database_url },
+    });
+    t.after(() => cli.close());
+    const { code, out } = await cli('doctor');
+    assert.equal(code, 1, out);
+    assert.match(out, /fail {2}encryption .*no key is configured.*\n.*will not start with this configuration/);
+  });
+
+  test(`a key that was configured and not yet used by a start, on ${database}`, async (t) => {
+    const server = await startServer({ database });
+    t.after(() => server.close());
+    const { data, database_url, issuer } = server.deps.config;
+    assert.match(
+      await found({ data, database_url, issuer, key_encryption: { key } }),
+      /^warn: \d+ private keys and secrets are not encrypted yet/,
+    );
+  });
+}
+
+test('a server elsewhere is asked how it keeps its keys', async (t) => {
+  for (const [config, said] of [
+    [{}, /note {2}encryption .*are not encrypted/],
+    [{ key_encryption: { key } }, /ok {4}encryption .*the server keeps its private keys encrypted/],
+  ] as const) {
+    const server = await startServer({ config });
+    t.after(() => server.close());
+    const cli = commandLine(server);
+    t.after(() => cli.close());
+    const { out } = await cli('doctor');
+    assert.match(out, said);
+    assert.equal(out.split('  encryption  ').length, 2, 'once');
+  }
 });
 
 test('the authority on the command line: shown, rotated, and said whether its keys are encrypted', async (t) => {

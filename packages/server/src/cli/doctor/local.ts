@@ -4,9 +4,8 @@ import { accessSync, constants, existsSync, readFileSync, type Stats, statSync }
 import path from 'node:path';
 import type { Config } from '../../config.ts';
 import { silentLogger } from '../../lib/log.ts';
-import { systemRandom } from '../../lib/random.ts';
 import { span } from '../output.ts';
-import { type Finding, fail, ok, warn } from './finding.ts';
+import { type Finding, fail, ok, openToOthers, warn } from './finding.ts';
 
 const dayMs = 86_400_000;
 
@@ -83,29 +82,6 @@ export function checkData(config: Config): Finding[] {
   return found.length > 0 ? found : [ok('data', `${config.data}, for its owner alone`)];
 }
 
-/** Whether private keys lie encrypted in the database, and whether the key for that can be had. */
-export async function checkEncryption(config: Config): Promise<Finding> {
-  const [from] = Object.entries(config.key_encryption).find(([, value]) => value !== undefined) ?? [];
-  if (from === undefined) {
-    const plain = 'The private keys are not encrypted in the database: whoever gets a copy of it is this server.';
-    const todo = 'Set key_encryption.file (or .command) to a key that is kept elsewhere, and start again.';
-    // on one machine alone, with nobody relying on it, there is nothing to lose yet
-    return config.issuer.startsWith('http:') ? ok('encryption', plain) : warn('encryption', plain, todo);
-  }
-  const { file } = config.key_encryption;
-  const found = file === undefined ? undefined : stat(file);
-  if (found !== undefined && openToOthers(found)) {
-    return warn('encryption', `Others on this machine may read ${file}.`, `chmod 600 ${file}`);
-  }
-  try {
-    const { openEncryption } = await import('../../keys/encryption.ts');
-    await openEncryption(config, systemRandom());
-    return ok('encryption', `private keys lie encrypted, under the key of key_encryption.${from}`);
-  } catch (error) {
-    return fail('encryption', (error as Error).message, `Look at key_encryption.${from}.`);
-  }
-}
-
 /** A key file: there, private, readable. What it opens is for the server to say. */
 export function checkKeyFile(file: string): Finding {
   const found = stat(file);
@@ -146,8 +122,6 @@ export async function checkDatabase(config: Config): Promise<Finding> {
     );
   }
 }
-
-const openToOthers = ({ mode }: Stats) => process.platform !== 'win32' && (mode & 0o077) !== 0;
 
 function stat(file: string): Stats | undefined {
   try {
