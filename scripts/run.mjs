@@ -1,6 +1,7 @@
 // node scripts/run.mjs <file.ts> [arguments]: runs a TypeScript file of this workspace with the locked Node.js,
-// after setting up what is missing. Like setup.mjs it has to work on any Node.js from 20 on, and without dependencies.
+// in the folder in which it was called, after setting up what is missing. Like setup.mjs it has to work on any Node.js from 20 on, and without dependencies.
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join, resolve } from 'node:path';
 import process, { argv, env, exit, platform, stderr, stdin } from 'node:process';
@@ -16,14 +17,14 @@ if (env.npm_lifecycle_event && platform !== 'win32') {
  * Becomes that program where Node.js can replace itself (from 23.11 on): no second process, and signals go where they
  * should. Where it can't, passes signals on and ends as the program ends.
  *
- * @param {string} file the TypeScript file, from the workspace's root
+ * @param {string} file the TypeScript file: from the working directory, which stays, else from the workspace's root
  * @param {string[]} args
  */
 export function run(file, args) {
   const runtime = setup();
   // what Node.js has compiled and stripped of types once it needn't again: a third of the time to start, in tests too
   env.NODE_COMPILE_CACHE ??= join(root, 'node_modules', '.cache', 'node');
-  const command = [...flags, resolve(root, file), ...args];
+  const command = [...flags, existsSync(file) ? resolve(file) : resolve(root, file), ...args];
   if (process.execve && platform !== 'win32') process.execve(runtime, [runtime, ...command], env);
 
   const child = spawn(runtime, command, { stdio: 'inherit' });
