@@ -101,7 +101,7 @@ test('an API of one’s own, and an agent that calls it', { timeout: 120_000 }, 
   assert.match(await call(`${resource}/elsewhere`), /^403 .*not list/);
   assert.equal((await fetch(`${resource}/hello`)).status, 401);
   await admin('POST', `/agents/${agent}/suspend`);
-  assert.match(await call(`${resource}/hello`), /^No answer: [^\n]*this agent is suspended[^\n]*\n$/);
+  assert.match(await call(`${resource}/hello`), /^No answer: [^\n]*this agent is suspended[^\n]*\nHint: [^\n]+\n$/);
 });
 
 for (const framework of ['express', 'fastify', 'hono']) {
@@ -143,7 +143,7 @@ test('an API that ends TLS itself, and an instance that proves itself by its cer
 test('the files are as short as the README says', () => {
   for (const [file, most] of [
     ['api.ts', 12],
-    ['agent.ts', 8],
+    ['agent.ts', 9],
   ] as const) {
     const lines = readFileSync(path.join(import.meta.dirname, file), 'utf8')
       .trim()
