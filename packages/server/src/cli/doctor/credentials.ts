@@ -21,13 +21,19 @@ export function checkAgentEnds(agents: readonly Agent[], now: number): Finding[]
 /**
  * @param agents those that are to act
  * @param credentials those that work, enrolment tokens left out
+ * @param enrolling agents without credentials whose instances enrol with tokens: nothing is wrong with that
  */
-export function checkCredentials(agents: readonly Agent[], credentials: readonly Credential[], now: number): Finding[] {
+export function checkCredentials(
+  agents: readonly Agent[],
+  credentials: readonly Credential[],
+  enrolling: ReadonlySet<string>,
+  now: number,
+): Finding[] {
   const names = new Map(agents.map(({ id, name }) => [id, name]));
   const theirs = credentials.filter(({ agent }) => names.has(agent));
   const nameOf = ({ agent }: Credential) => names.get(agent) ?? agent;
   const found = [
-    ...keyless(agents, theirs),
+    ...keyless(withoutCredentials(agents, theirs).filter(({ id }) => !enrolling.has(id))),
     ...ending(theirs, nameOf, now),
     ...forgotten(theirs, nameOf, now),
     ...secrets(theirs, nameOf),
@@ -55,15 +61,20 @@ export function checkSecretsException(config: Config, now: number): Finding[] {
   ];
 }
 
-function keyless(agents: readonly Agent[], credentials: readonly Credential[]): Finding[] {
+/** Agents that have no credential of their own. */
+export function withoutCredentials(agents: readonly Agent[], credentials: readonly Credential[]): Agent[] {
   const withOne = new Set(credentials.map(({ agent }) => agent));
-  const without = agents.filter(({ id }) => !withOne.has(id)).map(({ name }) => name);
+  return agents.filter(({ id }) => !withOne.has(id));
+}
+
+function keyless(without: readonly Agent[]): Finding[] {
   if (without.length === 0) return [];
+  const names = someOf(without.map(({ name }) => name));
   return [
     warn(
       'keyless',
-      `They can't prove who they are: ${someOf(without)}.`,
-      'bailiwick credentials add AGENT --key-out FILE, or retire them',
+      `They have no credential, and no instance of theirs has enrolled lately: ${names}.`,
+      'bailiwick enrolment-token AGENT, for an instance that enrols; or a key: bailiwick credentials add AGENT --key-out FILE',
     ),
   ];
 }

@@ -68,7 +68,7 @@ test('what will cause trouble in the registry is named, with what to do', async 
   ]);
   const { code, out } = await cli('doctor');
   assert.equal(code, 0, 'a warning breaks nothing');
-  for (const part of ['keyless', 'ending', 'fading', 'bare', '→ bailiwick credentials add'])
+  for (const part of ['keyless', 'ending', 'fading', 'bare', '→ bailiwick enrolment-token AGENT'])
     assert.ok(out.includes(part), out);
 });
 
@@ -87,11 +87,12 @@ test('secrets, the exception that allows them, and what nobody uses', async (t) 
     ids.push((await cli.json<{ id: string }>('credentials', 'add', 'legacy', '--secret', '--expires', expires)).id);
   }
   await cli('enrolment-token', 'legacy');
-  await cli.json('agents', 'create', 'waiting', '--owner', 'operators');
-  await cli('enrolment-token', 'waiting');
+  await cli.json('agents', 'create', 'enrolling', '--owner', 'operators');
+  await cli('enrolment-token', 'enrolling');
+  await cli.json('agents', 'create', 'forgotten', '--owner', 'operators');
   const first = (await cli('doctor')).out;
   assert.match(first, /warn {2}exception .*until the end of 2027-03-31 \(90 d\)/);
-  assert.match(first, /can't prove who they are: waiting\./, 'an enrolment token proves nobody');
+  assert.match(first, /no credential, and no instance .*: forgotten\./, 'whoever enrols needs no key');
   for (const [index, id] of ids.entries()) {
     const end = ['2027-03-02', '2027-03-27'][index];
     assert.ok(first.includes(`legacy ${id}, until ${end} 00:00:00Z`), first);

@@ -20,7 +20,10 @@ export const doctor = command({
     'resources without operations or guards. It changes nothing. It ends with 1 if something is broken; warnings alone end with 0.',
   examples: [
     { command: 'bailiwick doctor', does: 'Is everything all right?' },
-    { command: 'bailiwick doctor --json | jq \'.findings[] | select(.status != "ok")\'', does: 'For a monitor' },
+    {
+      command: 'bailiwick doctor --json | jq \'.findings[] | select(.status == "warn" or .status == "fail")\'',
+      does: 'For a monitor',
+    },
   ],
   async run(context) {
     const { io, globals } = context;

@@ -1,9 +1,10 @@
 /** What the registry holds that will cause trouble: orphans, agents without keys, keys near their end, bare tokens. */
 import type { Api } from '../api.ts';
 import { CliError } from '../errors.ts';
+import { hasEnrolled } from '../nouns/enrolment-token.ts';
 import { span } from '../output.ts';
 import type { Agent, Credential, Guard, Person, Resource, SigningKey, Team } from '../registry.ts';
-import { checkAgentEnds, checkCredentials } from './credentials.ts';
+import { checkAgentEnds, checkCredentials, withoutCredentials } from './credentials.ts';
 import { type Finding, fail, ok, someOf, warn } from './finding.ts';
 import { checkTrustDomains } from './trust-domains.ts';
 
@@ -31,10 +32,16 @@ export async function checkRegistry(api: Api, now: number): Promise<Finding[]> {
     ...(await checkSigningKeys(api, now)),
     ...(await checkOwners(api, living)),
     ...checkAgentEnds(living, now),
-    ...checkCredentials(living, credentials, now),
+    ...checkCredentials(living, credentials, await enrolling(api, withoutCredentials(living, credentials)), now),
     ...(await checkResources(api)),
     ...(await checkTrustDomains(api)),
   ];
+}
+
+async function enrolling(api: Api, agents: readonly Agent[]): Promise<Set<string>> {
+  const found = new Set<string>();
+  for (const { id } of agents) if (await hasEnrolled(api, id)) found.add(id);
+  return found;
 }
 
 async function checkSigningKeys(api: Api, now: number): Promise<Finding[]> {

@@ -10,6 +10,7 @@ import { fields, shortTime, show, table } from '../output.ts';
 import type { Agent, Resource, Role, Team } from '../registry.ts';
 import { inOrder, wholeNumber } from '../values.ts';
 import { listCredentials } from './credentials.ts';
+import { hasEnrolled, waysIn } from './enrolment-token.ts';
 import { type TemplateValues, template, templateInWords, templateOptions } from './instance-template.ts';
 import { halfDone, keyIsFree, stillMissing } from './new-agent.ts';
 import { statusStyle } from './status.ts';
@@ -100,7 +101,9 @@ const showOne = command({
       [
         'credentials',
         credentials.map((one) => `${one.id}  ${described(one)}  ${one.label}`.trimEnd()).join('\n') ||
-          'none: it cannot prove who it is',
+          ((await hasEnrolled(api, agent.id))
+            ? 'none of its own: its instances enrol with tokens'
+            : `none: it cannot prove who it is yet\n${waysIn(agent.name)}`),
       ],
       ['instances', templateInWords(agent.instances)],
       ['created', shortTime(agent.created_at)],
@@ -159,9 +162,7 @@ const create = command({
         ...(roles.length > 0 ? [`It holds: ${roles.map((role) => role.name).join(', ')}.`] : []),
         ...stillMissing(after),
         ...key.words,
-        ...(key.jwk === undefined
-          ? [`It has no key yet: bailiwick credentials add ${after.name} --key-out ${after.name}.json`]
-          : []),
+        ...(key.jwk === undefined ? [`It has no key yet: ${waysIn(after.name)}.`] : []),
       ].join('\n'),
     );
   },

@@ -1,9 +1,10 @@
-import { openApi } from '../api.ts';
+import { type Api, openApi } from '../api.ts';
 import { type Context, command } from '../command.ts';
 import { tokenFromOptions, tokenOptions } from '../credential-options.ts';
+import { CliError } from '../errors.ts';
 import { findAgent } from '../names.ts';
 import { shortTime, show, span } from '../output.ts';
-import type { MadeCredential } from '../registry.ts';
+import type { Credential, Instance, MadeCredential } from '../registry.ts';
 
 export const enrolmentToken = command({
   name: 'enrolment-token',
@@ -34,6 +35,24 @@ export function tokenWords({ io }: Context, agent: string, { expires_at = '' }: 
   const left = span(Date.parse(expires_at) - io.now());
   return `For one instance of ${agent}, once, within ${left} (until ${shortTime(expires_at)}). It is shown here and nowhere else:`;
 }
+
+/** Whether instances of an agent enrol: it has, or had as far as the server remembers, an instance or an enrolment token. */
+export async function hasEnrolled(api: Api, agent: string): Promise<boolean> {
+  const one = async (list: Promise<readonly unknown[]>) => {
+    try {
+      return (await list).length > 0;
+    } catch (error) {
+      if (error instanceof CliError && error.reason === 'refused') return false; // not this identity's to see
+      throw error;
+    }
+  };
+  const tokens = () => api.list<Credential>('/credentials', { agent, kind: 'enrolment_token' }, 1);
+  return (await one(api.list<Instance>('/instances', { agent }, 1))) || one(tokens());
+}
+
+/** How an agent without credentials gets to prove who it is. */
+export const waysIn = (name: string): string =>
+  `\`bailiwick enrolment-token ${name}\` lets an instance enrol; \`bailiwick credentials add ${name} --key-out ${name}.json\` gives it a key`;
 
 /** A secret alone on standard output, so that it can be piped; what is to be said of it on standard error. */
 export function showSecret(context: Context, made: MadeCredential, words: string): void {

@@ -375,6 +375,17 @@ test('what ends something asks, and is refused where nobody answers', async () =
   yes.close();
 });
 
+test('an agent without a key is told both ways to one', async () => {
+  const created = await cli('agents', 'create', 'bare', '--owner', 'operators');
+  const shown = await cli('agents', 'show', 'bare');
+  for (const { out } of [created, shown]) {
+    assert.match(out, /`bailiwick enrolment-token bare` .*`bailiwick credentials add bare --key-out bare\.json`/);
+  }
+  await cli('enrolment-token', 'bare', '--lifetime', '1s');
+  server.clock.advance(2000);
+  assert.match((await cli('agents', 'show', 'bare')).out, /none of its own: its instances enrol with tokens/);
+});
+
 test('the server’s keys can be seen and rotated', async () => {
   const next = await cli.json<{ kid: string }>('keys', 'rotate');
   const { items: all } = await cli.json<{ items: { kid: string; alg: string; state: string }[] }>('keys', 'list');
