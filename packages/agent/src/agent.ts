@@ -75,7 +75,15 @@ export function assemble(deps: Deps, { clock, nonces }: { clock: IssuerClock; no
   const tokens: Tokens = {
     ...kept,
     // Whoever has ended has no tokens either, though they would look good for a while.
-    get: async (wanted, refused) => deps.identity().then(() => kept.get(wanted, refused)),
+    async get(wanted, refused) {
+      await deps.identity();
+      try {
+        return await kept.get(wanted, refused);
+      } catch (error) {
+        await deps.explain?.(error);
+        throw error;
+      }
+    },
   };
   const agent: Agent = {
     issuer: deps.issuer,

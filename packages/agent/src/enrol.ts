@@ -41,8 +41,8 @@ export async function enrol(options: EnrolOptions = {}): Promise<AgentInstance> 
     const hint = 'leave fetch out: the certificate is presented by our own TLS';
     throw new BailiwickError('bad_option', `binding ${binding} can't go with fetch`, { hint });
   }
-  const issuer = options.issuer ?? credential.issuer ?? process.env.BAILIWICK_ISSUER;
-  if (issuer === undefined) {
+  const issuer = options.issuer ?? credential.issuer ?? process.env.BAILIWICK_ISSUER?.trim();
+  if (issuer === undefined || issuer === '') {
     throw new BailiwickError('bad_option', 'issuer is missing', { hint: 'or set BAILIWICK_ISSUER' });
   }
   const deps = commonDeps(issuer, options);

@@ -37,7 +37,7 @@ export interface Standing {
 export interface InstanceRequest {
   /** What is being done, for errors. */
   step: string;
-  method: 'POST' | 'DELETE';
+  method: 'GET' | 'POST' | 'DELETE';
   /** Behind the issuer: `/instances/ins_…/renew`. */
   path: string;
   signer: Signer;

@@ -17,6 +17,11 @@ export interface Life {
   /** For anonymous requests: believes the trust domain's authorities, presents nothing. */
   open: PeerFetch;
   jwtSvid(audience: string): Promise<string>;
+  /**
+   * Was it refused because it is over? An endpoint that doesn't know it any more says no more than that, so the issuer is asked about the
+   * instance itself, by its key. @throws BailiwickError `instance_ended`
+   */
+  explain(refusal: unknown): Promise<void>;
   /** Lets it go: its timer, its connections; every later use says why. */
   stop(why: string): void;
 }
@@ -40,6 +45,8 @@ const longestRetryMs = 60_000;
 /** With less than this to live, calls wait for the renewal instead of going on with what there is. */
 const lastMs = 30_000;
 const maxAudiences = 50;
+/** What the token endpoint says to an instance that has ended, or whose agent may do nothing. */
+const unknowns = new Set(['invalid_client', 'unauthorized_client']);
 const enrolAgain =
   'enrol again, with a new enrolment token or the agent’s own key; the audit log of the issuer says who ended this one';
 
@@ -158,6 +165,12 @@ export function createLife(input: LifeInput): Life {
       await flight(`audience ${audience}`, () => fetchJwtSvid(audience));
       return (audiences.get(audience) as { token: string }).token;
     },
+    async explain(refusal) {
+      checkAlive();
+      if (!(refusal instanceof BailiwickError) || !unknowns.has(refusal.code)) return;
+      await flight('look', look).catch((error) => isFinal(error) && noteFailure(error));
+      checkAlive();
+    },
     stop(why) {
       over ??= { message: why, status: undefined };
       release();
@@ -168,6 +181,10 @@ export function createLife(input: LifeInput): Life {
   function bridge(error: unknown): void {
     checkAlive();
     if (!isPassing(error) || clock.now() >= standing.expiresAt) throw error;
+  }
+
+  async function look(): Promise<void> {
+    await api({ step: 'asking about the instance', method: 'GET', path: `/instances/${first.id}`, signer });
   }
 
   async function fetchJwtSvid(audience: string): Promise<void> {

@@ -102,6 +102,20 @@ suite('what it enrols with', () => {
     }
   });
 
+  for (const issuer of [undefined, '', ' ']) {
+    test(`goes to nobody while the issuer in the environment is ${JSON.stringify(issuer)}`, async () => {
+      const { issuer: _, ...bare } = await world.options({ enrolmentToken: 'bwe_x' });
+      if (issuer !== undefined) process.env.BAILIWICK_ISSUER = issuer;
+      try {
+        const { code, hint = '' } = await failureOf(enrol(bare));
+        assert.deepEqual([code, /BAILIWICK_ISSUER/.test(hint)], ['bad_option', true]);
+        assert.deepEqual(world.requests, []);
+      } finally {
+        delete process.env.BAILIWICK_ISSUER;
+      }
+    });
+  }
+
   test("may be the agent's own key", async () => {
     const instance = await born({ clientId: world.agent.id, key: world.agent.key });
     assert.deepEqual(world.requests, ['POST /instances']);
@@ -365,27 +379,57 @@ suite('it has ended', () => {
     assert.match(warning.message, /ends by itself at/);
   });
 
-  test('by an operator: it hears so when it renews, and what to do', async () => {
+  test('by an operator: it hears so at the next token that it asks for, and what to do', async () => {
     const instance = await born();
     const token = (await instance.token()).dangerouslyExposeToken();
     await world.server.admin('DELETE', `/instances/${instance.id}`);
     assert.equal(await world.isActive(token), false);
-    const refused = await failureOf(instance.fetch(url()));
-    assert.deepEqual([refused.code, /enrol again/.test(refused.hint ?? '')], ['invalid_client', true]);
+    world.requests.length = 0;
+    const refused = await Promise.all([failureOf(instance.fetch(url())), failureOf(instance.fetch(url('/resources')))]);
+    for (const { code, hint = '' } of refused)
+      assert.deepEqual([code, /enrol again/.test(hint)], ['instance_ended', true]);
+    const asked = () => world.requests.filter((line) => line.startsWith('GET /instances/')).length;
+    assert.equal(asked(), 1);
+    await assertOver(instance, /has ended/);
+    assert.equal(asked(), 1, 'what is over is not asked for again');
+    await instance.end();
+  });
+
+  test('by an operator: it hears so when it renews', async () => {
+    const instance = await born();
+    await world.server.admin('DELETE', `/instances/${instance.id}`);
     await world.pass(31 * minute);
     await assertOver(instance, /has ended/);
     await instance.end();
   });
+
+  for (const [what, status, body] of [
+    ['is away', 500, {}],
+    ['does not believe the proof', 400, { error: 'invalid_dpop_proof' }],
+    ['knows it well', 200, { instance: 'ins_1' }],
+  ] as const) {
+    test(`or not: its token is refused, and the server ${what} when it asks about itself`, async () => {
+      const instance = await enrol(await world.options());
+      world.instead = ({ pathname }) => {
+        if (pathname === '/oauth2/token') return Response.json({ error: 'invalid_client' }, { status: 401 });
+        return pathname === `/instances/${instance.id}` ? Response.json(body, { status }) : undefined;
+      };
+      assert.equal((await failureOf(instance.fetch(url()))).code, 'invalid_client');
+      world.instead = undefined;
+      assert.equal((await instance.fetch(url())).status, 200, 'it lives');
+      await instance.end();
+    });
+  }
 
   test('since its agent was suspended meanwhile', async () => {
     const instance = await born();
     await world.server.admin('POST', `/agents/${world.agent.id}/suspend`);
     try {
       const error = await failureOf(instance.token({ scope: 'resources:read' }));
-      assert.match(error.hint ?? '', /enrol again|active/);
+      assert.equal(error.code, 'instance_ended');
       await world.pass(31 * minute);
       await assertOver(instance, /has ended.*answered 40/);
-      assert.equal(renewals(instance), 1, 'what is over is not asked for again');
+      assert.equal(renewals(instance), 0, 'what is over is not asked for again');
     } finally {
       await world.server.admin('POST', `/agents/${world.agent.id}/resume`);
     }

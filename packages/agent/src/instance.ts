@@ -93,6 +93,7 @@ export async function beginInstance(
     clientId: standing.clientId,
     fetch: life.open,
     identity: life.identity,
+    explain: life.explain,
     unknownHint: 'was this instance ended, or its agent suspended? Then enrol again',
   };
   const { agent, tokens } = assemble(own, rooms);

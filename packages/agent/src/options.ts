@@ -74,6 +74,8 @@ export interface Deps extends World {
   identity: () => Promise<Identity>;
   /** What to do when the issuer doesn't know who asks. */
   unknownHint: string;
+  /** Where a refused token may have a better reason than the one that was heard: throws that one. */
+  explain?: (refusal: unknown) => Promise<void>;
   resource: string | undefined;
   scope: string[] | undefined;
   stepUp: boolean;
@@ -81,7 +83,7 @@ export interface Deps extends World {
 }
 
 /** What is known before it is known who the agent is. */
-export type CommonDeps = Omit<Deps, 'clientId' | 'identity' | 'unknownHint'> & { ca: readonly string[] };
+export type CommonDeps = Omit<Deps, 'clientId' | 'identity' | 'unknownHint' | 'explain'> & { ca: readonly string[] };
 
 /**
  * Checks what every kind of agent is made of and fills in the defaults: the only place that reaches for the clock,
