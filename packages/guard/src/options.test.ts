@@ -31,9 +31,10 @@ for (const [what, change, sentence] of [
   ['a credential without its private half', { credential: { client_id: 'x', jwk: { kty: 'EC' } } }, /credential.jwk/],
   [
     'a credential file that is not there',
-    { credential: '/nowhere/guard.json' },
-    /\/nowhere\/guard.json can't be read: ENOENT/,
+    { credential: 'nowhere/guard.json' },
+    /credential \/\S+\/nowhere\/guard.json can't be read: ENOENT.*bailiwick guards create .* --key-out/,
   ],
+  ['a credential file that is a folder', { credential: '/' }, /credential \/ can't be read: EISDIR\.$/],
   [
     'a credential of another issuer',
     { credential: { ...fake.guard, issuer: 'https://other.example' } },

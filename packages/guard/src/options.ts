@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import {
   isJwsAlgorithm,
   type JwsAlgorithm,
@@ -193,7 +194,9 @@ function credentialFrom(credential: GuardOptions['credential']): GuardCredential
       value = JSON.parse(readFileSync(credential, 'utf8'));
     } catch (error) {
       const why = (error as NodeJS.ErrnoException).code ?? 'it is not JSON'; // never the text: there is a key in it
-      throw new GuardConfigError(`The guard's credential ${credential} can't be read: ${why}.`);
+      const file = path.resolve(credential);
+      const hint = why === 'ENOENT' ? ' Make the guard with `bailiwick guards create … --key-out FILE`.' : '';
+      throw new GuardConfigError(`The guard's credential ${file} can't be read: ${why}.${hint}`);
     }
   }
   const { client_id, jwk } = (value ?? {}) as Partial<GuardCredential>;
