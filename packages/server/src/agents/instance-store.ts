@@ -27,9 +27,9 @@ export async function findInstanceBySpiffeId(q: Queries, spiffeId: string): Prom
 export async function insertInstance(tx: Tx, instance: Instance): Promise<boolean> {
   const row = await tx.get(
     `insert into instances
-       (id, org, agent, parent, ancestors, name, spiffe_id, credential, thumbprint, alg, jwk, attributes, allowed, rev,
+       (id, org, agent, parent, ancestors, name, spiffe_id, credential, rests_until, thumbprint, alg, jwk, attributes, allowed, rev,
         created_at, renewed_at, expires_at)
-     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing returning id`,
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing returning id`,
     [
       instance.id,
       instance.org,
@@ -39,6 +39,7 @@ export async function insertInstance(tx: Tx, instance: Instance): Promise<boolea
       instance.name ?? null,
       instance.spiffeId,
       instance.credential,
+      instance.restsUntil ?? null,
       instance.thumbprint,
       instance.alg,
       JSON.stringify(instance.jwk),
@@ -188,6 +189,7 @@ export function instanceOf(row: InstanceRow): Instance {
     name: row.name ?? undefined,
     spiffeId: row.spiffe_id,
     credential: row.credential,
+    restsUntil: row.rests_until ?? undefined,
     thumbprint: row.thumbprint,
     alg: row.alg as JwsAlgorithm,
     jwk: JSON.parse(row.jwk) as PublicJwk,

@@ -24,6 +24,8 @@ export interface Instance {
   spiffeId: string;
   /** The credential that it was enrolled with: when that is revoked, it ends. */
   credential: string;
+  /** When the certificate or SVID ends that was shown to enrol it (milliseconds): renewing leads no further. */
+  restsUntil: number | undefined;
   /** RFC 7638. */
   thumbprint: string;
   alg: JwsAlgorithm;

@@ -61,7 +61,14 @@ export async function authenticateByCertificate(deps: Deps, shown: Shown): Promi
   for (const way of ways) {
     try {
       const proven = await way.prove(deps, shown, registration);
-      if (proven) client ??= { ...proven, method: way.method, proofs: [], asOf: shown.asOf };
+      if (proven)
+        client ??= {
+          ...proven,
+          provenUntil: proven.credentialEndsAt,
+          method: way.method,
+          proofs: [],
+          asOf: shown.asOf,
+        };
     } catch (error) {
       reasons.push(`${way.method}: ${reasonOf(error)}`);
     }

@@ -24,7 +24,7 @@ import type { Counter } from '../liveness/liveness.ts';
 import { single } from '../tokens/form.ts';
 import { instanceAlive } from '../tokens/instance-standing.ts';
 import { spendOf } from '../tokens/spend.ts';
-import { type Registration, registrationOf } from './registration.ts';
+import { endOfEnrolling, type Registration, registrationOf } from './registration.ts';
 import { spiffeAssertionType } from './spiffe-jwt.ts';
 
 export const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
@@ -80,7 +80,7 @@ export const privateKeyJwt = {
       agent: registration.agent,
       credential: credential?.id ?? (instance as Instance).credential,
       thumbprint: credential?.thumbprint ?? (instance as Instance).thumbprint,
-      credentialEndsAt: credential?.expiresAt,
+      credentialEndsAt: instance ? endOfEnrolling(registration, instance) : credential?.expiresAt,
       method: 'private_key_jwt',
       instance,
       proofs: [spendOf('assertion', instance?.id ?? claims.clientId, claims.jti, expiresAt)],

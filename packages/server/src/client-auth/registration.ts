@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { importPublicJwk, type JwsAlgorithm } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
+import type { Instance } from '../agents/instance.ts';
 import { findAgent } from '../agents/store.ts';
 import type { Credential, OtherCredential, PublicKeyCredential } from '../credentials/credential.ts';
 import { liveCredentials } from '../credentials/store.ts';
@@ -33,6 +34,19 @@ const isPublicKey = (credential: Credential): credential is PublicKeyCredential 
 const registrations = rememberedPer<Registration>(100_000);
 /** Ids that name nobody: remembered too, and apart, so that asking again costs what asking for an acquaintance costs. */
 const strangers = rememberedPer<true>(10_000);
+
+/**
+ * When an instance's time is up at the latest, whatever it renews: with the credential that enrolled it, which may have been
+ * given another end since, and with the certificate or SVID that was shown then. An enrolment token has done its part.
+ */
+export function endOfEnrolling(
+  { keys, others }: Registration,
+  { credential, restsUntil }: Instance,
+): number | undefined {
+  const end = [...keys, ...others].find(({ id }) => id === credential)?.expiresAt;
+  if (end === undefined || restsUntil === undefined) return end ?? restsUntil;
+  return Math.min(end, restsUntil);
+}
 
 /** The registration of a client, remembered for one version of the registry; undefined when there is none. */
 export async function registrationOf(deps: Deps, asOf: Counter, clientId: string): Promise<Registration | undefined> {

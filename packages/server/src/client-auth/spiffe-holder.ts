@@ -12,7 +12,7 @@ import { spiffeIdOf, type VerifiedLeaf, verifyX509Svid } from '../svid/verify-x5
 import { spiffeId as spiffeIdOfAgent } from '../tokens/claims.ts';
 import { instanceAlive } from '../tokens/instance-standing.ts';
 import type { Proven } from './by-certificate.ts';
-import { registrationOf } from './registration.ts';
+import { endOfEnrolling, registrationOf } from './registration.ts';
 
 /** Deeper than anybody nests their workloads; each step costs a look into the registry. */
 const deepestPattern = 16;
@@ -69,7 +69,7 @@ async function ownInstance(deps: Deps, asOf: Counter, spiffeId: string, key: str
       agent: registration.agent,
       credential: instance.credential,
       thumbprint: instance.thumbprint,
-      credentialEndsAt: instance.expiresAt,
+      credentialEndsAt: Math.min(instance.expiresAt, endOfEnrolling(registration, instance) ?? instance.expiresAt),
       instance,
     }
   );

@@ -42,7 +42,14 @@ export const spiffeJwt = {
     const named = single(form, 'client_id');
     if (named !== undefined && named !== spiffeId && named !== holder.agent.id) throw failed('client_id is another');
     if (holder.instance && !byOwnKey(request, holder.instance)) throw failed('the key of somebody else');
-    return { ...holder, attested: { spiffe_id: spiffeId }, method: 'spiffe_jwt', proofs: [], asOf };
+    return {
+      ...holder,
+      attested: { spiffe_id: spiffeId },
+      provenUntil: expiresAt,
+      method: 'spiffe_jwt',
+      proofs: [],
+      asOf,
+    };
   },
 };
 

@@ -53,12 +53,14 @@ async function proves(
   const [leafDer] = certificate.chain as [Buffer];
   let leaf: VerifiedLeaf;
   let instance: Proven['instance'];
+  let holderEndsAt: number | undefined;
   if (detail.ca === undefined) {
     // what our own authority issues is an SVID: it stands for whoever it names, and for nobody else with the same name in it
     leaf = await verifiedSvid(deps, asOf, certificate);
     const holder = await holderOf(deps, asOf, leaf);
     if (holder?.agent.id !== agent.id) return undefined;
     instance = holder.instance;
+    holderEndsAt = holder.credentialEndsAt;
   } else {
     leaf = verifyChain(certificate.chain, { anchors: anchorsOf(detail), now: deps.clock.now(), purpose: 'client' });
   }
@@ -68,7 +70,10 @@ async function proves(
     credential: credential.id,
     thumbprint: certificate.x5t,
     attested: { [detail.field]: detail.value },
-    credentialEndsAt: Math.min(leaf.notAfter, credential.expiresAt ?? leaf.notAfter),
+    credentialEndsAt: Math.min(
+      leaf.notAfter,
+      ...[credential.expiresAt, holderEndsAt].filter((end) => end !== undefined),
+    ),
     instance,
   };
 }

@@ -11,7 +11,7 @@ import type { Resource } from '../resources/resource.ts';
 import type { HeldRole } from '../resources/role.ts';
 import { rolesOf } from '../resources/store.ts';
 import { take } from './budget.ts';
-import type { DecidedPlan, TokenPlan } from './plan.ts';
+import type { Client, DecidedPlan, TokenPlan } from './plan.ts';
 
 /** Which rules decided: it stands in every event, so that a decision can be made again by the same ones. */
 export const policyVersion = 'roles/1';
@@ -36,7 +36,7 @@ export async function decide(deps: Deps, plan: TokenPlan): Promise<DecidedPlan> 
     expiresAt: endOf(deps, plan, now),
     links: [
       plan.client.credential,
-      ...(plan.client.instance?.ancestors ?? []),
+      ...enrollingOf(plan.client),
       plan.resource.id,
       ...giving.flatMap(({ role, grant }) => [role, grant]),
     ],
@@ -99,6 +99,12 @@ function rolesGiving(plan: TokenPlan, held: readonly HeldRole[]): HeldRole[] {
     giving.add(role);
   }
   return [...giving];
+}
+
+/** What an instance rests on, beside the agent: what enrolled it, where something else has proven it now, and its ancestors. */
+function enrollingOf({ instance, credential }: Client): string[] {
+  if (!instance) return [];
+  return [...(instance.credential === credential ? [] : [instance.credential]), ...instance.ancestors];
 }
 
 /**

@@ -53,6 +53,8 @@ export interface Client {
   method: string;
   /** The running copy of the agent that proved itself, where it was one. */
   instance?: Instance | undefined;
+  /** When what it showed ends by itself (milliseconds): a certificate, an SVID. What it enrols by that ends with it. */
+  provenUntil?: number | undefined;
   /** What whoever issued its proof vouches for, by name: the SPIFFE ID of another trust domain, a name in a certificate. */
   attested?: Readonly<Record<string, string>> | undefined;
   /** What of its proof works once; nothing where a TLS handshake was the proof. */

@@ -30,7 +30,7 @@ export function attributesOf(said: {
     address: { value: said.address, provenance: 'observed' },
   };
   for (const [name, value] of Object.entries(said.declared)) {
-    const better = believed[name];
+    const better = Object.hasOwn(believed, name) ? believed[name] : undefined;
     if (better && better.value !== value) {
       throw new OAuthError(
         'invalid_request',
@@ -47,7 +47,7 @@ export function attributesOf(said: {
  */
 export function mustFit({ attributes = [] }: InstanceTemplate, known: Attributes): void {
   for (const { name, provenance, values } of attributes) {
-    const found = known[name];
+    const found = Object.hasOwn(known, name) ? known[name] : undefined;
     if (!found || provenances.indexOf(found.provenance) > provenances.indexOf(provenance)) {
       throw new OAuthError('unauthorized_client', `instances of this agent must have ${name}, ${provenance}`);
     }

@@ -10,6 +10,7 @@ import { asOf } from '../liveness/liveness.ts';
 import { scopesOn } from '../resources/role.ts';
 import { findResource, findResourceByIdentifier, rolesOf } from '../resources/store.ts';
 import { changed } from '../tokens/issue.ts';
+import { refuse } from '../tokens/refusal.ts';
 import { answerOf, documentsFor, type InstanceAnswer, tokenFor } from './answer.ts';
 import { attributesOf, mustFit } from './attributes.ts';
 import { type ChildBody, childBody, parsed } from './body.ts';
@@ -20,7 +21,7 @@ import { holderOf } from './holder.ts';
 import { instanceUrls } from './paths.ts';
 import { endOf, mayHaveChildren, newInstance } from './plan.ts';
 import { keyOfProof, type ProvenKey } from './proof.ts';
-import { recorded, settleInstance } from './settle.ts';
+import { settleInstance } from './settle.ts';
 
 /** @throws OAuthError as `enrol`; `invalid_target` and `invalid_scope` for more than the parent has */
 export async function enrolChild(deps: Deps, request: InstanceRequest, id: string): Promise<InstanceAnswer> {
@@ -58,7 +59,7 @@ export async function enrolChild(deps: Deps, request: InstanceRequest, id: strin
       if ((await settleInstance(deps, settlement)) === changed) continue;
       return answerOf(instance, documents, token);
     } catch (error) {
-      throw await recorded(deps, { client, spends, context, error, asked: askedOf(body) });
+      throw await refuse(deps, { type: 'instance.refused', client, spends, context, error, asked: askedOf(body) });
     }
   }
 }

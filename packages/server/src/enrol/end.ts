@@ -3,21 +3,17 @@ import { endInstance } from '../agents/instance-end.ts';
 import { appendEvent, sealingFor } from '../audit/audit.ts';
 import type { Deps } from '../deps.ts';
 import { rfc3339 } from '../lib/clock.ts';
-import { OAuthError } from '../lib/oauth-error.ts';
 import { asOf } from '../liveness/liveness.ts';
-import { spendAll } from '../tokens/spend.ts';
+import { proofReplayed, spendAll } from '../tokens/spend.ts';
 import { shownInstance } from './answer.ts';
 import type { InstanceRequest } from './enroller.ts';
 import { holderOf } from './holder.ts';
-
-const replayed = () =>
-  new OAuthError('invalid_dpop_proof', 'this DPoP proof was used before; make a new one', { reason: 'proof replayed' });
 
 /** @throws OAuthError `invalid_client`, `invalid_dpop_proof` */
 export async function show(deps: Deps, request: InstanceRequest, id: string): Promise<object> {
   const asked = { id, method: 'GET', below: '', byParents: true };
   const { client, instance } = await holderOf(deps, request, asked, await asOf(deps.db));
-  if (await deps.db.settle((tx) => spendAll(tx, client.proofs))) throw replayed();
+  if (await deps.db.settle((tx) => spendAll(tx, client.proofs))) throw proofReplayed();
   const { createdAt, renewedAt } = instance;
   return { ...shownInstance(instance), created_at: rfc3339(createdAt), renewed_at: rfc3339(renewedAt) };
 }
@@ -34,7 +30,7 @@ export async function end(deps: Deps, request: InstanceRequest, id: string): Pro
   const { agent } = client;
   const sealing = await sealingFor(deps, since.version, agent.owner);
   const refused = await deps.db.transaction(async (tx) => {
-    if (await spendAll(tx, client.proofs)) return replayed();
+    if (await spendAll(tx, client.proofs)) return proofReplayed();
     const own = client.instance.id === instance.id;
     const reason = own ? 'ended by itself' : 'ended by its parent';
     const ended = await endInstance(tx, instance, { reason, by: agent.id, now: deps.clock.now() });

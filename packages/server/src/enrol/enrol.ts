@@ -10,6 +10,7 @@ import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { asOf } from '../liveness/liveness.ts';
 import { changed } from '../tokens/issue.ts';
+import { refuse } from '../tokens/refusal.ts';
 import { answerOf, documentsFor, type InstanceAnswer, tokenFor } from './answer.ts';
 import { attributesOf, mustFit } from './attributes.ts';
 import { type EnrolBody, enrolBody, parsed } from './body.ts';
@@ -18,7 +19,7 @@ import { type Enroller, enrollerOf, type InstanceRequest, mayEnrol } from './enr
 import { instanceUrls } from './paths.ts';
 import { endOf, newInstance } from './plan.ts';
 import { keyOfProof, type ProvenKey } from './proof.ts';
-import { recorded, settleInstance } from './settle.ts';
+import { settleInstance } from './settle.ts';
 
 /** How often it is planned anew when what it rests on changes under it. */
 export const plansAtMost = 5;
@@ -62,7 +63,7 @@ export async function enrol(deps: Deps, request: InstanceRequest): Promise<Insta
       if (!enrolment) noteUse(deps, client.credential);
       return answerOf(instance, documents, token);
     } catch (error) {
-      throw await recorded(deps, { client, spends, context, error, asked: askedOf(body) });
+      throw await refuse(deps, { type: 'instance.refused', client, spends, context, error, asked: askedOf(body) });
     }
   }
 }

@@ -1,7 +1,7 @@
 /** Who speaks for an instance: whoever has just used its key, or, to look and to end, that of one of its parents. */
 import type { Instance } from '../agents/instance.ts';
 import { findInstance, findInstanceByKey } from '../agents/instance-store.ts';
-import { type Registration, registrationOf } from '../client-auth/registration.ts';
+import { endOfEnrolling, registrationOf } from '../client-auth/registration.ts';
 import type { Client } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { isId } from '../lib/ids.ts';
@@ -54,7 +54,7 @@ export async function holderOf(
       agent: registration.agent,
       credential: named.credential,
       thumbprint: key.thumbprint,
-      credentialEndsAt: endOfCredential(registration, named.credential),
+      credentialEndsAt: endOfEnrolling(registration, named),
       method: 'instance_key',
       instance: shown,
       proofs: key.proofs,
@@ -62,7 +62,3 @@ export async function holderOf(
     },
   };
 }
-
-/** What enrolled it may have been given another end since. An enrolment token has done its part. */
-const endOfCredential = ({ keys, others }: Registration, id: string): number | undefined =>
-  [...keys, ...others].find((credential) => credential.id === id)?.expiresAt;

@@ -19,25 +19,26 @@ export const livingAtMost = (deps: Deps, { instances }: Agent): number =>
 
 /**
  * When an instance ends that begins, or renews, at `now` (ms): never after its agent, the credential that enrolled it, or
- * its parent.
+ * its parent. Renewing takes nothing away: tokens and children rest on the end that it had.
  * @throws OAuthError `invalid_request` for a longer life than the template allows; `unauthorized_client` if it had none
  */
 export function endOf(
   deps: Deps,
   now: number,
   wanted: Wanted,
-  { client, parent }: { client: Client; parent: Instance | undefined },
+  { client, parent, before }: { client: Client; parent: Instance | undefined; before?: Instance },
 ): number {
-  const { agent, credentialEndsAt } = client;
+  const { agent, credentialEndsAt, provenUntil } = client;
   const longest = agent.instances.lifetime_seconds ?? deps.config.instances.lifetime_seconds;
   const seconds = wanted.lifetime_seconds ?? longest;
   if (seconds > longest) {
     throw new OAuthError('invalid_request', `lifetime_seconds must be at most ${longest} for this agent`);
   }
   const end = Math.min(
-    now + Math.min(seconds, longestLifeSeconds) * 1000,
+    Math.max(now + Math.min(seconds, longestLifeSeconds) * 1000, before?.expiresAt ?? 0),
     agent.expiresAt ?? Number.POSITIVE_INFINITY,
     credentialEndsAt ?? Number.POSITIVE_INFINITY,
+    provenUntil ?? Number.POSITIVE_INFINITY,
     parent?.expiresAt ?? Number.POSITIVE_INFINITY,
   );
   if (end <= now) throw new OAuthError('unauthorized_client', 'what this instance would rest on has ended');
@@ -68,6 +69,7 @@ export function newInstance(
     name: child?.name,
     spiffeId: `${spiffeId(deps.config, agent)}/${id}`,
     credential: client.credential,
+    restsUntil: child ? child.parent.restsUntil : client.provenUntil,
     thumbprint: key.thumbprint,
     alg: key.alg,
     jwk: key.jwk,
@@ -80,10 +82,20 @@ export function newInstance(
   };
 }
 
+/** @throws OAuthError `unauthorized_client` for one that the template, as it is now, would not let its parent have */
+export function mayStillBe(template: InstanceTemplate, { ancestors }: Instance): void {
+  const depth = template.depth ?? usualDepth;
+  if (ancestors.length > depth) throw tooDeep(depth);
+}
+
 /** @throws OAuthError `unauthorized_client` where the template wants no more generations */
 export function mayHaveChildren(template: InstanceTemplate, parent: Instance): void {
   const depth = template.depth ?? usualDepth;
   if (parent.ancestors.length < depth) return;
+  throw tooDeep(depth);
+}
+
+function tooDeep(depth: number): OAuthError {
   const message = depth === 0 ? 'instances of this agent have no children' : `children go ${depth} deep at most`;
-  throw new OAuthError('unauthorized_client', message);
+  return new OAuthError('unauthorized_client', message);
 }

@@ -6,6 +6,7 @@ import { mayAct, withinBudget } from '../decide/decide.ts';
 import type { Deps } from '../deps.ts';
 import { asOf } from '../liveness/liveness.ts';
 import { changed } from '../tokens/issue.ts';
+import { refuse } from '../tokens/refusal.ts';
 import { answerOf, documentsFor, type InstanceAnswer, tokenFor } from './answer.ts';
 import { attributesOf, mustFit } from './attributes.ts';
 import { parsed, renewBody, type Wanted } from './body.ts';
@@ -13,9 +14,9 @@ import { keyOfRequest } from './csr.ts';
 import { askedOf, plansAtMost, tooMuchChanges } from './enrol.ts';
 import type { InstanceRequest } from './enroller.ts';
 import { holderOf } from './holder.ts';
-import { endOf } from './plan.ts';
+import { endOf, mayStillBe } from './plan.ts';
 import type { ProvenKey } from './proof.ts';
-import { recorded, settleInstance } from './settle.ts';
+import { settleInstance } from './settle.ts';
 
 /** @throws OAuthError `invalid_client` for whom it does not live any more; else as `enrol` */
 export async function renew(deps: Deps, request: InstanceRequest, id: string): Promise<InstanceAnswer> {
@@ -31,6 +32,7 @@ export async function renew(deps: Deps, request: InstanceRequest, id: string): P
       if (planned === plansAtMost) throw tooMuchChanges();
       const now = deps.clock.now();
       mayAct(agent, now);
+      mayStillBe(agent.instances, before);
       const key = nextKey(body, before, agent);
       const attributes = attributesOf({
         address: context.address,
@@ -40,7 +42,7 @@ export async function renew(deps: Deps, request: InstanceRequest, id: string): P
       });
       mustFit(agent.instances, attributes);
       const parent = before.parent === undefined ? undefined : await findInstance(deps.db, before.parent);
-      const expiresAt = endOf(deps, now, body, { client, parent });
+      const expiresAt = endOf(deps, now, body, { client, parent, before });
       const { jwk, alg, thumbprint } = key;
       const instance = { ...before, jwk, alg, thumbprint, attributes, renewedAt: now, expiresAt };
       const documents = await documentsFor(deps, client, { instance, key }, body);
@@ -50,7 +52,7 @@ export async function renew(deps: Deps, request: InstanceRequest, id: string): P
       if ((await settleInstance(deps, settlement)) === changed) continue;
       return answerOf(instance, documents, token);
     } catch (error) {
-      throw await recorded(deps, { client, spends, context, error, asked: askedOf(body) });
+      throw await refuse(deps, { type: 'instance.refused', client, spends, context, error, asked: askedOf(body) });
     }
   }
 }

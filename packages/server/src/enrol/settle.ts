@@ -7,7 +7,7 @@
 import type { Instance } from '../agents/instance.ts';
 import { keepPlace, placesOf, takePlace } from '../agents/instance-count-store.ts';
 import { findInstanceByKey, hasLivingChild, insertInstance, renewInstance } from '../agents/instance-store.ts';
-import { appendEvent, appendPrepared, prepareEvent, type Sealing, sealingFor } from '../audit/audit.ts';
+import { appendEvent, appendPrepared, prepareEvent, sealingFor } from '../audit/audit.ts';
 import type { AuditEvent } from '../audit/event.ts';
 import { findByThumbprint, useOnce } from '../credentials/store.ts';
 import type { Client, RequestContext, Spend } from '../decide/plan.ts';
@@ -18,7 +18,8 @@ import { endedSince, registerSubject } from '../liveness/liveness.ts';
 import type { Tx } from '../store/database.ts';
 import { restsOn } from '../tokens/instance-standing.ts';
 import { changed, type PreparedToken } from '../tokens/issue.ts';
-import { assertionReplayed, spendAll } from '../tokens/spend.ts';
+import { knownOf, personalOf, settleReplay } from '../tokens/refusal.ts';
+import { spendAll } from '../tokens/spend.ts';
 import { provenanceOf } from './attributes.ts';
 import { enrolmentFailed } from './enroller.ts';
 import { livingAtMost } from './plan.ts';
@@ -43,7 +44,7 @@ export interface Settlement {
  * @throws OAuthError for what only the transaction could see
  */
 export async function settleInstance(deps: Deps, planned: Settlement): Promise<typeof changed | undefined> {
-  const { client, instance } = planned;
+  const { client, instance, context } = planned;
   const sealing = await sealingFor(deps, client.asOf.version, client.agent.owner);
   const event = writtenEvent(planned);
   // what is personal of most is the same each time, and stored already; what isn't is stored along with the event
@@ -55,7 +56,9 @@ export async function settleInstance(deps: Deps, planned: Settlement): Promise<t
     .settle(async (tx) => {
       if (await endedSince(tx, restsOn(instance), client.asOf.rev)) return changed;
       const replayed = await spendAll(tx, planned.spends);
-      if (replayed) return settleReplay(tx, deps, sealing, planned, replayed);
+      if (replayed) {
+        return settleReplay(tx, deps, sealing, { type: 'instance.refused', client, context, asked: {} }, replayed);
+      }
       // from here on a refusal is thrown, which undoes all of it; it is put on record after
       const written = planned.before ? await renewed(tx, planned.before, instance) : await enrolled(tx, deps, planned);
       if (!written) return changed;
@@ -116,46 +119,6 @@ async function renewed(tx: Tx, before: Instance, after: Instance): Promise<boole
 const keyIsKnown = () =>
   new OAuthError('invalid_request', 'this key is or was used by somebody already: every instance makes a new one');
 
-/**
- * What a replay calls for. A replayed assertion proves nobody; nor does a replayed proof where it is all that was shown.
- * A replayed proof beside something else is on record.
- */
-async function settleReplay(
-  tx: Tx,
-  deps: Deps,
-  sealing: Sealing,
-  { client, context, before, instance }: Settlement,
-  replayed: Spend,
-): Promise<OAuthError> {
-  if (replayed.kind === 'assertion') return assertionReplayed();
-  const error = new OAuthError('invalid_dpop_proof', 'this DPoP proof was used before; make a new one', {
-    reason: 'proof replayed',
-    settled: true,
-  });
-  if (before || instance.parent !== undefined) return error;
-  await appendEvent(tx, deps, sealing, refusedEvent(client, context, error, {}));
-  return error;
-}
-
-/**
- * Puts a refusal on record; its proofs stay spent, and nothing else. Answers the error to throw, which is another one when
- * a proof was a replay. What we can't explain is no refusal.
- */
-export async function recorded(
-  deps: Deps,
-  refused: { client: Client; spends: readonly Spend[]; context: RequestContext; error: unknown; asked: object },
-): Promise<unknown> {
-  const { client, context, error } = refused;
-  if (!(error instanceof OAuthError) || error.settled) return error;
-  const sealing = await sealingFor(deps, client.asOf.version, client.agent.owner);
-  return deps.db.settle(async (tx) => {
-    const replayed = await spendAll(tx, refused.spends);
-    if (replayed?.kind === 'assertion') return assertionReplayed();
-    await appendEvent(tx, deps, sealing, refusedEvent(client, context, error, refused.asked));
-    return error;
-  });
-}
-
 function writtenEvent({ client, instance, before, context, enrolment, x5t, token }: Settlement): AuditEvent {
   const { address: _address, ...attributes } = instance.attributes;
   const details = {
@@ -186,32 +149,3 @@ function writtenEvent({ client, instance, before, context, enrolment, x5t, token
     personal: { ...personalOf(client, context), ...(Object.keys(details).length > 0 && { details }) },
   };
 }
-
-function refusedEvent(client: Client, context: RequestContext, error: OAuthError, asked: object): AuditEvent {
-  return {
-    type: 'instance.refused',
-    outcome: 'refused',
-    org: client.agent.org,
-    agent: client.agent.id,
-    instance: client.instance?.id,
-    reason: error.reason,
-    decided_on: {
-      asked,
-      ...knownOf(client),
-      error: error.code,
-      registry: client.asOf.version,
-      rev: client.asOf.rev,
-    },
-    personal: personalOf(client, context),
-  };
-}
-
-const knownOf = ({ agent, credential, thumbprint, method }: Client) => ({
-  client: { credential, environment: agent.environment, key: thumbprint, kind: agent.kind, method },
-});
-
-const personalOf = (client: Client, context: RequestContext) => ({
-  owner: client.agent.owner,
-  address: context.address,
-  purpose: client.agent.purpose,
-});

@@ -3,13 +3,14 @@ import { authenticateClient } from '../client-auth/authenticate.ts';
 import { provenBinding, readProof } from '../client-auth/dpop.ts';
 import { noteUse } from '../client-auth/last-use.ts';
 import { decide, withinBudget } from '../decide/decide.ts';
-import type { Client, OAuthRequest, Spend } from '../decide/plan.ts';
+import type { OAuthRequest, Spend } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { grantFor } from '../grants/index.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { asOf } from '../liveness/liveness.ts';
 import { single } from '../tokens/form.ts';
-import { changed, issue, refuse, type TokenResponse } from '../tokens/issue.ts';
+import { changed, issue, type TokenResponse } from '../tokens/issue.ts';
+import { refuse } from '../tokens/refusal.ts';
 import { endpointUrls } from './endpoints.ts';
 
 /** How often a request is planned anew when what it rests on changes under it. */
@@ -38,7 +39,8 @@ export async function tokenEndpoint(deps: Deps, request: OAuthRequest): Promise<
       if (!client.instance) noteUse(deps, client.credential); // what enrolled an instance isn't used by it
       return answer;
     } catch (error) {
-      throw await recorded(deps, { client, spends, request, error });
+      const { context } = request;
+      throw await refuse(deps, { type: 'token.refused', client, spends, context, error, asked: askedOf(request) });
     }
   }
 }
@@ -46,23 +48,14 @@ export async function tokenEndpoint(deps: Deps, request: OAuthRequest): Promise<
 const tooMuchChanges = () =>
   new OAuthError('temporarily_unavailable', 'too much is changing at once; try again', { retryAfter: 1 });
 
-/** Puts a refusal on record. What `issue` refused (a replay) is there already; what we can't explain is no refusal. */
-async function recorded(
-  deps: Deps,
-  refused: { client: Client; spends: readonly Spend[]; request: OAuthRequest; error: unknown },
-): Promise<unknown> {
-  const { error, request } = refused;
-  if (!(error instanceof OAuthError) || error.settled) return error;
-  const { form, context } = request;
-  const asked = {
-    grant_type: readable(single(form, 'grant_type'), 128),
-    resource: readable(single(form, 'resource'), 512),
-    scope: readable(single(form, 'scope'), 512),
-  };
-  return refuse(deps, { ...refused, context, error, asked });
-}
+/** What was asked for, as the log can keep it. */
+const askedOf = ({ form }: OAuthRequest) => ({
+  grant_type: readable(single(form, 'grant_type'), 128),
+  resource: readable(single(form, 'resource'), 512),
+  scope: readable(single(form, 'scope'), 512),
+});
 
-/** What was asked as the log can hold it: not without end, and no control characters (PostgreSQL refuses a NUL). */
+/** Text as the log can hold it: not without end, and no control characters (PostgreSQL refuses a NUL). */
 function readable(text: string | undefined, most: number): string | undefined {
   return text?.slice(0, most).replaceAll(/[^\x20-\x7e]/g, '\ufffd');
 }

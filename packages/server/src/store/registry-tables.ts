@@ -103,6 +103,7 @@ export interface InstanceRow {
   name: string | null;
   spiffe_id: string;
   credential: string;
+  rests_until: number | null;
   thumbprint: string;
   alg: string;
   /** json: the public JWK */

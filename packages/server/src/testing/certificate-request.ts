@@ -20,6 +20,8 @@ export interface TestRequest {
   pem: string;
   /** By the same key. Only for algorithms of ours. */
   signer: Signer | undefined;
+  /** Its private key, as PEM. */
+  key: string;
 }
 
 const rsa = (modulusLength: number) => ({
@@ -58,7 +60,8 @@ export async function makeRequest(options: TestRequestOptions = {}): Promise<Tes
     ],
     attributes: options.password === undefined ? [] : [new x509.ChallengePasswordAttribute(options.password)],
   });
+  const key = KeyObject.from(keys.privateKey).export({ format: 'pem', type: 'pkcs8' }) as string;
   const ours = alg === 'ES256' || alg === 'EdDSA' || alg === 'RS256';
   const jwk = ours ? KeyObject.from(keys.privateKey).export({ format: 'jwk' }) : undefined;
-  return { pem: request.toString('pem'), signer: jwk && signerFrom({ ...jwk, alg } as never) };
+  return { pem: request.toString('pem'), key, signer: jwk && signerFrom({ ...jwk, alg } as never) };
 }

@@ -3,17 +3,18 @@
  * a lost race costs a signature, and nobody hears of a token before its event is on disk.
  */
 import { type EncodedHeader, encodeHeader, signCompact } from '@bailiwick/protocol';
-import { appendEvent, appendPrepared, prepareEvent, type Sealing, sealingFor } from '../audit/audit.ts';
+import { appendPrepared, prepareEvent, sealingFor } from '../audit/audit.ts';
 import type { AuditEvent } from '../audit/event.ts';
-import type { Client, DecidedPlan, RequestContext, Spend } from '../decide/plan.ts';
+import type { DecidedPlan, RequestContext } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { type ServerKey, signingKey } from '../keys/keys.ts';
 import { jtiOf, newId } from '../lib/ids.ts';
-import { OAuthError } from '../lib/oauth-error.ts';
+import type { OAuthError } from '../lib/oauth-error.ts';
 import { endedSince } from '../liveness/liveness.ts';
 import type { Tx } from '../store/database.ts';
 import { claimsOf } from './claims.ts';
-import { assertionReplayed, spendAll } from './spend.ts';
+import { knownOf, personalOf, provenance, settleReplay } from './refusal.ts';
+import { spendAll } from './spend.ts';
 
 /** A successful answer. @see RFC 6749 §5.1 */
 export interface TokenResponse {
@@ -72,50 +73,11 @@ export async function prepareToken(deps: Deps, plan: DecidedPlan, context: Reque
     async settle(tx) {
       if (await endedSince(tx, restsOn, client.asOf.rev)) return changed;
       const before = await spendAll(tx, plan.spends);
-      if (before) return settleReplay(tx, deps, sealing, { client, context, before });
+      if (before) return settleReplay(tx, deps, sealing, { type: 'token.refused', client, context, asked: {} }, before);
       await appendPrepared(tx, event);
       return undefined;
     },
   };
-}
-
-/**
- * Settles a refusal of an authenticated client: its proofs stay spent, and the log says why. Answers the error to
- * throw, which is another one when the proof itself was a replay.
- */
-export async function refuse(
-  deps: Deps,
-  refused: { client: Client; spends: readonly Spend[]; context: RequestContext; error: OAuthError; asked: object },
-): Promise<OAuthError> {
-  const { client, context, error, asked } = refused;
-  const sealing = await sealingFor(deps, client.asOf.version, client.agent.owner);
-  return deps.db.settle(async (tx) => {
-    const before = await spendAll(tx, refused.spends);
-    if (before) return settleReplay(tx, deps, sealing, { client, context, before });
-    await appendEvent(tx, deps, sealing, refusedEvent(client, context, error, asked));
-    return error;
-  });
-}
-
-/**
- * What a replay calls for. A replayed assertion proves nobody: it is a failed authentication, which is counted and
- * not written, or a thief could make us write a line per packet. A replayed proof of an authenticated client is on record.
- */
-async function settleReplay(
-  tx: Tx,
-  deps: Deps,
-  sealing: Sealing,
-  { client, context, before }: { client: Client; context: RequestContext; before: Spend },
-): Promise<OAuthError> {
-  if (before.kind === 'assertion') {
-    return assertionReplayed();
-  }
-  const error = new OAuthError('invalid_dpop_proof', 'this DPoP proof was used before; make a new one', {
-    reason: 'proof replayed',
-    settled: true,
-  });
-  await appendEvent(tx, deps, sealing, refusedEvent(client, context, error, {}));
-  return error;
 }
 
 const headers = new WeakMap<ServerKey, Map<string, EncodedHeader>>();
@@ -157,39 +119,3 @@ function issuedEvent(plan: DecidedPlan, jti: string, context: RequestContext): A
     personal: personalOf(client, context),
   };
 }
-
-function refusedEvent(client: Client, context: RequestContext, error: OAuthError, asked: object): AuditEvent {
-  const { resource, ...rest } = asked as { resource?: string };
-  return {
-    type: 'token.refused',
-    outcome: 'refused',
-    org: client.agent.org,
-    agent: client.agent.id,
-    instance: client.instance?.id,
-    resource,
-    reason: error.reason,
-    decided_on: {
-      asked: rest,
-      ...knownOf(client),
-      error: error.code,
-      provenance,
-      registry: client.asOf.version,
-      rev: client.asOf.rev,
-    },
-    personal: personalOf(client, context),
-  };
-}
-
-/** Where what was decided on comes from (design §3): nothing here is believed because the agent says so. */
-const provenance = { address: 'observed', at: 'observed', client: 'registered', key: 'proven' };
-
-/** What was known of the client when it was decided about. Members stand in the order of canonical JSON here and above. */
-const knownOf = ({ agent, credential, thumbprint, method }: Client) => ({
-  client: { credential, environment: agent.environment, key: thumbprint, kind: agent.kind, method },
-});
-
-const personalOf = (client: Client, context: RequestContext) => ({
-  owner: client.agent.owner,
-  address: context.address,
-  purpose: client.agent.purpose,
-});

@@ -28,6 +28,13 @@ export function spendOf(kind: Spend['kind'], owner: string, jti: string, expires
 export const assertionReplayed = () =>
   new OAuthError('invalid_client', 'client authentication failed', { reason: 'assertion replayed', settled: true });
 
+/** What whoever sends a DPoP proof again hears. Its own transaction has settled it. @see RFC 9449 §11.1 */
+export const proofReplayed = () =>
+  new OAuthError('invalid_dpop_proof', 'this DPoP proof was used before; make a new one', {
+    reason: 'proof replayed',
+    settled: true,
+  });
+
 /** Spends all of them. Answers the first that was spent before; the others stay spent. */
 export async function spendAll(tx: Tx, spends: readonly Spend[]): Promise<Spend | undefined> {
   let before: Spend | undefined;

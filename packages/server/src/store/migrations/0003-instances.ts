@@ -44,6 +44,7 @@ export const instances: Migration = {
       name text,
       spiffe_id text not null,
       credential text not null,
+      rests_until bigint,
       thumbprint text not null,
       alg text not null,
       jwk text not null,
