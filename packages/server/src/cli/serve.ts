@@ -75,7 +75,9 @@ function started(server: RunningServer, config: Config, movedFrom: string | unde
 const databaseName = (config: Config) => (config.database_url === undefined ? 'SQLite' : 'PostgreSQL');
 
 const encryptionWords = (encrypted: boolean) =>
-  encrypted ? 'encrypted in the database' : 'not encrypted in the database: set key_encryption.file for that';
+  encrypted
+    ? 'encrypted in the database'
+    : 'not encrypted in the database: set key_encryption.file, then `keys rotate --all`';
 
 function banner(context: Context, server: RunningServer, config: Config, movedFrom: string | undefined): string {
   const paint = painter(context.io);

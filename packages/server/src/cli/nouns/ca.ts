@@ -32,7 +32,9 @@ const showAuthority = command({
         ['bundle', `number ${ca.spiffe_sequence}, fetched anew every ${ca.spiffe_refresh_hint} s`],
         [
           'private keys',
-          ca.encrypted ? 'encrypted in the database' : 'not encrypted in the database: set key_encryption.file',
+          ca.encrypted
+            ? 'encrypted in the database'
+            : 'not encrypted in the database: set key_encryption.file, then `keys rotate --all`',
         ],
       ]);
       const list = table(

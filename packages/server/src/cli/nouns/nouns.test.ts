@@ -396,6 +396,12 @@ test('the server’s keys can be seen and rotated', async () => {
   );
   assert.equal(items[1]?.kid, next.kid);
   assert.equal((await cli.json<{ kid: string }>('keys', 'rotate')).kid, next.kid);
+  assert.equal((await cli('keys', 'rotate', '--all', '--alg', 'ES256')).code, exitCodes.usage.code);
+  const each = await cli.json<{ items: { kid: string; alg: string }[] }>('keys', 'rotate', '--all');
+  assert.deepEqual(each.items.map(({ alg }) => alg).toSorted(), ['ES256', 'EdDSA', 'PS256', 'RS256']);
+  const states = await cli.json<{ items: { kid: string; state: string }[] }>('keys', 'list');
+  const waiting = states.items.filter(({ state }) => state === 'published').map(({ kid }) => kid);
+  assert.deepEqual(waiting.toSorted(), each.items.map(({ kid }) => kid).toSorted());
 });
 
 test('a server that does not answer, and an identity that it does not know', async () => {
