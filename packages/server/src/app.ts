@@ -112,7 +112,7 @@ export async function openDeps(config: Config, world: World & { clock: Clock; lo
   try {
     await migrate({ db, clock });
     const encryption = await openEncryption(config, random);
-    await encryptAtRest({ db, encryption });
+    if ((await encryptAtRest({ db, encryption })) > 0) await db.dropOverwritten();
     const base = { config, db, clock, random, log, encryption, fetch: safeFetch(config, world.resolve) };
     const deps: Deps = {
       ...base,

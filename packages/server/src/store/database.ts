@@ -44,6 +44,8 @@ export interface Database extends Queries {
   settle<Result>(work: (tx: Tx) => Promise<Result>, alone?: string): Promise<Result>;
   /** What the database says of its durability, for `doctor`, `/readyz` and benchmarks. */
   durability(): Promise<Record<string, string>>;
+  /** Makes what was overwritten disappear from the files, as far as the database lets us: on PostgreSQL `vacuum full` does that. */
+  dropOverwritten(): Promise<void>;
   /** Waits for what is under way, then closes. */
   close(): Promise<void>;
 }

@@ -60,6 +60,7 @@ export async function openPostgres(url: string, options: { onError: (error: Erro
       }
     },
     durability: () => durabilityOf(pool),
+    dropOverwritten: async () => {},
     async close() {
       await commits.drained();
       for (const writer of writers) writer.release();

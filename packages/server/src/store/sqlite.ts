@@ -38,6 +38,10 @@ export function openSqlite(file: string): Database {
     async durability() {
       return durabilityOf(writer);
     },
+    async dropOverwritten() {
+      await commits.drained();
+      writer.exec('pragma wal_checkpoint(truncate)');
+    },
     async close() {
       await commits.drained();
       reader.close();
