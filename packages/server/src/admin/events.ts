@@ -30,6 +30,11 @@ export const eventRoutes = [
       type: oneOf(types).optional(),
       outcome: oneOf(['allowed', 'refused']).optional(),
       agent: idOf('agent').optional().meta({ description: 'Whose doing it was.' }),
+      about: line(64, 1)
+        .optional()
+        .meta({
+          description: 'An id: of an agent for what it did and what was done to it, its credentials and instances.',
+        }),
       target: line(64, 1).optional().meta({ description: 'What it was done to: an id.' }),
       owner: ownerId.optional().meta({ description: 'Who answers for the agent whose doing it was.' }),
       resource: line(512, 1).optional().meta({ description: 'Id or identifier of the resource that was asked for.' }),
@@ -40,7 +45,7 @@ export const eventRoutes = [
     response: pageOfSchema(shown),
     async handler(call, { query }) {
       const page = pageFilter('event', query);
-      const { type, outcome, agent, target, owner, jti } = query;
+      const { type, outcome, agent, about, target, owner, jti } = query;
       // the log names resources by their identifier, as they were called at the time
       const resource = query.resource?.startsWith('res_')
         ? ((await findResource(call.q, query.resource))?.identifier ?? query.resource)
@@ -50,6 +55,7 @@ export const eventRoutes = [
         type,
         outcome,
         agent,
+        about,
         target,
         owner,
         resource,

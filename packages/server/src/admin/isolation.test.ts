@@ -180,6 +180,7 @@ for (const database of databases) {
         '/events?limit=200',
         `/events?agent=${theirs.agent.id}`,
         `/events?target=${theirs.agent.id}`,
+        `/events?about=${theirs.agent.id}`,
         `/events?owner=${theirs.person.id}`,
       ];
       for (const path of filters) {

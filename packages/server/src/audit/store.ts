@@ -67,6 +67,8 @@ export interface EventFilter {
   outcome?: string | undefined;
   agent?: string | undefined;
   target?: string | undefined;
+  /** Done by this agent, or to it: its credentials and instances included. Any other id: what was done to that. */
+  about?: string | undefined;
   resource?: string | undefined;
   jti?: string | undefined;
   owner_blind?: string | undefined;
@@ -81,12 +83,31 @@ export interface EventFilter {
 
 /** Newest first. */
 export async function selectEvents(q: Queries, filter: EventFilter): Promise<EventRow[]> {
+  if (filter.about === undefined) return selectWhere(q, filter);
+  // one query for each index: joined by "or", a long log would be read from its end until enough is found
+  const found = new Map<string, EventRow>();
+  for (const side of ['agent', 'target', 'credentials', 'instances'] as const) {
+    for (const row of await selectWhere(q, filter, side)) found.set(row.id, row);
+  }
+  return [...found.values()].toSorted((a, b) => (a.id < b.id ? 1 : -1)).slice(0, filter.limit);
+}
+
+/** @param side in which way it is about `filter.about` */
+async function selectWhere(
+  q: Queries,
+  filter: EventFilter,
+  side?: 'agent' | 'target' | 'credentials' | 'instances',
+): Promise<EventRow[]> {
   let query = q.kysely.selectFrom('events').selectAll().orderBy('id', 'desc').limit(filter.limit);
   for (const column of ['org', 'type', 'outcome', 'agent', 'target', 'resource', 'owner_blind'] as const) {
     const value = filter[column];
     if (value !== undefined) query = query.where(column, '=', value);
   }
-  const { jti } = filter;
+  const { jti, about = '' } = filter;
+  if (side === 'agent' || side === 'target') query = query.where(side, '=', about);
+  else if (side !== undefined) {
+    query = query.where('target', 'in', q.kysely.selectFrom(side).select('id').where('agent', '=', about));
+  }
   if (jti !== undefined) {
     // the event of its issue has the token's own id: the index on jti need not hold it
     query = query.where((or) =>

@@ -176,5 +176,5 @@ export interface Event {
   reason?: string;
   jti?: string;
   decided_on?: { scope?: string } & Record<string, unknown>;
-  personal: Record<string, unknown>;
+  personal: { details?: { reason?: string } & Record<string, unknown> } & Record<string, unknown>;
 }

@@ -7,10 +7,11 @@ import { confirm } from '../io.ts';
 import { keyFromOptions, keyOptions } from '../key-options.ts';
 import { findAgent, findOwner, findResource, findRole, namer, ownerNamer } from '../names.ts';
 import { fields, shortTime, show, table } from '../output.ts';
-import type { Agent, Resource, Role, Team } from '../registry.ts';
+import type { Agent, Event, Resource, Role, Team } from '../registry.ts';
 import { inOrder, wholeNumber } from '../values.ts';
 import { listCredentials } from './credentials.ts';
 import { hasEnrolled, waysIn } from './enrolment-token.ts';
+import { reasonOf } from './events.ts';
 import { type TemplateValues, template, templateInWords, templateOptions } from './instance-template.ts';
 import { halfDone, keyIsFree, stillMissing } from './new-agent.ts';
 import { statusStyle } from './status.ts';
@@ -83,7 +84,7 @@ const showOne = command({
       ['name', agent.name],
       ['id', agent.id],
       ['subject', agent.subject],
-      ['status', agent.status],
+      ['status', await statusInWords(api, agent)],
       ['kind', agent.kind],
       ['owner', ownerOf(agent.owner)],
       ['purpose', agent.purpose],
@@ -247,6 +248,23 @@ const retire = command({
     show(context, after, () => `${after.name} is retired.`);
   },
 });
+
+/** Since when, by whom and why it stands still, as far as the log is this identity's to read. */
+async function statusInWords(api: Api, { id, status }: Agent): Promise<string> {
+  if (status === 'active') return status;
+  try {
+    const [event] = await api.list<Event>('/events', { target: id, type: `agent.${status}` }, 1);
+    if (event === undefined) return status;
+    const by =
+      event.agent === undefined ? undefined : await api.get<Agent>(`/agents/${event.agent}`).catch(() => undefined);
+    const reason = reasonOf(event);
+    const since = `${status} since ${shortTime(event.at)} by ${by?.name ?? event.agent ?? 'the server'}`;
+    return reason === '' ? since : `${since}: ${reason}`;
+  } catch (error) {
+    if (error instanceof CliError && error.reason === 'refused') return status;
+    throw error;
+  }
+}
 
 export const agentCommands = [list, showOne, create, update, suspend, resume, retire];
 

@@ -11,7 +11,11 @@ const list = command({
   summary: 'Read the log: who did what, allowed or refused, newest first.',
   description: 'With --json each event is one line, so that `jq` and `grep` can work on them.',
   options: {
-    agent: { value: 'AGENT', description: 'Only what this agent did.' },
+    agent: {
+      value: 'AGENT',
+      description: 'Only what this agent did, and what was done to it, its credentials and its instances.',
+    },
+    by: { value: 'AGENT', description: 'Only what this agent did.' },
     owner: { value: 'OWNER', description: 'Only what agents of this team or person did.' },
     type: { value: 'TYPE', description: 'Only events of this type, such as token.refused.' },
     outcome: { value: 'OUTCOME', description: 'Only allowed or refused ones.' },
@@ -23,7 +27,8 @@ const list = command({
   },
   examples: [
     { command: 'bailiwick events list --outcome refused', does: 'What was refused lately' },
-    { command: 'bailiwick events list --agent desk --json --limit 1000 | jq .type', does: 'For a program' },
+    { command: 'bailiwick events list --agent desk', does: 'What desk did, who stopped it, and why' },
+    { command: 'bailiwick events list --by desk --json --limit 1000 | jq .type', does: 'For a program' },
   ],
   async run(context, _args, options) {
     const api = openApi(context);
@@ -31,7 +36,8 @@ const list = command({
     const items = await api.list<Event>(
       '/events',
       {
-        agent: options.agent === undefined ? undefined : (await findAgent(api, options.agent)).id,
+        about: options.agent === undefined ? undefined : (await findAgent(api, options.agent)).id,
+        agent: options.by === undefined ? undefined : (await findAgent(api, options.by)).id,
         owner: options.owner === undefined ? undefined : (await findOwner(api, options.owner)).id,
         type: options.type,
         outcome: options.outcome,
@@ -65,13 +71,16 @@ const list = command({
         { title: 'EVENT', value: ({ type }) => type },
         { title: 'BY', value: ({ agent }) => (agent === undefined ? '' : nameOf(agent)) },
         { title: 'ABOUT', value: ({ target, resource }) => (target === undefined ? (resource ?? '') : nameOf(target)) },
-        { title: 'REASON', value: ({ reason }) => reason ?? '' },
+        { title: 'REASON', value: reasonOf },
       ],
       'Nothing in the log fits.',
     );
     context.io.out(`${text}\n`);
   },
 });
+
+/** Why it was refused, or what somebody gave as the reason: that is personal, and may have been erased. */
+export const reasonOf = ({ reason, personal }: Event): string => reason ?? personal.details?.reason ?? '';
 
 export const eventCommands = [list];
 

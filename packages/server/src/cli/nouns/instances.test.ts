@@ -61,6 +61,9 @@ test('instances are listed, shown and ended, with their children', async () => {
   assert.match(all.out, /Ended 4 instances of agent-/);
   assert.deepEqual(await listed(), []);
   assert.equal((await at.tokenOf(other)).status, 401);
+  const log = (await cli('events', 'list', '--agent', client.clientId)).out;
+  assert.match(log, /instance\.ended .* bad release/);
+  assert.equal(log.split('instance.ended').length - 1, 2, 'the one that was ended by its id too');
 });
 
 const wrong: [what: string, ...argv: string[]][] = [
