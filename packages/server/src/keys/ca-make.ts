@@ -1,10 +1,10 @@
 /** Makes authorities: a root signs itself, an intermediate is signed by its root. Each is checked again after it is signed. */
-import { createPrivateKey, createPublicKey } from 'node:crypto';
-import { type PrivateJwk, sha256Base64url } from '@bailiwick/protocol';
+import { createPrivateKey } from 'node:crypto';
+import { type PrivateJwk, publicJwk, sha256Base64url } from '@bailiwick/protocol';
 import type { AtRest } from '../lib/at-rest.ts';
 import type { Random } from '../lib/random.ts';
-import { readCertificate } from '../lib/x509.ts';
-import { signatureHolds, spkiOf } from '../lib/x509-key.ts';
+import { checkIssued, type Wanted } from '../lib/x509-check.ts';
+import { publicKeyOf, spkiOf } from '../lib/x509-key.ts';
 import { commonName } from '../lib/x509-name.ts';
 import {
   alternativeNames,
@@ -60,32 +60,29 @@ function make(
   const keyIdentifier = keyIdentifierOf(spki);
   const name = commonName(`Bailiwick ${kind} ${keyIdentifier.toString('hex', 0, 4)}`);
   const issuer: Issuer = root ?? { name, keyIdentifier, key };
+  const wanted: Wanted = {
+    serial: serialNumber(deps.random),
+    subject: name,
+    publicKey: publicJwk(jwk),
+    notBefore: now - backdatedMs,
+    notAfter: what.expiresAt,
+    uri: `spiffe://${deps.config.trust_domain}`,
+    pathLength: what.pathLength,
+  };
   const der = signCertificate(
     {
-      serial: serialNumber(deps.random),
-      subject: name,
+      ...wanted,
       spki,
-      notBefore: now - backdatedMs,
-      notAfter: what.expiresAt,
       extensions: [
         ...authorityExtensions(what.pathLength),
         subjectKeyIdentifier(keyIdentifier),
         authorityKeyIdentifier(issuer.keyIdentifier),
-        alternativeNames({ uri: `spiffe://${deps.config.trust_domain}` }),
+        alternativeNames(wanted),
       ],
     },
     issuer,
   );
-  const certificate = readCertificate(der);
-  const signed = {
-    bytes: certificate.tbs,
-    algorithm: certificate.signatureAlgorithm,
-    signature: certificate.signature,
-  };
-  const says = certificate.basicConstraints;
-  if (!signatureHolds(signed, createPublicKey(issuer.key), 'EC') || says?.pathLength !== what.pathLength) {
-    throw new Error(`a new ${kind} did not stand the check after it was signed`);
-  }
+  const certificate = checkIssued(der, wanted, root ?? { publicKey: publicKeyOf(spki) });
   const id = sha256Base64url(der);
   const row: AuthorityRow = {
     id,

@@ -3,18 +3,12 @@
  * anybody gets it.
  * @see X509-SVID (SPIFFE)
  */
-import { importPublicJwk, type PublicJwk, parseSpiffeId, thumbprint } from '@bailiwick/protocol';
+import { importPublicJwk, type PublicJwk, parseSpiffeId } from '@bailiwick/protocol';
 import { type CaDeps, type SigningAuthority, signingAuthority } from '../keys/ca.ts';
 import { backdatedMs, longestLeafMs } from '../keys/ca-schedule.ts';
-import {
-  type Certificate,
-  canonicalAddress,
-  extendedKeyUsages,
-  keyUsages,
-  pemOf,
-  readCertificate,
-} from '../lib/x509.ts';
-import { signatureHolds, spkiOf } from '../lib/x509-key.ts';
+import { pemOf } from '../lib/x509.ts';
+import { checkIssued, type Wanted } from '../lib/x509-check.ts';
+import { spkiOf } from '../lib/x509-key.ts';
 import { userId } from '../lib/x509-name.ts';
 import {
   alternativeNames,
@@ -91,23 +85,24 @@ export async function issueX509Svid(deps: CaDeps, version: number, request: X509
   const { intermediate } = authority;
   const now = deps.clock.now();
   const wanted = wantedOf(deps, request, authority, now);
+  const spki = spkiOf(wanted.publicKey);
   const der = signCertificate(
     {
       serial: wanted.serial,
       subject: wanted.subject,
-      spki: wanted.spki,
+      spki,
       notBefore: wanted.notBefore,
       notAfter: wanted.notAfter,
       extensions: [
         ...leafExtensions,
-        alternativeNames({ uri: request.spiffeId, dnsNames: request.dnsNames, ipAddresses: request.ipAddresses }),
-        subjectKeyIdentifier(keyIdentifierOf(wanted.spki)),
+        alternativeNames(wanted),
+        subjectKeyIdentifier(keyIdentifierOf(spki)),
         authorityKeyIdentifier(intermediate.keyIdentifier),
       ],
     },
     intermediate,
   );
-  const issued = checkIssued(der, wanted, request, authority);
+  const issued = checkIssued(der, wanted, intermediate);
   const certificate = pemOf(der);
   return {
     certificate,
@@ -118,14 +113,6 @@ export async function issueX509Svid(deps: CaDeps, version: number, request: X509
     notBefore: issued.notBefore,
     notAfter: issued.notAfter,
   };
-}
-
-interface Wanted {
-  serial: Buffer;
-  subject: Buffer;
-  spki: Buffer;
-  notBefore: number;
-  notAfter: number;
 }
 
 function wantedOf(deps: CaDeps, request: X509SvidRequest, { intermediate }: SigningAuthority, now: number): Wanted {
@@ -151,48 +138,15 @@ function wantedOf(deps: CaDeps, request: X509SvidRequest, { intermediate }: Sign
   return {
     serial: serialNumber(deps.random),
     subject: userId(spiffeId),
-    spki: spkiOf(jwk),
+    publicKey: jwk,
     notBefore: Math.floor((now - backdatedMs) / 1000) * 1000,
     notAfter,
+    uri: spiffeId,
+    dnsNames: request.dnsNames,
+    ipAddresses: request.ipAddresses,
   };
 }
 
 const isDnsName = (name: string) =>
   name.length <= 253 &&
   /^(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name);
-
-/** Reads what was signed as a stranger would, and compares it with what was wanted. */
-function checkIssued(
-  der: Buffer,
-  wanted: Wanted,
-  request: X509SvidRequest,
-  { intermediate }: SigningAuthority,
-): Certificate {
-  const issued = readCertificate(der);
-  const { keyUsage, extendedKeyUsage = [], names, authorityKeyIdentifier: issuerKey } = issued;
-  const signed = { bytes: issued.tbs, algorithm: issued.signatureAlgorithm, signature: issued.signature };
-  const stands =
-    issued.serial === wanted.serial.toString('hex') &&
-    issued.issuer.equals(intermediate.certificate.subject) &&
-    intermediate.certificate.subjectKeyIdentifier?.equals(issuerKey ?? Buffer.alloc(0)) === true &&
-    issued.subject.equals(wanted.subject) &&
-    issued.spki.equals(wanted.spki) &&
-    thumbprint(issued.publicJwk) === thumbprint(request.publicKey) &&
-    issued.notBefore === wanted.notBefore &&
-    issued.notAfter === wanted.notAfter &&
-    issued.notAfter <= intermediate.certificate.notAfter &&
-    issued.basicConstraints?.ca === false &&
-    keyUsage?.size === 1 &&
-    keyUsage.has(keyUsages.digitalSignature) &&
-    extendedKeyUsage.length === 2 &&
-    extendedKeyUsage.includes(extendedKeyUsages.server) &&
-    extendedKeyUsage.includes(extendedKeyUsages.client) &&
-    issued.unknownCritical.length === 0 &&
-    names?.uris.join() === request.spiffeId &&
-    names.dnsNames.join() === (request.dnsNames ?? []).join() &&
-    names.ips.join() === (request.ipAddresses ?? []).map(canonicalAddress).join() &&
-    names.emails.length + names.others === 0 &&
-    signatureHolds(signed, intermediate.publicKey, 'EC');
-  if (!stands) throw new Error('a certificate did not stand the check after it was signed');
-  return issued;
-}
