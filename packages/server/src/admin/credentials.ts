@@ -99,7 +99,9 @@ export const credentialRoutes = [
       kind: oneOf(credentialKinds).optional(),
       kid: line(256, 1).optional(),
       status: oneOf(standings).optional(),
-      stale_since: time.optional().meta({ description: 'Only those that were neither made nor used since then.' }),
+      stale_since: time
+        .optional()
+        .meta({ description: 'Only those that were surely neither made nor used since then.' }),
       expiring_before: time.optional().meta({ description: 'Only those that end by themselves before then.' }),
     }),
     response: pageOfSchema(shownCredential),

@@ -1,10 +1,12 @@
-/** When a credential was last used: noted after the answer, and at most once an hour each, so that nobody waits for it. */
+/** When a credential was last used: noted after the answer, and at most once a minute each, so that nobody waits for it. */
 import { boundedCache } from '@bailiwick/protocol';
+import { lastUseUnknownMs } from '../credentials/credential.ts';
 import { touchCredential } from '../credentials/store.ts';
 import type { Deps } from '../deps.ts';
 
 const noted = new WeakMap<object, ReturnType<typeof boundedCache<number>>>();
-const everyMs = 60 * 60 * 1000;
+// the database knows which have an end; of the others it keeps what it has for an hour, and nothing is written
+const everyMs = lastUseUnknownMs.ending;
 
 /** Notes that the credential has just proven its agent. Never throws: what fails is logged and tried at the next use. */
 export function noteUse(deps: Deps, credential: string): void {

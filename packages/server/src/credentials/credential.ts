@@ -74,6 +74,12 @@ export const credentialKinds = [
   'enrolment_token',
 ] as const satisfies readonly CredentialKind[];
 
+/**
+ * How much later than `lastUsedAt` a credential may have been used, in milliseconds: nobody needs it to the second, and every
+ * write of it costs the disk. Of one that has an end somebody may wait to see whether it is still used.
+ */
+export const lastUseUnknownMs = { lasting: 60 * 60_000, ending: 60_000 } as const;
+
 /** How a credential stands at a moment: whether it proves anything, and if not, why. */
 export const standings = ['active', 'suspended', 'expired', 'used', 'removed'] as const;
 export type Standing = (typeof standings)[number];

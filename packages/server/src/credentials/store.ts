@@ -4,15 +4,19 @@ import type { SubjectState } from '../liveness/liveness.ts';
 import type { Queries, Tx } from '../store/database.ts';
 import type { CredentialRow } from '../store/registry-tables.ts';
 import type { Tables } from '../store/tables.ts';
-import type { Credential, CredentialDetail, OtherCredential, PublicKeyCredential, Standing } from './credential.ts';
+import {
+  type Credential,
+  type CredentialDetail,
+  lastUseUnknownMs,
+  type OtherCredential,
+  type PublicKeyCredential,
+  type Standing,
+} from './credential.ts';
 
 type SubjectsRow = Tables['subjects'];
 
 /** A credential's row, with what `liveness/` says of it and of the agent that holds it. */
 type JoinedRow = CredentialRow & { state: SubjectState; holder: SubjectState };
-
-/** How stale `last_used_at` may be: nobody needs it to the second, and every write of it costs the disk. Milliseconds. */
-const touchedAtMostEvery = 60 * 60 * 1000;
 
 /**
  * What the agent may prove itself with at `now` (ms): neither removed nor expired, the oldest first. Enrolment tokens
@@ -33,15 +37,17 @@ export async function liveCredentials(q: Queries, agent: string, now: number): P
 }
 
 /**
- * Notes that a credential was used, at most once an hour each: usually this changes no row. Not for the hot path:
+ * Notes that a credential was used, at most once an hour each, or once a minute if it has an end: usually this changes no row. Not for the hot path:
  * call it after the answer, in its own transaction.
  */
 export async function touchCredential(q: Queries, id: string, now: number): Promise<void> {
-  await q.run('update credentials set last_used_at = ? where id = ? and (last_used_at is null or last_used_at < ?)', [
-    now,
-    id,
-    now - touchedAtMostEvery,
-  ]);
+  const { lasting, ending } = lastUseUnknownMs;
+  await q.run(
+    `update credentials set last_used_at = ?
+      where id = ? and (last_used_at is null or (expires_at is null and last_used_at < ?)
+        or (expires_at is not null and last_used_at < ?))`,
+    [now, id, now - lasting, now - ending],
+  );
 }
 
 /** The credential with this id, whatever its status. */
@@ -87,6 +93,27 @@ export async function useOnce(tx: Tx, id: string, now: number): Promise<boolean>
   return row !== undefined;
 }
 
+/** How many thumbprints `findByThumbprints` takes. */
+export const thumbprintsAtMost = 17;
+
+/**
+ * As `findByThumbprint`, for several at once: the same statement however many there are, and however many are found.
+ * @throws RangeError for more than `thumbprintsAtMost`
+ */
+export async function findByThumbprints(q: Queries, thumbprints: readonly string[]): Promise<Credential[]> {
+  if (thumbprints.length > thumbprintsAtMost) throw new RangeError('too many thumbprints at once');
+  const values = Array.from({ length: thumbprintsAtMost }, (_, i) => thumbprints[i] ?? '');
+  const rows = await q.all<JoinedRow>(
+    `select c.*, s.state as state, h.state as holder
+       from credentials c
+       join subjects s on s.id = c.id
+       join subjects h on h.id = c.agent
+      where c.thumbprint in (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    values,
+  );
+  return rows.map(credentialOf);
+}
+
 /** Whose this is, or was, and whether it has ended for good. */
 export async function findByThumbprint(q: Queries, thumbprint: string): Promise<Credential | undefined> {
   const row = await q.get<JoinedRow>(
@@ -116,7 +143,7 @@ export interface CredentialFilter {
   kid?: string | undefined;
   kind?: Credential['kind'] | undefined;
   standing?: Standing | undefined;
-  /** Milliseconds: not used since then, nor made since then. */
+  /** Milliseconds: surely not used since then, nor made since then. */
   staleSince?: number | undefined;
   /** Milliseconds: ends by itself before then. */
   expiringBefore?: number | undefined;
@@ -144,7 +171,8 @@ export async function selectCredentials(q: Queries, filter: CredentialFilter): P
   if (expiringBefore !== undefined) query = query.where('c.expires_at', '<', expiringBefore);
   if (staleSince !== undefined) {
     query = query.where('c.created_at', '<', staleSince);
-    query = query.where((is) => is.or([is('c.last_used_at', 'is', null), is('c.last_used_at', '<', staleSince)]));
+    const noted = staleSince - lastUseUnknownMs.lasting; // it may have been used an hour later, and not be stale
+    query = query.where((is) => is.or([is('c.last_used_at', 'is', null), is('c.last_used_at', '<', noted)]));
   }
   if (standing !== undefined) query = query.where((is) => standingIs(is, standing, filter.now));
   if (after !== undefined) query = query.where('c.id', '>', after);

@@ -244,6 +244,25 @@ for (const database of databases) {
       await noted(server.clock.now());
     });
 
+    test('of a credential that has an end, to the minute', async () => {
+      const used = await tokenClient(server);
+      const path = `/credentials/${used.credential}`;
+      const lastUse = async () => (await server.admin<{ last_used_at?: string }>('GET', path)).last_used_at;
+      const noted = async () => {
+        const wanted = new Date(server.clock.now()).toISOString();
+        await used.send();
+        for (let asked = 0; asked < 500 && (await lastUse()) !== wanted; asked++);
+        assert.equal(await lastUse(), wanted);
+      };
+      await noted();
+      // as a rotation does: somebody waits to see whether the old one is still used
+      await server.admin('PATCH', path, { expires_at: new Date(server.clock.now() + 3_600_000).toISOString() });
+      server.clock.advance(61_000);
+      await noted();
+      server.clock.advance(61_000);
+      await noted();
+    });
+
     const minutes = (n: number) => new Date(server.clock.now() + n * 60_000).toISOString();
     const lifetimes: [string, () => Parameters<typeof tokenClient>[1], number][] = [
       ['ten minutes by default', () => ({}), 600],

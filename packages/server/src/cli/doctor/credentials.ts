@@ -1,7 +1,7 @@
 /** Credentials that will cause trouble: missing, ending, forgotten, or secrets at all. */
 import type { Config } from '../../config.ts';
 import { secretsEndAt } from '../../credentials/secret.ts';
-import { described } from '../credential-words.ts';
+import { described, idleFor } from '../credential-words.ts';
 import { shortTime, span } from '../output.ts';
 import type { Agent, Credential } from '../registry.ts';
 import { type Finding, ok, someOf, warn } from './finding.ts';
@@ -96,7 +96,7 @@ function ending(credentials: readonly Credential[], nameOf: (one: Credential) =>
 }
 
 function forgotten(credentials: readonly Credential[], nameOf: (one: Credential) => string, now: number): Finding[] {
-  const idle = ({ last_used_at, created_at }: Credential) => now - Date.parse(last_used_at ?? created_at);
+  const idle = (one: Credential) => idleFor(one, now);
   const stale = credentials.filter((one) => idle(one) > staleDays * dayMs);
   if (stale.length === 0) return [];
   const shown = stale.map((one) => `${nameOf(one)} (${described(one)}, ${span(idle(one))})`);

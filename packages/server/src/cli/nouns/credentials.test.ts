@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { touchCredential } from '../../credentials/store.ts';
 import { makeAuthority, makeCertificate } from '../../testing/certificates.ts';
 import { type CommandLine, commandLine } from '../../testing/command-line.ts';
 import { startServer, type TestServer } from '../../testing/harness.ts';
@@ -124,6 +125,28 @@ test('what deserves a look, for either reason, as the group with options too', a
   assert.match((await there('credentials', '--expiring', '1d')).out, /Nothing to look at/);
   there.close();
   await late.close();
+});
+
+test('the last use is shown as exactly as it is known, and what may have been used is not stale', async (t) => {
+  const late = await startServer();
+  t.after(() => late.close());
+  const there = commandLine(late);
+  t.after(() => there.close());
+  await there.json('agents', 'create', 'busy', '--owner', 'operators', '--role', 'operator', '--key-out', 'busy.json');
+  const [key] = (await there.json<{ credentials: Shown[] }>('agents', 'show', 'busy')).credentials;
+  late.clock.advance(60_000);
+  const at = late.clock.now();
+  await late.deps.db.settle((tx) => touchCredential(tx, key?.id ?? '', at));
+  const shown = async () => (await there('credentials', 'list', '--agent', 'busy')).out;
+  assert.match(await shown(), /within the hour[\s\S]*may be later than shown/);
+  late.clock.advance(day);
+  assert.match(await shown(), new RegExp(`${new Date(at).toISOString().slice(0, 16).replace('T', ' ')}Z`));
+  const stale = async () =>
+    (await there.json<{ items: Shown[] }>('credentials', '--agent', 'busy', '--stale', '24h')).items;
+  assert.deepEqual(await stale(), [], 'it may have been used 23 hours ago');
+  late.clock.advance(3_600_000 + 1);
+  assert.equal((await stale()).length, 1);
+  assert.match((await there('credentials', '--agent', 'busy', '--stale', '24h')).out, /not used for 24 h/);
 });
 
 /** What is refused before anything is sent, or by the server, in words that name the option. */

@@ -2,7 +2,7 @@ import { type CredentialKind, credentialKinds, type Standing } from '../../crede
 import { type Api, openApi } from '../api.ts';
 import { command, yes } from '../command.ts';
 import { credentialFromOptions, credentialOptions } from '../credential-options.ts';
-import { described, endOf, kindOf, reasonsToLook, whatItIs } from '../credential-words.ts';
+import { described, endOf, kindOf, lastUseFooter, lastUseOf, reasonsToLook, whatItIs } from '../credential-words.ts';
 import { CliError } from '../errors.ts';
 import { confirm } from '../io.ts';
 import { findAgent, namer } from '../names.ts';
@@ -16,7 +16,8 @@ const list = command({
   summary: 'List what agents prove themselves with.',
   description:
     'Those that work, and those of suspended agents. With --stale and --expiring only what deserves a look, for either reason. ' +
-    '`bailiwick credentials --stale 30d` means the same: a group with options lists.',
+    '`bailiwick credentials --stale 30d` means the same: a group with options lists. ' +
+    `${lastUseFooter} --stale lists what was surely not used.`,
   options: {
     agent: { value: 'AGENT', description: 'Only those of this agent.' },
     kind: { value: 'KIND', description: `Only of one kind: ${credentialKinds.join(', ')}.` },
@@ -49,7 +50,7 @@ const list = command({
       { title: 'LABEL', value: ({ label }) => label },
       looking
         ? { title: 'WHY', value: (one) => reasonsToLook(one, { stale, expiring, now }).join(', ') }
-        : { title: 'LAST USED', value: (one) => shortTime(one.last_used_at) || 'never' },
+        : { title: 'LAST USED', value: (one) => lastUseOf(one, now) },
       ...(items.every(({ status }) => status === 'active')
         ? []
         : [{ title: 'STATUS', value: ({ status }: Credential) => status, style: statusOf }]),
@@ -57,7 +58,9 @@ const list = command({
       { title: 'ID', value: ({ id }) => id, whole: true },
     ];
     const none = looking ? 'Nothing to look at: all are in use, and none ends that soon.' : 'No credentials.';
-    show(context, { items }, () => table(context, items, columns, none));
+    const footer =
+      looking || items.every(({ last_used_at }) => last_used_at === undefined) ? '' : `\n\n${lastUseFooter}`;
+    show(context, { items }, () => `${table(context, items, columns, none)}${footer}`);
   },
 });
 
