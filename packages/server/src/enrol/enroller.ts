@@ -9,6 +9,7 @@ import type { Client, PresentedCertificate, RequestContext } from '../decide/pla
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import type { Counter } from '../liveness/liveness.ts';
+import { spendOf } from '../tokens/spend.ts';
 import type { EnrolBody } from './body.ts';
 
 /** A request to this room, bounded but not believed. */
@@ -57,7 +58,22 @@ export async function enrollerOf(
     const value = body[name];
     if (value !== undefined) form.set(name, [value]);
   }
-  return { client: await authenticateClient(deps, { form, authorization, dpop, certificate, context }, asOf) };
+  const client = await authenticateClient(deps, { form, authorization, dpop, certificate, context }, asOf);
+  return { client: shownOnce(deps, client, body.client_assertion) };
+}
+
+/**
+ * A JWT-SVID may be shown to get tokens as often as it lives, since those are bound to a key; here it says nothing of the new key, and
+ * whoever had found one would have an instance for each key of theirs. So it enrols once. What it is known by is what was
+ * signed: another spelling of the signature is no other JWT-SVID.
+ */
+function shownOnce({ config }: Deps, client: Client, assertion: string | undefined): Client {
+  const { method, proofs, provenUntil } = client;
+  if (method !== 'spiffe_jwt') return client;
+  if (assertion === undefined || provenUntil === undefined) throw new Error('a JWT-SVID without text or end');
+  const signed = assertion.slice(0, assertion.lastIndexOf('.'));
+  const acceptedUntil = provenUntil + (config.clock_skew_seconds + 1) * 1000;
+  return { ...client, proofs: [...proofs, spendOf('assertion', method, signed, acceptedUntil)] };
 }
 
 async function byToken(deps: Deps, secret: string, clientId: string | undefined, asOf: Counter): Promise<Enroller> {
