@@ -1,4 +1,4 @@
-/** Runs the commands of a guide as a reader would: in a folder of their own, by a shell, against a server that has just been started. */
+/** Runs the commands of a guide as a reader would: in a clone, by a shell, against a server that has just been started. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,12 +10,12 @@ import { loadConfig, start } from '@bailiwick/server';
 
 const root = path.resolve(import.meta.dirname, '..');
 
-export interface Guide {
-  /** The folder that the commands are run in: a copy of the example's. */
+export interface Clone {
+  /** Its root: where commands are run until one of them is `cd`. */
+  root: string;
+  /** The folder of the example in it. */
   folder: string;
-  /** The lines of the guide's first blocks, up to the bound token: what stands behind a backslash belongs to the line before. */
-  lines: string[];
-  /** Runs one to its end and answers what it printed. @throws AssertionError with that, when it fails */
+  /** Runs one to its end and answers what it printed; `cd` and `export` hold for those after it. @throws AssertionError when it fails */
   run(line: string): Promise<string>;
   /** Starts one that goes on, and waits until it has printed this. It ends with the test. */
   begin(line: string, sign: RegExp): Promise<void>;
@@ -23,43 +23,49 @@ export interface Guide {
   finally(work: () => unknown): void;
 }
 
+export interface Guide extends Clone {
+  /** The commands of the guide's beginning, up to the bound token: what stands behind a backslash belongs to the line before. */
+  lines: string[];
+}
+
 interface Context {
   after(work: () => unknown): void;
 }
 
 /**
- * @param page in docs/guides
+ * A clone as a newcomer has it, but for what is large and never written to, with the machine's own Node.js.
  * @param example the folder in examples
- * @param ports that the guide names beside the server's, and that may be taken here: each becomes another one, in its files too
+ * @param here what becomes of the ports in its files
  */
-export async function openGuide(
+export function openClone(
   context: Context,
-  { page, example, ports = [] }: { page: string; example: string; ports?: readonly number[] },
-): Promise<Guide> {
+  { example, here }: { example: string; here: (text: string) => string },
+): Clone {
   const last: (() => unknown)[] = [];
   context.after(async () => {
     for (const work of last.toReversed()) await work();
   });
-  const folder = mkdtempSync(path.join(tmpdir(), 'bailiwick-guide-'));
-  last.push(() => rmSync(folder, { recursive: true, force: true }));
-  const { issuer, close } = await start(
-    loadConfig({
-      cwd: folder,
-      env: {},
-      overrides: { port: 0, mtls: { port: 0 }, log_level: 'silent', shutdown_grace_seconds: 1 },
-    }),
-  );
-  last.push(() => close());
-
-  const others = new Map([[8455, Number(new URL(issuer).port)]]);
-  for (const port of ports) others.set(port, await freePort());
-  const here = (text: string) =>
-    [...others].reduce((all, [from, to]) => all.replaceAll(new RegExp(`\\b${from}\\b`, 'g'), String(to)), text);
+  const clone = mkdtempSync(path.join(tmpdir(), 'bailiwick-guide-'));
+  const images = mkdtempSync(path.join(tmpdir(), 'bailiwick-images-'));
+  for (const made of [clone, images]) last.push(() => rmSync(made, { recursive: true, force: true }));
+  for (const name of ['node_modules', 'packages']) symlinkSync(path.join(root, name), path.join(clone, name), 'dir');
+  for (const name of [
+    'scripts',
+    'package.json',
+    'package-lock.json',
+    'tsconfig.json',
+    'tsconfig.build.json',
+    'LICENSE',
+  ]) {
+    cpSync(path.join(root, name), path.join(clone, name), { recursive: true });
+  }
+  writeFileSync(path.join(clone, '.npmrc'), 'update-notifier=false\n');
+  const folder = path.join(clone, 'examples', example);
   cpSync(path.join(import.meta.dirname, example), folder, {
     recursive: true,
     filter: (source) => !source.endsWith('.test.ts'),
   });
-  for (const file of ['agent.ts', 'api.ts', 'nginx.conf']) {
+  for (const file of ['agent.ts', 'api.ts', 'nginx.conf', 'west.yaml']) {
     const to = path.join(folder, file);
     try {
       writeFileSync(to, here(readFileSync(to, 'utf8')));
@@ -67,23 +73,14 @@ export async function openGuide(
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     }
   }
-  symlinkSync(path.join(root, 'node_modules'), path.join(folder, 'node_modules'), 'dir');
-  writeFileSync(path.join(folder, 'package.json'), '{"type":"module"}');
-  const environment = { PATH: `${programs(folder)}:${process.env.PATH}:/usr/sbin`, HOME: folder };
-
-  const text = readFileSync(path.join(root, 'docs/guides', page), 'utf8');
-  const beginning = /## From nothing to a bound token\n([\s\S]*?)\n## /.exec(text)?.[1] ?? assert.fail('no such part');
-  const blocks = [...beginning.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block = '']) => block);
-  const lines = blocks.flatMap((block) =>
-    here(block)
-      .replaceAll(/\\\n\s*/g, '')
-      .trim()
-      .split('\n'),
-  );
+  // nothing of what a guide says needs the network, and nothing may be fetched by a name that isn't ours
+  const npm = { npm_config_offline: 'true', npm_config_audit: 'false', npm_config_fund: 'false' };
+  const environment = { PATH: `${programs(clone, images)}:${process.env.PATH}:/usr/sbin`, HOME: clone, ...npm };
+  const settings: string[] = [];
 
   function shell(line: string): ChildProcess {
-    return spawn('bash', ['-c', line], {
-      cwd: folder,
+    return spawn('bash', ['-c', [...settings, line].join('\n')], {
+      cwd: clone,
       env: environment,
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -91,8 +88,8 @@ export async function openGuide(
   }
 
   return {
+    root: clone,
     folder,
-    lines: lines.filter((line) => !line.startsWith('#')),
     finally: (work) => last.push(work),
     async run(line) {
       const child = shell(line);
@@ -104,6 +101,7 @@ export async function openGuide(
       child.stdout?.destroy();
       child.stderr?.destroy();
       assert.equal(code, 0, `${line}\n${said.out}${said.err}`);
+      if (isSetting(line)) settings.push(line);
       return said.out;
     },
     async begin(line, sign) {
@@ -127,23 +125,65 @@ export async function openGuide(
   };
 }
 
+/** Says where one is, and does nothing else. */
+export const isSetting = (line: string): boolean => /^(?:cd|export) /.test(line);
+
 /**
- * `bailiwick` and `node` as a reader has them, a `docker` that runs `node agent.ts` with nothing but what `-e` hands in, and, where
+ * @param page in docs/guides
+ * @param ports that the guide names beside the server's, and that may be taken here: each becomes another one, in its files too
+ */
+export async function openGuide(
+  context: Context,
+  { page, example, ports = [] }: { page: string; example: string; ports?: readonly number[] },
+): Promise<Guide> {
+  const others = new Map<number, number>();
+  const here = (text: string) =>
+    [...others].reduce((all, [from, to]) => all.replaceAll(new RegExp(`\\b${from}\\b`, 'g'), String(to)), text);
+  for (const port of [8455, ...ports]) others.set(port, await freePort());
+  const clone = openClone(context, { example, here });
+  const { close } = await start(
+    loadConfig({
+      cwd: clone.root,
+      env: {},
+      overrides: {
+        port: others.get(8455) as number,
+        mtls: { port: 0 },
+        log_level: 'silent',
+        shutdown_grace_seconds: 1,
+      },
+    }),
+  );
+  clone.finally(() => close());
+
+  const text = readFileSync(path.join(root, 'docs/guides', page), 'utf8');
+  const [beginning] =
+    /^[\s\S]*?\n## From nothing to a bound token\n[\s\S]*?(?=\n## )/.exec(text) ?? assert.fail('no such part');
+  return { ...clone, lines: commandsIn(here(beginning)) };
+}
+
+/** The commands of the shell blocks of a text, one a line. */
+export function commandsIn(text: string): string[] {
+  const blocks = [...text.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block = '']) => block);
+  return blocks
+    .flatMap((block) =>
+      block
+        .replaceAll(/\\\n\s*/g, '')
+        .trim()
+        .split('\n'),
+    )
+    .filter((line) => line !== '' && !line.startsWith('#'));
+}
+
+/**
+ * A `docker` that does what the Dockerfile says, in a folder, and runs its program with nothing but what `-e` hands in; and, where
  * there is no curl, one for `curl -s URL -o FILE`.
  */
-function programs(folder: string): string {
-  const bin = path.join(folder, 'bin');
+function programs(clone: string, images: string): string {
+  const bin = path.join(clone, 'bin');
   mkdirSync(bin);
-  const flags = process.execArgv.filter((flag) => flag.startsWith('--conditions')).join(' ');
-  const node = `"${process.execPath}" ${flags}`;
+  const node = `"${process.execPath}"`;
   const scripts = {
-    bailiwick: `exec ${node} "${path.join(root, 'packages/server/src/main.ts')}" "$@"`,
-    node: `exec ${node} "$@"`,
-    docker: `declare -a given
-while [ $# -gt 0 ]; do
-  case "$1" in -e) given+=("$2"); shift 2 ;; *) shift ;; esac
-done
-exec env -i "\${given[@]}" ${node} agent.ts`,
+    docker: `exec ${node} "${path.join(import.meta.dirname, 'docker.mjs')}" "${images}" "$@"`,
     curl: `real="$(PATH="\${PATH#*:}" command -v curl)" && exec "$real" "$@"
 exec ${node} --input-type=module -e 'import { writeFileSync } from "node:fs";
 const [, url, , file] = process.argv.slice(1);
@@ -157,7 +197,7 @@ writeFileSync(file, await (await fetch(url)).text());' -- "$@"`,
   return bin;
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer();
     probe.on('error', reject).listen(0, '127.0.0.1', () => {

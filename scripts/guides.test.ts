@@ -35,7 +35,7 @@ function commandLines(page: string): string[][] {
   const blocks = [...read(page).matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block = '']) => block);
   return blocks
     .flatMap((block) => block.replaceAll(/\\\n\s*/g, '').split('\n'))
-    .flatMap((line) => /^(?:[A-Z_]+=\S+ )*(?:npx )?bailiwick ([^|#>]*)/.exec(line)?.[1] ?? [])
+    .flatMap((line) => /^(?:[A-Z_]+=[^\s$]+ )*(?:npx )?bailiwick ([^|#>]*)/.exec(line)?.[1] ?? [])
     .map((line) => [...line.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(([, a, b, c]) => a ?? b ?? c ?? ''));
 }
 
@@ -71,6 +71,56 @@ test('every command that is shown anywhere can be parsed', () => {
   for (const { page, words } of shown) {
     assert.doesNotThrow(() => parse(commands, words), `${page}: ${words.join(' ')}`);
   }
+});
+
+test('the commands of every guide can be copied as they stand: npx and the folder of the data are said', () => {
+  const said = 'export BAILIWICK_DATA="$PWD/data"';
+  for (const page of globSync('docs/guides/*.md', { cwd: root })) {
+    const blocks = [...read(page).matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block = '']) => block);
+    if (blocks.length === 0) continue;
+    for (const block of blocks) {
+      assert.doesNotMatch(
+        block,
+        /(?<!npx |[\w/])bailiwick (?=[a-z])/,
+        `${page}: who has a clone has no bailiwick on the PATH`,
+      );
+      assert.doesNotMatch(
+        block,
+        /\bnode [\w.-]+\.ts/,
+        `${page}: the machine's Node.js may be old, and finds no sources`,
+      );
+    }
+    // that one has servers and data of its own
+    if (!page.endsWith('two-trust-domains.md')) assert.equal(blocks[0]?.trim(), said, page);
+  }
+});
+
+/** Pages that a reader may follow with one server, in any order; those in one list build on each other. */
+const walks = [
+  ['README.md'],
+  ['docs/guides/protect-an-api.md', 'docs/guides/agents-and-keys.md'],
+  ['docs/guides/an-agent-in-a-container.md'],
+  ['docs/guides/a-service-behind-nginx.md'],
+];
+
+test('guides do not take names, files and ports from each other', () => {
+  const taken = new Map<string, number>();
+  walks.forEach((walk, at) => {
+    const names = walk.flatMap(commandLines).flatMap((words) => {
+      const files = words.flatMap((word, i) => (word === '--key-out' ? [`file ${words[i + 1]}`] : []));
+      const [noun, verb, first] = words;
+      if (verb !== 'create') return files;
+      if (noun !== 'resources') return [...files, `${noun} ${first}`];
+      return [...files, `identifier ${first}`, `resources ${words[words.indexOf('--name') + 1]}`];
+    });
+    assert.ok(names.length > 2, `${walk[0]}`);
+    for (const name of names) {
+      assert.ok((taken.get(name) ?? at) === at, `${walk[0]} and ${walks[taken.get(name) ?? 0]?.[0]} both make ${name}`);
+      taken.set(name, at);
+    }
+  });
+  const port = /listen\((\d+)/.exec(read('examples/nginx/api.ts'))?.[1];
+  assert.ok(port !== undefined && !read('README.md').includes(`localhost:${port}`), 'the README has an API there');
 });
 
 test('the configuration files of the guides can be started with', () => {

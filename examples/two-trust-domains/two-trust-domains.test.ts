@@ -1,69 +1,43 @@
 /** The guide docs/guides/two-trust-domains.md, line by line: two servers, and an agent of one with a token of the other. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { promisify } from 'node:util';
 import { loadConfig, start } from '@bailiwick/server';
+import { commandsIn, isSetting, openClone } from '../guide.ts';
 
-const root = path.resolve(import.meta.dirname, '../..');
-const flags = process.execArgv.filter((flag) => flag.startsWith('--conditions'));
-const main = path.join(root, 'packages/server/src/main.ts');
-
-const guide = readFileSync(path.join(root, 'docs/guides/two-trust-domains.md'), 'utf8');
-const [servers = '', commands = ''] = [...guide.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) => block);
-const linesOf = (block: string) => block.trim().split('\n');
+const guide = readFileSync(path.join(import.meta.dirname, '../../docs/guides/two-trust-domains.md'), 'utf8');
+const [beginning = ''] = guide.split('\n## Where bundles come from\n');
+const lines = commandsIn(beginning);
+const isServer = (line: string) => line.endsWith(' serve');
 
 test('from nothing to a bound token, as the guide says', { timeout: 120_000 }, async (context) => {
-  assert.ok(linesOf(servers).length + linesOf(commands).length < 10, 'under ten lines');
-
-  const folder = mkdtempSync(path.join(tmpdir(), 'bailiwick-two-'));
-  context.after(() => rmSync(folder, { recursive: true, force: true }));
-  symlinkSync(path.join(root, 'node_modules'), path.join(folder, 'node_modules'), 'dir');
-  writeFileSync(path.join(folder, 'package.json'), '{"type":"module"}');
-  for (const file of ['east.yaml', 'west.yaml', 'agent.ts']) {
-    cpSync(path.join(import.meta.dirname, file), path.join(folder, file));
-  }
+  assert.ok(lines.filter((line) => !isSetting(line)).length < 10, 'under ten lines');
 
   // the ports of the guide may be taken here: each is another one, everywhere
   const ports = new Map<string, string>();
-  for (const [, variable = '', port = ''] of servers.matchAll(/(BAILIWICK_PORT)=(\d+)/g)) {
-    assert.ok(variable);
+  for (const [, port = ''] of beginning.matchAll(/BAILIWICK_PORT=(\d+)/g)) {
     const free = await freePorts();
     ports.set(port, String(free[0])).set(String(Number(port) + 1), String(free[1]));
   }
+  assert.equal(ports.size, 4, 'two servers');
   const here = (text: string) => text.replaceAll(/\b84\d\d\b/g, (port) => ports.get(port) ?? port);
-  for (const file of ['west.yaml', 'agent.ts']) {
-    writeFileSync(path.join(folder, file), here(readFileSync(path.join(folder, file), 'utf8')));
-  }
+  const { folder, run } = openClone(context, { example: 'two-trust-domains', here });
 
-  for (const line of linesOf(here(servers))) {
+  let said = '';
+  for (const line of lines) {
+    if (!isServer(line)) {
+      said = await run(here(line));
+      continue;
+    }
     const env = Object.fromEntries(
       [...line.matchAll(/(BAILIWICK_\w+)=(\S+)/g)].map(([, name, value]) => [name, value]),
     );
-    const mtlsPort = ports.get(String(Number([...ports].find(([, free]) => free === env.BAILIWICK_PORT)?.[0]) + 1));
-    const overrides = { log_level: 'silent' as const, shutdown_grace_seconds: 1, mtls: { port: Number(mtlsPort) } };
+    const [port, mtls] = [0, 1].map((more) => Number(ports.get(String(Number(env.BAILIWICK_PORT) + more))));
+    const overrides = { port, mtls: { port: mtls }, log_level: 'silent' as const, shutdown_grace_seconds: 1 };
     const { close } = await start(loadConfig({ cwd: folder, env, overrides }));
     context.after(() => close());
-  }
-
-  let said = '';
-  for (const line of linesOf(here(commands))) {
-    const [program = '', ...words] = line.split(/\s+/);
-    if (program === 'curl') {
-      const [, url = '', , file = ''] = words;
-      writeFileSync(path.join(folder, file), await (await fetch(url)).text());
-      continue;
-    }
-    const script = program === 'bailiwick' ? [main, ...words] : words;
-    const ran = await promisify(execFile)(process.execPath, [...flags, ...script], {
-      cwd: folder,
-      env: { PATH: process.env.PATH, HOME: folder },
-    }).catch((error: { stdout: string; stderr: string }) => assert.fail(`${line}\n${error.stdout}\n${error.stderr}`));
-    said = ran.stdout;
   }
   assert.match(
     said,
