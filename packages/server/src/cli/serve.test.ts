@@ -1,6 +1,7 @@
 // The process itself: what it prints, how it ends. Few cases, since each is a process of its own.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
@@ -75,6 +76,7 @@ test('serve says where it is, where its data is and what to type, and ends clean
   ]) {
     assert.ok(server.out().includes(part), server.out());
   }
+  assert.match(server.out(), /^ +private keys +not encrypted in the database: set key_encryption\.file/m);
   assert.equal(statSync(path.join(folder, 'first/operator.json')).mode & 0o777, 0o600);
   assert.equal(statSync(path.join(folder, 'first')).mode & 0o777, 0o700);
   assert.equal((await fetch(`${issuer}/readyz`)).status, 200);
@@ -173,8 +175,23 @@ test('serve --json says all of it in one line', async () => {
   });
   const ready = await (await fetch(`${said.issuer}/readyz`)).json();
   assert.deepEqual(ready, { status: 'ready', mutual_tls: said.mtls.url });
+  assert.equal(said.keys_encrypted, false);
   server.child.kill('SIGTERM');
   assert.equal((await server.ended).code, 0);
+});
+
+test('with a key from outside, serve says that private keys are encrypted, in words and in JSON', async () => {
+  writeFileSync(path.join(folder, 'at-rest.key'), `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
+  const env = { BAILIWICK_KEY_ENCRYPTION_FILE: path.join(folder, 'at-rest.key') };
+  for (const [more, sign] of [
+    [[], /^ +private keys +encrypted in the database$/m],
+    [['--json'], /"keys_encrypted":true/],
+  ] as const) {
+    const server = bailiwick(['serve', ...more, '--port', '0', '--data', 'encrypted'], env);
+    await server.says(sign);
+    server.child.kill('SIGTERM');
+    assert.equal((await server.ended).code, 0);
+  }
 });
 
 test('so is a port for mutual TLS that is taken', async () => {
