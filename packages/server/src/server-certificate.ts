@@ -4,6 +4,7 @@ import { stat } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import type { PublicJwk } from '@bailiwick/protocol';
+import { ownHosts } from './agents/dns-names.ts';
 import type { Config } from './config.ts';
 import type { Deps } from './deps.ts';
 import { pem } from './lib/pem.ts';
@@ -104,8 +105,6 @@ async function issue(deps: Deps): Promise<Issued> {
 
 /** By what clients may call us: as the issuer and the metadata do, and by this machine's own names. */
 function namesOf(config: Config): { dnsNames: string[]; ipAddresses: string[] } {
-  const bases = [config.issuer, config.mtls.url].filter((base) => base !== undefined);
-  const hosts = bases.map((base) => new URL(base).hostname.replace(/^\[(.*)\]$/, '$1'));
-  const names = [...new Set([...hosts, 'localhost', '127.0.0.1', '::1'])];
+  const names = [...new Set([...ownHosts(config), 'localhost', '127.0.0.1', '::1'])];
   return { dnsNames: names.filter((name) => isIP(name) === 0), ipAddresses: names.filter((name) => isIP(name) !== 0) };
 }

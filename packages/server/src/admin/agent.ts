@@ -1,6 +1,7 @@
 /** An agent as the admin API writes, shows, registers and ends it. Guards are agents too. */
 import { z } from 'zod';
 import { type Agent, agentKinds } from '../agents/agent.ts';
+import { whyReserved } from '../agents/dns-names.ts';
 import { provenances } from '../agents/instance.ts';
 import { findAgent, insertAgent } from '../agents/store.ts';
 import { credentialIds } from '../credentials/store.ts';
@@ -12,10 +13,12 @@ import type { HeldRole } from '../resources/role.ts';
 import { grantsOf, rolesOf } from '../resources/role-store.ts';
 import { findGuardOfAgent } from '../resources/store.ts';
 import { spiffeId } from '../tokens/claims.ts';
+import { insufficientScope } from '../web/caller.ts';
 import { conflict, invalid } from '../web/problem.ts';
 import { flag, idOf, line, oneOf, scopeName, setOf, shownTime, slug, text, time, wholeNumber } from './fields.ts';
-import { keepingAnOperator, knownOwner, knownResource, mustHold, within } from './reach.ts';
+import { keepingAnOperator, knownOwner, knownResource, mustHold, reachesAny, within } from './reach.ts';
 import type { Call, WriteCall } from './route.ts';
+import { adminResource } from './scopes.ts';
 import { common } from './shapes.ts';
 
 type GrantType = (typeof grants)[number]['type'];
@@ -54,7 +57,10 @@ const template = {
     'names',
   )
     .optional()
-    .meta({ description: 'Names that its certificates may carry beside the SPIFFE ID, if its csr asks for them.' }),
+    .meta({
+      description:
+        'Names that its certificates may carry beside the SPIFFE ID, if its csr asks for them. Adding one takes the scope `organizations:any`; never a host of this server, localhost or an address.',
+    }),
   attributes: setOf(
     z.strictObject({
       name: z.string({ error: attributeName }).regex(/^[a-z][a-z0-9_.-]{0,62}$/, attributeName),
@@ -88,7 +94,7 @@ export const writableAgent = {
     .default({}),
   instances: z.strictObject(template).default({}).meta({
     description:
-      'What its running copies may be. A narrower template ends nothing: an instance that does not fit any more is not renewed, and ends at its end.',
+      'What its running copies may be. A narrower template ends nothing: an instance that does not fit any more is not renewed, and ends at its end. New `dns_names` take the scope `organizations:any`, and are never hosts of this server, localhost or addresses.',
   }),
 };
 
@@ -190,6 +196,29 @@ export async function resolvedResources(
   return entries;
 }
 
+/**
+ * The template as it was written. A name in certificates is whoever it names to those who believe our authority, so an administrator
+ * of one organization gives none; what was given before stays.
+ * @throws Problem 422 or 403 naming `instances.dns_names`
+ */
+export function allowedTemplate(
+  call: Call,
+  wanted: Written['instances'],
+  before: Agent['instances'],
+): Agent['instances'] {
+  const known = new Set(before.dns_names);
+  for (const [index, name] of (wanted.dns_names ?? []).entries()) {
+    const fault = known.has(name) ? undefined : whyReserved(call.deps.config, name);
+    if (fault !== undefined) throw invalid(`instances.dns_names[${index}]`, fault);
+  }
+  if (reachesAny(call.caller) || (wanted.dns_names ?? []).every((name) => known.has(name))) return wanted;
+  throw insufficientScope(
+    adminResource(call.deps.config),
+    ['organizations:any'],
+    'instances.dns_names: names in certificates are given by those alone who administer every organization, with the scope organizations:any',
+  );
+}
+
 export function futureTime(call: Call, field: string, wanted: string | undefined): number | undefined {
   if (wanted === undefined) return undefined;
   const at = Date.parse(wanted);
@@ -217,7 +246,7 @@ export async function registerAgent(
     grants: wanted.grants,
     resources: await resolvedResources(call, org.id, wanted.resources, []),
     limits: wanted.limits,
-    instances: wanted.instances,
+    instances: allowedTemplate(call, wanted.instances, {}),
     status: 'active',
     orgStatus: 'active',
     createdAt: now,

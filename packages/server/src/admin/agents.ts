@@ -7,6 +7,7 @@ import { rolesOf, rolesOfAgents } from '../resources/role-store.ts';
 import { pageOf } from '../web/paging.ts';
 import {
   agentNow,
+  allowedTemplate,
   endAgent,
   foundAgent,
   futureTime,
@@ -145,7 +146,7 @@ export const agentRoutes = [
         grants: wanted.grants,
         resources: await resolvedResources(call, agent.org, wanted.resources, agent.resources),
         limits: wanted.limits,
-        instances: wanted.instances,
+        instances: allowedTemplate(call, wanted.instances, agent.instances),
         updatedAt: now,
       };
       const changed = changes(writtenAgent(agent), writtenAgent(after));

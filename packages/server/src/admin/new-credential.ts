@@ -2,7 +2,7 @@
 import { type ImportedPublicKey, importPublicJwk, ProtocolError, thumbprint } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
 import { findInstanceByKey } from '../agents/instance-store.ts';
-import { readAuthorities, readCertificate } from '../credentials/certificate.ts';
+import { keyIn, readAuthorities, readCertificate } from '../credentials/certificate.ts';
 import type { Credential, CredentialDetail, CredentialKind } from '../credentials/credential.ts';
 import { newSecret, secretPrefixes, secretsEndAt } from '../credentials/secret.ts';
 import {
@@ -11,10 +11,18 @@ import {
   freeThumbprint,
   insertCredential,
   liveCredentials,
+  spiffeIdsElsewhere,
   type Unregistered,
 } from '../credentials/store.ts';
-import { canonicalSubject, readSpiffePattern, spiffeThumbprint, subjectThumbprint } from '../credentials/subject.ts';
+import {
+  canonicalSubject,
+  coversSpiffeId,
+  readSpiffePattern,
+  spiffeThumbprint,
+  subjectThumbprint,
+} from '../credentials/subject.ts';
 import { knowsTrustDomain } from '../federation/bundles.ts';
+import { selectAuthorities } from '../keys/ca-store.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
 import { registerSubject } from '../liveness/liveness.ts';
@@ -50,7 +58,11 @@ export async function addCredential(
 ): Promise<Added> {
   const { tx, deps, now } = call;
   const { own, secret } = ownOf(call, wanted);
-  if (own.kind === 'spiffe_id') await isOfKnownDomain(call, agent.org, own.detail.spiffe_id);
+  if (own.kind === 'spiffe_id') {
+    await isOfKnownDomain(call, agent.org, own.detail.spiffe_id);
+    await isNobodyElses(call, agent.org, own.detail.spiffe_id);
+  }
+  if (own.kind === 'certificate_subject') await isNotOurAuthority(call, own.detail.ca);
   const expiresAt = endOf(call, { ...own, createdAt: now }, wantedEnd(call, wanted));
   await haveRoom(call, agent.id, own);
   if (own.kind === 'public_key' && (await findInstanceByKey(tx, own.thumbprint))) {
@@ -179,6 +191,31 @@ async function isOfKnownDomain({ tx }: WriteCall, org: string, spiffeId: string)
   throw invalid(
     'spiffe_id',
     `is of the trust domain ${trustDomain}, which is not registered here: register that first`,
+  );
+}
+
+/**
+ * Looked at within the transaction, and registry writes run one after the other: of two at once one finds the other.
+ * @throws Problem 409 for what meets a name or pattern of another organization, whose it is not saying
+ */
+async function isNobodyElses({ tx }: WriteCall, org: string, spiffeId: string): Promise<void> {
+  const theirs = await spiffeIdsElsewhere(tx, org, readSpiffePattern(spiffeId).trustDomain);
+  if (theirs.every((one) => !coversSpiffeId(one, spiffeId) && !coversSpiffeId(spiffeId, one))) return;
+  throw conflict('spiffe_id', 'stands for an agent already, or meets a pattern that does');
+}
+
+/**
+ * By their own SVIDs our instances would be whoever has the name; they have ways of their own to prove who they are.
+ * @throws Problem 422 naming `subject.ca`
+ */
+async function isNotOurAuthority({ tx }: WriteCall, ca: string | undefined): Promise<void> {
+  if (ca === undefined) return;
+  const ours = new Set((await selectAuthorities(tx)).map((one) => keyIn(Buffer.from(one.certificate, 'base64'))));
+  // by the key: whatever another certificate says of it, it is the same authority
+  if (!readAuthorities(ca).some(({ pem }) => ours.has(keyIn(pem)))) return;
+  throw invalid(
+    'subject.ca',
+    'is an authority of this server: leave ca away for certificates of this server’s own authority',
   );
 }
 

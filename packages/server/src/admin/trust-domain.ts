@@ -7,6 +7,7 @@ import type { Deps } from '../deps.ts';
 import { bundleIn, isBelieved } from '../federation/bundles.ts';
 import { BundleError, type FetchedBundle, fetchBundle, readBundle } from '../federation/endpoint.ts';
 import { confirmationOf, knownBundles, nextRound } from '../federation/refresh.ts';
+import { selectTrustDomains } from '../federation/store.ts';
 import { type BundleEndpoint, endpointProfiles, staleAt, type TrustDomain } from '../federation/trust-domain.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import { urlFault } from '../lib/safe-fetch.ts';
@@ -192,26 +193,57 @@ type SpiffeCredential = Extract<OtherCredential, { kind: 'spiffe_id' }>;
 
 /** The credentials that rest on a trust domain: they name identities of it, and are not removed. */
 export async function users({ q, now }: Pick<Call, 'q' | 'now'>, domain: TrustDomain): Promise<SpiffeCredential[]> {
+  return usersOfAny({ q, now }, domain.org, new Set([domain.name]));
+}
+
+async function usersOfAny(
+  { q, now }: Pick<Call, 'q' | 'now'>,
+  org: string,
+  domains: ReadonlySet<string>,
+): Promise<SpiffeCredential[]> {
   const found: SpiffeCredential[] = [];
+  for await (const one of everyOne((page) => selectCredentials(q, { org, kind: 'spiffe_id', now, ...page }))) {
+    const rests = one.kind === 'spiffe_id' && domains.has(parseSpiffeId(withoutStar(one.detail.spiffe_id)).trustDomain);
+    if (rests && one.status !== 'removed') found.push(one);
+  }
+  return found;
+}
+
+const withoutStar = (pattern: string) => pattern.replace(/\/\*$/, '');
+
+async function* everyOne<One extends { id: string }>(
+  select: (page: { after: string | undefined; limit: number }) => Promise<One[]>,
+): AsyncGenerator<One> {
   const limit = 500;
   for (let after: string | undefined; ; ) {
-    const page = await selectCredentials(q, { org: domain.org, kind: 'spiffe_id', now, after, limit });
-    for (const one of page) {
-      const rests = one.kind === 'spiffe_id' && one.detail.spiffe_id.startsWith(`spiffe://${domain.name}/`);
-      if (rests && one.status !== 'removed') found.push(one);
-    }
-    if (page.length < limit) return found;
+    const page = await select({ after, limit });
+    yield* page;
+    if (page.length < limit) return;
     after = page.at(-1)?.id;
   }
 }
 
+/** This trust domain, and every one whose bundle comes from an endpoint that proves itself by an identity of one of these. */
+async function restingOn({ q }: Pick<Call, 'q'>, { org, name }: TrustDomain): Promise<ReadonlySet<string>> {
+  const provenBy: [of: string, by: string][] = [];
+  for await (const { name: of, endpoint: from } of everyOne((page) => selectTrustDomains(q, { org, ...page }))) {
+    if (from?.spiffeId !== undefined) provenBy.push([of, parseSpiffeId(from.spiffeId).trustDomain]);
+  }
+  const found = new Set([name]);
+  // a set gives what is added while it is walked through, too
+  for (const one of found) for (const [of, by] of provenBy) if (by === one) found.add(of);
+  return found;
+}
+
 /**
  * Refuses unless the caller has all that the agents have whose identities rest on the trust domain: who says by which keys they
- * are known can be them.
+ * are known can be them. So can who says by which keys the endpoint is known that says so, and so on.
  * @throws Problem 403
  */
 export async function governedUsers(call: Call, domain: TrustDomain): Promise<void> {
-  for (const agent of new Set((await users(call, domain)).map((one) => one.agent))) {
+  for (const agent of new Set(
+    (await usersOfAny(call, domain.org, await restingOn(call, domain))).map((one) => one.agent),
+  )) {
     mustHold(
       call,
       await adminScopesOf(call.q, agent),

@@ -83,6 +83,7 @@ export const trustDomainRoutes = [
     },
     async handler(call, _, domain) {
       const { tx, deps, org, now } = call;
+      await governedUsers(call, domain); // another one may rest on it already
       if (!(await insertTrustDomain(tx, domain))) throw conflict('name', 'is registered here already');
       await registerSubject(tx, { id: domain.id, kind: 'trust_domain', parent: org.id, now });
       const event = { type: 'trust_domain.created' as const, org: org.id, target: domain.id, changed: told(domain) };

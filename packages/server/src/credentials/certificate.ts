@@ -47,6 +47,11 @@ export function readAuthorities(text: string): ReadCertificate[] {
   return [...new Map(found.map((one) => [one.x5t, one])).values()].toSorted((a, b) => (a.x5t < b.x5t ? -1 : 1));
 }
 
+/** The key in a certificate that was read before (PEM or DER), in a form that can be compared. */
+export function keyIn(certificate: string | Buffer): string {
+  return new X509Certificate(certificate).publicKey.export({ type: 'spki', format: 'der' }).toString('base64');
+}
+
 function certificatesIn(text: string): ReadCertificate[] {
   const found = [...text.matchAll(blocks)];
   if (/PRIVATE KEY-----/.test(text)) {

@@ -127,6 +127,20 @@ export async function findByThumbprint(q: Queries, thumbprint: string): Promise<
   return row && credentialOf(row);
 }
 
+/**
+ * SPIFFE IDs and patterns of a trust domain that stand for agents of other organizations. Expired ones are among them: as
+ * long as they aren't removed, their end can be moved.
+ */
+export async function spiffeIdsElsewhere(q: Queries, org: string, trustDomain: string): Promise<string[]> {
+  const rows = await q.all<{ detail: string }>(
+    `select c.detail from credentials c join subjects s on s.id = c.id
+      where c.kind = 'spiffe_id' and c.org <> ? and s.state = 'active'`,
+    [org],
+  );
+  const names = rows.map(({ detail }) => (JSON.parse(detail) as { spiffe_id: string }).spiffe_id);
+  return names.filter((name) => name.startsWith(`spiffe://${trustDomain}/`));
+}
+
 /** How many enrolment tokens of an agent could be used at `now` (ms). */
 export async function countUnusedTokens(q: Queries, agent: string, now: number): Promise<number> {
   const row = await q.get<{ n: number }>(

@@ -77,6 +77,11 @@ export function readSpiffePattern(text: string): SpiffeId & { below: boolean } {
   }
 }
 
+/** Whether a registered SPIFFE ID or pattern stands for all that another one stands for. */
+export function coversSpiffeId(wide: string, narrow: string): boolean {
+  return wide === narrow || (wide.endsWith('/*') && narrow.startsWith(wide.slice(0, -1)));
+}
+
 /** Under which thumbprint a SPIFFE ID, or a pattern with `/*` at its end, is registered. */
 export function spiffeThumbprint(spiffeId: string): string {
   return sha256Base64url(`spiffe_id\0${spiffeId}`);

@@ -68,7 +68,7 @@ function keyOfChild(deps: Deps, { proof, csr }: ChildBody, parent: string, agent
   if ((proof === undefined) === (csr === undefined)) {
     throw new OAuthError('invalid_request', 'prove the key of the child: either proof, a DPoP proof by it, or csr');
   }
-  if (csr !== undefined) return keyOfRequest(csr, agent);
+  if (csr !== undefined) return keyOfRequest(deps.config, csr, agent);
   return keyOfProof(deps, proof as string, {
     method: 'POST',
     urls: instanceUrls(deps.config, `/${parent}/children`),

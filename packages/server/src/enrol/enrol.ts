@@ -81,7 +81,7 @@ function provenKey(
   const urls = instanceUrls(deps.config);
   const shown =
     dpop === undefined ? undefined : keyOfProof(deps, dpop, { method: 'POST', urls, accessToken: enrolment?.secret });
-  const requested = csr === undefined ? undefined : keyOfRequest(csr, client.agent);
+  const requested = csr === undefined ? undefined : keyOfRequest(deps.config, csr, client.agent);
   if (shown && requested && shown.thumbprint !== requested.thumbprint) {
     throw new OAuthError('invalid_request', 'the DPoP proof and the csr are by two keys: an instance has one');
   }

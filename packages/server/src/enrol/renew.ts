@@ -33,7 +33,7 @@ export async function renew(deps: Deps, request: InstanceRequest, id: string): P
       const now = deps.clock.now();
       mayAct(agent, now);
       mayStillBe(agent.instances, before);
-      const key = nextKey(body, before, agent);
+      const key = nextKey(deps, body, before, agent);
       const attributes = attributesOf({
         address: context.address,
         orchestrated: {},
@@ -58,7 +58,12 @@ export async function renew(deps: Deps, request: InstanceRequest, id: string): P
 }
 
 /** The key that it has, or the one of a csr. Names stand in a csr each time, or its certificates carry them no longer. */
-function nextKey({ csr }: Wanted, { thumbprint, alg, jwk, spiffeId }: Instance, agent: Agent): ProvenKey {
-  if (csr !== undefined) return keyOfRequest(csr, agent, spiffeId);
+function nextKey(
+  { config }: Deps,
+  { csr }: Wanted,
+  { thumbprint, alg, jwk, spiffeId }: Instance,
+  agent: Agent,
+): ProvenKey {
+  if (csr !== undefined) return keyOfRequest(config, csr, agent, spiffeId);
   return { thumbprint, alg, jwk, by: 'dpop', dnsNames: [], proofs: [] };
 }
