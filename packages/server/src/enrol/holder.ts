@@ -1,8 +1,10 @@
 /** Who speaks for an instance: whoever has just used its key, or, to look and to end, that of one of its parents. */
+import { X509Certificate } from 'node:crypto';
+import { type PublicJwk, thumbprint } from '@bailiwick/protocol';
 import type { Instance } from '../agents/instance.ts';
 import { findInstance, findInstanceByKey } from '../agents/instance-store.ts';
 import { endOfEnrolling, registrationOf } from '../client-auth/registration.ts';
-import type { Client } from '../decide/plan.ts';
+import type { Client, Spend } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { isId } from '../lib/ids.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
@@ -24,6 +26,32 @@ const stranger = (reason: string) =>
   new OAuthError('invalid_client', 'there is no living instance here of which you have shown the key', { reason });
 
 /**
+ * The key that was just used: by a proof for this request, else by the handshake of the connection, which needs nothing to be spent.
+ * Whose name the certificate bears, who issued it and until when is all the same here: TLS proved the key, and the key is the instance's. A
+ * child is enrolled by a proof alone.
+ */
+function keyShown(
+  deps: Deps,
+  { dpop, certificate }: InstanceRequest,
+  { id, method, below }: { id: string; method: string; below: string },
+): { thumbprint: string; proofs: readonly Spend[] } {
+  if (dpop !== undefined) {
+    return keyOfProof(deps, dpop, { method, urls: instanceUrls(deps.config, `/${id}${below}`) });
+  }
+  const [leaf] = certificate?.chain ?? [];
+  if (leaf === undefined || below === '/children') throw stranger('no proof');
+  return { thumbprint: keyOfCertificate(leaf), proofs: [] };
+}
+
+function keyOfCertificate(der: Buffer): string {
+  try {
+    return thumbprint(new X509Certificate(der).publicKey.export({ format: 'jwk' }) as PublicJwk);
+  } catch {
+    throw stranger('a certificate of no key that an instance has');
+  }
+}
+
+/**
  * @param asked `below` is the rest of the path; `byParents`: the key of a parent will do
  * @throws OAuthError `invalid_client`, `invalid_dpop_proof`
  */
@@ -33,10 +61,9 @@ export async function holderOf(
   asked: { id: string; method: string; below: string; byParents: boolean },
   asOf: Counter,
 ): Promise<Holder> {
-  const { id, method, below, byParents } = asked;
-  if (request.dpop === undefined) throw stranger('no proof');
+  const { id, byParents } = asked;
   if (!isId('instance', id)) throw stranger('no id of an instance');
-  const key = keyOfProof(deps, request.dpop, { method, urls: instanceUrls(deps.config, `/${id}${below}`) });
+  const key = keyShown(deps, request, asked);
   const [named, shown] = [await findInstance(deps.db, id), await findInstanceByKey(deps.db, key.thumbprint)];
   if (!named || !shown) throw stranger('unknown instance');
   if (shown.id !== named.id && !(byParents && named.ancestors.includes(shown.id))) throw stranger('the key of another');
