@@ -50,7 +50,6 @@ async function proves(
 ): Promise<Proven | undefined> {
   const { certificate, asOf } = shown;
   const { detail } = credential;
-  const [leafDer] = certificate.chain as [Buffer];
   let leaf: VerifiedLeaf;
   let instance: Proven['instance'];
   let holderEndsAt: number | undefined;
@@ -64,7 +63,7 @@ async function proves(
   } else {
     leaf = verifyChain(certificate.chain, { anchors: anchorsOf(detail), now: deps.clock.now(), purpose: 'client' });
   }
-  if (!carriesName(leaf, leafDer, detail)) return undefined;
+  if (!carriesName(leaf, detail)) return undefined;
   return {
     agent,
     credential: credential.id,

@@ -1,24 +1,9 @@
 /**
- * Distinguished names as text, in one spelling: what an administrator wrote and what a certificate holds are the same
- * name exactly when their texts are.
+ * Distinguished names as administrators write them, read into the one spelling in which names are compared.
  * @see RFC 4514
  */
 import { ProtocolError } from '@bailiwick/protocol';
-
-/** What RFC 4514 §3 and common use call attribute types; all others are dotted numbers. */
-export const attributeNames: Readonly<Record<string, string>> = {
-  '2.5.4.3': 'CN',
-  '2.5.4.5': 'serialNumber',
-  '2.5.4.6': 'C',
-  '2.5.4.7': 'L',
-  '2.5.4.8': 'ST',
-  '2.5.4.9': 'STREET',
-  '2.5.4.10': 'O',
-  '2.5.4.11': 'OU',
-  '0.9.2342.19200300.100.1.1': 'UID',
-  '0.9.2342.19200300.100.1.25': 'DC',
-  '1.2.840.113549.1.9.1': 'emailAddress',
-};
+import { attributeNames, formatName, type NameAttribute } from '../lib/x509-name.ts';
 
 const typeByName = new Map(
   Object.entries(attributeNames).flatMap(([oid, name]) => [
@@ -28,28 +13,6 @@ const typeByName = new Map(
 );
 
 const longest = 1024;
-
-/** One attribute: its type as `attributeNames` has it, or a dotted number; its value as text, nothing escaped. */
-export interface NameAttribute {
-  type: string;
-  value: string;
-}
-
-/**
- * A name in its one spelling: the usual names of types, nothing escaped that need not be, no blanks around `,` `+` `=`,
- * attributes of one part in the order of their texts.
- * @param parts the most specific first, as RFC 4514 §2.1 writes them (and DER doesn't)
- */
-export function formatName(parts: readonly (readonly NameAttribute[])[]): string {
-  return parts
-    .map((attributes) =>
-      attributes
-        .map(({ type, value }) => `${type}=${escaped(value)}`)
-        .toSorted()
-        .join('+'),
-    )
-    .join(',');
-}
 
 /**
  * The one spelling of a name that somebody wrote.
@@ -116,14 +79,6 @@ function decoded(bytes: Buffer): string {
   if (value === '') throw wrong('has an empty value');
   if (/[\u0000-\u001f\u007f]/.test(value)) throw wrong('has a control character in a value');
   return value;
-}
-
-/** @see RFC 4514 §2.4 */
-function escaped(value: string): string {
-  return value
-    .replaceAll(/["+,;<>\\]/g, '\\$&')
-    .replace(/^[ #]/, '\\$&')
-    .replace(/ $/, '\\ ');
 }
 
 const wrong = (message: string) => new ProtocolError('malformed', message);

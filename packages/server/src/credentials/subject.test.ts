@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ProtocolError } from '@bailiwick/protocol';
 import fc from 'fast-check';
+import { der, oid, sequence, tags } from '../lib/der.ts';
+import { attributeNames, dnOf, formatName } from '../lib/x509-name.ts';
 import { subjectFields } from './credential.ts';
-import { canonicalName, formatName } from './distinguished-name.ts';
+import { canonicalName } from './distinguished-name.ts';
 import { canonicalSubject, readSpiffePattern, subjectThumbprint } from './subject.ts';
 
 const attempt = <Result>(work: () => Result): Result | undefined => {
@@ -50,6 +52,64 @@ test('a distinguished name says the same after it was written and read, whatever
   );
 });
 
+const inDer = (parts: readonly (readonly { type: string; tag?: number; value: string | Buffer }[])[]) =>
+  dnOf(
+    sequence(
+      ...parts
+        .toReversed()
+        .map((part) =>
+          der(
+            tags.set,
+            ...part.map(({ type, tag = tags.utf8String, value }) =>
+              sequence(oid(oidByName.get(type) ?? type), der(tag, Buffer.from(value as string))),
+            ),
+          ),
+        ),
+    ),
+  );
+const oidByName = new Map(Object.entries(attributeNames).map(([id, name]) => [name, id]));
+
+test('a name in a certificate has the spelling of the same name as it was registered, and no other', () => {
+  const value = fc.string({ unit: fc.constantFrom(...'aA=,+\\;<>"# é\u{1F511}'), minLength: 1, maxLength: 4 });
+  const attribute = fc.record({ type: fc.constantFrom('CN', 'O', 'DC', 'UID', '1.2.3.4'), value });
+  const parts = fc.array(fc.array(attribute, { minLength: 1, maxLength: 2 }), { minLength: 1, maxLength: 3 });
+  fc.assert(
+    fc.property(parts, parts, (a, b) => {
+      const registered = canonicalName(formatName(a));
+      assert.equal(inDer(a), registered);
+      assert.equal(inDer(b) === registered, formatName(b) === registered);
+    }),
+  );
+});
+
+test('what nobody could register is spelled so that it is no registered name', () => {
+  const names: Parameters<typeof inDer>[0][] = [
+    [],
+    [[{ type: 'CN', value: '' }]],
+    [[{ type: 'CN', value: 'a\u0000' }]],
+    [[{ type: 'CN', value: 'a\n' }]],
+    [[{ type: 'CN', value: '\u007f' }]],
+    [[{ type: 'CN', tag: 0x14, value: 'a' }]], // T.61
+    [[{ type: 'CN', tag: 0x1e, value: Buffer.of(0, 0x61) }]], // UTF-16
+    [[{ type: 'O', value: 'a' }], [{ type: 'CN', tag: tags.octetString, value: 'a' }]],
+  ];
+  for (const name of names) {
+    const spelled = inDer(name);
+    assert.notEqual(
+      attempt(() => canonicalName(spelled)),
+      spelled,
+      spelled,
+    );
+  }
+  for (const [tag, bytes] of [
+    [tags.utf8String, Buffer.of(0xff)],
+    [tags.printableString, Buffer.of(0xe9)],
+  ] as const) {
+    assert.throws(() => inDer([[{ type: 'CN', tag, value: bytes }]]), { code: 'malformed' });
+  }
+  assert.throws(() => inDer([[]]), { code: 'malformed' });
+});
+
 test('escapes of RFC 4514 §2.4 and §3, in either form', () => {
   for (const [written, canonical] of [
     ['CN=Lu\\C4\\8Di\\C4\\87', 'CN=Lučić'],
@@ -58,6 +118,8 @@ test('escapes of RFC 4514 §2.4 and §3, in either form', () => {
     ['OU=Sales+CN=J.  Smith,DC=net', 'CN=J.  Smith+OU=Sales,DC=net'],
     ['CN=\\ a\\ ', 'CN=\\ a\\ '],
     ['CN=  a  ', 'CN=a'],
+    ['CN=\\ ', 'CN=\\ '],
+    ['CN=\\20', 'CN=\\ '],
     ['CN=\\#1', 'CN=\\#1'],
     ['CN=a\\=b', 'CN=a=b'],
     ['oid.2.5.4.3=a', 'CN=a'],

@@ -1,9 +1,13 @@
-/** Distinguished names, from DER to text and back. */
+/**
+ * Distinguished names in DER, and the one spelling in which names are compared: what an administrator wrote
+ * (`credentials/distinguished-name.ts`) and what a certificate holds are the same name exactly when their texts are.
+ * @see RFC 4514
+ */
 import { isUtf8 } from 'node:buffer';
-import { atEnd, der, type Element, malformed, oid, oidOf, only, readerOf, sequence, tags, take } from './der.ts';
+import { atEnd, der, type Element, end, malformed, oid, oidOf, only, readerOf, sequence, tags, take } from './der.ts';
 
 /** What RFC 4514 §3 and common use call attribute types; all others are dotted numbers. */
-const attributeNames: Readonly<Record<string, string>> = {
+export const attributeNames: Readonly<Record<string, string>> = {
   '2.5.4.3': 'CN',
   '2.5.4.5': 'serialNumber',
   '2.5.4.6': 'C',
@@ -17,45 +21,69 @@ const attributeNames: Readonly<Record<string, string>> = {
   '1.2.840.113549.1.9.1': 'emailAddress',
 };
 
-/** Kinds of string whose bytes are UTF-8. */
-const texts: readonly number[] = [tags.utf8String, tags.printableString, tags.ia5String];
+/** One attribute: its type as `attributeNames` has it, or a dotted number; its value as text, nothing escaped. */
+export interface NameAttribute {
+  type: string;
+  /** DER of what is no text: it stands as hexadecimal, which no registered name has. */
+  value: string | Buffer;
+}
 
 /**
- * A Name as text, the most specific part first, in the one spelling of `credentials/distinguished-name.ts`: registered names are compared with it.
- * An empty one is an empty text.
+ * A name in its one spelling: the usual names of types, nothing escaped that need not be, no blanks around `,` `+` `=`,
+ * attributes of one part in the order of their texts.
+ * @param parts the most specific first, as RFC 4514 §2.1 writes them (and DER doesn't)
+ */
+export function formatName(parts: readonly (readonly NameAttribute[])[]): string {
+  return parts
+    .map((attributes) =>
+      attributes
+        .map(({ type, value }) => `${type}=${typeof value === 'string' ? escaped(value) : `#${value.toString('hex')}`}`)
+        .toSorted()
+        .join('+'),
+    )
+    .join(',');
+}
+
+/** @see RFC 4514 §2.4 */
+function escaped(value: string): string {
+  return value
+    .replaceAll(/["+,;<>\\]/g, '\\$&')
+    .replaceAll(/[\u0000-\u001f\u007f]/g, (c) => `\\${c.charCodeAt(0).toString(16).padStart(2, '0')}`)
+    .replaceAll(/^[ #]| $/g, '\\$&'); // in one go: a lone blank is first and last
+}
+
+/**
+ * A Name in its one spelling. An empty one is an empty text.
  * @throws ProtocolError `malformed`
  * @see RFC 4514 §2
  */
 export function dnOf(name: Buffer): string {
   const reader = readerOf(only(name, tags.sequence).content);
-  const parts: string[] = [];
-  while (!atEnd(reader)) parts.push(relativeName(take(reader, tags.set)));
-  return parts.reverse().join(',');
+  const parts: NameAttribute[][] = [];
+  while (!atEnd(reader)) parts.unshift(attributesOf(take(reader, tags.set)));
+  return formatName(parts);
 }
 
-function relativeName(set: Element): string {
+function attributesOf(set: Element): NameAttribute[] {
   const reader = readerOf(set.content);
-  const parts: string[] = [];
+  if (atEnd(reader)) malformed('a name has an empty part');
+  const attributes: NameAttribute[] = [];
   while (!atEnd(reader)) {
     const pair = readerOf(take(reader, tags.sequence).content);
     const type = oidOf(take(pair, tags.oid));
     const value = take(pair);
-    if (!atEnd(pair)) malformed('a name is not as it should be');
-    parts.push(`${attributeNames[type] ?? type}=${textOf(value)}`);
+    end(pair);
+    attributes.push({ type: attributeNames[type] ?? type, value: textOf(value) });
   }
-  return parts.length > 0 ? parts.toSorted().join('+') : malformed('a name has an empty part');
+  return attributes;
 }
 
-/** What is no text stands as hexadecimal DER, which no registered name has. */
-function textOf(value: Element): string {
-  if (!texts.includes(value.tag)) return `#${value.bytes.toString('hex')}`;
-  if (!isUtf8(value.content)) return malformed('a name is not UTF-8');
-  return value.content
-    .toString('utf8')
-    .replaceAll(/["+,;<>\\]/g, '\\$&')
-    .replaceAll(/[\u0000-\u001f\u007f]/g, (c) => `\\${c.charCodeAt(0).toString(16).padStart(2, '0')}`)
-    .replace(/^[ #]/, '\\$&')
-    .replace(/ $/, '\\ ');
+/** Kinds of string whose bytes are UTF-8. */
+const texts: readonly number[] = [tags.utf8String, tags.printableString, tags.ia5String];
+
+function textOf({ tag, bytes, content }: Element): string | Buffer {
+  if (!texts.includes(tag)) return bytes;
+  return isUtf8(content) ? content.toString('utf8') : malformed('a name is not UTF-8');
 }
 
 const name = (type: string, text: string) =>
