@@ -175,6 +175,7 @@ async function refused(identity: Identity, response: Response, named: (field: st
     case 401:
     case 403:
       return new CliError('refused', message, {
+        status: response.status,
         hint: `Acting as ${identity.client_id}: its roles must allow this. See \`bailiwick agents show ${identity.client_id}\`.`,
       });
     case 404:

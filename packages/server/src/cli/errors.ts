@@ -15,6 +15,17 @@ export const exitCodes = {
 
 export type ExitReason = keyof typeof exitCodes;
 
+/**
+ * For a name that is taken: says which, and what to do with what has it already.
+ * @throws CliError always: with another message and hint for a conflict about a name, as it was for everything else
+ */
+export const nameTaken =
+  (name: string, hint: string) =>
+  (error: unknown): never => {
+    if (!(error instanceof CliError) || error.reason !== 'conflict' || !/^name\b/i.test(error.message)) throw error;
+    throw new CliError('conflict', error.message.replace(/^name/i, `"${name}"`), { hint, details: error.details });
+  };
+
 /** A failure that the person in front of the terminal can do something about. */
 export class CliError extends Error {
   readonly reason: Exclude<ExitReason, 'ok'>;
@@ -22,16 +33,23 @@ export class CliError extends Error {
   readonly hint: string | undefined;
   /** One line per wrong field. */
   readonly details: readonly string[];
+  /** Of the answer, if the admin API refused. */
+  readonly status: number | undefined;
 
   constructor(
     reason: Exclude<ExitReason, 'ok'>,
     message: string,
-    { hint, details = [] }: { hint?: string | undefined; details?: readonly string[] } = {},
+    {
+      hint,
+      details = [],
+      status,
+    }: { hint?: string | undefined; details?: readonly string[]; status?: number | undefined } = {},
   ) {
     super(message);
     this.name = 'CliError';
     this.reason = reason;
     this.hint = hint;
     this.details = details;
+    this.status = status;
   }
 }

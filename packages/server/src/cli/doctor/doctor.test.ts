@@ -106,6 +106,31 @@ test('secrets, the exception that allows them, and what nobody uses', async (t) 
   assert.doesNotMatch(last, /warn {2}secrets/, 'those have ended by themselves');
 });
 
+test('a narrow identity hears which scope it lacks, and nothing is broken', async (t) => {
+  const { server, cli, close } = await patient();
+  t.after(close);
+  const admin = `${server.deps.config.issuer}/admin`;
+  for (const [name, scopes] of [
+    ['one', 'agents:read'],
+    ['other', 'roles:read'],
+  ] as const) {
+    await cli.json('roles', 'create', `sees-${name}`, '--permission', `${admin}=${scopes}`);
+    const about = ['--owner', 'operators', '--role', `sees-${name}`, '--resource', admin, '--key-out', `${name}.json`];
+    await cli.json('agents', 'create', name, ...about);
+  }
+  const { code, out } = await cli('doctor', '--identity', 'one.json');
+  assert.equal(code, 0, out);
+  for (const check of ['owners', 'credentials', 'resources']) {
+    assert.match(
+      out,
+      new RegExp(`note {2}${check} .*not this identity's to see: .*${check === 'owners' ? 'teams' : check}:read`),
+    );
+  }
+  const other = await cli('doctor', '--identity', 'other.json');
+  assert.equal(other.code, 0, other.out);
+  assert.match(other.out, /ok {4}identity .*accepted[\s\S]*note {2}agents .*agents:read/);
+});
+
 test('keys that others can read are failures', async (t) => {
   const { server, cli, close } = await patient();
   t.after(close);

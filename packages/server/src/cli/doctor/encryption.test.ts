@@ -94,6 +94,9 @@ test('the authority on the command line: shown, rotated, and said whether its ke
   const root = await cli.json<{ id: string; signs_from: string }>('ca', 'rotate', 'root');
   assert.equal(root.signs_from, new Date(Date.parse(soon) + 1000).toISOString());
   assert.deepEqual(await cli.json('ca', 'rotate', 'root'), root, 'one waits already');
+  const again = (await cli('ca', 'rotate', 'root')).out;
+  const [, named = '-'] = /^root (.+) is waiting already: nothing was made/.exec(again) ?? [];
+  assert.ok((await cli('ca', 'show')).out.includes(named), again);
   await cli.json('ca', 'rotate', 'jwt-svid-key');
   const between = await cli.json<{ signs_from: string }>('ca', 'rotate');
   assert.equal(between.signs_from, new Date(server.clock.now()).toISOString());

@@ -7,11 +7,11 @@ import { confirm } from '../io.ts';
 import { keyFromOptions, keyOptions } from '../key-options.ts';
 import { findAgent, findOwner, findResource, findRole, namer, ownerNamer } from '../names.ts';
 import { fields, shortTime, show, table } from '../output.ts';
-import type { Agent, Event, Resource, Role, Team } from '../registry.ts';
+import type { Agent, Credential, Resource, Role, Team } from '../registry.ts';
 import { inOrder, wholeNumber } from '../values.ts';
+import { statusInWords } from './agent-status.ts';
 import { listCredentials } from './credentials.ts';
 import { hasEnrolled, waysIn } from './enrolment-token.ts';
-import { reasonOf } from './events.ts';
 import { type TemplateValues, template, templateInWords, templateOptions } from './instance-template.ts';
 import { halfDone, keyIsFree, stillMissing } from './new-agent.ts';
 import { statusStyle } from './status.ts';
@@ -101,7 +101,7 @@ const showOne = command({
       ],
       [
         'credentials',
-        credentials.map((one) => `${one.id}  ${described(one)}  ${one.label}`.trimEnd()).join('\n') ||
+        credentials.map((one) => `${one.id}  ${described(one)}${until(one)}  ${one.label}`.trimEnd()).join('\n') ||
           ((await hasEnrolled(api, agent.id))
             ? 'none of its own: its instances enrol with tokens'
             : `none: it cannot prove who it is yet\n${waysIn(agent.name)}`),
@@ -249,22 +249,7 @@ const retire = command({
   },
 });
 
-/** Since when, by whom and why it stands still, as far as the log is this identity's to read. */
-async function statusInWords(api: Api, { id, status }: Agent): Promise<string> {
-  if (status === 'active') return status;
-  try {
-    const [event] = await api.list<Event>('/events', { target: id, type: `agent.${status}` }, 1);
-    if (event === undefined) return status;
-    const by =
-      event.agent === undefined ? undefined : await api.get<Agent>(`/agents/${event.agent}`).catch(() => undefined);
-    const reason = reasonOf(event);
-    const since = `${status} since ${shortTime(event.at)} by ${by?.name ?? event.agent ?? 'the server'}`;
-    return reason === '' ? since : `${since}: ${reason}`;
-  } catch (error) {
-    if (error instanceof CliError && error.reason === 'refused') return status;
-    throw error;
-  }
-}
+const until = ({ expires_at }: Credential) => (expires_at === undefined ? '' : `, until ${shortTime(expires_at)}`);
 
 export const agentCommands = [list, showOne, create, update, suspend, resume, retire];
 

@@ -1,6 +1,6 @@
 import { openApi } from '../api.ts';
 import { command, yes } from '../command.ts';
-import { CliError } from '../errors.ts';
+import { CliError, nameTaken } from '../errors.ts';
 import { confirm } from '../io.ts';
 import { keyFromOptions, keyOptions } from '../key-options.ts';
 import { findOwner, findResource, namer } from '../names.ts';
@@ -66,6 +66,12 @@ const create = command({
     const name = options.name ?? guardName(resource.name);
     const guard = await api
       .create<Guard>('/guards', { name, resource: resource.id, owner: owner.id, jwk: key.jwk })
+      .catch(
+        nameTaken(
+          name,
+          `Another key for it: \`bailiwick credentials add ${name} --key-out FILE\`. Another guard: --name NAME.`,
+        ),
+      )
       .catch(key.abandon);
     key.keep({ issuer: api.identity.issuer, client_id: guard.agent });
     show(context, { ...guard, ...(key.file === undefined ? {} : { key_file: key.file }) }, () =>

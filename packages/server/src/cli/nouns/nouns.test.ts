@@ -375,37 +375,6 @@ test('what ends something asks, and is refused where nobody answers', async () =
   yes.close();
 });
 
-test('an agent without a key is told both ways to one', async () => {
-  const created = await cli('agents', 'create', 'bare', '--owner', 'operators');
-  const shown = await cli('agents', 'show', 'bare');
-  for (const { out } of [created, shown]) {
-    assert.match(out, /`bailiwick enrolment-token bare` .*`bailiwick credentials add bare --key-out bare\.json`/);
-  }
-  await cli('enrolment-token', 'bare', '--lifetime', '1s');
-  server.clock.advance(2000);
-  assert.match((await cli('agents', 'show', 'bare')).out, /none of its own: its instances enrol with tokens/);
-});
-
-test('the log and the agent itself say who stopped it, and why', async () => {
-  await cli.json('agents', 'create', 'halted', '--owner', 'operators', '--key-out', 'halted.json');
-  const [key] = (await cli.json<{ credentials: Shown[] }>('agents', 'show', 'halted')).credentials;
-  await cli('agents', 'suspend', 'halted', '--reason', 'behaves oddly');
-  const at = new Date(server.clock.now()).toISOString().slice(0, 19).replace('T', ' ');
-  assert.match(
-    (await cli('agents', 'show', 'halted')).out,
-    new RegExp(`suspended since ${at}Z by operator: behaves oddly`),
-  );
-  await cli('credentials', 'end', key?.id ?? '', '--yes');
-  const log = (await cli('events', 'list', '--agent', 'halted')).out;
-  assert.match(log, /agent\.suspended +operator +halted +behaves oddly/);
-  for (const type of ['agent.created', 'credential.created', 'credential.ended']) assert.ok(log.includes(type), log);
-  assert.match((await cli('events', 'list', '--by', 'halted')).out, /Nothing in the log fits/);
-  await cli('agents', 'retire', 'halted', '--reason', 'replaced', '--yes');
-  assert.match((await cli('agents', 'show', 'halted')).out, /retired since .* by operator: replaced/);
-  const pages = await cli('events', 'list', '--agent', 'halted', '--limit', '2', '--json');
-  assert.equal(pages.out.trim().split('\n').length, 2);
-});
-
 test('the server’s keys can be seen and rotated', async () => {
   const next = await cli.json<{ kid: string }>('keys', 'rotate');
   const { items: all } = await cli.json<{ items: { kid: string; alg: string; state: string }[] }>('keys', 'list');

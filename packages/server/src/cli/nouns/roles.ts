@@ -1,6 +1,6 @@
 import { type Api, openApi } from '../api.ts';
 import { command, yes } from '../command.ts';
-import { CliError } from '../errors.ts';
+import { CliError, nameTaken } from '../errors.ts';
 import { confirm } from '../io.ts';
 import { findAgent, findResource, findRole, namer } from '../names.ts';
 import { fields, show, table } from '../output.ts';
@@ -83,7 +83,9 @@ const create = command({
       });
     }
     const permissions = await permissionsOf(api, options.permission);
-    const role = await api.create<Role>('/roles', { name, description: options.description ?? '', permissions });
+    const role = await api
+      .create<Role>('/roles', { name, description: options.description ?? '', permissions })
+      .catch(nameTaken(name, `What it gives is changed with \`bailiwick roles update ${name} --permission …\`.`));
     show(
       context,
       role,
