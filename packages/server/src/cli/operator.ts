@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { publicJwk, thumbprint } from '@bailiwick/protocol';
 import { systemClock } from '../lib/clock.ts';
@@ -99,15 +99,22 @@ const recover = command({
     await confirm(context.io, `This writes a new operator key to ${config.data}/operator.json${others}.`, options.yes);
     const { openDeps } = await import('../app.ts');
     const { recoverOperator } = await import('../admin/first-start.ts');
+    const before = readdirSync(config.data);
     const deps = await openDeps(config, { clock: systemClock, log: silentLogger });
     try {
       const recovered = await recoverOperator(deps, { endOthers: options['end-others'] }).catch((error: Error) => {
         throw new CliError('failed', sentence(error.message));
       });
-      show(
-        context,
-        { file: recovered.operatorFile, client_id: recovered.client_id, ended: recovered.ended },
-        () => `${recovered.operatorFile} holds a new operator key. ${endedWords(recovered.ended)}`,
+      const file = recovered.operatorFile;
+      const aside = readdirSync(config.data).find((one) => one.startsWith('operator.json.') && !before.includes(one));
+      const kept = aside === undefined ? undefined : path.join(config.data, aside);
+      show(context, { file, client_id: recovered.client_id, ended: recovered.ended, kept }, () =>
+        [
+          `${file} holds a new operator key. ${endedWords(recovered.ended)}`,
+          ...(kept === undefined
+            ? []
+            : [`The key file of before is kept as ${kept}: remove it once you don't need it.`]),
+        ].join('\n'),
       );
     } finally {
       await deps.db.close();

@@ -1,4 +1,4 @@
-import { openApi } from '../api.ts';
+import { type Api, openApi } from '../api.ts';
 import { command } from '../command.ts';
 import { fields, shortTime, show, table } from '../output.ts';
 import type { CertificateAuthority } from '../registry.ts';
@@ -71,13 +71,21 @@ const rotate = command({
     { command: 'bailiwick ca rotate root', does: 'The next root' },
   ],
   async run(context, [what]) {
+    const api = openApi(context);
+    const before = await read(api);
     const body = what === undefined ? {} : { what: what.replaceAll('-', '_') };
-    const made = await openApi(context).post<{ what: string; id: string; signs_from: string }>(
+    const made = await api.post<{ what: string; id: string; signs_from: string }>(
       '/certificate-authority/rotate',
       body,
     );
-    show(context, made, () => `${made.what} ${made.id} is there, and signs from ${shortTime(made.signs_from)}.`);
+    const after = await read(api);
+    const name = after.authorities.find(({ id }) => id === made.id)?.subject ?? made.id;
+    const waited = [...before.authorities.map(({ id }) => id), ...before.jwt_svid_keys.map(({ kid }) => kid)];
+    const words = waited.includes(made.id) ? 'is waiting already: nothing was made. It' : 'is there, and';
+    show(context, made, () => `${made.what} ${name} ${words} signs from ${shortTime(made.signs_from)}.`);
   },
 });
+
+const read = (api: Api) => api.get<CertificateAuthority>('/certificate-authority');
 
 export const caCommands = [showAuthority, rotate];

@@ -127,6 +127,35 @@ test('what deserves a look, for either reason, as the group with options too', a
   await late.close();
 });
 
+test('what is being replaced says by what, and tokens of minutes are nothing to look at', async (t) => {
+  const late = await startServer();
+  t.after(() => late.close());
+  const there = commandLine(late);
+  t.after(() => there.close());
+  await there.json('agents', 'create', 'moving', '--owner', 'operators', '--key-out', 'moving.json');
+  const [old] = (await there.json<{ credentials: Shown[] }>('agents', 'show', 'moving')).credentials;
+  const next = await there.json<Shown>('credentials', 'rotate', old?.id ?? '', '--key-out', 'next.json');
+  await there('enrolment-token', 'moving');
+  const { out } = await there('credentials', 'list', '--agent', 'moving');
+  assert.match(out, new RegExp(`REPLACED BY[\\s\\S]* ${next.id} +${old?.id}\n`));
+  assert.match((await there('agents', 'show', 'moving')).out, /enrolment token, until 2026-/);
+  const ending = async (...more: string[]) =>
+    (await there.json<{ items: Shown[] }>('credentials', '--expiring', '1d', ...more)).items.map(({ kind }) => kind);
+  assert.deepEqual(await ending(), ['public_key']);
+  assert.deepEqual(await ending('--kind', 'enrolment_token'), ['enrolment_token']);
+});
+
+test('a secret that may not be is refused under its own name', async () => {
+  const late = await startServer();
+  const there = commandLine(late);
+  await there.json('agents', 'create', 'legacy', '--owner', 'operators');
+  const { code, err } = await there('credentials', 'add', 'legacy', '--secret', '--expires', '30d');
+  assert.equal(code, exitCodes.usage.code);
+  assert.match(err, /^--secret is not possible here: /);
+  there.close();
+  await late.close();
+});
+
 test('the last use is shown as exactly as it is known, and what may have been used is not stale', async (t) => {
   const late = await startServer();
   t.after(() => late.close());

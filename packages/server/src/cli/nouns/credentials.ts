@@ -7,7 +7,7 @@ import { CliError } from '../errors.ts';
 import { confirm } from '../io.ts';
 import { findAgent, namer } from '../names.ts';
 import { type Column, shortTime, show, span, table } from '../output.ts';
-import type { Agent, Credential, MadeCredential } from '../registry.ts';
+import type { Agent, Credential, Event, MadeCredential } from '../registry.ts';
 import { duration } from '../values.ts';
 import { showSecret, tokenWords } from './enrolment-token.ts';
 
@@ -15,7 +15,8 @@ const list = command({
   name: 'credentials list',
   summary: 'List what agents prove themselves with.',
   description:
-    'Those that work, and those of suspended agents. With --stale and --expiring only what deserves a look, for either reason. ' +
+    'Those that work, and those of suspended agents. With --stale and --expiring only what deserves a look, for either reason; ' +
+    'enrolment tokens, which live for minutes, only with --kind enrolment_token. ' +
     '`bailiwick credentials --stale 30d` means the same: a group with options lists. ' +
     `${lastUseFooter} --stale lists what was surely not used.`,
   options: {
@@ -39,10 +40,12 @@ const list = command({
       kind: kindFrom(options.kind),
     };
     const standings = options.all ? [undefined] : living;
-    const items = await listCredentials(api, filter, standings, { stale, expiring, now });
+    const looking = stale !== undefined || expiring !== undefined;
+    const all = await listCredentials(api, filter, standings, { stale, expiring, now });
+    const items = looking && filter.kind === undefined ? all.filter(({ kind }) => kind !== 'enrolment_token') : all;
     if (context.globals.json) return show(context, { items }, () => '');
     const nameOf = namer(await api.list<Agent>('/agents'));
-    const looking = stale !== undefined || expiring !== undefined;
+    const successors = await successorsOf(api, items);
     const columns: Column<Credential>[] = [
       { title: 'AGENT', value: (one) => nameOf(one.agent) },
       { title: 'KIND', value: kindOf },
@@ -55,6 +58,9 @@ const list = command({
         ? []
         : [{ title: 'STATUS', value: ({ status }: Credential) => status, style: statusOf }]),
       { title: 'ENDS', value: endOf },
+      ...(successors.size === 0
+        ? []
+        : [{ title: 'REPLACED BY', value: ({ id }: Credential) => successors.get(id) ?? '', whole: true }]),
       { title: 'ID', value: ({ id }) => id, whole: true },
     ];
     const none = looking ? 'Nothing to look at: all are in use, and none ends that soon.' : 'No credentials.';
@@ -63,6 +69,23 @@ const list = command({
     show(context, { items }, () => `${table(context, items, columns, none)}${footer}`);
   },
 });
+
+/** What is being replaced, by what: ids, as the log tells them. Nothing for whom the log is not to see. */
+async function successorsOf(api: Api, credentials: readonly Credential[]): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  const ending = credentials.filter((one) => one.expires_at !== undefined && one.kind !== 'enrolment_token');
+  if (ending.length === 0) return found;
+  const ids = new Set(ending.map(({ id }) => id));
+  try {
+    for (const { target = '', decided_on } of await api.list<Event>('/events', { type: 'credential.rotated' }, 1000)) {
+      const { replaced_by } = (decided_on?.changed ?? {}) as { replaced_by?: string };
+      if (replaced_by !== undefined && ids.has(target) && !found.has(target)) found.set(target, replaced_by);
+    }
+  } catch (error) {
+    if (!(error instanceof CliError && error.reason === 'refused')) throw error;
+  }
+  return found;
+}
 
 const statusOf = ({ status }: Credential) =>
   status === 'active' ? undefined : status === 'suspended' ? 'yellow' : 'dim';
@@ -128,7 +151,10 @@ const add = command({
     const api = openApi(context);
     const agent = await findAgent(api, name);
     const { body, key } = await credentialFromOptions(context, options);
-    const made = await api.post<MadeCredential>('/credentials', { agent: agent.id, ...body }).catch(key?.abandon);
+    const made = await api
+      .post<MadeCredential>('/credentials', { agent: agent.id, ...body })
+      .catch(kindAsSaid(body.kind))
+      .catch(key?.abandon);
     key?.keep({ issuer: api.identity.issuer, client_id: agent.id });
     const words = `Added ${made.id} to ${agent.name}: ${withEnd(made)}.`;
     if (made.kind === 'enrolment_token') return showSecret(context, made, tokenWords(context, agent.name, made));
@@ -138,6 +164,16 @@ const add = command({
     );
   },
 });
+
+/** The kind is said by an option of its own here: what the server refuses of it is told in that option's name. */
+const kindAsSaid = (kind: unknown) => (error: unknown) => {
+  if (!(error instanceof CliError) || typeof kind !== 'string') throw error;
+  const option = `--${kind.replaceAll('_', '-')}`;
+  const message = error.message
+    .replace(/^--kind can not be \w+ here: /, `${option} is not possible here: `)
+    .replace(/^--kind/, option);
+  throw new CliError(error.reason, message, error);
+};
 
 const withEnd = (made: Credential) =>
   made.expires_at === undefined ? described(made) : `${described(made)}, until ${shortTime(made.expires_at)}`;
@@ -184,6 +220,7 @@ const rotate = command({
           overlap_seconds: Math.round(duration('--overlap', options.overlap) / 1000),
         }),
       })
+      .catch(kindAsSaid(body.kind))
       .catch(key?.abandon);
     key?.keep({ issuer: api.identity.issuer, client_id: agent.id });
     const after = await api.get<Credential>(`/credentials/${id}`);

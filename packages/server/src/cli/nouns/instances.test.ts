@@ -53,6 +53,7 @@ test('instances are listed, shown and ended, with their children', async () => {
     (await listed()).map(({ id }) => id),
     [other.id],
   );
+  assert.match((await cli('instances', 'end', parent.id)).out, /had ended already/);
   assert.deepEqual((await listed('--all')).map(({ status }) => status).sort(), ['active', 'ended', 'ended']);
   assert.equal((await at.tokenOf(child)).status, 401);
 

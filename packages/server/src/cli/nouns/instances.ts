@@ -102,6 +102,13 @@ const end = command({
     const api = openApi(context);
     if (text !== undefined) {
       const instance = await found(api, text);
+      if (instance.status === 'ended') {
+        return show(
+          context,
+          instance,
+          () => `${instance.id} had ended already, ${shortTime(instance.expires_at)} at the latest.`,
+        );
+      }
       await confirm(context.io, `This ends ${instance.subject} for good, with its children and tokens.`, options.yes);
       await api.delete(`/instances/${instance.id}`);
       show(context, { ...instance, status: 'ended' }, () => `Ended ${instance.id}.`);

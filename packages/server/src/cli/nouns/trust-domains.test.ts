@@ -63,8 +63,10 @@ describe('trust domains, at the command line', () => {
     assert.doesNotMatch(stale?.message ?? '', /static/);
     assert.match((await cli('trust-domains', 'list')).out, /partner\.example\s+stale/);
 
-    const refreshed = await cli.json<TrustDomain>('trust-domains', 'refresh', 'partner.example');
-    assert.equal(refreshed.status, 'stale');
+    const refreshed = await cli('trust-domains', 'refresh', 'partner.example', '--json');
+    assert.equal(refreshed.code, exitCodes.failed.code, 'nothing was fetched');
+    assert.equal((JSON.parse(refreshed.out) as TrustDomain).status, 'stale');
+    assert.match(refreshed.err, /could be fetched: [\s\S]*--bundle FILE/);
     const web = await cli.json<TrustDomain>(
       'trust-domains',
       'update',

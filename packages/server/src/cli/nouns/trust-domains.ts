@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { openApi } from '../api.ts';
 import { type Context, command, yes } from '../command.ts';
-import { CliError } from '../errors.ts';
+import { CliError, exitCodes } from '../errors.ts';
 import { asJson } from '../identity.ts';
 import { confirm } from '../io.ts';
 import { findTrustDomain } from '../names.ts';
-import { fields, shortTime, show, table } from '../output.ts';
+import { fields, printable, shortTime, show, table } from '../output.ts';
 import type { TrustDomain } from '../registry.ts';
 
 const argument = { name: 'trust-domain', description: 'The name or id of a trust domain.' } as const;
@@ -135,12 +135,19 @@ const update = command({
 const refresh = command({
   name: 'trust-domains refresh',
   summary: 'Fetch the bundle of a trust domain now, instead of when it is due.',
+  description: 'It ends with 1 if no bundle could be fetched: then what was believed before is believed until its end.',
   arguments: [argument],
   examples: [{ command: 'bailiwick trust-domains refresh partner.example', does: 'An authority of theirs was stolen' }],
   async run(context, [name]) {
     const api = openApi(context);
     const domain = await findTrustDomain(api, name);
-    showDomain(context, await api.post<TrustDomain>(`/trust-domains/${domain.id}/refresh`));
+    const after = await api.post<TrustDomain>(`/trust-domains/${domain.id}/refresh`);
+    showDomain(context, after);
+    if (after.fault === undefined) return exitCodes.ok.code;
+    const todo =
+      'Look at its endpoint and at outbound.… in the configuration, then refresh again; or `bailiwick trust-domains update NAME --bundle FILE`.';
+    context.io.err(`No bundle could be fetched: ${printable(after.fault)}\n${todo}\n`);
+    return exitCodes.failed.code;
   },
 });
 
