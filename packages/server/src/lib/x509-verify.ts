@@ -33,9 +33,19 @@ export interface VerifiedLeaf {
   notAfter: number;
   /** Always false: a leaf that may sign is refused. */
   ca: false;
+  /** The keys through which it leads to its anchor, that of the anchor last: SHA-256 of each SubjectPublicKeyInfo, base64url. */
+  authorityKeys: readonly string[];
+}
+
+/** How much work a chain was, for whoever has to make refusals cost the same. */
+export interface Work {
+  /** Signatures that were looked at. */
+  signatures: number;
 }
 
 export const maxChainLength = 5;
+/** How many signatures by anchors are tried: several may have one name, if they don't tell their keys apart. */
+const maxTries = 4;
 
 const refused = (code: string, message: string) => new ProtocolError(code, message);
 
@@ -45,17 +55,25 @@ interface Remembered {
   notAfter: number;
 }
 
+interface Memory {
+  held: BoundedCache<Remembered>;
+  /** Apart, so that strangers can't drive acquaintances out. */
+  failed: BoundedCache<{ code: string; message: string }>;
+}
+
 /** By the anchors (which the caller keeps and doesn't change): what held once holds while everything in it is valid. */
-const verified = new WeakMap<readonly Buffer[], BoundedCache<Remembered>>();
+const memories = new WeakMap<readonly Buffer[], Memory>();
 const parsedAnchors = new WeakMap<readonly Buffer[], readonly Anchor[]>();
 
 type Anchor = Certificate & { key: KeyObject };
 
 /**
- * Validates a chain. What held is remembered for these anchors until something in it ends.
+ * Validates a chain, from an anchor down: what leads to none by its names costs no signature. What held is remembered for
+ * these anchors, and what failed as well.
  * @param chain DER, the leaf first, each signed by the next; an anchor itself may stand at its end
  * @param anchors DER of the authorities that are believed. Keep one array for one set, and don't change it
  * @param now milliseconds
+ * @param work counts what was done
  * @throws ProtocolError `malformed`, `chain_too_long`, `weak_key`, `unsupported_algorithm`, `critical_extension`,
  *   `name_constraints`, `not_yet_valid`, `expired`, `ca_leaf`, `not_a_ca`, `key_usage`, `extended_key_usage`, `path_length`,
  *   `unknown_ca` or `bad_signature`
@@ -63,29 +81,68 @@ type Anchor = Certificate & { key: KeyObject };
  */
 export function verifyChain(
   chain: readonly Buffer[],
-  { anchors, now, purpose }: { anchors: readonly Buffer[]; now: number; purpose: Purpose },
+  {
+    anchors,
+    now,
+    purpose,
+    work,
+  }: { anchors: readonly Buffer[]; now: number; purpose: Purpose; work?: Work | undefined },
 ): VerifiedLeaf {
   const [first] = chain;
   if (first === undefined) throw refused('malformed', 'there is no certificate');
   if (chain.length > maxChainLength)
     throw refused('chain_too_long', `at most ${maxChainLength} certificates are looked at`);
-  const memory = memoryOf(anchors);
-  const id = `${purpose}${sha256Base64url(chain.length === 1 ? first : Buffer.concat(chain))}`;
-  const known = memory.get(id);
-  if (known !== undefined && known.notBefore <= now && now <= known.notAfter) return known.leaf;
+  const { held, failed } = memoryOf(anchors);
+  const id = `${purpose}${digestOf(chain)}`;
+  const failure = failed.get(id);
+  if (failure !== undefined) throw refused(failure.code, failure.message);
+  let known = held.get(id);
+  if (known === undefined) {
+    try {
+      known = verified(chain, anchorsOf(anchors), purpose, work ?? { signatures: 0 });
+    } catch (error) {
+      if (error instanceof ProtocolError) failed.set(id, { code: error.code, message: error.message });
+      throw error;
+    }
+    held.set(id, known);
+  }
+  checkTime(known, now); // all that depends on when it is asked
+  return known.leaf;
+}
 
-  const certificates = chain.map(readCertificate);
+function verified(chain: readonly Buffer[], anchors: readonly Anchor[], purpose: Purpose, work: Work): Remembered {
+  const certificates = certificatesOf(chain);
   const leaf = certificates[0] as Certificate;
   checkLeaf(leaf, purpose);
-  const path = pathOf(certificates, anchorsOf(anchors), purpose);
-  for (const certificate of path) checkTime(certificate, now);
-  const result = leafOf(leaf);
-  memory.set(id, {
-    leaf: result,
+  const path = pathOf(certificates, anchors, purpose, work);
+  return {
+    leaf: { ...leafOf(leaf), authorityKeys: path.slice(1).map(keyIdOf) },
     notBefore: Math.max(...path.map(({ notBefore }) => notBefore)),
     notAfter: Math.min(...path.map(({ notAfter }) => notAfter)),
-  });
-  return result;
+  };
+}
+
+/** How `authorityKeys` names the key of a certificate. */
+export const keyIdOf = ({ spki }: Pick<Certificate, 'spki'>): string => sha256Base64url(spki);
+
+const digests = new WeakMap<readonly Buffer[], string>();
+
+/** A connection has one chain, which is hashed once. */
+function digestOf(chain: readonly Buffer[]): string {
+  let digest = digests.get(chain);
+  if (digest === undefined) {
+    digest = sha256Base64url(chain.length === 1 ? (chain[0] as Buffer) : Buffer.concat(chain));
+    digests.set(chain, digest);
+  }
+  return digest;
+}
+
+let lastRead: { chain: readonly Buffer[]; certificates: readonly Certificate[] } | undefined;
+
+/** The last one is kept: a request asks by several sets of anchors in a row. */
+function certificatesOf(chain: readonly Buffer[]): readonly Certificate[] {
+  if (lastRead?.chain !== chain) lastRead = { chain, certificates: chain.map(readCertificate) };
+  return lastRead.certificates;
 }
 
 /**
@@ -104,14 +161,21 @@ export function spiffeIdOf(leaf: Pick<VerifiedLeaf, 'uris'>): string {
 
 /** What a certificate says, before anybody has looked at who signed it: to find out whose authorities to ask. */
 export function unverifiedUris(der: Buffer): readonly string[] {
-  return readCertificate(der).names?.uris ?? [];
+  let known = uris.get(der);
+  if (known === undefined) {
+    known = readCertificate(der).names?.uris ?? [];
+    uris.set(der, known);
+  }
+  return known;
 }
 
-function memoryOf(anchors: readonly Buffer[]): BoundedCache<Remembered> {
-  let memory = verified.get(anchors);
+const uris = new WeakMap<Buffer, readonly string[]>();
+
+function memoryOf(anchors: readonly Buffer[]): Memory {
+  let memory = memories.get(anchors);
   if (memory === undefined) {
-    memory = boundedCache(4096);
-    verified.set(anchors, memory);
+    memory = { held: boundedCache(4096), failed: boundedCache(256) };
+    memories.set(anchors, memory);
   }
   return memory;
 }
@@ -167,27 +231,46 @@ function checkExtensions(certificate: Certificate): void {
   if (certificate.nameConstraints) throw refused('name_constraints', 'constraints on names are not understood here');
 }
 
-function checkTime({ notBefore, notAfter }: Certificate, now: number): void {
+function checkTime({ notBefore, notAfter }: Remembered, now: number): void {
   if (now < notBefore) throw refused('not_yet_valid', 'a certificate is not valid yet');
   if (now > notAfter) throw refused('expired', 'a certificate has expired');
 }
 
-/** From the leaf up to an anchor: every step is checked, or there is no path. */
-function pathOf(certificates: readonly Certificate[], anchors: readonly Anchor[], purpose: Purpose): Certificate[] {
+/**
+ * From the leaf up by names alone to what an anchor has signed, and down again by signatures: no key of a stranger is used
+ * before somebody whom we believe has vouched for it. Every step is checked, or there is no path.
+ */
+function pathOf(
+  certificates: readonly Certificate[],
+  anchors: readonly Anchor[],
+  purpose: Purpose,
+  work: Work,
+): Certificate[] {
+  let tries = maxTries;
   for (const [i, certificate] of certificates.entries()) {
-    const anchor = anchors.find((each) => mayHaveIssued(each, certificate) && signed(each.key, each, certificate));
-    if (anchor !== undefined) {
+    for (const anchor of anchors) {
+      if (tries === 0 || !mayHaveIssued(anchor, certificate)) continue;
+      tries--;
+      if (!signed(anchor.key, anchor, certificate, work)) continue;
       checkAuthority(anchor, i, purpose);
+      checkDown(certificates.slice(0, i + 1), work);
       return [...certificates.slice(0, i + 1), anchor];
     }
     const issuer = certificates[i + 1];
     if (issuer === undefined || !mayHaveIssued(issuer, certificate)) break;
     checkAuthority(issuer, i, purpose);
-    if (!signed(publicKeyOf(issuer.spki), issuer, certificate)) {
+  }
+  throw refused('unknown_ca', 'the certificate leads to no authority that is believed here');
+}
+
+/** The last of them is believed: each has signed the one before, or nothing holds. */
+function checkDown(certificates: readonly Certificate[], work: Work): void {
+  for (let i = certificates.length - 1; i > 0; i--) {
+    const [issuer, certificate] = [certificates[i], certificates[i - 1]] as [Certificate, Certificate];
+    if (!signed(publicKeyOf(issuer.spki), issuer, certificate, work)) {
       throw refused('bad_signature', 'a certificate was not signed by the next one');
     }
   }
-  throw refused('unknown_ca', 'the certificate leads to no authority that is believed here');
 }
 
 /** Names, and key identifiers where both say one. @see RFC 5280 §6.1.3 (a)(4) */
@@ -198,12 +281,13 @@ function mayHaveIssued(issuer: Certificate, certificate: Certificate): boolean {
   return ours === undefined || theirs === undefined || ours.equals(theirs);
 }
 
-function signed(key: KeyObject, issuer: Certificate, certificate: Certificate): boolean {
+function signed(key: KeyObject, issuer: Certificate, certificate: Certificate, work: Work): boolean {
   const { tbs, signatureAlgorithm: algorithm, signature } = certificate;
+  work.signatures++;
   return signatureHolds({ bytes: tbs, algorithm, signature }, key, issuer.publicJwk.kty);
 }
 
-function leafOf(leaf: Certificate): VerifiedLeaf {
+function leafOf(leaf: Certificate): Omit<VerifiedLeaf, 'authorityKeys'> {
   const names = leaf.names ?? { uris: [], dnsNames: [], ips: [], emails: [] };
   const { uris, dnsNames, ips, emails } = names;
   const base = { uris, dnsNames, ips, emails, subjectDn: subjectDn(leaf), publicJwk: leaf.publicJwk, x5t: leaf.x5t };

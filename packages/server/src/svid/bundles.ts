@@ -1,8 +1,10 @@
 /** The bundle of any trust domain that is known here. */
-import { ProtocolError } from '@bailiwick/protocol';
+import { type BoundedCache, boundedCache, ProtocolError } from '@bailiwick/protocol';
 import type { Deps } from '../deps.ts';
 import { foreignBundle } from '../federation/bundles.ts';
 import { refreshedBundle } from '../federation/refresh.ts';
+import { authorityStates } from '../keys/ca.ts';
+import { keyIdOf } from '../lib/x509-verify.ts';
 import { type Bundle, ownBundle } from './bundle.ts';
 import type { Bundles } from './verify-x509.ts';
 
@@ -27,8 +29,9 @@ export async function bundleOf(
 const mendable = new Set(['unknown_ca', 'unknown_key', 'unknown_trust_domain']);
 
 /**
- * Verifies an identity by the bundle of its trust domain. If a foreign one was signed by an authority that its bundle doesn't have, the endpoint is
- * asked (as seldom as `refreshedBundle` says) and it is verified once more: others may rotate faster than they promised.
+ * Verifies an identity by the bundle of its trust domain. If a foreign one was signed by an authority that its bundle doesn't have, it is
+ * refused, and the endpoint is asked (as seldom as `refreshedBundle` says) for whoever comes next: others may rotate faster than they
+ * promised. Nobody waits for that, or waiting would tell a stranger which identities are registered here.
  * @param org as for `bundleOf`
  * @throws what `verify` throws
  */
@@ -47,8 +50,41 @@ export async function verifiedByBundles<Result>(
   } catch (error) {
     if (!(error instanceof ProtocolError) || !mendable.has(error.code)) throw error;
     if (org === undefined || asked === deps.config.trust_domain) throw error;
-    const newer = await refreshedBundle(deps, asked, org);
-    if (newer === undefined) throw error;
-    return verify(async (trustDomain) => (trustDomain === asked ? newer : undefined));
+    askForNewer(deps, asked, org);
+    throw error;
   }
+}
+
+interface Asking {
+  /** When each was asked last (ms), so that junk costs no look into the database each time. */
+  last: BoundedCache<number>;
+  underWay: Set<Promise<unknown>>;
+}
+
+const asking = new WeakMap<object, Asking>();
+const askedAtMostEvery = 30_000;
+
+function askForNewer(deps: Deps, trustDomain: string, org: string): void {
+  const known = asking.get(deps.db) ?? { last: boundedCache(1000), underWay: new Set() };
+  asking.set(deps.db, known);
+  const [key, now] = [`${org} ${trustDomain}`, deps.clock.now()];
+  if (now - (known.last.get(key) ?? Number.NEGATIVE_INFINITY) < askedAtMostEvery) return;
+  known.last.set(key, now);
+  const answered = refreshedBundle(deps, trustDomain, org)
+    .catch((err) => deps.log.warn({ err, trust_domain: trustDomain }, 'a foreign bundle could not be asked for'))
+    .finally(() => known.underWay.delete(answered));
+  known.underWay.add(answered);
+}
+
+/** Done when every endpoint that was being asked because of an unknown authority has answered. */
+export async function bundlesAsked({ db }: Pick<Deps, 'db'>): Promise<void> {
+  await Promise.all(asking.get(db)?.underWay ?? []);
+}
+
+/**
+ * Whether one of these keys (`VerifiedLeaf.authorityKeys`) is of our own authorities, of those that wait or have signed before as well.
+ * @param version of the registry, as `asOf` reads it
+ */
+export async function isOwnAuthority(deps: Deps, version: number, keys: readonly string[]): Promise<boolean> {
+  return (await authorityStates(deps, version)).some(({ certificate }) => keys.includes(keyIdOf(certificate)));
 }
