@@ -1,5 +1,6 @@
 /** Who asks: exactly one way of client authentication, whichever it is. @see RFC 6749 §2.3 */
 
+import type { DpopProof } from '@bailiwick/protocol';
 import type { Client, OAuthRequest } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
@@ -18,7 +19,7 @@ interface ClientAuthentication {
   supported?(deps: Deps): boolean;
   /** Whether the request uses this method, be it well or badly. */
   presented(request: OAuthRequest): boolean;
-  authenticate(deps: Deps, request: OAuthRequest, asOf: Counter): Promise<Client>;
+  authenticate(deps: Deps, request: OAuthRequest, asOf: Counter, proof?: DpopProof): Promise<Client>;
 }
 
 const chosen = [
@@ -39,13 +40,19 @@ export function supportedMethods(deps: Deps): string[] {
  * Authenticates the client of a request to the token, introspection or revocation endpoint. A certificate of the
  * connection is a way only where the request uses no other: then it binds the token, and says nothing of who asks
  * (RFC 8705 §4).
+ * @param proof the DPoP proof, only of a caller who goes on to verify it: elsewhere one proves nothing
  * @throws OAuthError `invalid_request` for two ways at once, `invalid_client` for none or for one that fails
  */
-export async function authenticateClient(deps: Deps, request: OAuthRequest, asOf: Counter): Promise<Client> {
+export async function authenticateClient(
+  deps: Deps,
+  request: OAuthRequest,
+  asOf: Counter,
+  proof?: DpopProof,
+): Promise<Client> {
   const used = (chosen as readonly ClientAuthentication[]).filter((way) => way.presented(request));
   if (used.length > 1) throw new OAuthError('invalid_request', 'use one method of client authentication, not two');
   const [way] = used;
-  if (way && (way.supported?.(deps) ?? true)) return way.authenticate(deps, request, asOf);
+  if (way && (way.supported?.(deps) ?? true)) return way.authenticate(deps, request, asOf, proof);
   const clientId = single(request.form, 'client_id');
   if (!way && request.certificate && clientId !== undefined) {
     return authenticateByCertificate(deps, { clientId, certificate: request.certificate, asOf });

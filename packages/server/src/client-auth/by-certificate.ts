@@ -7,6 +7,7 @@ import type { Config } from '../config.ts';
 import type { Client, PresentedCertificate } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
+import type { Work } from '../lib/x509-verify.ts';
 import type { Counter } from '../liveness/liveness.ts';
 import { verifyNothing } from './dummy.ts';
 import { failed } from './failed.ts';
@@ -20,6 +21,8 @@ export interface Shown {
   clientId: string;
   certificate: PresentedCertificate;
   asOf: Counter;
+  /** What was done for this request so far. */
+  work: Work;
 }
 
 /** A client without what is the same of each that a certificate has proven. */
@@ -53,7 +56,8 @@ export const certificatesAreSeen = ({ mtls }: Pick<Config, 'mtls'>): boolean => 
  * @throws OAuthError `invalid_client`
  * @see RFC 8705 §2
  */
-export async function authenticateByCertificate(deps: Deps, shown: Shown): Promise<Client> {
+export async function authenticateByCertificate(deps: Deps, asked: Omit<Shown, 'work'>): Promise<Client> {
+  const shown: Shown = { ...asked, work: { signatures: 0 } };
   const registration = await registrationOf(deps, shown.asOf, shown.clientId);
   const reasons: string[] = [];
   let client: Client | undefined;
@@ -74,7 +78,7 @@ export async function authenticateByCertificate(deps: Deps, shown: Shown): Promi
     }
   }
   if (client) return client;
-  verifyNothing();
+  if (shown.work.signatures === 0) verifyNothing();
   throw failed(reasons[0] ?? (registration ? 'no credential for this certificate' : 'unknown client'));
 }
 

@@ -6,6 +6,7 @@ import { findAgent } from '../agents/store.ts';
 import type { Credential, OtherCredential, PublicKeyCredential } from '../credentials/credential.ts';
 import { liveCredentials } from '../credentials/store.ts';
 import type { Deps } from '../deps.ts';
+import { isId } from '../lib/ids.ts';
 import { rememberedPer } from '../lib/remember.ts';
 import type { Counter } from '../liveness/liveness.ts';
 
@@ -50,6 +51,8 @@ export function endOfEnrolling(
 
 /** The registration of a client, remembered for one version of the registry; undefined when there is none. */
 export async function registrationOf(deps: Deps, asOf: Counter, clientId: string): Promise<Registration | undefined> {
+  // a database is asked about nothing else: PostgreSQL takes no NUL in a text
+  if (!isId('agent', clientId)) return undefined;
   if (strangers(deps.db).peek(asOf.version, clientId)) return undefined;
   return registrations(deps.db).get(asOf.version, clientId, async () => {
     const agent = await findAgent(deps.db, clientId);

@@ -1,11 +1,12 @@
 /**
  * `spiffe_jwt`: a JWT-SVID as the client's assertion. It is whoever its trust domain says, needs neither `iss` nor `jti`,
  * and may be shown as often as it lives: the draft lets workloads keep and reuse them. So a stolen one must be worth nothing
- * by other means. One of an instance of ours works for tokens that are bound to the instance's own key alone. One of
+ * by other means. One of an instance of ours works beside the instance's own key alone: at the token endpoint
+ * for a token that is bound to it, elsewhere over a connection with its certificate. One of
  * another trust domain says nothing of a key: keep its life short, and prefer the X.509-SVID.
  * @see draft-ietf-oauth-spiffe-client-auth §3.1, JWT-SVID §4
  */
-import { ProtocolError, parseCompact, parseDpopProof, thumbprint as thumbprintOf } from '@bailiwick/protocol';
+import { type DpopProof, ProtocolError, parseCompact, thumbprint as thumbprintOf } from '@bailiwick/protocol';
 import type { Instance } from '../agents/instance.ts';
 import type { Client, OAuthRequest } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
@@ -30,18 +31,16 @@ export const spiffeJwt = {
   presented: ({ form }: OAuthRequest) => single(form, 'client_assertion_type') === spiffeAssertionType,
 
   /** @throws OAuthError `invalid_client`, `invalid_request` */
-  async authenticate(deps: Deps, request: OAuthRequest, asOf: Counter): Promise<Client> {
+  async authenticate(deps: Deps, request: OAuthRequest, asOf: Counter, proof?: DpopProof): Promise<Client> {
     const { form } = request;
     const assertion = single(form, 'client_assertion');
     if (assertion === undefined) throw new OAuthError('invalid_request', 'client_assertion is missing');
-    const { spiffeId, expiresAt } = await verified(deps, asOf, assertion);
-    if (expiresAt > deps.clock.now() + longestMs + deps.config.clock_skew_seconds * 1000)
-      throw failed('lives too long');
-    const holder = await holderOfId(deps, asOf, spiffeId, undefined);
-    if (!holder) throw failed('nobody has this SPIFFE ID');
     const named = single(form, 'client_id');
+    const { spiffeId, expiresAt } = await verified(deps, asOf, assertion, named);
+    const holder = await holderOfId(deps, asOf, { spiffeId, clientId: named }, undefined);
+    if (!holder) throw failed('nobody has this SPIFFE ID');
     if (named !== undefined && named !== spiffeId && named !== holder.agent.id) throw failed('client_id is another');
-    if (holder.instance && !byOwnKey(request, holder.instance)) throw failed('the key of somebody else');
+    if (holder.instance && !byOwnKey(request, proof, holder.instance)) throw failed('the key of somebody else');
     return {
       ...holder,
       attested: { spiffe_id: spiffeId },
@@ -53,12 +52,13 @@ export const spiffeJwt = {
   },
 };
 
-async function verified(deps: Deps, asOf: Counter, assertion: string) {
+async function verified(deps: Deps, asOf: Counter, assertion: string, clientId: string | undefined) {
   try {
     soleAudience(assertion, deps.config.issuer);
-    const org = await judgeOf(deps, asOf, parseCompact(assertion).payload.sub as string);
+    const spiffeId = parseCompact(assertion).payload.sub as string;
+    const org = await judgeOf(deps, asOf, { spiffeId, clientId });
     return await verifiedByBundles(deps, asOf.version, org, (bundles) =>
-      verifyJwtSvid(deps, asOf.version, assertion, { audience: [deps.config.issuer], bundles }),
+      verifyJwtSvid(deps, assertion, { audience: [deps.config.issuer], bundles, longestMs }),
     );
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
@@ -75,14 +75,14 @@ function soleAudience(assertion: string, issuer: string): void {
 }
 
 /**
- * Whether the key that a token would be bound to is the instance's: that of the DPoP proof, without one that of the
- * certificate. Whether the proof holds is looked at where the token is bound. A token that would be bound to nothing is
- * nobody's to ask for, whatever its resource allows; who only shows or gives up a token needs no key.
+ * Whether the instance's own key is shown: by the DPoP proof that the caller goes on to verify, which is where a token is bound
+ * to it; without one, by the certificate of the connection. Nothing else will do, whatever is asked for: who only shows or gives up
+ * a token could have found the JWT-SVID as well.
  */
-function byOwnKey({ dpop, certificate, form }: OAuthRequest, { thumbprint }: Instance): boolean {
+function byOwnKey({ certificate }: OAuthRequest, proof: DpopProof | undefined, { thumbprint }: Instance): boolean {
+  if (proof) return proof.jkt === thumbprint;
+  if (certificate === undefined) return false;
   try {
-    if (dpop !== undefined) return parseDpopProof(dpop).jkt === thumbprint;
-    if (certificate === undefined) return single(form, 'grant_type') === undefined;
     return thumbprintOf(readCertificate(certificate.chain[0] as Buffer).publicJwk) === thumbprint;
   } catch (error) {
     if (error instanceof ProtocolError) return false;

@@ -14,12 +14,13 @@ import { holderOf, verifiedSvid } from './spiffe-holder.ts';
 export const spiffeX509 = {
   method: 'spiffe_x509',
 
-  async prove(deps: Deps, { clientId, certificate, asOf }: Shown): Promise<Proven | undefined> {
+  async prove(deps: Deps, shown: Shown): Promise<Proven | undefined> {
+    const { clientId, certificate } = shown;
     if (!namesWorkload(certificate)) return undefined;
-    const leaf = await verifiedSvid(deps, asOf, certificate); // rules 1, 3 and 4
+    const leaf = await verifiedSvid(deps, shown); // rules 1, 3 and 4
     const spiffeId = spiffeIdOf(leaf); // rule 2
     if (clientId.startsWith('spiffe:') && clientId !== spiffeId) throw failed('client_id is not the SPIFFE ID');
-    const holder = await holderOf(deps, asOf, leaf); // rule 5
+    const holder = await holderOf(deps, shown, leaf); // rule 5
     if (!holder) throw failed('nobody has this SPIFFE ID');
     if (!clientId.startsWith('spiffe:') && clientId !== holder.agent.id) throw failed('the SVID of somebody else');
     return {

@@ -7,6 +7,7 @@ import { boundedCache, ProtocolError } from '@bailiwick/protocol';
 import type { CertificateSubject, OtherCredential } from '../credentials/credential.ts';
 import type { Deps } from '../deps.ts';
 import { pemBlocks } from '../lib/x509.ts';
+import { isOwnAuthority } from '../svid/bundles.ts';
 import { type VerifiedLeaf, verifyChain } from '../svid/verify-x509.ts';
 import type { CertificateAuthentication, Proven, Shown } from './by-certificate.ts';
 import { carriesName } from './certificate-name.ts';
@@ -21,6 +22,7 @@ export const tlsClientAuth = {
 
   async prove(deps: Deps, shown: Shown, registration: Registration | undefined): Promise<Proven | undefined> {
     const now = deps.clock.now();
+    costAnyway(shown, now);
     const registered = (registration?.others ?? []).filter(
       (credential): credential is SubjectCredential =>
         credential.kind === 'certificate_subject' && (credential.expiresAt === undefined || credential.expiresAt > now),
@@ -48,20 +50,27 @@ async function proves(
   credential: SubjectCredential,
   { agent }: Registration,
 ): Promise<Proven | undefined> {
-  const { certificate, asOf } = shown;
+  const { certificate, asOf, work } = shown;
   const { detail } = credential;
-  let leaf: VerifiedLeaf;
+  let leaf: VerifiedLeaf | undefined;
   let instance: Proven['instance'];
   let holderEndsAt: number | undefined;
-  if (detail.ca === undefined) {
-    // what our own authority issues is an SVID: it stands for whoever it names, and for nobody else with the same name in it
-    leaf = await verifiedSvid(deps, asOf, certificate);
-    const holder = await holderOf(deps, asOf, leaf);
+  if (detail.ca !== undefined) {
+    leaf = verifyChain(certificate.chain, {
+      anchors: anchorsOf(detail),
+      now: deps.clock.now(),
+      purpose: 'client',
+      work,
+    });
+  }
+  if (!leaf || (await isOwnAuthority(deps, asOf.version, leaf.authorityKeys))) {
+    // what our own authority issues is an SVID, whoever else vouches for that: it stands for whoever it names, and for nobody else
+    // with the same name in it
+    leaf = await verifiedSvid(deps, shown);
+    const holder = await holderOf(deps, shown, leaf);
     if (holder?.agent.id !== agent.id) return undefined;
     instance = holder.instance;
     holderEndsAt = holder.credentialEndsAt;
-  } else {
-    leaf = verifyChain(certificate.chain, { anchors: anchorsOf(detail), now: deps.clock.now(), purpose: 'client' });
   }
   if (!carriesName(leaf, detail)) return undefined;
   return {
@@ -75,6 +84,17 @@ async function proves(
     ),
     instance,
   };
+}
+
+const nobody: readonly Buffer[] = [];
+
+/** Whoever has registered no name: their chain is read all the same, or how long it takes would tell. */
+function costAnyway({ certificate }: Shown, now: number): void {
+  try {
+    verifyChain(certificate.chain, { anchors: nobody, now, purpose: 'client' });
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+  }
 }
 
 const anchors = boundedCache<Buffer[]>(1000);

@@ -24,7 +24,7 @@ export async function tokenEndpoint(deps: Deps, request: OAuthRequest): Promise<
   const proof = readProof(deps, request); // sends for a nonce before anything is spent
   for (let planned = 0; ; planned++) {
     const since = await asOf(deps.db); // as of when: liveness/
-    const client = await authenticateClient(deps, request, since); // who asks: client-auth/
+    const client = await authenticateClient(deps, request, since, proof); // who asks: client-auth/
     const spends: Spend[] = [...client.proofs];
     try {
       if (planned === 0) withinBudget(deps, client.agent);
