@@ -1,7 +1,10 @@
 import { createClientAssertion, type Signer } from '@bailiwick/protocol';
 
-/** `fetch`, that may be told the SPIFFE ID which the server must prove. */
-export type PeerFetch = (url: string, init?: RequestInit & { peer?: string }) => Promise<Response>;
+/** `fetch`, that may be told the SPIFFE ID which the server must prove, or that the server is the issuer's, for mutual TLS. */
+export type PeerFetch = (
+  url: string,
+  init?: RequestInit & { peer?: string | undefined; ofIssuer?: boolean | undefined },
+) => Promise<Response>;
 
 /** What an agent proves itself with at one moment. A token keeps the identity that it was got with. */
 export interface Identity {

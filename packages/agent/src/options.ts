@@ -117,7 +117,7 @@ export function checkClientId(clientId: unknown): void {
 type OwnWorld = CommonOptions & Partial<Pick<World, 'random' | 'timer'>>;
 
 function worldFrom(options: OwnWorld, ca: readonly string[]): World {
-  const plain: PeerFetch = async (url, { peer, ...init } = {}) => {
+  const plain: PeerFetch = async (url, { peer, ofIssuer: _, ...init } = {}) => {
     if (peer !== undefined) {
       throw new BailiwickError('bad_option', 'who the peer is can only be checked on an https connection of our own', {
         hint: 'peer is for instances and agents with a certificate, for https, and not with an own fetch',

@@ -3,7 +3,7 @@ import type { IncomingMessage, RequestListener } from 'node:http';
 import { before, suite, test } from 'node:test';
 import type { TLSSocket } from 'node:tls';
 import { inspect } from 'node:util';
-import type { TestCertificate } from '../../server/src/testing/certificates.ts';
+import type { TestCertificate, TestName } from '../../server/src/testing/certificates.ts';
 import { createAgent } from './index.ts';
 import { authority, clientCertificate, listenTls, materialOf, serverCertificate } from './testing/tls.ts';
 import { api, clientId, createWorld, failure, issuer, jwk } from './testing.ts';
@@ -48,7 +48,7 @@ const echo: RequestListener = async (request, response) => {
 suite('fetch over TLS with a certificate', () => {
   test('presents it to a server that asks for one, and keeps the connection', async (t) => {
     const { url, connections } = await listenTls(t, host, asking(), echo);
-    const { fetch } = createTlsFetch(materialOf(client, { bundle: [own] }), noPlain);
+    const { fetch } = createTlsFetch(materialOf(client, { ca: [own] }), noPlain);
     const first = await fetch(`${url}/a?b=c`);
     assert.equal(first.status, 200);
     assert.equal(first.url, `${url}/a?b=c`);
@@ -185,13 +185,18 @@ suite('a server is refused', () => {
     ['that nobody vouches for', async () => [await serverCertificate(foreign), { bundle: [own] }], /UNABLE_TO_VERIFY/],
     [
       'of another name',
-      async () => [await serverCertificate(own, [['dns', 'other.example']]), { bundle: [own] }],
+      async () => [await serverCertificate(own, [['dns', 'other.example']]), { ca: [own] }],
       /ALTNAME/,
     ],
     [
       'of the right SPIFFE ID and of another host, when no peer was named',
-      async () => [await serverCertificate(own, [['url', peer]]), { bundle: [own] }],
+      async () => [await serverCertificate(own, [['url', peer]]), { ca: [own], bundle: [own] }],
       /ALTNAME/,
+    ],
+    [
+      'of the right name, by our trust domain’s authority alone',
+      async () => [host, { bundle: [own] }],
+      /UNABLE_TO_VERIFY/,
     ],
     [
       'of another SPIFFE ID than the peer',
@@ -254,7 +259,8 @@ suite('a server is refused', () => {
     const seen = (await (await fetch(url, { peer })).json()) as { by: string };
     assert.equal(seen.by, `URI:${me}`);
     // a connection that was verified for one peer is not another's
-    await assert.rejects(fetch(url), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
+    await assert.rejects(fetch(url), { code: 'SELF_SIGNED_CERT_IN_CHAIN' });
+    await assert.rejects(fetch(url, { ofIssuer: true }), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
     await assert.rejects(fetch(url, { peer: me }), { code: 'ERR_SPIFFE_ID_MISMATCH' });
   });
 
@@ -275,4 +281,40 @@ suite('a server is refused', () => {
       /plain road/,
     );
   });
+});
+
+suite('the issuer’s own server', () => {
+  const names: TestName[] = [
+    ['dns', 'localhost'],
+    ['ip', '127.0.0.1'],
+  ];
+  const server: TestName = ['url', 'spiffe://td.example/_bailiwick/server'];
+  const cases: [what: string, names: TestName[], by: () => TestCertificate, code: string | undefined][] = [
+    ['says that it is, by our trust domain’s authority', [...names, server], () => own, undefined],
+    ['has a certificate by another authority', names, () => foreign, undefined],
+    ['is not an instance that has its name', [...names, ['url', me]], () => own, 'ERR_SPIFFE_ID_MISMATCH'],
+    ['is not both', [...names, server, ['url', me]], () => own, 'ERR_SPIFFE_ID_MISMATCH'],
+    [
+      'is not called so somewhere below',
+      [...names, ['url', `${me}/_bailiwick/server`]],
+      () => own,
+      'ERR_SPIFFE_ID_MISMATCH',
+    ],
+    ['is not at another host', [['dns', 'other.example'], server], () => own, 'ERR_TLS_CERT_ALTNAME_INVALID'],
+  ];
+  for (const [what, named, by, code] of cases) {
+    test(what, async (t) => {
+      const { url } = await listenTls(
+        t,
+        await serverCertificate(by(), named),
+        {},
+        (_, response) => void response.end(),
+      );
+      const { fetch } = createTlsFetch(materialOf(client, { ca: [foreign], bundle: [own] }), noPlain);
+      if (code === undefined) assert.equal((await fetch(url, { ofIssuer: true })).status, 200);
+      else await assert.rejects(fetch(url, { ofIssuer: true }), { code });
+      // a connection that was verified for the issuer is nobody else's
+      if (by() === own) await assert.rejects(fetch(url), { code: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' });
+    });
+  }
 });

@@ -2,7 +2,13 @@ import { type KeyObject, X509Certificate } from 'node:crypto';
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { Readable } from 'node:stream';
-import { createSecureContext, getCACertificates, type PeerCertificate, type SecureContext } from 'node:tls';
+import {
+  checkServerIdentity as checkHost,
+  createSecureContext,
+  getCACertificates,
+  type PeerCertificate,
+  type SecureContext,
+} from 'node:tls';
 import { isStream as isStreamed } from './call.ts';
 import type { PeerFetch } from './identity.ts';
 
@@ -11,7 +17,7 @@ export interface TlsMaterial {
   certificate?: { chain: string; key: KeyObject } | undefined;
   /** PEM: authorities that are believed beside those of the Web PKI. */
   ca: readonly string[];
-  /** PEM: the authorities of our trust domain. They are believed as the others are, and they alone for SPIFFE IDs. */
+  /** PEM: the authorities of our trust domain. They alone are believed for SPIFFE IDs, and for host names only the issuer's. */
   bundle: readonly string[];
 }
 
@@ -24,6 +30,8 @@ export interface TlsFetch {
 
 /** How long a connection that nobody uses is kept: those of a certificate that was renewed go by this, too. */
 const idleMs = 15_000;
+/** Stands for the issuer where otherwise a SPIFFE ID says who the server must be. */
+const issuers = Symbol('issuer');
 const maxPeers = 100;
 const maxDrained = 65_536;
 const withoutBody = new Set([204, 205, 304]);
@@ -32,14 +40,16 @@ const repeatable = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
 /**
  * `fetch` over `node:https`, since the global one can't present a certificate. Redirects are not followed, nothing is
  * unpacked, and http URLs go to `plain`. With `peer` the server must prove that SPIFFE ID by a certificate of our trust
- * domain, whatever its host is called.
+ * domain, whatever its host is called. `ofIssuer` says that the server is the issuer's: its own authority may vouch for it, since
+ * most have no other. Everybody else's host name is proven by other authorities: one of ours may be on any instance's certificate.
  */
 export function createTlsFetch(material: TlsMaterial, plain: PeerFetch): TlsFetch {
-  const agents = new Map<string | undefined, https.Agent>();
-  const usual = once(() => contextOf(material, usualAuthorities(material)));
+  const agents = new Map<string | undefined | typeof issuers, https.Agent>();
+  const usual = once(() => contextOf(material, usualAuthorities(material.ca)));
+  const own = once(() => contextOf(material, usualAuthorities([...material.ca, ...material.bundle])));
   const spiffe = once(() => contextOf(material, material.bundle));
 
-  function agentFor(peer: string | undefined): https.Agent {
+  function agentFor(peer: string | undefined | typeof issuers): https.Agent {
     const known = agents.get(peer);
     if (known !== undefined) return known;
     const agent = new https.Agent({
@@ -47,29 +57,34 @@ export function createTlsFetch(material: TlsMaterial, plain: PeerFetch): TlsFetc
       scheduling: 'lifo',
       timeout: idleMs,
       rejectUnauthorized: true, // said, since the environment could switch it off for everybody else
-      ...(peer === undefined
-        ? { secureContext: usual() }
-        : {
-            secureContext: spiffe(),
-            checkServerIdentity: (_host: string, presented: PeerCertificate) => mismatch(presented, peer),
-          }),
+      ...identityOf(peer),
     });
     agents.set(peer, agent);
     if (agents.size > maxPeers) agents.delete(agents.keys().next().value);
     return agent;
   }
 
+  function identityOf(peer: string | undefined | typeof issuers): https.AgentOptions {
+    if (peer === undefined) return { secureContext: usual() };
+    if (peer === issuers) {
+      const checkServerIdentity = (host: string, presented: PeerCertificate) =>
+        checkHost(host, presented) ?? notTheIssuers(presented);
+      return { secureContext: own(), checkServerIdentity };
+    }
+    return { secureContext: spiffe(), checkServerIdentity: (_host, presented) => mismatch(presented, peer) };
+  }
+
   return {
     fetch: async (url, init = {}) => {
       if (!url.startsWith('https:') || (init.peer !== undefined && material.bundle.length === 0))
         return plain(url, init);
-      const { peer, ...usualInit } = init;
+      const { peer, ofIssuer, ...usualInit } = init;
       const request = new Request(url, usualInit);
       const isStream = request.body !== null && isStreamed(init.body);
       const body = request.body === null || isStream ? undefined : Buffer.from(await request.arrayBuffer());
       for (;;) {
         const outgoing = https.request(url, {
-          agent: agentFor(peer),
+          agent: agentFor(peer ?? (ofIssuer ? issuers : undefined)),
           method: request.method,
           headers: headersOf(request, body),
           ...(init.signal ? { signal: init.signal } : {}),
@@ -111,19 +126,38 @@ function contextOf({ certificate }: TlsMaterial, authorities: readonly string[] 
 }
 
 /** Undefined means the Web PKI alone, which costs nothing; any other list takes Node.js some 30 ms to load. */
-function usualAuthorities({ ca, bundle }: TlsMaterial): string[] | undefined {
-  if (ca.length === 0 && bundle.length === 0) return undefined;
-  return [...getCACertificates('default'), ...ca, ...bundle];
+function usualAuthorities(more: readonly string[]): string[] | undefined {
+  return more.length === 0 ? undefined : [...getCACertificates('default'), ...more];
 }
 
 /** What is wrong with the certificate of a server that should prove this SPIFFE ID: undefined if nothing is. */
 function mismatch(presented: PeerCertificate, peer: string): Error | undefined {
-  const { subjectAltName = '' } = new X509Certificate(presented.raw);
-  // Node.js quotes a name with a comma in it; no SPIFFE ID needs that, so a quote means that somebody plays tricks.
-  const uris = subjectAltName.includes('"') ? [] : subjectAltName.split(', ').filter((name) => name.startsWith('URI:'));
-  if (uris.length === 1 && uris[0] === `URI:${peer}`) return undefined;
-  return Object.assign(new Error('the server proves another identity'), { code: 'ERR_SPIFFE_ID_MISMATCH' });
+  const uris = urisOf(presented);
+  return uris?.length === 1 && uris[0] === `URI:${peer}` ? undefined : otherIdentity();
 }
+
+/**
+ * What is wrong with the certificate of a server of the issuer's, beside its host name. Our trust domain's authority says in each
+ * certificate whose it is, and only the server itself is called so; one without a SPIFFE ID is by another authority.
+ */
+function notTheIssuers(presented: PeerCertificate): Error | undefined {
+  const uris = urisOf(presented);
+  if (uris?.every((uri) => !/^URI:spiffe:/i.test(uri))) return undefined;
+  return uris?.length === 1 && /^URI:spiffe:\/\/[a-z0-9._-]+\/_bailiwick\/server$/.test(uris[0] as string)
+    ? undefined
+    : otherIdentity();
+}
+
+/** Undefined where somebody plays tricks: Node.js quotes a name with a comma in it, and no SPIFFE ID needs that. */
+function urisOf({ raw }: PeerCertificate): string[] | undefined {
+  const { subjectAltName = '' } = new X509Certificate(raw);
+  return subjectAltName.includes('"')
+    ? undefined
+    : subjectAltName.split(', ').filter((name) => name.startsWith('URI:'));
+}
+
+const otherIdentity = () =>
+  Object.assign(new Error('the server proves another identity'), { code: 'ERR_SPIFFE_ID_MISMATCH' });
 
 function headersOf(request: Request, body: Buffer | undefined): Record<string, string> {
   const headers = Object.fromEntries(request.headers);

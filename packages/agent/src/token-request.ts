@@ -2,7 +2,7 @@ import { createDpopProof, formatScope, type JsonObject } from '@bailiwick/protoc
 import { askIssuer, errorNameOf, wordsOf } from './attempts.ts';
 import { BailiwickError } from './errors.ts';
 import { type Answer, ask } from './http.ts';
-import type { Identity } from './identity.ts';
+import type { Identity, PeerFetch } from './identity.ts';
 import type { Issuer } from './issuer.ts';
 import type { IssuerClock } from './issuer-clock.ts';
 import type { Nonces } from './nonces.ts';
@@ -67,7 +67,8 @@ async function send(deps: Deps, { endpoint, identity, wanted, now, nonce }: Send
   const form = new URLSearchParams({ grant_type: 'client_credentials', ...proven });
   if (wanted.resource !== undefined) form.set('resource', wanted.resource);
   if (wanted.scope !== undefined && wanted.scope.length > 0) form.set('scope', formatScope(wanted.scope));
-  const by = identity.mutualTls ? { ...deps, fetch: identity.fetch } : deps;
+  const ofIssuer: PeerFetch = (url, init) => identity.fetch(url, { ...init, ofIssuer: true });
+  const by = identity.mutualTls ? { ...deps, fetch: ofIssuer } : deps;
   return ask(by, step, endpoint, {
     method: 'POST',
     headers: {
