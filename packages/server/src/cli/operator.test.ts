@@ -38,8 +38,10 @@ for (const database of databases) {
     assert.equal(asked.code, exitCodes.usage.code);
     assert.match(asked.err, /Add --yes/);
 
-    const { code, err } = await cli('operator', 'recover', '--end-others', '--yes');
+    const { code, err, out } = await cli('operator', 'recover', '--end-others', '--yes');
     assert.equal(code, 0, err);
+    const [, kept = ''] = /file of before is kept as (\S+): remove it/.exec(out) ?? [];
+    assert.deepEqual(JSON.parse(readFileSync(kept, 'utf8')), server.operator, 'what lies beside the new one is named');
     assert.equal((await cli('agents', 'list')).code, 0);
     assert.equal((await cli('agents', 'list', '--identity', stolen)).code, exitCodes.refused.code);
     const log = await cli('events', 'list', '--type', 'operator.recovered', '--json');
