@@ -13,8 +13,6 @@ import type { Bundles } from './verify-x509.ts';
 export const longestJwtSvidMs = 5 * 60_000;
 
 const mostAudiences = 16;
-/** Others may let theirs live longer than we do; what lives for days is no proof that anybody is there. */
-const longestForeignMs = 24 * 3_600_000;
 
 /**
  * Issues a JWT-SVID.
@@ -53,16 +51,16 @@ export interface VerifiedJwtSvid {
 
 /**
  * Verifies a JWT-SVID. Nothing but `sub`, `aud` and `exp` is asked for, since the specification asks for no more.
- * @param expectation `audience`: the names that we answer to, one of which it must carry; `bundles` answers for known trust domains alone
+ * @param expectation `audience`: the names that we answer to, one of which it must carry; `bundles` answers for known trust domains alone;
+ *   `longestMs`: how far its end may lie ahead
  * @throws ProtocolError `malformed`, `bad_spiffe_id`, `unknown_trust_domain`, `unknown_key`, `bad_signature`, `wrong_audience`,
- *   `expired` or `not_yet_valid`
+ *   `expired`, `lives_too_long` or `not_yet_valid`
  * @see JWT-SVID §4
  */
 export async function verifyJwtSvid(
   deps: { clock: CaDeps['clock']; config: { clock_skew_seconds: number } },
-  _version: number,
   jwt: string,
-  { audience, bundles }: { audience: string | readonly string[]; bundles: Bundles },
+  { audience, bundles, longestMs }: { audience: string | readonly string[]; bundles: Bundles; longestMs: number },
 ): Promise<VerifiedJwtSvid> {
   const parsed = parseCompact(jwt);
   const { header, payload } = parsed;
@@ -76,16 +74,20 @@ export async function verifyJwtSvid(
   const key = typeof header.kid === 'string' ? bundle.jwtAuthorities.get(header.kid) : undefined;
   if (key === undefined) throw new ProtocolError('unknown_key', 'the trust domain has no such key for JWT-SVIDs');
   if (!verifyParsed(parsed, key)) throw new ProtocolError('bad_signature', 'the signature is not valid');
-  const expiresAt = checkTimes(payload, deps.clock.now(), deps.config.clock_skew_seconds * 1000);
+  const skewMs = deps.config.clock_skew_seconds * 1000;
+  const expiresAt = checkTimes(payload, { now: deps.clock.now(), skewMs, longestMs });
   checkAudience(payload.aud, typeof audience === 'string' ? [audience] : audience);
   return { spiffeId: payload.sub as string, expiresAt };
 }
 
-function checkTimes(payload: { exp?: unknown; nbf?: unknown; iat?: unknown }, now: number, skewMs: number): number {
+function checkTimes(
+  payload: { exp?: unknown; nbf?: unknown; iat?: unknown },
+  { now, skewMs, longestMs }: { now: number; skewMs: number; longestMs: number },
+): number {
   const { exp, nbf, iat } = payload;
   if (typeof exp !== 'number' || !Number.isFinite(exp)) throw new ProtocolError('malformed', 'it must have an exp');
   if (exp * 1000 + skewMs <= now) throw new ProtocolError('expired', 'it has expired');
-  if (exp * 1000 > now + longestForeignMs) throw new ProtocolError('malformed', 'it lives for more than a day');
+  if (exp * 1000 > now + longestMs + skewMs) throw new ProtocolError('lives_too_long', 'its end lies too far ahead');
   for (const from of [nbf, iat]) {
     if (from === undefined) continue;
     if (typeof from !== 'number' || !Number.isFinite(from))

@@ -9,7 +9,7 @@ import { asOf } from '../liveness/liveness.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import { type Bundle, trustBundle } from './bundle.ts';
 import { bundleOf } from './bundles.ts';
-import { issueJwtSvid, verifyJwtSvid } from './jwt-svid.ts';
+import { issueJwtSvid, longestJwtSvidMs, verifyJwtSvid } from './jwt-svid.ts';
 import { verifyX509Svid } from './verify-x509.ts';
 import { issueX509Svid } from './x509-svid.ts';
 
@@ -84,7 +84,8 @@ async function everythingVerifies(world: World): Promise<void> {
   for (const { bundle } of world.bundles) {
     const bundles = async () => bundle;
     for (const { der } of world.x509) await verifyX509Svid(der, { bundles, now, purpose: 'client' });
-    for (const { jwt } of world.jwts) await verifyJwtSvid(deps, 0, jwt, { audience: 'a', bundles });
+    for (const { jwt } of world.jwts)
+      await verifyJwtSvid(deps, jwt, { audience: 'a', bundles, longestMs: longestJwtSvidMs });
   }
 }
 

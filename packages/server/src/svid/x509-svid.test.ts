@@ -36,7 +36,6 @@ test('what each template lets a certificate say, as OpenSSL reads it', async () 
       { dnsNames: ['a.example.com', '*.example.com'] },
       `URI:spiffe://${trustDomain}/home/agent/ins_1, DNS:a.example.com, DNS:*.example.com`,
     ],
-    [{ template: 'agent', spiffeId: `spiffe://${trustDomain}/home/agent` }, `URI:spiffe://${trustDomain}/home/agent`],
     [
       {
         template: 'server',
@@ -91,9 +90,7 @@ const refused: [string, () => Partial<X509SvidRequest>][] = [
   ['an instance without its id', () => ({ spiffeId: at('/home/agent') })],
   ['an instance with one segment more', () => ({ spiffeId: at('/home/agent/ins_1/child') })],
   ['the server’s own name for an instance', () => ({ spiffeId: at('/_bailiwick/server/ins_1') })],
-  ['the server’s own name for an agent', () => ({ spiffeId: at('/_bailiwick/server'), template: 'agent' })],
   ['an agent’s name for the server', () => ({ spiffeId: at('/home/agent'), template: 'server' })],
-  ['names for an agent', () => ({ spiffeId: at('/home/agent'), template: 'agent', dnsNames: ['a.example'] })],
   ['addresses for an instance', () => ({ ipAddresses: ['127.0.0.1'] })],
   ['a DNS name in capitals', () => ({ dnsNames: ['A.example'] })],
   ['a DNS name with a blank', () => ({ dnsNames: ['a.example, DNS:b'] })],

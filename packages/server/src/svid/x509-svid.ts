@@ -50,7 +50,6 @@ export interface X509Svid {
 interface Template {
   /** What comes behind the trust domain. */
   path(path: readonly string[]): boolean;
-  dnsNames: boolean;
   ipAddresses: boolean;
 }
 
@@ -61,15 +60,9 @@ export const serverPath = ['_bailiwick', 'server'] as const;
 export const templates = {
   instance: {
     path: ([org, , id, ...rest]) => isName(org) && isId(id) && rest.length === 0,
-    dnsNames: true,
     ipAddresses: false,
   },
-  agent: {
-    path: ([org, agent, ...rest]) => isName(org) && agent !== undefined && rest.length === 0,
-    dnsNames: false,
-    ipAddresses: false,
-  },
-  server: { path: (path) => path.join('/') === serverPath.join('/'), dnsNames: true, ipAddresses: true },
+  server: { path: (path) => path.join('/') === serverPath.join('/'), ipAddresses: true },
 } as const satisfies Record<string, Template>;
 
 const isName = (segment: string | undefined) => segment !== undefined && /^[a-z0-9]/.test(segment);
@@ -122,8 +115,6 @@ function wantedOf(deps: CaDeps, request: X509SvidRequest, { intermediate }: Sign
   if (trustDomain !== deps.config.trust_domain || !template.path(path)) {
     throw new Error(`a certificate for ${request.template} can't be issued to ${spiffeId}`);
   }
-  if (!template.dnsNames && request.dnsNames?.length)
-    throw new Error(`no names in a certificate for ${request.template}`);
   if (!template.ipAddresses && request.ipAddresses?.length) {
     throw new Error(`no addresses in a certificate for ${request.template}`);
   }
