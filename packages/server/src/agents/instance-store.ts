@@ -88,6 +88,19 @@ export async function hasLivingChild(q: Queries, parent: string, name: string, n
   return row !== undefined;
 }
 
+/** How many live below an instance at `now` (ms), in every generation. */
+export async function countLivingBelow(q: Queries, id: string, now: number): Promise<number> {
+  const row = await q.get<{ n: number }>(
+    `with recursive below (id) as (
+       select id from instances where parent = ? and expires_at > ?
+       union all
+       select i.id from instances i join below b on i.parent = b.id where i.expires_at > ?)
+     select count(*) as n from below`,
+    [id, now, now],
+  );
+  return Number(row?.n ?? 0);
+}
+
 /** The children of an instance that have not ended at `now` (ms), their children, and so on. */
 export async function livingDescendants(q: Queries, id: string, now: number): Promise<Instance[]> {
   const found: Instance[] = [];

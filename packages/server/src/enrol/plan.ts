@@ -13,6 +13,12 @@ import type { ProvenKey } from './proof.ts';
 /** Generations of children below one, where the template doesn't say. */
 const usualDepth = 1;
 
+/** Children, their children and so on, that one may have at once. */
+const belowAtMost = 100;
+
+/** How many may live at once below one that the agent enrolled: not so many that none of the others finds a place. */
+export const livingBelowAtMost = (living: number): number => Math.max(1, Math.min(belowAtMost, Math.floor(living / 2)));
+
 /** How many instances of the agent may live at once. */
 export const livingAtMost = (deps: Deps, { instances }: Agent): number =>
   instances.live_at_most ?? deps.config.instances.live_at_most;

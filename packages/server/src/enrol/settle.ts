@@ -6,7 +6,13 @@
 
 import type { Instance } from '../agents/instance.ts';
 import { keepPlace, placesOf, takePlace } from '../agents/instance-count-store.ts';
-import { findInstanceByKey, hasLivingChild, insertInstance, renewInstance } from '../agents/instance-store.ts';
+import {
+  countLivingBelow,
+  findInstanceByKey,
+  hasLivingChild,
+  insertInstance,
+  renewInstance,
+} from '../agents/instance-store.ts';
 import { appendEvent, appendPrepared, prepareEvent, sealingFor } from '../audit/audit.ts';
 import type { AuditEvent } from '../audit/event.ts';
 import { findByThumbprint, useOnce } from '../credentials/store.ts';
@@ -22,7 +28,7 @@ import { knownOf, personalOf, settleReplay } from '../tokens/refusal.ts';
 import { spendAll } from '../tokens/spend.ts';
 import { provenanceOf } from './attributes.ts';
 import { enrolmentFailed } from './enroller.ts';
-import { livingAtMost } from './plan.ts';
+import { livingAtMost, livingBelowAtMost } from './plan.ts';
 
 /** What is to be written, with all that it spends. */
 export interface Settlement {
@@ -92,6 +98,12 @@ async function enrolled(tx: Tx, deps: Deps, { client, instance, enrolment }: Set
   }
   if (await findByThumbprint(tx, instance.thumbprint)) throw keyIsKnown();
   const atMost = livingAtMost(deps, agent);
+  const top = instance.ancestors.at(-1);
+  const belowAtMost = livingBelowAtMost(atMost);
+  if (top !== undefined && (await countLivingBelow(tx, top, now)) >= belowAtMost) {
+    const message = `${belowAtMost} children, and theirs, of one instance of this agent live already`;
+    throw new OAuthError('temporarily_unavailable', message, { status: 429, retryAfter: 60 });
+  }
   if (!(await takePlace(tx, agent.id, { atMost, now, rev: instance.rev }))) {
     throw new OAuthError('temporarily_unavailable', `${atMost} instances of this agent live already`, {
       status: 429,
