@@ -30,11 +30,9 @@ export const eventRoutes = [
       type: oneOf(types).optional(),
       outcome: oneOf(['allowed', 'refused']).optional(),
       agent: idOf('agent').optional().meta({ description: 'Whose doing it was.' }),
-      about: line(64, 1)
-        .optional()
-        .meta({
-          description: 'An id: of an agent for what it did and what was done to it, its credentials and instances.',
-        }),
+      about: line(64, 1).optional().meta({
+        description: 'An id: of an agent for what it did and what was done to it, its credentials and instances.',
+      }),
       target: line(64, 1).optional().meta({ description: 'What it was done to: an id.' }),
       owner: ownerId.optional().meta({ description: 'Who answers for the agent whose doing it was.' }),
       resource: line(512, 1).optional().meta({ description: 'Id or identifier of the resource that was asked for.' }),
