@@ -168,11 +168,9 @@ export const shownCredential = z.strictObject({
     description: 'Of these only an active one proves anything. Suspended: its agent is, until it is resumed.',
   }),
   expires_at: shownTime.optional(),
-  last_used_at: shownTime
-    .optional()
-    .meta({
-      description: 'Noted once an hour, or once a minute of one that has an end: the last use may be later by that.',
-    }),
+  last_used_at: shownTime.optional().meta({
+    description: 'Noted once an hour, or once a minute of one that has an end: the last use may be later by that.',
+  }),
   used_at: shownTime.optional().meta({ description: 'When an enrolment token was used.' }),
 });
 
