@@ -29,10 +29,7 @@ export interface VerifiedLeaf {
   publicJwk: PublicJwk;
   x5t: string;
   /** Milliseconds. */
-  notBefore: number;
   notAfter: number;
-  /** Always false: a leaf that may sign is refused. */
-  ca: false;
   /** The keys through which it leads to its anchor, that of the anchor last: SHA-256 of each SubjectPublicKeyInfo, base64url. */
   authorityKeys: readonly string[];
 }
@@ -291,7 +288,7 @@ function leafOf(leaf: Certificate): Omit<VerifiedLeaf, 'authorityKeys'> {
   const names = leaf.names ?? { uris: [], dnsNames: [], ips: [], emails: [] };
   const { uris, dnsNames, ips, emails } = names;
   const base = { uris, dnsNames, ips, emails, subjectDn: subjectDn(leaf), publicJwk: leaf.publicJwk, x5t: leaf.x5t };
-  return { ...base, spiffeId: spiffeIdIn(uris), notBefore: leaf.notBefore, notAfter: leaf.notAfter, ca: false };
+  return { ...base, spiffeId: spiffeIdIn(uris), notAfter: leaf.notAfter };
 }
 
 function spiffeIdIn(uris: readonly string[]): string | undefined {

@@ -79,9 +79,7 @@ test('what a good chain says', () => {
       emails: ['agent@example.org'],
       publicJwk: 'EC',
       x5t: '',
-      notBefore: now - day,
       notAfter: now + day,
-      ca: false,
       authorityKeys: 2,
     },
   );
