@@ -100,7 +100,7 @@ async function anInstanceThatVanishes({ issuer, api, triage, decisions, admin, n
   // it could as well end itself, as it does anyway where its block ends: await using
   await admin('DELETE', `/instances/${instance.id}`);
   const refusal = await refusalOf(() => instance.fetch(`${api}/tickets`));
-  tell.happened(`its work is done, and it is ended: its token is refused (${refusal})`, refusal === 'invalid_client');
+  tell.happened(`its work is done, and it is ended: its token is refused (${refusal})`, refusal === 'instance_ended');
   tell.decided(decisions.at(-1), { outcome: 'refused', status: 401, agent: triage.clientId });
   tell.recorded(await newestRecord({ type: 'instance.ended' }), { target: instance.id });
   tell.recorded(await newestRecord({ type: 'token.dead_presented', jti }), { outcome: 'refused' });
