@@ -51,8 +51,18 @@ export function presentedIn(request: GuardRequest, query: string): Presented {
 function split(value: string): [scheme: string, token: string] {
   const space = value.indexOf(' ');
   if (space < 0) return [value.toLowerCase(), ''];
-  return [value.slice(0, space).toLowerCase(), value.slice(space + 1).trim()];
+  return [value.slice(0, space).toLowerCase(), withoutBlanks(value.slice(space + 1))];
 }
+
+/** Without the spaces and tabs that HTTP lets stand around a value (RFC 9110 §5.6.3); whatever else is there belongs to it. */
+function withoutBlanks(text: string): string {
+  let [from, to] = [0, text.length];
+  while (from < to && isBlank(text.charCodeAt(from))) from++;
+  while (to > from && isBlank(text.charCodeAt(to - 1))) to--;
+  return from === 0 && to === text.length ? text : text.slice(from, to);
+}
+
+const isBlank = (code: number) => code === 0x20 || code === 0x09;
 
 function malformed(detail: string, reason: string): Refusal {
   return new Refusal('invalid_request', detail, { reason });
