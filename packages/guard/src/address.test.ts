@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { clientAddress, networks } from './address.ts';
+import { networks } from '@bailiwick/protocol';
+import { clientAddress } from './address.ts';
 
 const trusted = networks(['10.0.0.0/8', '::1']);
 
@@ -18,7 +19,7 @@ for (const [what, remote, forwarded, expected] of [
 }
 
 test('a wrong entry is named', () => {
-  for (const entry of ['10.0.0.0/33', 'proxy.example', '10.0.0.0/x', '10.0.0.0/', '::/129']) {
+  for (const entry of ['10.0.0.0/33', 'proxy.example', '10.0.0.0/x', '10.0.0.0/', '::/129', '10.0.0.0/8/9']) {
     assert.throws(() => networks([entry]), { message: new RegExp(entry.replace(/[/.]/g, '\\$&')) });
   }
 });

@@ -1,5 +1,4 @@
-import { certificateThumbprint, ProtocolError, parseClientCert } from '@bailiwick/protocol';
-import type { TrustedProxies } from './address.ts';
+import { certificateThumbprint, type Networks, ProtocolError, parseClientCert } from '@bailiwick/protocol';
 import { Refusal } from './refusal.ts';
 import type { GuardRequest } from './request.ts';
 
@@ -8,7 +7,7 @@ export interface CertificateSources {
   /** Whether any proxy was named that ends TLS in front of this process. */
   hasProxies: boolean;
   /** Who may say in a `Client-Cert` header which certificate the client has proven to hold. */
-  isProxy: TrustedProxies;
+  isProxy: Networks;
 }
 
 /** Whether the holder of a token that is bound to a certificate has a chance here: is it ever seen? */

@@ -1,5 +1,4 @@
-import type { AccessTokenClaims } from '@bailiwick/protocol';
-import { networks } from './address.ts';
+import { type AccessTokenClaims, networks } from '@bailiwick/protocol';
 import { Refusal } from './refusal.ts';
 
 const unreadable = 'The access token is limited in a way that this resource cannot check.';

@@ -1,5 +1,5 @@
-import type { Operation } from '@bailiwick/protocol';
-import { clientAddress, type TrustedProxies } from './address.ts';
+import type { Networks, Operation } from '@bailiwick/protocol';
+import { clientAddress } from './address.ts';
 import { checkBinding } from './binding.ts';
 import type { Caller } from './caller.ts';
 import { type CertificateSources, seesCertificates } from './certificate.ts';
@@ -56,7 +56,7 @@ export interface Core {
   proof: ProofCheck;
   certificates: CertificateSources;
   introspect: Introspector | undefined;
-  isTrustedProxy: TrustedProxies;
+  isTrustedProxy: Networks;
   onDecision: ((record: DecisionRecord) => void) | undefined;
 }
 

@@ -1,9 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createAgent } from '@bailiwick/agent';
-import { jwsAlgorithms, protectedResourceMetadataUrl, replayMemory } from '@bailiwick/protocol';
+import { jwsAlgorithms, networks, protectedResourceMetadataUrl, replayMemory } from '@bailiwick/protocol';
 import { ask, requestFrom } from './adapters/core.ts';
 import { nodeHandler, type Route } from './adapters/node.ts';
-import { networks } from './address.ts';
 import type { CertificateSources } from './certificate.ts';
 import { type Core, type Decision, decide } from './decide.ts';
 import { introspector } from './introspection.ts';

@@ -28,7 +28,8 @@ export interface DpopProof {
 
 export interface DpopExpectation {
   htm: string;
-  htu: string;
+  /** Where the request was sent; all its addresses, where an endpoint has several. */
+  htu: string | readonly string[];
   /** The present, in ms. */
   now: number;
   maxAgeSeconds: number;
@@ -140,7 +141,7 @@ function claimsOf({ payload }: ParsedJws): DpopClaims {
 export function verifyDpopProof(proof: DpopProof, expected: DpopExpectation): void {
   const { claims, parsed } = proof;
   if (claims.htm !== expected.htm) throw new ProtocolError('wrong_method', 'htm is not the method of this request');
-  if (claims.htu !== expected.htu && !sameHtu(claims.htu, expected.htu)) {
+  if (!isOneOf(claims.htu, expected.htu)) {
     throw new ProtocolError('wrong_url', 'htu is not the URL of this request');
   }
   if (expected.accessToken !== undefined && claims.ath !== accessTokenHash(expected.accessToken)) {
@@ -163,6 +164,11 @@ function remember({ parsed, alg, key, jkt }: DpopProof): void {
   const { headerSegment } = parsed;
   if (headerSegment.length > maxCachedHeader || proofKeys.get(headerSegment) !== undefined) return;
   proofKeys.set(headerSegment, { alg, key, jkt });
+}
+
+function isOneOf(claimed: string, expected: string | readonly string[]): boolean {
+  if (typeof expected === 'string') return claimed === expected || sameHtu(claimed, expected);
+  return expected.includes(claimed) || expected.some((each) => sameHtu(claimed, each));
 }
 
 function sameHtu(claimed: string, expected: string): boolean {

@@ -61,6 +61,7 @@ export {
   verifyParsed,
 } from './jws.ts';
 export { isLoopback } from './loopback.ts';
+export { areNetworks, type Networks, networks, plainAddress } from './networks.ts';
 export { compileOperations, type Operation, type OperationMatcher } from './operations.ts';
 export { type ReplayMemory, replayMemory, type Spent } from './replay-memory.ts';
 export { protectedResourceMetadataUrl, resourceCovers } from './resource-metadata.ts';

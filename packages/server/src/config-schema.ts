@@ -1,5 +1,6 @@
 /** Every setting of the server, in one strict schema. */
-import { BlockList, isIP } from 'node:net';
+import { isIP } from 'node:net';
+import { areNetworks } from '@bailiwick/protocol';
 import { z } from 'zod';
 import type { SettingMeta } from './lib/settings.ts';
 
@@ -496,17 +497,7 @@ export function isLoopback(host: string): boolean {
 }
 
 function isCidr(value: string): boolean {
-  const [address = '', bits, ...rest] = value.split('/');
-  const family = isIP(address);
-  if (family === 0 || rest.length > 0) return false;
-  if (bits === undefined) return true;
-  if (!/^\d{1,3}$/.test(bits) || Number(bits) === 0) return false; // everybody is no proxy
-  try {
-    new BlockList().addSubnet(address, Number(bits), family === 4 ? 'ipv4' : 'ipv6');
-    return true;
-  } catch {
-    return false;
-  }
+  return areNetworks([value]) && !/\/0+$/.test(value); // everybody is no proxy
 }
 
 function isDate(value: string): boolean {

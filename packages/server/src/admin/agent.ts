@@ -1,4 +1,5 @@
 /** An agent as the admin API writes, shows, registers and ends it. Guards are agents too. */
+import { areNetworks } from '@bailiwick/protocol';
 import { z } from 'zod';
 import { type Agent, agentKinds } from '../agents/agent.ts';
 import { whyReserved } from '../agents/dns-names.ts';
@@ -62,13 +63,18 @@ const template = {
         'Names that its certificates may carry beside the SPIFFE ID, if its csr asks for them. Adding one takes the scope `organizations:any`; never a host of this server, localhost or an address.',
     }),
   attributes: setOf(
-    z.strictObject({
-      name: z.string({ error: attributeName }).regex(/^[a-z][a-z0-9_.-]{0,62}$/, attributeName),
-      provenance: oneOf(provenances).meta({ description: 'Who must say so, or somebody more believable.' }),
-      values: setOf(line(256, 1), 50, 'values').optional().meta({
-        description: 'What it may be; for `address` addresses and networks. Without: anything.',
+    z
+      .strictObject({
+        name: z.string({ error: attributeName }).regex(/^[a-z][a-z0-9_.-]{0,62}$/, attributeName),
+        provenance: oneOf(provenances).meta({ description: 'Who must say so, or somebody more believable.' }),
+        values: setOf(line(256, 1), 50, 'values').optional().meta({
+          description: 'What it may be; for `address` addresses and networks. Without: anything.',
+        }),
+      })
+      .refine(({ name, values = [] }) => name !== 'address' || areNetworks(values), {
+        error: 'must be addresses or networks (10.0.0.0/8), for address',
+        path: ['values'],
       }),
-    }),
     16,
     'attributes',
   )

@@ -1,4 +1,5 @@
 /** Credentials as the admin API takes and shows them: a body for each kind, one shape for all of them. */
+import { areNetworks } from '@bailiwick/protocol';
 import { z } from 'zod';
 import { type Credential, credentialKinds, standingOf, standings, subjectFields } from '../credentials/credential.ts';
 import { findCredential } from '../credentials/store.ts';
@@ -31,7 +32,7 @@ const pem = (most: number) => text(most).min(1, 'must be PEM: -----BEGIN CERTIFI
 const cidr = z
   .string({ error: 'must be an address or a network, such as 10.0.0.0/8' })
   .max(64, 'must be an address or a network, such as 10.0.0.0/8')
-  .refine((value) => z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()]).safeParse(value).success, {
+  .refine((value) => areNetworks([value]), {
     error: 'must be an address or a network, such as 10.0.0.0/8',
   });
 

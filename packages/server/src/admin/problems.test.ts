@@ -57,6 +57,16 @@ const cases: Case[] = [
   ['an organization whose name is taken', 'POST', at('/organizations'), as({ name: 'default' }), 409, 'name'],
 
   // agents
+  ...[['10.0.0.0/8/9'], ['10.0.0.0/33'], ['home']].map(
+    (values): Case => [
+      `a template whose addresses are ${values}`,
+      'POST',
+      at('/agents'),
+      (t) => agentOf(t, { instances: { attributes: [{ name: 'address', provenance: 'observed', values }] } }),
+      400,
+      'instances.attributes[0].values',
+    ],
+  ),
   ['another kind', 'POST', at('/agents'), (t) => agentOf(t, { kind: 'human' }), 400, 'kind'],
   ['an owner that is an agent', 'POST', at('/agents'), (t) => agentOf(t, { owner: t.agent.id }), 400, 'owner'],
   [

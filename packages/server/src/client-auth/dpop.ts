@@ -1,11 +1,12 @@
 /** Proof of possession at our own endpoints. @see RFC 9449 §5 and §8 */
-import { type DpopProof, normalizeHtu, ProtocolError, parseDpopProof, verifyDpopProof } from '@bailiwick/protocol';
-import type { Binding, OAuthRequest, PresentedCertificate } from '../decide/plan.ts';
+import { type DpopProof, ProtocolError, parseDpopProof, verifyDpopProof } from '@bailiwick/protocol';
+import type { Binding, OAuthRequest, PresentedCertificate, Spend } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { spendOf } from '../tokens/spend.ts';
 
-const skewSeconds = 5;
+/** How far ahead of ours the clock of whoever makes a proof may be. */
+export const futureSeconds = 5;
 
 /**
  * Reads the proof and, before anything is verified, spent or written, sends for a nonce if it has none of ours.
@@ -14,7 +15,7 @@ const skewSeconds = 5;
  */
 export function readProof(deps: Deps, request: OAuthRequest): DpopProof | undefined {
   if (request.dpop === undefined) return undefined;
-  const proof = refusing(() => parseDpopProof(request.dpop as string));
+  const proof = parsedProof(request.dpop);
   const { nonce } = proof.claims;
   const needed = deps.config.dpop.nonce === 'required' || nonce !== undefined;
   if (needed && (nonce === undefined || !deps.nonces.accepts(nonce, deps.clock.now()))) {
@@ -36,18 +37,31 @@ export function provenBinding(
   certificate: PresentedCertificate | undefined,
   urls: readonly string[],
 ): Binding | undefined {
-  if (!proof) return certificate && { x5t: certificate.x5t, proofs: [] };
+  const x5t = certificate?.x5t;
+  if (proof) return { jkt: proof.jkt, x5t, proofs: [verifiedProof(deps, proof, { method: 'POST', urls })] };
+  return certificate && { x5t, proofs: [] };
+}
+
+/** Takes a proof apart. @throws OAuthError `invalid_dpop_proof` */
+export const parsedProof = (dpop: string): DpopProof => refusing(() => parseDpopProof(dpop));
+
+/**
+ * Checks that a proof was made for this request, now. Answers what is to be spent of it.
+ * @param request `accessToken` where the proof has to name by `ath` what is presented beside it
+ * @throws OAuthError `invalid_dpop_proof`
+ * @see RFC 9449 §4.3
+ */
+export function verifiedProof(
+  deps: Deps,
+  proof: DpopProof,
+  request: { method: string; urls: readonly string[]; accessToken?: string | undefined },
+): Spend {
+  const { method: htm, urls: htu, accessToken } = request;
   const maxAgeSeconds = deps.config.dpop.proof_max_age_seconds;
-  const htu = urls.find((url) => normalizeHtu(url) === proof.claims.htu) ?? (urls[0] as string);
-  refusing(() =>
-    verifyDpopProof(proof, { htm: 'POST', htu, now: deps.clock.now(), maxAgeSeconds, futureSeconds: skewSeconds }),
-  );
-  const expiresAt = (proof.claims.iat + maxAgeSeconds + 1) * 1000;
-  return {
-    jkt: proof.jkt,
-    x5t: certificate?.x5t,
-    proofs: [spendOf('dpop', proof.jkt, proof.claims.jti, expiresAt)],
-  };
+  const expected = { htm, htu, now: deps.clock.now(), maxAgeSeconds, futureSeconds };
+  refusing(() => verifyDpopProof(proof, accessToken === undefined ? expected : { ...expected, accessToken }));
+  const { iat, jti } = proof.claims;
+  return spendOf('dpop', proof.jkt, jti, (iat + maxAgeSeconds + 1) * 1000);
 }
 
 function refusing<Result>(check: () => Result): Result {

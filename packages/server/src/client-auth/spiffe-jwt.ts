@@ -6,16 +6,16 @@
  * another trust domain says nothing of a key: keep its life short, and prefer the X.509-SVID.
  * @see draft-ietf-oauth-spiffe-client-auth §3.1, JWT-SVID §4
  */
-import { type DpopProof, ProtocolError, parseCompact, thumbprint as thumbprintOf } from '@bailiwick/protocol';
+import { type DpopProof, ProtocolError, parseCompact } from '@bailiwick/protocol';
 import type { Instance } from '../agents/instance.ts';
 import type { Client, OAuthRequest } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
-import { readCertificate } from '../lib/x509.ts';
 import type { Counter } from '../liveness/liveness.ts';
 import { verifiedByBundles } from '../svid/bundles.ts';
 import { verifyJwtSvid } from '../svid/jwt-svid.ts';
 import { single } from '../tokens/form.ts';
+import { keyOfConnection } from './certificate-key.ts';
 import { verifyNothing } from './dummy.ts';
 import { failed } from './failed.ts';
 import { holderOfId, judgeOf } from './spiffe-holder.ts';
@@ -54,8 +54,9 @@ export const spiffeJwt = {
 
 async function verified(deps: Deps, asOf: Counter, assertion: string, clientId: string | undefined) {
   try {
-    soleAudience(assertion, deps.config.issuer);
-    const spiffeId = parseCompact(assertion).payload.sub as string;
+    const { aud, sub } = parseCompact(assertion).payload;
+    soleAudience(aud, deps.config.issuer);
+    const spiffeId = sub as string;
     const org = await judgeOf(deps, asOf, { spiffeId, clientId });
     return await verifiedByBundles(deps, asOf.version, org, (bundles) =>
       verifyJwtSvid(deps, assertion, { audience: [deps.config.issuer], bundles, longestMs }),
@@ -68,8 +69,7 @@ async function verified(deps: Deps, asOf: Counter, assertion: string, clientId: 
 }
 
 /** Rule 3: for us and nobody else, or somebody else could have shown it to us. */
-function soleAudience(assertion: string, issuer: string): void {
-  const { aud } = parseCompact(assertion).payload;
+function soleAudience(aud: unknown, issuer: string): void {
   const [only, ...others] = Array.isArray(aud) ? aud : [aud];
   if (only !== issuer || others.length > 0) throw new ProtocolError('sole_audience', 'aud must be the issuer alone');
 }
@@ -80,12 +80,5 @@ function soleAudience(assertion: string, issuer: string): void {
  * a token could have found the JWT-SVID as well.
  */
 function byOwnKey({ certificate }: OAuthRequest, proof: DpopProof | undefined, { thumbprint }: Instance): boolean {
-  if (proof) return proof.jkt === thumbprint;
-  if (certificate === undefined) return false;
-  try {
-    return thumbprintOf(readCertificate(certificate.chain[0] as Buffer).publicJwk) === thumbprint;
-  } catch (error) {
-    if (error instanceof ProtocolError) return false;
-    throw error;
-  }
+  return thumbprint === (proof ? proof.jkt : keyOfConnection(certificate));
 }

@@ -1,7 +1,7 @@
 /** What is known of an instance, each with who says so; and what its agent's template demands. */
+import { networks } from '@bailiwick/protocol';
 import { type Attribute, type InstanceTemplate, provenances } from '../agents/instance.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
-import { isWithin } from './enroller.ts';
 
 export type Attributes = Readonly<Record<string, Attribute>>;
 
@@ -51,8 +51,11 @@ export function mustFit({ attributes = [] }: InstanceTemplate, known: Attributes
     if (!found || provenances.indexOf(found.provenance) > provenances.indexOf(provenance)) {
       throw new OAuthError('unauthorized_client', `instances of this agent must have ${name}, ${provenance}`);
     }
-    const fits = name === 'address' ? isWithin : (value: string, allowed: readonly string[]) => allowed.includes(value);
-    if (values && values.length > 0 && !fits(found.value, values)) {
+    if (
+      values &&
+      values.length > 0 &&
+      !(name === 'address' ? networks(values)(found.value) : values.includes(found.value))
+    ) {
       throw new OAuthError('unauthorized_client', `instances of this agent must not have this ${name}`);
     }
   }

@@ -1,41 +1,39 @@
 /** Sub-agents inside of one process: an instance enrols named children with keys of their own, never with more than it has. */
+
 import { ProtocolError, parseScope } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
 import type { Instance } from '../agents/instance.ts';
-import { mayAct, withinBudget } from '../decide/decide.ts';
-import type { Spend } from '../decide/plan.ts';
+import { mayAct } from '../decide/decide.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
-import { asOf } from '../liveness/liveness.ts';
+import { ownUrls } from '../lib/own-urls.ts';
 import { scopesOn } from '../resources/role.ts';
 import { findResource, findResourceByIdentifier, rolesOf } from '../resources/store.ts';
-import { changed } from '../tokens/issue.ts';
-import { refuse } from '../tokens/refusal.ts';
-import { answerOf, documentsFor, type InstanceAnswer, tokenFor } from './answer.ts';
+import { plannedAnew } from '../tokens/planned-anew.ts';
+import type { InstanceAnswer } from './answer.ts';
 import { attributesOf, mustFit } from './attributes.ts';
 import { type ChildBody, childBody, parsed } from './body.ts';
 import { keyOfRequest } from './csr.ts';
-import { askedOf, plansAtMost, tooMuchChanges } from './enrol.ts';
+import { askedOf } from './enrol.ts';
 import type { InstanceRequest } from './enroller.ts';
+import { given } from './given.ts';
 import { holderOf } from './holder.ts';
-import { instanceUrls } from './paths.ts';
+import { instancesPath } from './paths.ts';
 import { endOf, mayHaveChildren, newInstance } from './plan.ts';
 import { keyOfProof, type ProvenKey } from './proof.ts';
-import { settleInstance } from './settle.ts';
 
 /** @throws OAuthError as `enrol`; `invalid_target` and `invalid_scope` for more than the parent has */
 export async function enrolChild(deps: Deps, request: InstanceRequest, id: string): Promise<InstanceAnswer> {
   const body = parsed(childBody, request.body);
   const { context } = request;
-  for (let planned = 0; ; planned++) {
-    const since = await asOf(deps.db);
-    const asked = { id, method: 'POST', below: '/children', byParents: false };
-    const { client, instance: parent } = await holderOf(deps, request, asked, since);
-    const { agent } = client;
-    const spends: Spend[] = [...client.proofs];
-    try {
-      if (planned === 0) withinBudget(deps, agent);
-      if (planned === plansAtMost) throw tooMuchChanges();
+  const asked = { id, method: 'POST', below: '/children', byParents: false };
+  return plannedAnew(deps, {
+    type: 'instance.refused',
+    context,
+    asked: () => askedOf(body),
+    who: (since) => holderOf(deps, request, asked, since),
+    async attempt({ client, instance: parent }, spends) {
+      const { agent } = client;
       const now = deps.clock.now();
       mayAct(agent, now);
       mayHaveChildren(agent.instances, parent);
@@ -52,16 +50,9 @@ export async function enrolChild(deps: Deps, request: InstanceRequest, id: strin
       const allowed = await allowedTo(deps, agent, parent, body.allowed);
       const child = { parent, name: body.name, allowed };
       const instance = newInstance(deps, now, { client, key, attributes, expiresAt, child });
-      const documents = await documentsFor(deps, client, { instance, key }, body);
-      const made = { instance, key, x5t: documents.x509?.x5t };
-      const token = body.token && (await tokenFor(deps, client, made, body.token, context));
-      const settlement = { client, instance, spends, token, x5t: made.x5t, context };
-      if ((await settleInstance(deps, settlement)) === changed) continue;
-      return answerOf(instance, documents, token);
-    } catch (error) {
-      throw await refuse(deps, { type: 'instance.refused', client, spends, context, error, asked: askedOf(body) });
-    }
-  }
+      return given(deps, { client, instance, key, spends, context }, body);
+    },
+  });
 }
 
 function keyOfChild(deps: Deps, { proof, csr }: ChildBody, parent: string, agent: Agent): ProvenKey {
@@ -71,7 +62,7 @@ function keyOfChild(deps: Deps, { proof, csr }: ChildBody, parent: string, agent
   if (csr !== undefined) return keyOfRequest(deps.config, csr, agent);
   return keyOfProof(deps, proof as string, {
     method: 'POST',
-    urls: instanceUrls(deps.config, `/${parent}/children`),
+    urls: ownUrls(deps.config, `${instancesPath}/${parent}/children`),
   });
 }
 

@@ -13,7 +13,8 @@ import { holderOf } from './holder.ts';
 export async function show(deps: Deps, request: InstanceRequest, id: string): Promise<object> {
   const asked = { id, method: 'GET', below: '', byParents: true };
   const { client, instance } = await holderOf(deps, request, asked, await asOf(deps.db));
-  if (await deps.db.settle((tx) => spendAll(tx, client.proofs))) throw proofReplayed();
+  const { proofs } = client;
+  if (proofs.length > 0 && (await deps.db.settle((tx) => spendAll(tx, proofs)))) throw proofReplayed();
   const { createdAt, renewedAt } = instance;
   return { ...shownInstance(instance), created_at: rfc3339(createdAt), renewed_at: rfc3339(renewedAt) };
 }

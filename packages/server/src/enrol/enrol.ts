@@ -4,25 +4,21 @@
  */
 
 import { noteUse } from '../client-auth/last-use.ts';
-import { mayAct, withinBudget } from '../decide/decide.ts';
-import type { Spend } from '../decide/plan.ts';
+import { mayAct } from '../decide/decide.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
-import { asOf } from '../liveness/liveness.ts';
+import { ownUrls } from '../lib/own-urls.ts';
 import { changed } from '../tokens/issue.ts';
-import { refuse } from '../tokens/refusal.ts';
-import { answerOf, documentsFor, type InstanceAnswer, tokenFor } from './answer.ts';
+import { plannedAnew } from '../tokens/planned-anew.ts';
+import type { InstanceAnswer } from './answer.ts';
 import { attributesOf, mustFit } from './attributes.ts';
 import { type EnrolBody, enrolBody, parsed } from './body.ts';
 import { keyOfRequest } from './csr.ts';
 import { type Enroller, enrollerOf, type InstanceRequest, mayEnrol } from './enroller.ts';
-import { instanceUrls } from './paths.ts';
+import { given } from './given.ts';
+import { instancesPath } from './paths.ts';
 import { endOf, newInstance } from './plan.ts';
 import { keyOfProof, type ProvenKey } from './proof.ts';
-import { settleInstance } from './settle.ts';
-
-/** How often it is planned anew when what it rests on changes under it. */
-export const plansAtMost = 5;
 
 /**
  * Enrols an instance. If a token is asked for too and refused, nothing is enrolled and the enrolment token can be used
@@ -31,16 +27,15 @@ export const plansAtMost = 5;
  */
 export async function enrol(deps: Deps, request: InstanceRequest): Promise<InstanceAnswer> {
   const body = parsed(enrolBody, request.body);
-  for (let planned = 0; ; planned++) {
-    const since = await asOf(deps.db);
-    const enroller = await enrollerOf(deps, request, body, since);
-    const { client, enrolment } = enroller;
-    const { agent } = client;
-    const spends: Spend[] = [...client.proofs];
-    const { context } = request;
-    try {
-      if (planned === 0) withinBudget(deps, agent);
-      if (planned === plansAtMost) throw tooMuchChanges();
+  const { context } = request;
+  return plannedAnew(deps, {
+    type: 'instance.refused',
+    context,
+    asked: () => askedOf(body),
+    who: (since) => enrollerOf(deps, request, body, since),
+    async attempt(enroller, spends) {
+      const { client, enrolment } = enroller;
+      const { agent } = client;
       const now = deps.clock.now();
       mayAct(agent, now);
       mayEnrol(enroller, context);
@@ -55,17 +50,11 @@ export async function enrol(deps: Deps, request: InstanceRequest): Promise<Insta
       mustFit(agent.instances, attributes);
       const expiresAt = endOf(deps, now, body, { client, parent: undefined });
       const instance = newInstance(deps, now, { client, key, attributes, expiresAt });
-      const documents = await documentsFor(deps, client, { instance, key }, body);
-      const made = { instance, key, x5t: documents.x509?.x5t };
-      const token = body.token && (await tokenFor(deps, client, made, body.token, context));
-      const settlement = { client, instance, enrolment: enrolment?.id, spends, token, x5t: made.x5t, context };
-      if ((await settleInstance(deps, settlement)) === changed) continue;
-      if (!enrolment) noteUse(deps, client.credential);
-      return answerOf(instance, documents, token);
-    } catch (error) {
-      throw await refuse(deps, { type: 'instance.refused', client, spends, context, error, asked: askedOf(body) });
-    }
-  }
+      const answer = await given(deps, { client, instance, key, enrolment: enrolment?.id, spends, context }, body);
+      if (answer !== changed && !enrolment) noteUse(deps, client.credential);
+      return answer;
+    },
+  });
 }
 
 /** @throws OAuthError `invalid_request` without a key, or with two; `invalid_dpop_proof` */
@@ -78,7 +67,7 @@ function provenKey(
   if (dpop === undefined && csr === undefined) {
     throw new OAuthError('invalid_request', 'prove a key: send a DPoP proof by it, or a csr');
   }
-  const urls = instanceUrls(deps.config);
+  const urls = ownUrls(deps.config, instancesPath);
   const shown =
     dpop === undefined ? undefined : keyOfProof(deps, dpop, { method: 'POST', urls, accessToken: enrolment?.secret });
   const requested = csr === undefined ? undefined : keyOfRequest(deps.config, csr, client.agent);
@@ -87,9 +76,6 @@ function provenKey(
   }
   return shown && requested ? { ...shown, dnsNames: requested.dnsNames } : ((shown ?? requested) as ProvenKey);
 }
-
-export const tooMuchChanges = () =>
-  new OAuthError('temporarily_unavailable', 'too much is changing at once; try again', { retryAfter: 1 });
 
 /** What was asked for, as the log can keep it: names and numbers, nothing that a model wrote. */
 export const askedOf = (

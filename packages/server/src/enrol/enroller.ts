@@ -1,5 +1,5 @@
 /** Who enrols: whoever holds an enrolment token of the agent, or the agent itself by any way of client authentication. */
-import { BlockList, isIPv6 } from 'node:net';
+import { networks } from '@bailiwick/protocol';
 import { authenticateClient } from '../client-auth/authenticate.ts';
 import { registrationOf } from '../client-auth/registration.ts';
 import type { EnrolmentDetail } from '../credentials/credential.ts';
@@ -109,20 +109,7 @@ export function mayEnrol({ client, enrolment }: Enroller, context: RequestContex
     throw new OAuthError('unauthorized_client', 'an instance enrols children: POST /instances/{id}/children');
   }
   const { addresses } = enrolment?.detail ?? {};
-  if (addresses && addresses.length > 0 && !isWithin(context.address, addresses)) {
+  if (addresses && addresses.length > 0 && !networks(addresses)(context.address)) {
     throw new OAuthError('unauthorized_client', 'this enrolment token can not be used from this address');
   }
-}
-
-/** Whether an address is one of these, or in one of these networks (CIDR). */
-export function isWithin(address: string, networks: readonly string[]): boolean {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/i, ''); // IPv4 as a socket for both families shows it
-  const list = new BlockList();
-  for (const network of networks) {
-    const [base = '', prefix] = network.split('/');
-    const family = isIPv6(base) ? 'ipv6' : 'ipv4';
-    if (prefix === undefined) list.addAddress(base, family);
-    else list.addSubnet(base, Number(prefix), family);
-  }
-  return list.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4');
 }

@@ -1,17 +1,18 @@
 /** Who speaks for an instance: whoever has just used its key, or, to look and to end, that of one of its parents. */
-import { X509Certificate } from 'node:crypto';
-import { type PublicJwk, thumbprint } from '@bailiwick/protocol';
+
 import type { Instance } from '../agents/instance.ts';
 import { findInstance, findInstanceByKey } from '../agents/instance-store.ts';
+import { keyOfConnection } from '../client-auth/certificate-key.ts';
 import { endOfEnrolling, registrationOf } from '../client-auth/registration.ts';
 import type { Client, Spend } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { isId } from '../lib/ids.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
+import { ownUrls } from '../lib/own-urls.ts';
 import type { Counter } from '../liveness/liveness.ts';
 import { instanceAlive } from '../tokens/instance-standing.ts';
 import type { InstanceRequest } from './enroller.ts';
-import { instanceUrls } from './paths.ts';
+import { instancesPath } from './paths.ts';
 import { keyOfProof } from './proof.ts';
 
 export interface Holder {
@@ -36,19 +37,11 @@ function keyShown(
   { id, method, below }: { id: string; method: string; below: string },
 ): { thumbprint: string; proofs: readonly Spend[] } {
   if (dpop !== undefined) {
-    return keyOfProof(deps, dpop, { method, urls: instanceUrls(deps.config, `/${id}${below}`) });
+    return keyOfProof(deps, dpop, { method, urls: ownUrls(deps.config, `${instancesPath}/${id}${below}`) });
   }
-  const [leaf] = certificate?.chain ?? [];
-  if (leaf === undefined || below === '/children') throw stranger('no proof');
-  return { thumbprint: keyOfCertificate(leaf), proofs: [] };
-}
-
-function keyOfCertificate(der: Buffer): string {
-  try {
-    return thumbprint(new X509Certificate(der).publicKey.export({ format: 'jwk' }) as PublicJwk);
-  } catch {
-    throw stranger('a certificate of no key that an instance has');
-  }
+  const thumbprint = below === '/children' ? undefined : keyOfConnection(certificate);
+  if (thumbprint === undefined) throw stranger('no proof, and no certificate of a key that an instance has');
+  return { thumbprint, proofs: [] };
 }
 
 /**

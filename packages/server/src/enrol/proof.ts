@@ -1,19 +1,8 @@
 /** What proves the key of an instance: a DPoP proof for this very request. @see RFC 9449 §4.3 */
-import {
-  type JwsAlgorithm,
-  normalizeHtu,
-  ProtocolError,
-  type PublicJwk,
-  parseDpopProof,
-  publicJwk,
-  verifyDpopProof,
-} from '@bailiwick/protocol';
+import { type JwsAlgorithm, type PublicJwk, publicJwk } from '@bailiwick/protocol';
+import { parsedProof, verifiedProof } from '../client-auth/dpop.ts';
 import type { Spend } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
-import { OAuthError } from '../lib/oauth-error.ts';
-import { spendOf } from '../tokens/spend.ts';
-
-const futureSeconds = 5;
 
 /** A public key whose private half has just been used. */
 export interface ProvenKey {
@@ -39,25 +28,15 @@ export function keyOfProof(
   dpop: string,
   expected: { method: string; urls: readonly string[]; accessToken?: string | undefined },
 ): ProvenKey {
-  const { proof_max_age_seconds: maxAgeSeconds } = deps.config.dpop;
-  try {
-    const proof = parseDpopProof(dpop);
-    const { jti, iat, htu: named } = proof.claims;
-    const htu = expected.urls.find((url) => normalizeHtu(url) === named) ?? (expected.urls[0] as string);
-    const { method: htm, accessToken } = expected;
-    const now = deps.clock.now();
-    verifyDpopProof(proof, { htm, htu, now, maxAgeSeconds, futureSeconds, ...(accessToken && { accessToken }) });
-    const { kty, crv, x, y, n, e } = proof.parsed.header.jwk as unknown as PublicJwk;
-    return {
-      jwk: publicJwk({ kty, crv, x, y, n, e } as PublicJwk),
-      alg: proof.alg,
-      thumbprint: proof.jkt,
-      by: 'dpop',
-      dnsNames: [],
-      proofs: [spendOf('dpop', proof.jkt, jti, (iat + maxAgeSeconds + 1) * 1000)],
-    };
-  } catch (error) {
-    if (!(error instanceof ProtocolError)) throw error;
-    throw new OAuthError('invalid_dpop_proof', error.message, { reason: `proof ${error.code}` });
-  }
+  const proof = parsedProof(dpop);
+  const spend = verifiedProof(deps, proof, expected);
+  const { kty, crv, x, y, n, e } = proof.parsed.header.jwk as unknown as PublicJwk;
+  return {
+    jwk: publicJwk({ kty, crv, x, y, n, e } as PublicJwk),
+    alg: proof.alg,
+    thumbprint: proof.jkt,
+    by: 'dpop',
+    dnsNames: [],
+    proofs: [spend],
+  };
 }

@@ -2,7 +2,8 @@
  * Which addresses are the public Internet, and which lead somewhere that only this machine or its neighbours can reach.
  * @see RFC 6890 and the IANA registries of special-purpose addresses that it began, as of October 2025
  */
-import { BlockList, isIP, isIPv4 } from 'node:net';
+import { BlockList, isIP } from 'node:net';
+import { networks } from '@bailiwick/protocol';
 
 type Network = readonly [address: string, bits: number];
 
@@ -57,17 +58,12 @@ export interface Reach {
  * in IPv6 (`::ffff:…`, NAT64) are judged as what they lead to; anything that is no plain address is refused.
  */
 export function mayReach(reach: Reach): (address: string) => boolean {
-  const added = new BlockList();
-  for (const network of reach.networks) {
-    const [address = '', bits] = network.split('/');
-    const family = isIPv4(address) ? 'ipv4' : 'ipv6';
-    added.addSubnet(address, bits === undefined ? (family === 'ipv4' ? 32 : 128) : Number(bits), family);
-  }
+  const isAdded = networks(reach.networks);
   return (given) => {
     const address = unwrapped(given);
     const family = isIP(address);
     if (family === 0 || address.includes('%')) return false;
-    if (added.check(address, family === 4 ? 'ipv4' : 'ipv6')) return true;
+    if (isAdded(address)) return true;
     if (family === 4) {
       if (loopback.check(address, 'ipv4')) return reach.loopback;
       return !notPublic4.check(address, 'ipv4');

@@ -12,10 +12,6 @@ export type OAuthEndpoint = keyof typeof oauthPaths;
 export const endpointUrl = (config: { issuer: string }, endpoint: OAuthEndpoint): string =>
   config.issuer + oauthPaths[endpoint];
 
-/** The endpoint as clients may name it: at the issuer, and at the listener for mutual TLS. @see RFC 8705 §5 */
-export const endpointUrls = (config: { issuer: string; mtls: { url: string | undefined } }, endpoint: OAuthEndpoint) =>
-  [config.issuer, config.mtls.url].filter((base) => base !== undefined).map((base) => base + oauthPaths[endpoint]);
-
 /** The issuer's path, without a slash at its end: empty for most. */
 export function issuerPath(config: { issuer: string }): string {
   const { pathname } = new URL(config.issuer);

@@ -5,9 +5,15 @@
  */
 import type { X509Certificate } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { BlockList, isIPv4 } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import { certificateThumbprint, ProtocolError, parseClientCert, parseClientCertChain } from '@bailiwick/protocol';
+import {
+  certificateThumbprint,
+  type Networks,
+  networks,
+  ProtocolError,
+  parseClientCert,
+  parseClientCertChain,
+} from '@bailiwick/protocol';
 import type { Config } from '../config.ts';
 import type { PresentedCertificate } from '../decide/plan.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
@@ -78,25 +84,14 @@ const presented = (chain: Buffer[], seenBy: PresentedCertificate['seenBy']): Pre
   seenBy,
 });
 
-const lists = new WeakMap<readonly string[], BlockList>();
+const proxiesOf = new WeakMap<readonly string[], Networks>();
 
 function isProxy({ mtls: { proxies } }: Pick<Config, 'mtls'>, address: string | undefined): boolean {
   if (proxies.length === 0 || address === undefined) return false;
-  let list = lists.get(proxies);
-  if (!list) {
-    list = listOf(proxies);
-    lists.set(proxies, list);
+  let isOne = proxiesOf.get(proxies);
+  if (!isOne) {
+    isOne = networks(proxies);
+    proxiesOf.set(proxies, isOne);
   }
-  return list.check(address, isIPv4(address) ? 'ipv4' : 'ipv6');
-}
-
-function listOf(proxies: readonly string[]): BlockList {
-  const list = new BlockList();
-  for (const each of proxies) {
-    const [address = '', bits] = each.split('/');
-    const family = isIPv4(address) ? 'ipv4' : 'ipv6';
-    if (bits === undefined) list.addAddress(address, family);
-    else list.addSubnet(address, Number(bits), family);
-  }
-  return list;
+  return isOne(address);
 }
