@@ -1,3 +1,5 @@
+import type { TokenContext } from './context.ts';
+import type { AuthorizationDetail } from './details.ts';
 import { isJsonObject, sha256Base64url } from './encoding.ts';
 import { ProtocolError } from './errors.ts';
 import type { ParsedJws } from './jws.ts';
@@ -34,14 +36,15 @@ export interface AccessTokenClaims {
   org: string;
   instance?: string;
   task?: { id: string; workflow?: string; step?: string; env?: string };
-  ctx?: { ip?: string[]; country?: string[]; zone?: string[]; hours?: unknown };
+  /** Where it may be used. */
+  ctx?: TokenContext;
   /** The revocation number as of which it was issued. */
   rev: number;
   /** Tags of everything else whose revocation ends this token. */
   links: string[];
   sub_profile: string;
   act?: Actor;
-  authorization_details?: unknown[];
+  authorization_details?: readonly AuthorizationDetail[];
 }
 
 /** The short tag under which a token names what it depends on: the first 8 letters of base64url(SHA-256(id)). */

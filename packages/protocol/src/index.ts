@@ -16,6 +16,14 @@ export {
   validateClientAssertion,
 } from './client-assertion.ts';
 export { parseClientCert, parseClientCertChain } from './client-cert-header.ts';
+export { isTimeZone, type Schedule, type TimeWindow, type TokenContext, type Weekday, weekdays } from './context.ts';
+export {
+  type AuthorizationDetail,
+  type CompareRule,
+  compareRules,
+  type DetailsType,
+  type OperationDetail,
+} from './details.ts';
 export {
   accessTokenHash,
   createDpopProof,
@@ -62,8 +70,15 @@ export {
 } from './jws.ts';
 export { isLoopback } from './loopback.ts';
 export { areNetworks, type Networks, networks, plainAddress } from './networks.ts';
-export { compileOperations, type Operation, type OperationMatcher } from './operations.ts';
+export {
+  compileOperations,
+  type Operation,
+  type OperationMatcher,
+  type Sensitivity,
+  sensitivities,
+} from './operations.ts';
 export { type ReplayMemory, replayMemory, type Spent } from './replay-memory.ts';
+export type { Requirement } from './requirement.ts';
 export { protectedResourceMetadataUrl, resourceCovers } from './resource-metadata.ts';
 export { formatScope, intersect, isScopeToken, isSubset, parseScope, union } from './scope.ts';
 export { type Signer, signerFrom, signWith } from './signer.ts';

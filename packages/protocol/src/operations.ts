@@ -1,4 +1,9 @@
+import type { AuthorizationDetail } from './details.ts';
 import { ProtocolError } from './errors.ts';
+
+/** How much harm an operation can do, the least first. */
+export const sensitivities = ['low', 'medium', 'high'] as const;
+export type Sensitivity = (typeof sensitivities)[number];
 
 /** One thing that a resource lets be done, and the scopes it takes: all of them. What isn't listed is refused. */
 export interface Operation {
@@ -8,7 +13,11 @@ export interface Operation {
   path?: string;
   tool?: string;
   scope: string[];
-  sensitivity: 'low' | 'medium' | 'high';
+  /** What a token must have been granted besides (RFC 9396); `{name}` stands for a parameter of the path or an argument of the tool. */
+  details?: AuthorizationDetail;
+  sensitivity: Sensitivity;
+  /** Of a tool: a hash of its definition when somebody last looked at it. A tool that says something else is refused. */
+  definition?: string;
 }
 
 export type OperationMatcher = (method: string, path: string) => Operation | undefined;

@@ -193,7 +193,7 @@ export async function resolvedResources(
     const unknown = one.scope.filter((scope) => !resource.scopes.some(({ name }) => name === scope));
     if (unknown.length > 0)
       throw invalid(`${field}.scope`, `must be scopes of ${resource.name}: it has no ${unknown.join(', ')}`);
-    if (resource.system) mustHold(call, one.scope, 'this default scope');
+    if (resource.system === 'admin') mustHold(call, one.scope, 'this default scope');
     entries.push({ resource: resource.id, default: one.default, scope: one.scope });
   }
   if (new Set(entries.map(({ resource }) => resource)).size < entries.length) {
@@ -253,6 +253,7 @@ export async function registerAgent(
     resources: await resolvedResources(call, org.id, wanted.resources, []),
     limits: wanted.limits,
     instances: allowedTemplate(call, wanted.instances, {}),
+    context: {},
     status: 'active',
     orgStatus: 'active',
     createdAt: now,

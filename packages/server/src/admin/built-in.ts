@@ -1,62 +1,82 @@
-/** What every deployment has from its first start: the admin API as a resource, and the roles on it. */
+/** What every deployment has from its first start: its own APIs as resources, and the roles on them. */
 import type { Deps } from '../deps.ts';
 import { newId } from '../lib/ids.ts';
 import { registerSubject } from '../liveness/liveness.ts';
-import type { Resource } from '../resources/resource.ts';
+import { type Resource, type ResourceScope, type SystemResource, systemResources } from '../resources/resource.ts';
 import type { Role } from '../resources/role.ts';
 import { findSystemRole, insertRole, updateRole } from '../resources/role-store.ts';
-import { findSystemResource, insertResource, updateResource } from '../resources/store.ts';
+import { audienceTaken, findSystemResource, insertResource, updateResource } from '../resources/store.ts';
 import type { Tx } from '../store/database.ts';
-import { adminResource, adminScopes, allAdminScopes, guardScope, operatorScopes } from './scopes.ts';
+import { adminResource, adminScopes, guardScope, operatorScopes, serviceResource, serviceScopes } from './scopes.ts';
 
-const roles = [
+type Api = SystemResource;
+
+/** The server's own APIs: an audience for each. */
+const apis: Record<Api, { name: string; identifier(config: { issuer: string }): string; scopes: ResourceScope[] }> = {
+  admin: { name: 'Bailiwick admin API', identifier: adminResource, scopes: described(adminScopes) },
+  service: { name: 'Bailiwick API for agents', identifier: serviceResource, scopes: described(serviceScopes) },
+};
+
+function described(scopes: Readonly<Record<string, string>>): ResourceScope[] {
+  return Object.entries(scopes).map(([name, description]) => ({ name, description }));
+}
+
+const roles: { name: string; description: string; gives: Partial<Record<Api, readonly string[]>> }[] = [
   {
     name: 'operator',
     description: 'Everything that an administrator can do, in every organization',
-    scopes: operatorScopes,
+    gives: { admin: operatorScopes },
   },
-  { name: 'guard', description: 'What being registered as a guard gives', scopes: [guardScope] },
-] as const;
-
-const scopes = allAdminScopes.map((name) => ({ name, description: adminScopes[name] }));
+  {
+    name: 'guard',
+    description: 'What being registered as a guard gives',
+    gives: { admin: [guardScope], service: ['access:evaluate'] },
+  },
+  {
+    name: 'orchestrator',
+    description: 'Opens tasks for the agents of its organization',
+    gives: { service: ['tasks:open'] },
+  },
+];
 
 export interface BuiltIn {
-  resource: Resource;
+  resources: Record<Api, Resource>;
   operator: Role;
 }
 
 /**
  * Makes what is missing of it and brings what is there up to date with this version of the program.
  * @returns whether anything was changed, which the caller must say to the registry
+ * @throws Error when a resource of the data has claimed what identifies ours
  */
 export async function ensureBuiltIn(tx: Tx, deps: Deps, org: string): Promise<BuiltIn & { changed: boolean }> {
   const now = deps.clock.now();
-  let changed = false;
-  let resource = await findSystemResource(tx);
-  if (!resource) {
-    resource = await makeResource(tx, deps, org);
-    changed = true;
-  } else if (JSON.stringify(resource.scopes) !== JSON.stringify(scopes)) {
-    resource = { ...resource, scopes, updatedAt: now };
-    await updateResource(tx, resource);
-    changed = true;
-  }
-  for (const { name, description, scopes: given } of roles) {
-    const permissions = [{ resource: resource.id, scopes: [...given] }];
+  const admin = await ensureResource(tx, deps, org, 'admin');
+  const service = await ensureResource(tx, deps, org, 'service');
+  let changed = admin.changed || service.changed;
+  const resources = { admin: admin.resource, service: service.resource };
+  for (const { name, description, gives } of roles) {
+    const permissions = systemResources.flatMap((api) => {
+      const scopes = gives[api];
+      return scopes ? [{ resource: resources[api].id, scopes: [...scopes] }] : [];
+    });
     const known = await findSystemRole(tx, name);
     if (!known) {
-      const role = {
-        id: newId(deps, 'role'),
+      const id = newId(deps, 'role');
+      const made = {
+        id,
         org,
         name,
         description,
         permissions,
+        inherits: [],
         system: true,
         createdAt: now,
         updatedAt: now,
       };
-      await insertRole(tx, role);
-      await registerSubject(tx, { id: role.id, kind: 'role', parent: org, now });
+      if (!(await insertRole(tx, made)))
+        throw new Error(`the built-in role ${name} can not be made: another role of the organization has its name`);
+      await registerSubject(tx, { id, kind: 'role', parent: org, now });
       changed = true;
     } else if (JSON.stringify(known.permissions) !== JSON.stringify(permissions)) {
       await updateRole(tx, { ...known, permissions, updatedAt: now });
@@ -64,27 +84,52 @@ export async function ensureBuiltIn(tx: Tx, deps: Deps, org: string): Promise<Bu
     }
   }
   const operator = await findSystemRole(tx, 'operator');
-  if (!operator)
-    throw new Error('the built-in role operator was not made: another role of the organization has its name');
-  return { resource, operator, changed };
+  if (!operator) throw new Error('the built-in role operator is missing');
+  return { resources, operator, changed };
 }
 
-async function makeResource(tx: Tx, deps: Deps, org: string): Promise<Resource> {
+async function ensureResource(
+  tx: Tx,
+  deps: Deps,
+  org: string,
+  api: Api,
+): Promise<{ resource: Resource; changed: boolean }> {
   const now = deps.clock.now();
+  const { name, scopes } = apis[api];
+  const known = await findSystemResource(tx, api);
+  if (known) {
+    if (JSON.stringify(known.scopes) === JSON.stringify(scopes)) return { resource: known, changed: false };
+    const resource = { ...known, scopes, updatedAt: now };
+    await updateResource(tx, resource);
+    return { resource, changed: true };
+  }
+  const identifier = apis[api].identifier(deps.config);
   const resource: Resource = {
     id: newId(deps, 'resource'),
     org,
-    identifier: adminResource(deps.config),
-    name: 'Bailiwick admin API',
+    identifier,
+    name,
     scopes,
     operations: [],
+    detailsTypes: [],
     token: { alg: 'ES256', typ: 'at+jwt', dangerously_bearer: false },
     status: 'active',
-    system: true,
+    system: api,
     createdAt: now,
     updatedAt: now,
   };
-  await insertResource(tx, resource);
+  const taken = await audienceTaken(tx, { audience: identifier, by: resource.id, org, identifies: true });
+  if (taken || !(await insertResource(tx, resource))) {
+    throw new Error(
+      `The ${name} can not be known as ${identifier}: a resource of this data has claimed that, as its identifier or as the audience of its tokens.`,
+    );
+  }
   await registerSubject(tx, { id: resource.id, kind: 'resource', parent: org, now });
-  return resource;
+  return { resource, changed: true };
 }
+
+/** The identifiers that the server's own APIs have under this configuration. */
+export const ownIdentifiers = (config: { issuer: string }): Record<Api, string> => ({
+  admin: apis.admin.identifier(config),
+  service: apis.service.identifier(config),
+});

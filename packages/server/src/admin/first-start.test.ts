@@ -69,7 +69,7 @@ for (const database of databases) {
           (await rows(deps, 'agents')).map(({ id }) => id),
           [file.client_id],
         );
-        assert.equal((await rows(deps, 'roles')).length, 2);
+        assert.equal((await rows(deps, 'roles')).length, 3);
         // nothing in the database is private
         for (const table of ['credentials', 'events']) {
           assert.ok(!JSON.stringify(await deps.db.all(`select * from ${table}`)).includes(file.jwk.d));
@@ -95,7 +95,7 @@ for (const database of databases) {
           ['teams', 1],
           ['agents', 1],
           ['credentials', 1],
-          ['resources', 1],
+          ['resources', 2],
           ['role_grants', 1],
         ] as const) {
           assert.equal((await rows(deps, table)).length, count, table);

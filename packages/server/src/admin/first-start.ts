@@ -19,12 +19,12 @@ import {
   touchRegistry,
 } from '../liveness/liveness.ts';
 import { findOrganization, insertOrganization, insertTeam, selectTeams } from '../people/store.ts';
-import type { Resource } from '../resources/resource.ts';
+import { type Resource, systemResources } from '../resources/resource.ts';
 import type { Role } from '../resources/role.ts';
 import { insertRoleGrant, rolesOf } from '../resources/role-store.ts';
 import { findSystemResource, renameSystemResource } from '../resources/store.ts';
 import type { Tx } from '../store/database.ts';
-import { ensureBuiltIn } from './built-in.ts';
+import { ensureBuiltIn, ownIdentifiers } from './built-in.ts';
 import { moveOperatorFile, operatorFile, writeOperatorFile } from './operator-file.ts';
 import { adminResource, operatorScopes } from './scopes.ts';
 
@@ -84,10 +84,14 @@ async function underThisIssuer(deps: Deps, known: Resource): Promise<void> {
   const [before, now] = [issuerOf(known.identifier), deps.config.issuer];
   if (!isDevelopment(before) || !isDevelopment(now)) return sameIssuer(deps, known.identifier);
   await deps.db.transaction(async (tx) => {
-    const free = await renameSystemResource(tx, { ...known, identifier, updatedAt: deps.clock.now() });
-    if (!free) {
+    const identifiers = ownIdentifiers(deps.config);
+    for (const api of systemResources) {
+      const own = await findSystemResource(tx, api);
+      if (!own) continue; // made anew below, by what every start makes sure of
+      const renamed = { ...own, identifier: identifiers[api], updatedAt: deps.clock.now() };
+      if (await renameSystemResource(tx, renamed)) continue;
       throw new Error(
-        `The server can not be known as ${now}: a resource of this data has claimed ${identifier}, as its identifier or as the audience of its tokens. Start on another port, or set issuer to ${before} (BAILIWICK_ISSUER=${before}).`,
+        `The server can not be known as ${now}: a resource of this data has claimed ${identifiers[api]}, as its identifier or as the audience of its tokens. Start on another port, or set issuer to ${before} (BAILIWICK_ISSUER=${before}).`,
       );
     }
     await touchRegistry(tx);
@@ -108,12 +112,18 @@ async function makeEverything(
 ): Promise<void> {
   const now = deps.clock.now();
   const { org, team } = ids;
-  await insertOrganization(tx, { id: org, name: defaultOrganization, displayName: 'Default', createdAt: now });
+  await insertOrganization(tx, {
+    id: org,
+    name: defaultOrganization,
+    displayName: 'Default',
+    timeZone: 'UTC',
+    createdAt: now,
+  });
   await registerSubject(tx, { id: org, kind: 'organization', now });
   await insertTeam(tx, { id: team, org, name: operatorTeam, displayName: 'Operators', createdAt: now });
   await registerSubject(tx, { id: team, kind: 'team', parent: org, now });
-  const { resource, operator } = await ensureBuiltIn(tx, deps, org);
-  await makeOperator(tx, deps, { id: ids.agent, name: operatorName, org, owner: team, resource: resource.id });
+  const { resources, operator } = await ensureBuiltIn(tx, deps, org);
+  await makeOperator(tx, deps, { id: ids.agent, name: operatorName, org, owner: team, resource: resources.admin.id });
   await giveOperator(tx, deps, { id: ids.agent, org }, operator);
   await addKey(tx, deps, { id: ids.agent, org }, jwk, 'made at the first start');
   await touchRegistry(tx);
@@ -132,10 +142,10 @@ async function bringUpToDate(deps: Deps): Promise<void> {
   const organization = await findOrganization(deps.db, defaultOrganization);
   if (!organization) return;
   await deps.db.transaction(async (tx) => {
-    const { resource, changed } = await ensureBuiltIn(tx, deps, organization.id);
+    const { resources, changed } = await ensureBuiltIn(tx, deps, organization.id);
     if (!changed) return;
     const operator = (await selectAgents(tx, { org: organization.id, name: operatorName, limit: 1 }))[0];
-    if (operator) await updateAgent(tx, withAdminApi(operator, resource.id, deps.clock.now()));
+    if (operator) await updateAgent(tx, withAdminApi(operator, resources.admin.id, deps.clock.now()));
     await touchRegistry(tx);
   });
 }
@@ -168,6 +178,7 @@ async function makeOperator(
     resources: [adminEntry(resource)],
     limits: {},
     instances: {},
+    context: {},
     createdAt: now,
     updatedAt: now,
   });
@@ -226,8 +237,8 @@ export async function recoverOperator(deps: Deps, options: { endOthers: boolean 
   const sealing = await sealingFor(deps, (await asOf(deps.db)).version, owner);
   return deps.db.transaction(async (tx) => {
     const now = deps.clock.now();
-    const { resource, operator: role } = await ensureBuiltIn(tx, deps, organization.id);
-    const agent = await usableOperator(tx, deps, { org: organization.id, owner, resource: resource.id });
+    const { resources, operator: role } = await ensureBuiltIn(tx, deps, organization.id);
+    const agent = await usableOperator(tx, deps, { org: organization.id, owner, resource: resources.admin.id });
     await giveOperator(tx, deps, agent, role);
     let ended = 0;
     if (options.endOthers) {

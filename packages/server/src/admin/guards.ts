@@ -97,8 +97,9 @@ export const guardRoutes = [
       const resource = await knownResource(call, org.id, body.resource, 'resource');
       // whoever guards a resource may ask about its tokens: ours are nobody's business
       if (resource.system) throw invalid('resource', 'is the server’s own, which guards itself');
-      const [admin, role] = [await findSystemResource(tx), await findSystemRole(tx, 'guard')];
-      if (!admin || !role) throw new Error('the built-in resource and roles are missing');
+      const [admin, service] = [await findSystemResource(tx, 'admin'), await findSystemResource(tx, 'service')];
+      const role = await findSystemRole(tx, 'guard');
+      if (!admin || !service || !role) throw new Error('the built-in resource and roles are missing');
       const agent = await registerAgent(call, org, {
         name: body.name,
         kind: 'workload',
@@ -106,7 +107,10 @@ export const guardRoutes = [
         purpose: body.purpose || `guards ${resource.name}`,
         environment: body.environment,
         grants: ['client_credentials'],
-        resources: [{ resource: admin.id, default: true, scope: [guardScope] }],
+        resources: [
+          { resource: admin.id, default: true, scope: [guardScope] },
+          { resource: service.id, default: false, scope: ['access:evaluate'] },
+        ],
         limits: {},
         instances: {},
       });

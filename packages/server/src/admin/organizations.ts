@@ -1,7 +1,8 @@
+import { isTimeZone } from '@bailiwick/protocol';
 import { z } from 'zod';
 import { rfc3339 } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
-import { registerSubject, resumeSubject, suspendSubject } from '../liveness/liveness.ts';
+import { registerSubject, resumeSubject, suspendSubject, touchRegistry } from '../liveness/liveness.ts';
 import type { Organization } from '../people/people.ts';
 import { findOrganization, insertOrganization, selectOrganizations, updateOrganization } from '../people/store.ts';
 import { findSystemResource } from '../resources/store.ts';
@@ -12,6 +13,7 @@ import { keepingAnOperator, reaches, reachesAny } from './reach.ts';
 import { type Call, read, type WriteCall, write } from './route.ts';
 import {
   byId,
+  changes,
   checkMatch,
   common,
   listQuery,
@@ -22,14 +24,22 @@ import {
   stopBody,
 } from './shapes.ts';
 
+const timeZoneMessage = 'must be the IANA name of a time zone, such as Europe/Berlin';
+
 const writable = {
   display_name: line(200).default('').meta({ description: 'As people call it.' }),
+  time_zone: z
+    .string({ error: timeZoneMessage })
+    .refine(isTimeZone, timeZoneMessage)
+    .default('UTC')
+    .meta({ description: 'What its policies call local time.', examples: ['Europe/Berlin'] }),
 };
 
 const shown = z.strictObject({
   id: common('organization').id,
   name: slug,
   display_name: z.string(),
+  time_zone: z.string(),
   status: oneOf(['active', 'suspended', 'retired']),
   created_at: shownTime,
 });
@@ -38,6 +48,7 @@ const show = (organization: Organization): z.output<typeof shown> => ({
   id: organization.id,
   name: organization.name,
   display_name: organization.displayName,
+  time_zone: organization.timeZone,
   status: organization.status,
   created_at: rfc3339(organization.createdAt),
 });
@@ -85,6 +96,7 @@ export const organizationRoutes = [
         id: newId(deps, 'organization'),
         name: body.name,
         displayName: body.display_name,
+        timeZone: body.time_zone,
         createdAt: now,
       };
       if (!(await insertOrganization(tx, organization))) throw conflict('name', 'is taken by another organization');
@@ -120,16 +132,24 @@ export const organizationRoutes = [
     async handler(call, { params, body }) {
       const before = show(await found(call, params.id));
       checkMatch(call, before);
-      const { display_name } = patchedBy(z.strictObject(writable), { display_name: before.display_name }, body);
-      if (display_name === before.display_name) return { body: before };
-      await updateOrganization(call.tx, { id: params.id, displayName: display_name });
+      const { display_name, time_zone } = before;
+      const wanted = patchedBy(z.strictObject(writable), { display_name, time_zone }, body);
+      const after = { ...before, ...wanted };
+      const changed = changes(before, after);
+      if (Object.keys(changed).length === 0) return { body: before };
+      await updateOrganization(call.tx, {
+        id: params.id,
+        displayName: wanted.display_name,
+        timeZone: wanted.time_zone,
+      });
+      await touchRegistry(call.tx);
       const event = {
         type: 'organization.updated' as const,
         org: params.id,
         target: params.id,
-        changed: { display_name },
+        changed,
       };
-      return { body: { ...before, display_name }, event };
+      return { body: after, event };
     },
   }),
   write('POST', {

@@ -36,8 +36,11 @@ export async function selectedOrganization(
   });
 }
 
+/** Whether, or which of those built in, something is. */
+type BuiltIn = boolean | string | undefined;
+
 /** What was found, if the caller may know of it. @throws Problem 404, the same for what is not there and what is elsewhere */
-export function within<Thing extends { org: string; system?: boolean }>(
+export function within<Thing extends { org: string; system?: BuiltIn }>(
   call: Call,
   noun: string,
   id: string,
@@ -50,7 +53,7 @@ export function within<Thing extends { org: string; system?: boolean }>(
 }
 
 /** Refuses to change what is built in. @throws Problem 409 */
-export function notBuiltIn<Thing extends { system: boolean }>(noun: string, thing: Thing): Thing {
+export function notBuiltIn<Thing extends { system: BuiltIn }>(noun: string, thing: Thing): Thing {
   if (thing.system) throw conflict(noun, 'is built in and can not be changed');
   return thing;
 }

@@ -117,7 +117,7 @@ export const showResource = (resource: Resource): z.output<typeof shownResource>
   scopes: resource.scopes,
   operations: resource.operations,
   token: resource.token,
-  system: resource.system,
+  system: resource.system !== undefined,
   status: resource.status,
   created_at: rfc3339(resource.createdAt),
   updated_at: rfc3339(resource.updatedAt),
@@ -248,7 +248,8 @@ export const resourceRoutes = [
         org: org.id,
         ...body,
         status: 'active',
-        system: false,
+        detailsTypes: [],
+        system: undefined,
         createdAt: now,
         updatedAt: now,
       };

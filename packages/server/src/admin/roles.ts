@@ -79,7 +79,7 @@ async function resolved(call: Call, org: string, wanted: readonly Permission[], 
     const unknown = scopes.filter((scope) => !resource.scopes.some(({ name }) => name === scope));
     if (unknown.length > 0)
       throw invalid(`${field}.scopes`, `must be scopes of ${resource.name}: it has no ${unknown.join(', ')}`);
-    if (resource.system) {
+    if (resource.system === 'admin') {
       if (scopes.includes(guardScope))
         throw invalid(`${field}.scopes`, `can not give ${guardScope}: being registered as a guard does`);
       const given = scopesOn(before, resource.id);
@@ -131,6 +131,7 @@ export const roleRoutes = [
         name: body.name,
         description: body.description,
         permissions: await resolved(call, org.id, body.permissions, []),
+        inherits: [],
         system: false,
         status: 'active',
         createdAt: now,

@@ -47,13 +47,18 @@ export function adminRoutes(deps: Deps) {
     // this API where tokens for it come from
     const identify = async (request: FastifyRequest) => {
       const { method, headers, ip } = request;
-      const caller = await callerOf(deps, memory, resource, {
-        method,
-        url: issuer.origin + request.url,
-        authorization: headers.authorization,
-        dpop: headers.dpop,
-        address: ip,
-      });
+      const caller = await callerOf(
+        deps,
+        memory,
+        { api: 'admin', resource },
+        {
+          method,
+          url: issuer.origin + request.url,
+          authorization: headers.authorization,
+          dpop: headers.dpop,
+          address: ip,
+        },
+      );
       callers.set(request, caller);
     };
 

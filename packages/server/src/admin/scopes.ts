@@ -19,6 +19,10 @@ export const adminScopes = {
   'roles:write': 'Make, change and end roles, give them to agents and take them away',
   'guards:read': 'See guards',
   'guards:write': 'Register and end guards',
+  'policies:read': 'See policies, explain decisions and rehearse drafts',
+  'policies:write': 'Write, observe, roll back and remove policies',
+  'tasks:read': 'See tasks',
+  'tasks:write': 'End tasks',
   'guards:self': 'Learn, as a guard, what to guard',
   'trust_domains:read': 'See foreign trust domains',
   'trust_domains:write': 'Register, change, refresh and remove foreign trust domains',
@@ -36,6 +40,17 @@ export const guardScope: AdminScope = 'guards:self';
 
 /** What the built-in role `operator` carries: everything but what makes a guard. */
 export const operatorScopes = allAdminScopes.filter((scope) => scope !== guardScope);
+
+/** The scopes of what agents, orchestrators and guards call: tasks and decisions. Its audience is the issuer itself. */
+export const serviceScopes = {
+  'tasks:open': 'Open tasks for agents of the organization, and end them',
+  'access:evaluate': 'Ask whether something is allowed (AuthZEN)',
+} as const;
+
+export type ServiceScope = keyof typeof serviceScopes;
+
+/** The identifier of the API for agents. */
+export const serviceResource = (config: { issuer: string }): string => config.issuer;
 
 /** The admin API's own resource identifier. */
 export const adminResource = (config: { issuer: string }): string => `${config.issuer}/admin`;

@@ -1,3 +1,4 @@
+import type { TokenContext } from '@bailiwick/protocol';
 import type { InstanceTemplate } from './instance.ts';
 
 /** What may no longer act for good is called retired; what may act again, suspended. */
@@ -38,6 +39,8 @@ export interface Agent {
   grants: string[];
   resources: AgentResource[];
   limits: AgentLimits;
+  /** Where its tokens may be used. */
+  context: TokenContext;
   /** What its running copies may be. */
   instances: InstanceTemplate;
   status: AgentStatus;

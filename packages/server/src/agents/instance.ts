@@ -51,6 +51,8 @@ export interface InstanceTemplate {
   depth?: number;
   /** Names that its certificates may carry beside the SPIFFE ID: exact, or `*.` and a domain. */
   dns_names?: string[];
+  /** What of an instance its tokens are limited to: the address or zone that it enrolled from, or that address's country. */
+  bind?: ('address' | 'country' | 'zone')[];
   /** What must be known of one, from where, and which values are allowed (none said: any). */
   attributes?: { name: string; provenance: Provenance; values?: string[] }[];
 }

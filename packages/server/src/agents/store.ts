@@ -1,3 +1,4 @@
+import type { TokenContext } from '@bailiwick/protocol';
 import type { SubjectState } from '../liveness/liveness.ts';
 import type { Queries, Tx } from '../store/database.ts';
 import type { AgentRow } from '../store/registry-tables.ts';
@@ -88,8 +89,8 @@ export async function ownsAgents(q: Queries, owner: string): Promise<boolean> {
 export async function insertAgent(tx: Tx, agent: Omit<Agent, 'orgName' | 'status' | 'orgStatus'>): Promise<boolean> {
   const row = await tx.get(
     `insert into agents
-       (id, org, name, kind, owner, purpose, environment, expires_at, grants, resources, limits, instances, created_at, updated_at)
-     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing returning id`,
+       (id, org, name, kind, owner, purpose, environment, expires_at, grants, resources, limits, instances, context, created_at, updated_at)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing returning id`,
     [
       agent.id,
       agent.org,
@@ -105,6 +106,7 @@ export async function insertAgent(tx: Tx, agent: Omit<Agent, 'orgName' | 'status
       ),
       JSON.stringify(agent.limits),
       JSON.stringify(agent.instances),
+      JSON.stringify(agent.context),
       agent.createdAt,
       agent.updatedAt,
     ],
@@ -116,7 +118,8 @@ export async function insertAgent(tx: Tx, agent: Omit<Agent, 'orgName' | 'status
 export async function updateAgent(tx: Tx, agent: Omit<Agent, 'orgName' | 'status' | 'orgStatus'>): Promise<void> {
   await tx.run(
     `update agents
-        set owner = ?, purpose = ?, environment = ?, expires_at = ?, grants = ?, resources = ?, limits = ?, instances = ?, updated_at = ?
+        set owner = ?, purpose = ?, environment = ?, expires_at = ?, grants = ?, resources = ?, limits = ?, instances = ?,
+            context = ?, updated_at = ?
       where id = ?`,
     [
       agent.owner,
@@ -129,6 +132,7 @@ export async function updateAgent(tx: Tx, agent: Omit<Agent, 'orgName' | 'status
       ),
       JSON.stringify(agent.limits),
       JSON.stringify(agent.instances),
+      JSON.stringify(agent.context),
       agent.updatedAt,
       agent.id,
     ],
@@ -151,6 +155,7 @@ function agentOf(row: JoinedRow): Agent {
     resources: JSON.parse(row.resources) as AgentResource[],
     limits: JSON.parse(row.limits) as AgentLimits,
     instances: JSON.parse(row.instances) as InstanceTemplate,
+    context: JSON.parse(row.context) as TokenContext,
     status: statusOf(row.state),
     orgStatus: statusOf(row.org_state),
     createdAt: row.created_at,

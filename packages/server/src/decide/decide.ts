@@ -11,7 +11,7 @@ import type { Resource } from '../resources/resource.ts';
 import type { HeldRole } from '../resources/role.ts';
 import { rolesOf } from '../resources/store.ts';
 import { take } from './budget.ts';
-import type { Client, DecidedPlan, TokenPlan } from './plan.ts';
+import type { Client, DecidedPlan, RequestContext, TokenPlan } from './plan.ts';
 
 /** Which rules decided: it stands in every event, so that a decision can be made again by the same ones. */
 export const policyVersion = 'roles/1';
@@ -22,7 +22,7 @@ const heldRoles = rememberedPer<HeldRole[]>(100_000);
  * Decides a plan: allows it, narrowed in time to what it rests on, or refuses it.
  * @throws OAuthError with a sentence for the client and a reason for the log
  */
-export async function decide(deps: Deps, plan: TokenPlan): Promise<DecidedPlan> {
+export async function decide(deps: Deps, plan: TokenPlan, _request: RequestContext): Promise<DecidedPlan> {
   const { agent, asOf } = plan.client;
   const now = deps.clock.now();
   mayAct(agent, now);
@@ -42,6 +42,7 @@ export async function decide(deps: Deps, plan: TokenPlan): Promise<DecidedPlan> 
     ],
     policy: policyVersion,
     reasons: giving.map(({ roleName }) => `role ${roleName}`),
+    decidedOn: {},
   };
 }
 

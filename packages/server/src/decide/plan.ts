@@ -1,8 +1,10 @@
 /** What a grant hands on: everything that a token would say, and nothing that it could do by itself. */
+import type { AuthorizationDetail, Requirement, TokenContext } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
 import type { Instance } from '../agents/instance.ts';
 import type { Counter } from '../liveness/liveness.ts';
 import type { Resource } from '../resources/resource.ts';
+import type { Task } from '../tasks/task.ts';
 
 /** Parameters of a form, each as often as it was sent. */
 export type Form = ReadonlyMap<string, readonly string[]>;
@@ -71,6 +73,15 @@ export interface Binding {
   proofs: readonly Spend[];
 }
 
+/** A task as a request names it: one that an orchestrator opened, or what the agent says of itself. */
+export type PlannedTask =
+  | {
+      provenance: 'orchestrated';
+      task: Task /** Has to be written with the token: it came signed, along with the request. */;
+      isNew: boolean;
+    }
+  | { provenance: 'declared'; workflow?: string; step?: string; purpose?: string };
+
 /** What a grant wants to have issued. */
 export interface TokenPlan {
   grantType: string;
@@ -80,17 +91,36 @@ export interface TokenPlan {
   resource: Resource;
   /** Exactly what was asked for, or what the registration says is meant by asking for nothing. */
   scope: readonly string[];
+  /** RFC 9396: valid for their types, and not more than was asked for. */
+  details: readonly AuthorizationDetail[];
+  /** The piece of work that it is for. */
+  task: PlannedTask | undefined;
+  /** Where it is to be used at most, as the request says. */
+  context: TokenContext | undefined;
   binding: Binding | undefined;
   /** Everything of a single use that this rests on. */
   spends: readonly Spend[];
 }
 
 /** A plan that policy has allowed. */
-export interface DecidedPlan extends TokenPlan {
+export interface DecidedPlan extends Omit<TokenPlan, 'context'> {
   /** Milliseconds. */
   expiresAt: number;
   /** Ids of all that the token rests on and does not name: when one ends, the token ends. */
   links: readonly string[];
+  /** Where it may be used: what registration, instance, task, policy and request all allow. */
+  context: TokenContext | undefined;
   policy: string;
   reasons: readonly string[];
+  /** What policy saw, free of anything personal, so that the decision can be made again. */
+  decidedOn: Readonly<Record<string, unknown>>;
+  /** Policies that are only observed and would have decided otherwise. */
+  observed?: ObservedDecision | undefined;
+}
+
+/** What policies that are not enforced yet would have said. */
+export interface ObservedDecision {
+  decision: 'allow' | 'deny' | 'step_up';
+  by: readonly string[];
+  requirements?: readonly Requirement[];
 }

@@ -76,7 +76,7 @@ export async function tokenFor(
   const acting: Client = { ...client, instance, thumbprint: key.thumbprint, proofs: [] };
   const grant = grantFor('client_credentials', acting);
   const plan = await grant.plan(deps, acting, { form, binding: bindingOf(made), context });
-  return prepareToken(deps, await decide(deps, plan), context);
+  return prepareToken(deps, await decide(deps, plan, context), context);
 }
 
 /** A key shown by a DPoP proof goes on with DPoP, one shown by a certificate request with its certificate. */

@@ -19,6 +19,9 @@ export const clientCredentials = {
       subject: instance?.spiffeId ?? spiffeId(deps.config, agent),
       resource,
       scope: requestedScope(request.form, registered), // OAuth 2.1 §3.2.2.1: nothing unnamed
+      details: [],
+      task: undefined,
+      context: undefined,
       binding: request.binding,
       spends: [...client.proofs, ...(request.binding?.proofs ?? [])],
     };

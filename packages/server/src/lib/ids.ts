@@ -13,6 +13,8 @@ export const idPrefixes = {
   role: 'rol',
   grant: 'grt',
   guard: 'grd',
+  policy: 'pol',
+  task: 'tsk',
   trust_domain: 'trd',
   event: 'evt',
   problem: 'err',

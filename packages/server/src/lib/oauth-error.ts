@@ -1,3 +1,5 @@
+import type { Requirement } from '@bailiwick/protocol';
+
 /** The OAuth errors that we answer, with their status. @see RFC 6749 §5.2, RFC 8707 §2, RFC 9449 §5 and §8 */
 export const oauthErrors = {
   invalid_request: 400,
@@ -9,6 +11,10 @@ export const oauthErrors = {
   invalid_target: 400,
   invalid_authorization_details: 400,
   invalid_dpop_proof: 400,
+  /** Policy, or where the request comes from, says no: nothing that the client asks differently will change it. */
+  access_denied: 400,
+  /** Policy says not yet: `requirements` say what is missing. */
+  step_up_required: 400,
   use_dpop_nonce: 400,
   /** Not in the RFCs' tables, but in their spirit: the client did nothing wrong and should come again. */
   temporarily_unavailable: 503,
@@ -28,11 +34,19 @@ export class OAuthError extends Error {
   readonly retryAfter: number | undefined;
   /** The transaction that found it has put it on record already. */
   readonly settled: boolean;
+  /** What policy wants before it says yes. */
+  readonly requirements: readonly Requirement[];
 
   constructor(
     code: OAuthErrorCode,
     message: string,
-    more: { reason?: string; status?: number; retryAfter?: number; settled?: boolean } = {},
+    more: {
+      reason?: string;
+      status?: number;
+      retryAfter?: number;
+      settled?: boolean;
+      requirements?: readonly Requirement[];
+    } = {},
   ) {
     super(message);
     this.name = 'OAuthError';
@@ -41,5 +55,6 @@ export class OAuthError extends Error {
     this.status = more.status ?? oauthErrors[code];
     this.retryAfter = more.retryAfter;
     this.settled = more.settled ?? false;
+    this.requirements = more.requirements ?? [];
   }
 }

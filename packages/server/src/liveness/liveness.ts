@@ -34,6 +34,8 @@ export type SubjectKind =
   | 'instance'
   | 'resource'
   | 'role'
+  | 'task'
+  | 'policy'
   | 'grant'
   | 'guard'
   | 'trust_domain'
@@ -48,7 +50,7 @@ export interface Change {
 }
 
 /** Kinds that no memory of the registry tells of: they come and go without a new version of it. */
-const unremembered: ReadonlySet<SubjectKind> = new Set(['instance', 'enrolment_token', 'token']);
+const unremembered: ReadonlySet<SubjectKind> = new Set(['instance', 'enrolment_token', 'task', 'token']);
 
 /** As of when a request is answered: the last revocation, and the version of the registry. Read before anything else. */
 export async function asOf(q: Queries): Promise<Counter> {

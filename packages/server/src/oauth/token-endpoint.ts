@@ -29,7 +29,7 @@ export async function tokenEndpoint(deps: Deps, request: OAuthRequest): Promise<
       const binding = provenBinding(deps, proof, certificate, ownUrls(deps.config, oauthPaths.token)); // bound to which key
       if (binding) spends.push(...binding.proofs);
       const plan = await grant.plan(deps, client, { ...request, binding }); // what exactly; reads, and nothing more
-      const decided = await decide(deps, plan); // may it, here, now: decide/
+      const decided = await decide(deps, plan, context); // may it, here, now: decide/
       const answer = await issue(deps, decided, context); // sign, commit, say: tokens/
       if (answer !== changed && !client.instance) noteUse(deps, client.credential); // what enrolled isn't used by it
       return answer;

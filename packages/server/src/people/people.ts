@@ -4,6 +4,8 @@ export interface Organization {
   id: string;
   name: string;
   displayName: string;
+  /** IANA name: what its policies call local. */
+  timeZone: string;
   status: 'active' | 'suspended' | 'retired';
   createdAt: number;
 }

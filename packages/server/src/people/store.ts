@@ -47,14 +47,17 @@ export async function selectOrganizations(
 /** Answers false if the name is taken. */
 export async function insertOrganization(tx: Tx, organization: Omit<Organization, 'status'>): Promise<boolean> {
   const row = await tx.get(
-    'insert into organizations (id, name, display_name, created_at) values (?, ?, ?, ?) on conflict do nothing returning id',
-    [organization.id, organization.name, organization.displayName, organization.createdAt],
+    'insert into organizations (id, name, display_name, time_zone, created_at) values (?, ?, ?, ?, ?) on conflict do nothing returning id',
+    [organization.id, organization.name, organization.displayName, organization.timeZone, organization.createdAt],
   );
   return row !== undefined;
 }
 
-export async function updateOrganization(tx: Tx, { id, displayName }: { id: string; displayName: string }) {
-  await tx.run('update organizations set display_name = ? where id = ?', [displayName, id]);
+export async function updateOrganization(
+  tx: Tx,
+  { id, displayName, timeZone }: Pick<Organization, 'id' | 'displayName' | 'timeZone'>,
+): Promise<void> {
+  await tx.run('update organizations set display_name = ?, time_zone = ? where id = ?', [displayName, timeZone, id]);
 }
 
 // people
@@ -184,6 +187,7 @@ function organizationOf(row: Joined<OrganizationRow>): Organization {
     id: row.id,
     name: row.name,
     displayName: row.display_name,
+    timeZone: row.time_zone,
     status: row.state === 'ended' ? 'retired' : row.state,
     createdAt: row.created_at,
   };

@@ -1,4 +1,4 @@
-import type { JwsAlgorithm, Operation } from '@bailiwick/protocol';
+import type { DetailsType, JwsAlgorithm, Operation } from '@bailiwick/protocol';
 
 export interface ResourceScope {
   name: string;
@@ -28,13 +28,19 @@ export interface Resource {
   name: string;
   scopes: ResourceScope[];
   operations: Operation[];
+  /** Types of `authorization_details` that it understands, beside `operation`. */
+  detailsTypes: DetailsType[];
   token: TokenProfile;
   status: 'active' | 'suspended' | 'retired';
-  /** The server's own: usable from every organization, changed by none. */
-  system: boolean;
+  /** Which of the server's own it is, if it is one: usable from every organization, changed by none. */
+  system: SystemResource | undefined;
   createdAt: number;
   updatedAt: number;
 }
+
+/** The admin API, and what agents, orchestrators and guards call: two audiences. */
+export const systemResources = ['admin', 'service'] as const;
+export type SystemResource = (typeof systemResources)[number];
 
 /** An agent that stands before a resource: it learns the resource's operations and may ask about its tokens. */
 export interface Guard {
@@ -58,6 +64,9 @@ export function isNarrower(before: Resource, after: Resource): boolean {
     (before.token.dangerously_bearer && !after.token.dangerously_bearer) ||
     (after.token.lifetime_seconds ?? Number.POSITIVE_INFINITY) <
       (before.token.lifetime_seconds ?? Number.POSITIVE_INFINITY) ||
-    before.token.audience !== after.token.audience
+    before.token.audience !== after.token.audience ||
+    before.detailsTypes.some(
+      (type) => !after.detailsTypes.some((kept) => JSON.stringify(kept) === JSON.stringify(type)),
+    )
   );
 }

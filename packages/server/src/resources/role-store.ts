@@ -99,14 +99,15 @@ export async function selectRoles(q: Queries, filter: RoleFilter): Promise<Role[
 /** Answers false if the name is, or was, another role's of the organization. */
 export async function insertRole(tx: Tx, role: Omit<Role, 'status'>): Promise<boolean> {
   const row = await tx.get(
-    `insert into roles (id, org, name, description, permissions, system, created_at, updated_at)
-     values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing returning id`,
+    `insert into roles (id, org, name, description, permissions, inherits, system, created_at, updated_at)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing returning id`,
     [
       role.id,
       role.org,
       role.name,
       role.description,
       JSON.stringify(role.permissions),
+      JSON.stringify(role.inherits),
       role.system ? 1 : 0,
       role.createdAt,
       role.updatedAt,
@@ -117,9 +118,10 @@ export async function insertRole(tx: Tx, role: Omit<Role, 'status'>): Promise<bo
 
 /** Description and permissions; the rest never changes. */
 export async function updateRole(tx: Tx, role: Omit<Role, 'status'>): Promise<void> {
-  await tx.run('update roles set description = ?, permissions = ?, updated_at = ? where id = ?', [
+  await tx.run('update roles set description = ?, permissions = ?, inherits = ?, updated_at = ? where id = ?', [
     role.description,
     JSON.stringify(role.permissions),
+    JSON.stringify(role.inherits),
     role.updatedAt,
     role.id,
   ]);
@@ -229,6 +231,7 @@ function roleOf(row: JoinedRow): Role {
     name: row.name,
     description: row.description,
     permissions: JSON.parse(row.permissions) as Permission[],
+    inherits: JSON.parse(row.inherits) as string[],
     system: row.system === 1,
     status: row.state === 'active' ? 'active' : 'retired',
     createdAt: row.created_at,

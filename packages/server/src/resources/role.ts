@@ -1,8 +1,12 @@
-/** Scopes on one resource. */
+import type { AuthorizationDetail } from '@bailiwick/protocol';
+
+/** Scopes on one resource, and details up to these. */
 export interface Permission {
   /** Id of the resource. */
   resource: string;
   scopes: string[];
+  /** What details may be granted: such as are within one of these. */
+  details?: AuthorizationDetail[];
 }
 
 /** A named set of permissions that is given to agents. */
@@ -12,6 +16,8 @@ export interface Role {
   name: string;
   description: string;
   permissions: Permission[];
+  /** Ids of roles whose permissions it has as well; such a role inherits nothing itself. */
+  inherits: string[];
   /** Built in: usable from every organization, changed by none. */
   system: boolean;
   status: 'active' | 'retired';

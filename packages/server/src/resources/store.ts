@@ -1,8 +1,15 @@
-import type { Operation } from '@bailiwick/protocol';
+import type { DetailsType, Operation } from '@bailiwick/protocol';
 import type { SubjectState } from '../liveness/liveness.ts';
 import type { Queries, Tx } from '../store/database.ts';
 import type { ResourceRow } from '../store/registry-tables.ts';
-import type { Guard, Resource, ResourceScope, TokenProfile } from './resource.ts';
+import {
+  type Guard,
+  type Resource,
+  type ResourceScope,
+  type SystemResource,
+  systemResources,
+  type TokenProfile,
+} from './resource.ts';
 
 export { rolesOf } from './role-store.ts';
 
@@ -45,7 +52,7 @@ export async function selectResources(q: Queries, filter: ResourceFilter): Promi
     .innerJoin('subjects as s', 's.id', 'r.id')
     .selectAll('r')
     .select('s.state as state')
-    .where(({ eb, or }) => or([eb('r.org', '=', filter.org), eb('r.system', '=', 1)]))
+    .where(({ eb, or }) => or([eb('r.org', '=', filter.org), eb('r.system', '<>', 0)]))
     .orderBy('r.id')
     .limit(filter.limit);
   if (filter.identifier !== undefined) query = query.where('r.identifier', '=', filter.identifier);
@@ -60,8 +67,9 @@ export async function selectResources(q: Queries, filter: ResourceFilter): Promi
 /** Answers false if the identifier is, or was, another resource's of this deployment. */
 export async function insertResource(tx: Tx, resource: Omit<Resource, 'status'>): Promise<boolean> {
   const row = await tx.get(
-    `insert into resources (id, org, identifier, name, scopes, operations, token, system, created_at, updated_at)
-     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing returning id`,
+    `insert into resources
+       (id, org, identifier, name, scopes, operations, details_types, token, system, created_at, updated_at)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing returning id`,
     [
       resource.id,
       resource.org,
@@ -69,8 +77,9 @@ export async function insertResource(tx: Tx, resource: Omit<Resource, 'status'>)
       resource.name,
       JSON.stringify(resource.scopes),
       JSON.stringify(resource.operations),
+      JSON.stringify(resource.detailsTypes),
       JSON.stringify(resource.token),
-      resource.system ? 1 : 0,
+      resource.system === undefined ? 0 : systemNumbers[resource.system],
       resource.createdAt,
       resource.updatedAt,
     ],
@@ -82,14 +91,18 @@ export async function insertResource(tx: Tx, resource: Omit<Resource, 'status'>)
 
 /** Everything but id, organization and identifier, which never change. */
 export async function updateResource(tx: Tx, resource: Omit<Resource, 'status'>): Promise<void> {
-  await tx.run('update resources set name = ?, scopes = ?, operations = ?, token = ?, updated_at = ? where id = ?', [
-    resource.name,
-    JSON.stringify(resource.scopes),
-    JSON.stringify(resource.operations),
-    JSON.stringify(resource.token),
-    resource.updatedAt,
-    resource.id,
-  ]);
+  await tx.run(
+    `update resources set name = ?, scopes = ?, operations = ?, details_types = ?, token = ?, updated_at = ? where id = ?`,
+    [
+      resource.name,
+      JSON.stringify(resource.scopes),
+      JSON.stringify(resource.operations),
+      JSON.stringify(resource.detailsTypes),
+      JSON.stringify(resource.token),
+      resource.updatedAt,
+      resource.id,
+    ],
+  );
   await claimAudiences(tx, resource);
 }
 
@@ -100,7 +113,7 @@ export async function updateResource(tx: Tx, resource: Omit<Resource, 'status'>)
 export async function renameSystemResource(tx: Tx, resource: Omit<Resource, 'status'>): Promise<boolean> {
   const { id, org, identifier } = resource;
   if (await audienceTaken(tx, { audience: identifier, by: id, org, identifies: true })) return false;
-  await tx.run('update resources set identifier = ?, updated_at = ? where id = ? and system = 1', [
+  await tx.run('update resources set identifier = ?, updated_at = ? where id = ? and system <> 0', [
     resource.identifier,
     resource.updatedAt,
     resource.id,
@@ -138,16 +151,20 @@ export async function audienceTaken(
 ): Promise<boolean> {
   const row = await q.get(
     `select a.resource from audiences a join resources r on r.id = a.resource
-      where a.audience = ? and a.resource <> ? and (r.org <> ? or r.system = 1 or a.identifies >= ?) limit 1`,
+      where a.audience = ? and a.resource <> ? and (r.org <> ? or r.system <> 0 or a.identifies >= ?) limit 1`,
     [claim.audience, claim.by, claim.org, claim.identifies ? claims.audience : claims.identifier],
   );
   return row !== undefined;
 }
 
-/** Only ever true of the server's own. */
-export async function findSystemResource(q: Queries): Promise<Resource | undefined> {
+/** How the server's own resources are told apart in `resources.system`; 0 is everybody else's. */
+const systemNumbers = { admin: 1, service: 2 } as const satisfies Record<SystemResource, number>;
+
+/** The server's own. */
+export async function findSystemResource(q: Queries, which: SystemResource = 'admin'): Promise<Resource | undefined> {
   const row = await q.get<JoinedRow>(
-    'select r.*, s.state as state from resources r join subjects s on s.id = r.id where r.system = 1 order by r.id limit 1',
+    'select r.*, s.state as state from resources r join subjects s on s.id = r.id where r.system = ? order by r.id limit 1',
+    [systemNumbers[which]],
   );
   return row && resourceOf(row);
 }
@@ -228,9 +245,10 @@ function resourceOf(row: JoinedRow): Resource {
     name: row.name,
     scopes: JSON.parse(row.scopes) as ResourceScope[],
     operations: JSON.parse(row.operations) as Operation[],
+    detailsTypes: JSON.parse(row.details_types) as DetailsType[],
     token: JSON.parse(row.token) as TokenProfile,
     status: row.state === 'ended' ? 'retired' : row.state,
-    system: row.system === 1,
+    system: systemResources.find((which) => systemNumbers[which] === row.system),
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   };

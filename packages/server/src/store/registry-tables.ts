@@ -17,6 +17,9 @@ export interface RegistryTables {
   role_grants: RoleGrantRow;
   guards: GuardRow;
   trust_domains: TrustDomainRow;
+  tasks: TaskRow;
+  policies: PolicyRow;
+  policy_versions: PolicyVersionRow;
   audiences: AudienceRow;
   idempotency: IdempotencyRow;
 }
@@ -25,6 +28,8 @@ export interface OrganizationRow {
   id: string;
   name: string;
   display_name: string;
+  /** IANA name: what policies of the organization call local. */
+  time_zone: string;
   created_at: number;
 }
 
@@ -66,6 +71,8 @@ export interface AgentRow {
   limits: string;
   /** json: InstanceTemplate */
   instances: string;
+  /** json: TokenContext */
+  context: string;
   created_at: number;
   updated_at: number;
 }
@@ -127,9 +134,11 @@ export interface ResourceRow {
   scopes: string;
   /** json: Operation[] */
   operations: string;
+  /** json: DetailsType[] */
+  details_types: string;
   /** json: {alg, typ, lifetime_seconds?, audience?, dangerously_bearer} */
   token: string;
-  /** 1: the server's own, usable from every organization, changed by none. */
+  /** 1: the admin API, 2: what agents call; both usable from every organization, changed by none. 0: everybody else's. */
   system: number;
   created_at: number;
   updated_at: number;
@@ -148,8 +157,10 @@ export interface RoleRow {
   org: string;
   name: string;
   description: string;
-  /** json: [{resource, scopes}] */
+  /** json: [{resource, scopes, details?}] */
   permissions: string;
+  /** json: ids of roles */
+  inherits: string;
   system: number;
   created_at: number;
   updated_at: number;
@@ -160,6 +171,45 @@ export interface RoleGrantRow {
   org: string;
   agent: string;
   role: string;
+  created_at: number;
+}
+
+/** A piece of work that an orchestrator opened for an agent. Pruned some time after its end. */
+export interface TaskRow {
+  id: string;
+  org: string;
+  agent: string;
+  /** The agent that opened it. */
+  orchestrator: string;
+  workflow: string;
+  step: string | null;
+  environment: string | null;
+  purpose: string;
+  /** json: what tokens of it may be for; null: all that the agent may */
+  resources: string | null;
+  /** The revocation number as of which it was opened. */
+  rev: number;
+  created_at: number;
+  ends_at: number;
+}
+
+export interface PolicyRow {
+  id: string;
+  org: string;
+  name: string;
+  created_at: number;
+}
+
+/** Every change of a policy is a revision of its organization's set: what decided then can be read now. */
+export interface PolicyVersionRow {
+  org: string;
+  revision: number;
+  policy: string;
+  text: string;
+  /** enforce | observe | removed */
+  mode: string;
+  author: string;
+  reason: string;
   created_at: number;
 }
 

@@ -3,6 +3,7 @@ import { type AccessTokenClaims, boundedCache, type Confirmation, linkTag } from
 import type { Agent } from '../agents/agent.ts';
 import type { Binding, DecidedPlan } from '../decide/plan.ts';
 import { numericDate } from '../lib/clock.ts';
+import type { Task } from '../tasks/task.ts';
 
 /** How the actor profile calls our kinds of agents. @see draft-mcguinness-oauth-actor-profile */
 const subProfiles: Record<Agent['kind'], string> = { ai_agent: 'ai_agent', workload: 'service', device: 'device' };
@@ -47,11 +48,22 @@ export function claimsOf(
     jti: made.jti,
     scope: plan.scope.join(' '),
     ...(instance && { instance: instance.id }),
+    ...(plan.task?.provenance === 'orchestrated' && { task: taskClaim(plan.task.task) }),
+    ...(plan.context && { ctx: plan.context }),
+    ...(plan.details.length > 0 && { authorization_details: plan.details }),
     ...(plan.binding && { cnf: confirmation(plan.binding) }),
     rev: plan.client.asOf.rev,
     links: plan.links.map(tagOf),
   };
 }
+
+/** Names, and nothing that a person or a model wrote freely: the purpose stays in the log. */
+const taskClaim = ({ id, workflow, step, environment }: Task): NonNullable<AccessTokenClaims['task']> => ({
+  id,
+  workflow,
+  ...(step !== undefined && { step }),
+  ...(environment !== undefined && { env: environment }),
+});
 
 /** A new object for each token: every member stands in the order in which it was always written. */
 const confirmation = ({ jkt, x5t }: Binding): Confirmation => ({
@@ -61,6 +73,8 @@ const confirmation = ({ jkt, x5t }: Binding): Confirmation => ({
 
 /** The tags of everything whose revocation ends this token: what it names and what it links. */
 export function tagsOf(claims: AccessTokenClaims): string[] {
-  const named = [claims.jti, claims.client_id, claims.org, claims.instance].filter((id) => id !== undefined);
+  const named = [claims.jti, claims.client_id, claims.org, claims.instance, claims.task?.id].filter(
+    (id) => id !== undefined,
+  );
   return [...named.map(linkTag), ...claims.links];
 }

@@ -2,7 +2,7 @@
  * The one place where tokens are made. Sign, then one transaction, then answer: a failed signature burns nothing,
  * a lost race costs a signature, and nobody hears of a token before its event is on disk.
  */
-import { type EncodedHeader, encodeHeader, signCompact } from '@bailiwick/protocol';
+import { type AuthorizationDetail, type EncodedHeader, encodeHeader, signCompact } from '@bailiwick/protocol';
 import { appendPrepared, prepareEvent, sealingFor } from '../audit/audit.ts';
 import type { AuditEvent } from '../audit/event.ts';
 import type { DecidedPlan, RequestContext } from '../decide/plan.ts';
@@ -22,6 +22,8 @@ export interface TokenResponse {
   token_type: 'DPoP' | 'Bearer';
   expires_in: number;
   scope: string;
+  /** @see RFC 9396 §7 */
+  authorization_details?: readonly AuthorizationDetail[];
 }
 
 /** Something that the plan rests on has ended since it was begun: nothing was spent, plan again. */
@@ -62,13 +64,20 @@ export async function prepareToken(deps: Deps, plan: DecidedPlan, context: Reque
   const token = signCompact(headerOf(key, resource.token.typ), claims, key);
   const sealing = await sealingFor(deps, version, client.agent.owner);
   const event = await prepareEvent(deps, version, sealing, issuedEvent(plan, jti, context), eventId);
-  const restsOn = [client.agent.id, client.agent.org, ...(client.instance ? [client.instance.id] : []), ...plan.links];
+  const restsOn = [
+    client.agent.id,
+    client.agent.org,
+    ...(client.instance ? [client.instance.id] : []),
+    ...taskOf(plan),
+    ...plan.links,
+  ];
   return {
     answer: {
       access_token: token,
       token_type: plan.binding?.jkt === undefined ? 'Bearer' : 'DPoP',
       expires_in: claims.exp - claims.iat,
       scope: claims.scope as string,
+      ...(plan.details.length > 0 && { authorization_details: plan.details }),
     },
     async settle(tx) {
       if (await endedSince(tx, restsOn, client.asOf.rev)) return changed;
@@ -90,6 +99,9 @@ function headerOf(key: ServerKey, typ: string): EncodedHeader {
   known.set(typ, header);
   return header;
 }
+
+/** A task that was open before ends its tokens when it ends. One that comes to be with the token is registered by the same settlement. */
+const taskOf = ({ task }: DecidedPlan): string[] => (task?.provenance === 'orchestrated' ? [task.task.id] : []);
 
 function issuedEvent(plan: DecidedPlan, jti: string, context: RequestContext): AuditEvent {
   const { client, resource } = plan;

@@ -22,6 +22,7 @@ import type { Deps } from '../deps.ts';
 import { verificationKey } from '../keys/keys.ts';
 import { rememberedPer } from '../lib/remember.ts';
 import { asOf, type Counter } from '../liveness/liveness.ts';
+import type { SystemResource } from '../resources/resource.ts';
 import { findSystemResource } from '../resources/store.ts';
 import type { Tx } from '../store/database.ts';
 import { tokenEnded } from '../tokens/introspect.ts';
@@ -54,6 +55,12 @@ export interface CallRequest {
   address: string;
 }
 
+/** Which of our own APIs is called, and its identifier. */
+export interface OwnApi {
+  api: SystemResource;
+  resource: string;
+}
+
 /** How far ahead of ours a caller's clock may be, in seconds. */
 export const futureSeconds = 5;
 
@@ -64,12 +71,12 @@ export const futureSeconds = 5;
 export async function callerOf(
   deps: Deps,
   memory: ReplayMemory,
-  resource: string,
+  { api, resource }: OwnApi,
   request: CallRequest,
 ): Promise<Caller> {
   const counter = await asOf(deps.db);
   const token = presentedToken(resource, request.authorization);
-  const claims = await verifiedClaims(deps, counter, resource, token);
+  const claims = await verifiedClaims(deps, counter, { api, resource }, token);
   const { jkt, jti, iat } = provenKey(deps, resource, token, request);
   const bound = claims.cnf?.jkt;
   if (bound === undefined || bound !== jkt || claims.cnf?.['x5t#S256'] !== undefined) {
@@ -126,7 +133,7 @@ function presentedToken(resource: string, authorization: string | undefined): st
 async function verifiedClaims(
   deps: Deps,
   counter: Counter,
-  resource: string,
+  { api, resource }: OwnApi,
   token: string,
 ): Promise<AccessTokenClaims> {
   try {
@@ -139,7 +146,7 @@ async function verifiedClaims(
     const { issuer } = deps.config;
     const claims = validateAccessTokenClaims(parsed, { issuer, audience: resource, now: deps.clock.now() });
     // the audience is a name, which may have been another's when it was registered: the link is the thing itself
-    if (!claims.links.includes(await ownTag(deps, counter))) {
+    if (!claims.links.includes(await ownTag(deps, counter, api))) {
       throw refused(resource, 'invalid_token', 'the token is for another resource');
     }
     return claims;
@@ -149,12 +156,12 @@ async function verifiedClaims(
   }
 }
 
-const ownTags = rememberedPer<string>(1);
+const ownTags = rememberedPer<string>(2);
 
 /** What a token that was made for our own resource, and for no other, has among its links. */
-async function ownTag({ db }: Deps, { version }: Counter): Promise<string> {
-  const tag = await ownTags(db).get(version, 'system', async () => {
-    const own = await findSystemResource(db);
+async function ownTag({ db }: Deps, { version }: Counter, api: SystemResource): Promise<string> {
+  const tag = await ownTags(db).get(version, api, async () => {
+    const own = await findSystemResource(db, api);
     return own && linkTag(own.id);
   });
   if (tag === undefined) throw new Error('the built-in resource is missing');

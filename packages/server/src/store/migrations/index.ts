@@ -5,6 +5,7 @@ import { instances } from './0003-instances.ts';
 import { certificateAuthority } from './0004-certificate-authority.ts';
 import { trustDomains } from './0005-trust-domains.ts';
 import { enrolment } from './0006-enrolment.ts';
+import { decisions } from './0007-decisions.ts';
 
 /** In order; a step that was released is never changed, only followed. */
 export const migrations: readonly Migration[] = [
@@ -14,4 +15,5 @@ export const migrations: readonly Migration[] = [
   certificateAuthority,
   trustDomains,
   enrolment,
+  decisions,
 ];

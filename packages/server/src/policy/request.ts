@@ -1,0 +1,114 @@
+/** What policy is asked, and what it answers: plain data, the same for a token, for a guard's question and in a rehearsal. */
+import type { Requirement, Sensitivity, TokenContext } from '@bailiwick/protocol';
+
+export const policyActions = [
+  'token:issue',
+  'token:exchange',
+  'resource:access',
+  'approval:request',
+  'lease:create',
+] as const;
+export type PolicyAction = (typeof policyActions)[number];
+
+/** An agent of ours. In Cedar `Agent::"<name>"`, in `Role::"<name>"` for each role that it holds. */
+export interface AgentPrincipal {
+  type: 'Agent';
+  id: string;
+  name: string;
+  kind: 'ai_agent' | 'workload' | 'device';
+  environment: string;
+  /** Id of a person or team. */
+  owner: string;
+  /** Names, those inherited from included. */
+  roles: readonly string[];
+  instance: string | undefined;
+  /** What a platform or an authority vouches for, by name; and what we observed ourselves. */
+  attested: Readonly<Record<string, string>>;
+}
+
+/** Somebody whom only the asking side knows. In Cedar `Subject::"<type>:<id>"`. @see AuthZEN 1.0 §3.1 */
+export interface ForeignSubject {
+  type: 'Subject';
+  kind: string;
+  id: string;
+  properties: Readonly<Record<string, string>>;
+}
+
+/**
+ * What it is about. In Cedar `Api::"<identifier>"`; `Operation::"<identifier>#<name>"` and `Tool::"<identifier>#<name>"`, both in
+ * their Api; `Object::"<type>:<id>"` for what only the asking side knows.
+ */
+export type PolicyResource =
+  | { type: 'Api'; identifier: string; name: string; sensitivity: Sensitivity }
+  | { type: 'Operation' | 'Tool'; identifier: string; name: string; sensitivity: Sensitivity }
+  | { type: 'Object'; kind: string; id: string; properties: Readonly<Record<string, string>> };
+
+/** Under which circumstances. What may cost something to find out is a getter: it is read only if a policy mentions it. */
+export interface PolicyContext {
+  /** Milliseconds; policies see it in the organization's time zone, to the minute. */
+  at: number;
+  timeZone: string;
+  address: string | undefined;
+  readonly country: string | undefined;
+  readonly zone: { name: string; provenance: 'attested' | 'observed' } | undefined;
+  task:
+    | {
+        provenance: 'orchestrated' | 'declared';
+        id?: string | undefined;
+        workflow?: string | undefined;
+        step?: string | undefined;
+        environment?: string | undefined;
+        purpose?: string | undefined;
+      }
+    | undefined;
+  /** By what the token is, or will be, bound. */
+  binding: 'dpop' | 'mtls' | 'dpop+mtls' | 'none';
+  /** How the client proved who it is. */
+  method: string;
+  /** Seconds since what it showed was made; 0 where TLS was the proof. */
+  proofAge: number;
+  scope: readonly string[];
+  /** Types of `authorization_details`. */
+  details: readonly string[];
+  /** 0 where the agent acts for itself. */
+  chainDepth: number;
+  /** The person for whom it acts. */
+  subject: string | undefined;
+  /** What the asking side calls the action, where that is no operation of ours. */
+  operation: string | undefined;
+}
+
+export interface PolicyRequest {
+  principal: AgentPrincipal | ForeignSubject;
+  action: PolicyAction;
+  resource: PolicyResource;
+  context: PolicyContext;
+}
+
+/** A statement of a policy that had a say. */
+export interface Determining {
+  /** `<policy name>/<@id>` */
+  policy: string;
+  effect: 'permit' | 'forbid';
+  /** `@reason` */
+  reason: string | undefined;
+  /** Whether the client may be told (`@public`). */
+  public: boolean;
+}
+
+export interface PolicyDecision {
+  /** `step_up`: no, until what is required is there. */
+  decision: 'allow' | 'deny' | 'step_up';
+  determining: readonly Determining[];
+  /** With `step_up` alone. */
+  requirements: readonly Requirement[];
+}
+
+export interface PolicyAnswer extends PolicyDecision {
+  /** Narrower than what was asked for: from annotations of the policies that allow it. */
+  limits: { context: TokenContext | undefined; lifetimeSeconds: number | undefined };
+  /** What could not be evaluated: then the decision is deny. */
+  errors: readonly { policy: string; message: string }[];
+  /** What it would be if the observed policies were enforced, where that differs. */
+  observed: PolicyDecision | undefined;
+}

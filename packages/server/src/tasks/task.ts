@@ -1,0 +1,31 @@
+import type { AuthorizationDetail } from '@bailiwick/protocol';
+
+/** A piece of work that an orchestrator opened for an agent. Ending it ends its tokens. */
+export interface Task {
+  id: string;
+  org: string;
+  /** For whom. */
+  agent: string;
+  /** The agent that opened it. */
+  orchestrator: string;
+  workflow: string;
+  step: string | undefined;
+  environment: string | undefined;
+  /** In words for people: it stays out of tokens and of what isn't sealed in the log. */
+  purpose: string;
+  /** What its tokens may be for; all that the agent may, if nothing is said. */
+  resources: readonly TaskResource[] | undefined;
+  /** The revocation number as of which it was opened: a suspension with a greater one ended it. */
+  rev: number;
+  /** Milliseconds, as all times inside. */
+  createdAt: number;
+  endsAt: number;
+}
+
+/** What a task's tokens may be for on one resource. */
+export interface TaskResource {
+  /** Id of the resource. */
+  resource: string;
+  scope: readonly string[];
+  details: readonly AuthorizationDetail[];
+}
