@@ -29,6 +29,7 @@ suite('client assertion', () => {
     assert.deepEqual(validateClientAssertion(parseCompact(jws), expected), {
       clientId: 'agt_1',
       jti: 'j',
+      iat: at,
       exp: at + 60,
     });
   });
@@ -41,6 +42,7 @@ suite('client assertion', () => {
 
   test('iat may be missing, and times may have fractions', () => {
     assert.equal(validateClientAssertion(assertion({ iat: undefined, exp: at + 60.5 }), expected).exp, at + 60.5);
+    assert.equal(validateClientAssertion(assertion({ iat: undefined }), expected).iat, undefined);
   });
 
   test('5 s of skew are forgiven on both sides, no more', () => {

@@ -17,7 +17,8 @@ export interface ClientAssertionInput {
 export interface ClientAssertion {
   clientId: string;
   jti: string;
-  /** NumericDate: seconds. */
+  /** NumericDates: seconds. */
+  iat: number | undefined;
   exp: number;
 }
 
@@ -67,11 +68,12 @@ export function validateClientAssertion(
   if (!isPrintable(jti, 256)) throw new ProtocolError('malformed', 'the assertion needs a jti of 1 to 256 characters');
   const { now, maxLifetimeSeconds, skewSeconds = 5 } = expected;
   const exp = checkTimes(parsed.payload, { now, skewSeconds }, 'the assertion');
-  const from = Math.min(numericDate(parsed.payload, 'iat') ?? now / 1000, now / 1000);
+  const iat = numericDate(parsed.payload, 'iat');
+  const from = Math.min(iat ?? now / 1000, now / 1000);
   if (exp - from > maxLifetimeSeconds + skewSeconds) {
     throw new ProtocolError('lives_too_long', `the assertion may live ${maxLifetimeSeconds} seconds at most`);
   }
-  return { clientId: sub, jti, exp };
+  return { clientId: sub, jti, iat, exp };
 }
 
 function checkHeader(header: ParsedJws['header']): void {

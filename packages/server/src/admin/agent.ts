@@ -235,7 +235,7 @@ export function futureTime(call: Call, field: string, wanted: string | undefined
 /** Makes an agent of what was written. Shared with guards, which are agents too. */
 export async function registerAgent(
   call: WriteCall,
-  org: { id: string; name: string },
+  org: { id: string; name: string; timeZone: string },
   wanted: Written & { name: string; kind: Agent['kind'] },
 ): Promise<Agent> {
   const { tx, deps, now } = call;
@@ -243,6 +243,7 @@ export async function registerAgent(
     id: newId(deps, 'agent'),
     org: org.id,
     orgName: org.name,
+    orgTimeZone: org.timeZone,
     name: wanted.name,
     kind: wanted.kind,
     owner: await knownOwner(call, org.id, wanted.owner),

@@ -28,9 +28,12 @@ export async function selectedOrganization(
   q: Queries,
   caller: Caller,
   wanted: string | undefined,
-): Promise<{ id: string; name: string }> {
+): Promise<Call['org']> {
   const found = await findOrganization(q, wanted ?? caller.org);
-  if (found && reaches(caller, found.id)) return { id: found.id, name: found.name };
+  if (found && reaches(caller, found.id)) {
+    const { id, name, timeZone } = found;
+    return { id, name, timeZone };
+  }
   throw new Problem('not-found', `there is no organization ${printable(wanted ?? caller.org)} here`, {
     errors: [{ field: 'organization', message: 'must be the id or name of an organization within your reach' }],
   });

@@ -19,7 +19,7 @@ export interface Call {
   q: Queries;
   caller: Caller;
   /** The organization that lists show and new things are made in: the caller's own unless `?organization=` says otherwise. */
-  org: { id: string; name: string };
+  org: { id: string; name: string; timeZone: string };
   /** Whether the request named it: then a thing of another organization is not found. */
   orgNamed: boolean;
   /** Milliseconds. */

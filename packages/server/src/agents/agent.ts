@@ -27,6 +27,8 @@ export interface Agent {
   id: string;
   org: string;
   orgName: string;
+  /** What the organization calls local time. */
+  orgTimeZone: string;
   name: string;
   kind: (typeof agentKinds)[number];
   /** A person or a team: every agent has someone who answers for it. */

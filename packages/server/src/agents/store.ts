@@ -5,7 +5,7 @@ import type { AgentRow } from '../store/registry-tables.ts';
 import type { Agent, AgentLimits, AgentResource, AgentStatus } from './agent.ts';
 import type { InstanceTemplate } from './instance.ts';
 
-type JoinedRow = AgentRow & { org_name: string; state: SubjectState; org_state: SubjectState };
+type JoinedRow = AgentRow & { org_name: string; org_time_zone: string; state: SubjectState; org_state: SubjectState };
 
 /**
  * The agent with this id, whatever its status; `undefined` when nobody was ever registered under it. Its own time may
@@ -13,7 +13,7 @@ type JoinedRow = AgentRow & { org_name: string; state: SubjectState; org_state: 
  */
 export async function findAgent(q: Queries, id: string): Promise<Agent | undefined> {
   const row = await q.get<JoinedRow>(
-    `select a.*, o.name as org_name, s.state as state, t.state as org_state
+    `select a.*, o.name as org_name, o.time_zone as org_time_zone, s.state as state, t.state as org_state
        from agents a
        join organizations o on o.id = a.org
        join subjects s on s.id = a.id
@@ -47,7 +47,7 @@ export async function selectAgents(q: Queries, filter: AgentFilter): Promise<Age
     .innerJoin('subjects as s', 's.id', 'a.id')
     .innerJoin('subjects as t', 't.id', 'a.org')
     .selectAll('a')
-    .select(['o.name as org_name', 's.state as state', 't.state as org_state'])
+    .select(['o.name as org_name', 'o.time_zone as org_time_zone', 's.state as state', 't.state as org_state'])
     .where('a.org', '=', filter.org)
     .orderBy('a.id')
     .limit(filter.limit);
@@ -86,7 +86,10 @@ export async function ownsAgents(q: Queries, owner: string): Promise<boolean> {
 }
 
 /** Answers false if the name is, or was, another agent's of the organization. */
-export async function insertAgent(tx: Tx, agent: Omit<Agent, 'orgName' | 'status' | 'orgStatus'>): Promise<boolean> {
+export async function insertAgent(
+  tx: Tx,
+  agent: Omit<Agent, 'orgName' | 'orgTimeZone' | 'status' | 'orgStatus'>,
+): Promise<boolean> {
   const row = await tx.get(
     `insert into agents
        (id, org, name, kind, owner, purpose, environment, expires_at, grants, resources, limits, instances, context, created_at, updated_at)
@@ -115,7 +118,10 @@ export async function insertAgent(tx: Tx, agent: Omit<Agent, 'orgName' | 'status
 }
 
 /** Everything but id, organization, name and kind, which never change. */
-export async function updateAgent(tx: Tx, agent: Omit<Agent, 'orgName' | 'status' | 'orgStatus'>): Promise<void> {
+export async function updateAgent(
+  tx: Tx,
+  agent: Omit<Agent, 'orgName' | 'orgTimeZone' | 'status' | 'orgStatus'>,
+): Promise<void> {
   await tx.run(
     `update agents
         set owner = ?, purpose = ?, environment = ?, expires_at = ?, grants = ?, resources = ?, limits = ?, instances = ?,
@@ -145,6 +151,7 @@ function agentOf(row: JoinedRow): Agent {
     id: row.id,
     org: row.org,
     orgName: row.org_name,
+    orgTimeZone: row.org_time_zone,
     name: row.name,
     kind: row.kind as Agent['kind'],
     owner: row.owner,

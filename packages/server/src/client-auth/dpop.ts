@@ -38,7 +38,10 @@ export function provenBinding(
   urls: readonly string[],
 ): Binding | undefined {
   const x5t = certificate?.x5t;
-  if (proof) return { jkt: proof.jkt, x5t, proofs: [verifiedProof(deps, proof, { method: 'POST', urls })] };
+  if (proof) {
+    const spend = verifiedProof(deps, proof, { method: 'POST', urls });
+    return { jkt: proof.jkt, x5t, provenAt: proof.claims.iat * 1000, proofs: [spend] };
+  }
   return certificate && { x5t, proofs: [] };
 }
 

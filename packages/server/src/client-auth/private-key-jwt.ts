@@ -83,6 +83,7 @@ export const privateKeyJwt = {
       credentialEndsAt: instance ? endOfEnrolling(registration, instance) : credential?.expiresAt,
       method: 'private_key_jwt',
       instance,
+      provenAt: (claims.iat ?? claims.exp - deps.config.assertion.max_lifetime_seconds) * 1000,
       proofs: [spendOf('assertion', instance?.id ?? claims.clientId, claims.jti, expiresAt)],
       asOf,
     };

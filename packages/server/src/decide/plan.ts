@@ -55,6 +55,8 @@ export interface Client {
   method: string;
   /** The running copy of the agent that proved itself, where it was one. */
   instance?: Instance | undefined;
+  /** When what it showed was made (milliseconds), where it was made ahead: an assertion, an SVID. A handshake is now. */
+  provenAt?: number | undefined;
   /** When what it showed ends by itself (milliseconds): a certificate, an SVID. What it enrols by that ends with it. */
   provenUntil?: number | undefined;
   /** What whoever issued its proof vouches for, by name: the SPIFFE ID of another trust domain, a name in a certificate. */
@@ -69,6 +71,8 @@ export interface Client {
 export interface Binding {
   jkt?: string | undefined;
   x5t?: string | undefined;
+  /** When the DPoP proof was made (milliseconds); a handshake is now. */
+  provenAt?: number | undefined;
   /** What of the proof of possession works once. */
   proofs: readonly Spend[];
 }
