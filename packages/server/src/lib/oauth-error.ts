@@ -36,6 +36,8 @@ export class OAuthError extends Error {
   readonly settled: boolean;
   /** What policy wants before it says yes. */
   readonly requirements: readonly Requirement[];
+  /** What was decided on, for the log: nothing in it is personal. */
+  readonly decidedOn: Readonly<Record<string, unknown>>;
 
   constructor(
     code: OAuthErrorCode,
@@ -46,6 +48,7 @@ export class OAuthError extends Error {
       retryAfter?: number;
       settled?: boolean;
       requirements?: readonly Requirement[];
+      decidedOn?: Readonly<Record<string, unknown>>;
     } = {},
   ) {
     super(message);
@@ -56,5 +59,6 @@ export class OAuthError extends Error {
     this.retryAfter = more.retryAfter;
     this.settled = more.settled ?? false;
     this.requirements = more.requirements ?? [];
+    this.decidedOn = more.decidedOn ?? {};
   }
 }

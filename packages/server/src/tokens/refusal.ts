@@ -70,6 +70,7 @@ function refusedEvent({ type, client, context, asked }: Refusal, error: OAuthErr
       asked: rest,
       ...knownOf(client),
       error: error.code,
+      ...error.decidedOn,
       provenance,
       registry: client.asOf.version,
       rev: client.asOf.rev,

@@ -21,7 +21,11 @@ export function sendOAuthError(deps: Deps, reply: FastifyReply, error: unknown):
     return sendJson(reply, 500, { error: 'server_error', error_description: `something went wrong here: ${id}` });
   }
   if (error.retryAfter !== undefined) reply.header('retry-after', String(error.retryAfter));
-  return sendJson(reply, error.status, { error: error.code, error_description: describable(error.message) });
+  return sendJson(reply, error.status, {
+    error: error.code,
+    error_description: describable(error.message),
+    ...(error.requirements.length > 0 && { requirements: error.requirements }),
+  });
 }
 
 /** Only what RFC 6749 §5.2 lets stand in `error_description`. */
