@@ -1,10 +1,7 @@
 import type { Networks, Operation } from '@bailiwick/protocol';
-import { clientAddress } from './address.ts';
-import { checkBinding } from './binding.ts';
+import { type Asked, allow, notListed } from './allow.ts';
 import type { Caller } from './caller.ts';
 import { type CertificateSources, seesCertificates } from './certificate.ts';
-import { checkContext } from './context.ts';
-import { type Presented, presentedIn } from './credentials.ts';
 import type { Introspector } from './introspection.ts';
 import { Unavailable } from './json-client.ts';
 import { metadataAnswer, resourceMetadata } from './metadata.ts';
@@ -15,6 +12,7 @@ import type { Registration } from './registration.ts';
 import { type GuardRequest, type Place, pathOf, placeOf } from './request.ts';
 import type { Runtime } from './runtime.ts';
 import type { TokenVerifier, VerifiedToken } from './tokens.ts';
+import { type Verified, verify } from './verify.ts';
 
 /** The request may go on to its route. */
 export interface Allowed {
@@ -61,27 +59,75 @@ export interface Core {
 }
 
 /** What was found out by the time the decision fell; for the record of a refusal. */
-interface Seen {
-  presented?: Presented;
+export interface Seen {
+  /** The scheme that the token came with. */
+  scheme?: 'DPoP' | 'Bearer';
   token?: VerifiedToken;
   operation?: Operation;
   address?: string | undefined;
 }
 
+/** What a verified caller wants, by name: an operation of the registration, or the tool that is one. */
+export type Wanted = ({ operation: string } | { tool: string }) & { parameters?: Readonly<Record<string, unknown>> };
+
 /**
- * Decides about one request. Never throws, whatever the request holds: any error means no.
- * Plain data in, plain data out; every adapter is a thin shell around this.
+ * Decides about one request: who calls, and whether it may do what its method and path say. Never throws, whatever the request
+ * holds: any error means no. Plain data in, plain data out; every adapter is a thin shell around this.
  */
-export async function decide(core: Core, request: GuardRequest): Promise<Decision> {
-  const seen: Seen = {};
+export function decide(core: Core, request: GuardRequest): Promise<Decision> {
+  return answering(core, request, {}, async (seen) => {
+    const place = placeIn(core, request);
+    if (pathOf(request.url) === core.resource.metadataPath) return publish(core, request);
+    const verified = await verify(core, request, place, seen);
+    const { registration } = verified;
+    const operation = place.path === undefined ? undefined : registration.operationFor(request.method, place.path);
+    const allowed = await allow(
+      core,
+      verified,
+      operation === undefined ? undefined : { operation, parameters: {} },
+      seen,
+    );
+    if (core.onDecision !== undefined) record(core, request, seen, { outcome: 'allowed', status: 200 });
+    return allowed;
+  });
+}
+
+/** The first half alone, for adapters that learn from the body what is wanted. Never throws; a refusal is recorded. */
+export function verifyAlone(core: Core, request: GuardRequest): Promise<Verified | Answer> {
+  return answering(core, request, {}, async (seen) => {
+    const place = placeIn(core, request);
+    if (pathOf(request.url) === core.resource.metadataPath) return publish(core, request);
+    const verified = await verify(core, request, place, seen);
+    if (place.path === undefined) throw notListed();
+    return verified;
+  });
+}
+
+/** The second half: any number of times for one verified request, and each time one decision. Never throws. */
+export function decideOn(core: Core, verified: Verified, wanted: Wanted): Promise<Decision> {
+  const { request, token, address } = verified;
+  return answering(core, request, { scheme: verified.scheme, token, address }, async (seen) => {
+    const allowed = await allow(core, verified, askedFor(verified, wanted), seen);
+    if (core.onDecision !== undefined) record(core, request, seen, { outcome: 'allowed', status: 200 });
+    return allowed;
+  });
+}
+
+/** What is wanted, as the registration knows it; undefined for what it doesn't list. */
+export function askedFor({ registration }: Verified, wanted: Wanted): Asked | undefined {
+  const operation =
+    'tool' in wanted ? registration.operationOfTool(wanted.tool) : registration.operationNamed(wanted.operation);
+  return operation === undefined ? undefined : { operation, parameters: wanted.parameters ?? {} };
+}
+
+async function answering<Result>(
+  core: Core,
+  request: GuardRequest,
+  seen: Seen,
+  decideIt: (seen: Seen) => Promise<Result>,
+): Promise<Result | Answer> {
   try {
-    const place = placeOf(request.url, core.resource);
-    if (place === undefined) {
-      const detail = 'The path is written in a way that can be misread: send it normalised.';
-      throw new Refusal('invalid_request', detail, { reason: 'ambiguous path' });
-    }
-    if (pathOf(request.url) === core.resource.metadataPath) return await publish(core, request);
-    return await allow(core, request, place, seen);
+    return await decideIt(seen);
   } catch (error) {
     try {
       return refuse(core, request, error, seen);
@@ -91,60 +137,11 @@ export async function decide(core: Core, request: GuardRequest): Promise<Decisio
   }
 }
 
-async function allow(core: Core, request: GuardRequest, place: Place, seen: Seen): Promise<Allowed> {
-  const now = core.runtime.now();
-  const presented = presentedIn(request, place.query);
-  seen.presented = presented;
-  const registration = core.registration.peek() ?? (await core.registration.get());
-  const { profile, closed } = registration;
-  if (closed !== undefined) {
-    const reason = `the resource is ${closed}`;
-    throw new Refusal('unavailable', `This resource is ${closed}.`, { reason, retryAfterSeconds: 60 });
-  }
-  const { token: compact } = presented;
-  const token = core.tokens.recall(compact, profile, now) ?? (await core.tokens.verify(compact, profile, now));
-  seen.token = token;
-  seen.address = clientAddress(request.remoteAddress, request.headers['x-forwarded-for'], core.isTrustedProxy);
-  checkContext(token.claims.ctx, seen.address);
-  checkBinding(core, request, place, presented, token, now);
-  await checkStanding(core, compact, token, now);
-  const operation = place.path === undefined ? undefined : registration.operationFor(request.method, place.path);
-  if (operation === undefined) throw notListed();
-  seen.operation = operation;
-  checkScope(operation, token);
-  const caller: Caller = { ...token.caller, operation: operation.name };
-  if (core.onDecision !== undefined) record(core, request, seen, { outcome: 'allowed', status: 200 });
-  return { allowed: true, caller, headers: freshNonce(core, presented, now) };
-}
-
-async function checkStanding(core: Core, compact: string, token: VerifiedToken, now: number): Promise<void> {
-  if (core.introspect === undefined) return;
-  const answer = core.introspect(compact, token, now);
-  if (typeof answer === 'boolean' ? answer : await answer) return;
-  const detail = 'The access token no longer stands: it was revoked, or what it rests on was.';
-  throw new Refusal('invalid_token', detail, { reason: 'no longer active' });
-}
-
-function checkScope(operation: Operation, token: VerifiedToken): void {
-  for (const scope of operation.scope) {
-    if (token.scope.has(scope)) continue;
-    const needed = operation.scope.join(' ');
-    throw new Refusal('insufficient_scope', `The operation "${operation.name}" needs the scope: ${needed}`, {
-      reason: `missing ${scope}`,
-      scope: operation.scope,
-    });
-  }
-}
-
-function notListed(): Refusal {
-  const detail = 'The resource does not list this method and path, and refuses what it does not list.';
-  return new Refusal('operation_not_listed', detail, { reason: 'no such operation' });
-}
-
-/** A caller that still uses the previous nonce hears of the next one in time. */
-function freshNonce(core: Core, presented: Presented, now: number): Record<string, string> {
-  const { nonces } = core.proof;
-  return nonces === undefined || presented.scheme !== 'DPoP' ? {} : { 'dpop-nonce': nonces.current(now) };
+function placeIn(core: Core, request: GuardRequest): Place {
+  const place = placeOf(request.url, core.resource);
+  if (place !== undefined) return place;
+  const detail = 'The path is written in a way that can be misread: send it normalised.';
+  throw new Refusal('invalid_request', detail, { reason: 'ambiguous path' });
 }
 
 async function publish(core: Core, request: GuardRequest): Promise<Answer> {
@@ -163,7 +160,7 @@ function refuse(core: Core, request: GuardRequest, error: unknown, seen: Seen): 
     algorithms: core.algorithms,
     bearer:
       core.registration.peek()?.profile.dangerouslyBearer === true || seesCertificates(core.certificates, request),
-    scheme: seen.presented?.scheme,
+    scheme: seen.scheme,
     nonce: nonces?.current(core.runtime.now()),
   });
   if (core.onDecision !== undefined) {

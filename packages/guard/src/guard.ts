@@ -1,20 +1,29 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createAgent } from '@bailiwick/agent';
-import { jwsAlgorithms, networks, protectedResourceMetadataUrl, replayMemory } from '@bailiwick/protocol';
+import {
+  jwsAlgorithms,
+  networks,
+  type Operation,
+  protectedResourceMetadataUrl,
+  replayMemory,
+} from '@bailiwick/protocol';
 import { ask, requestFrom } from './adapters/core.ts';
 import { nodeHandler, type Route } from './adapters/node.ts';
+import { reaches } from './allow.ts';
 import type { CertificateSources } from './certificate.ts';
-import { type Core, type Decision, decide } from './decide.ts';
+import { askedFor, type Core, type Decision, decide, decideOn, verifyAlone, type Wanted } from './decide.ts';
 import { introspector } from './introspection.ts';
 import { loadIssuer } from './issuer.ts';
 import { fetchJson } from './json-client.ts';
 import { GuardConfigError, type GuardOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import { nonceMaker } from './proof.ts';
 import { type Refreshed, refreshed } from './refreshed.ts';
+import type { Answer } from './refusal.ts';
 import { type Registration, readRegistration, registrationOf } from './registration.ts';
 import type { GuardRequest } from './request.ts';
 import { type Runtime, reportingOnce, systemRuntime } from './runtime.ts';
 import { tokenVerifier } from './tokens.ts';
+import type { Verified } from './verify.ts';
 
 /** Stands before a resource and lets pass what its registration lists, for those who may. */
 export interface Guard {
@@ -25,6 +34,21 @@ export interface Guard {
   decide(request: GuardRequest): Promise<Decision>;
   /** Decides about a request of `node:http`. Never throws. Give what isn't allowed to `sendAnswer`. */
   check(request: IncomingMessage): Promise<Decision>;
+  /**
+   * The first half of a decision alone: who calls, and that the token holds here. For protocols in which the URL doesn't say what
+   * is wanted. Never throws; what isn't verified is an answer to be sent (a refusal, or the resource's metadata).
+   * A proof is spent by it: once per request.
+   */
+  verify(request: GuardRequest): Promise<Verified | Answer>;
+  /**
+   * The second half: whether a verified caller may do this operation, or call this tool, with these parameters. Any number of times for one
+   * verified request; each is one decision, and is recorded as one. Never throws.
+   */
+  allows(verified: Verified, wanted: Wanted): Promise<Decision>;
+  /** Whether the token reaches as far as this, which nobody else is asked about and nothing records: to leave out what a caller can't use anyway. */
+  reaches(verified: Verified, wanted: Wanted): boolean;
+  /** What the resource lists under the name of a tool. @throws Unavailable while the operations can't be known */
+  tool(name: string): Promise<Operation | undefined>;
   /** Wraps a handler of `node:http`: it is called only for what is allowed, with the caller as its third argument. */
   node(route: Route): (request: IncomingMessage, response: ServerResponse) => void;
   /**
@@ -105,6 +129,13 @@ export function createGuard(options: GuardOptions): Guard {
     metadataUrl,
     decide: (request) => decide(core, request),
     check: (request) => ask(guard, () => requestFrom(request)),
+    verify: (request) => verifyAlone(core, request),
+    allows: (verified, wanted) => decideOn(core, verified, wanted),
+    reaches: (verified, wanted) => {
+      const asked = askedFor(verified, wanted);
+      return asked !== undefined && reaches(verified, asked);
+    },
+    tool: async (name) => (registration.peek() ?? (await registration.get())).operationOfTool(name),
     node: (route) => nodeHandler(guard, route, runtime.report),
     async ready() {
       await Promise.all([issuerState.get(), registration.get()]);

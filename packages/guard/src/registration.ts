@@ -19,6 +19,8 @@ export interface Registration {
   /** Why nothing is let in at all: the resource was suspended or retired. */
   closed?: string;
   operationFor: OperationMatcher;
+  operationNamed(name: string): Operation | undefined;
+  operationOfTool(tool: string): Operation | undefined;
 }
 
 /** A registration given in code. */
@@ -38,7 +40,17 @@ export function registrationOf(resource: string, input: RegistrationInput, previ
   const tag = id === undefined ? undefined : linkTag(id);
   const profile = sameProfile(previous?.profile, { typ, audience, tag, dangerouslyBearer });
   const scopes = input.scopes ?? [...new Set(operations.flatMap((operation) => operation.scope))];
-  return { ...(name === undefined ? {} : { name }), scopes, profile, operationFor: compileOperations(operations) };
+  const byName = new Map(operations.map((operation) => [operation.name, operation]));
+  const byTool = new Map(operations.map((operation) => [operation.tool, operation]));
+  byTool.delete(undefined);
+  return {
+    ...(name === undefined ? {} : { name }),
+    scopes,
+    profile,
+    operationFor: compileOperations(operations),
+    operationNamed: (named) => byName.get(named),
+    operationOfTool: (tool) => byTool.get(tool),
+  };
 }
 
 function sameProfile(previous: TokenProfile | undefined, next: TokenProfile): TokenProfile {
