@@ -7,7 +7,6 @@ import { firstStart } from './admin/first-start.ts';
 import { adminRoutes } from './admin/routes.ts';
 import { openAudit } from './audit/audit.ts';
 import { dpopNonces } from './client-auth/dpop-nonce.ts';
-import { newFailures } from './client-auth/failures.ts';
 import type { Config } from './config.ts';
 import { newBudgets } from './decide/budget.ts';
 import type { Deps } from './deps.ts';
@@ -18,6 +17,7 @@ import { makeFirstAuthority } from './keys/ca.ts';
 import { encryptAtRest, openEncryption } from './keys/encryption.ts';
 import { makeFirstKeys, newKeys } from './keys/keys.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
+import { newFailures } from './lib/failures.ts';
 import type { Logger } from './lib/log.ts';
 import { systemRandom } from './lib/random.ts';
 import { type Resolve, safeFetch } from './lib/safe-fetch.ts';
@@ -30,6 +30,7 @@ import { lockData } from './store/data-lock.ts';
 import { migrate } from './store/migrate.ts';
 import { openDatabase } from './store/open.ts';
 import { sharedSecret } from './store/secrets.ts';
+import { serviceMetadata } from './web/service.ts';
 
 export interface RunningServer {
   issuer: string;
@@ -142,6 +143,7 @@ export function createApp(deps: Deps, certificate?: CertificateSource): FastifyI
   app.register(oauthRoutes(deps));
   app.register(enrolRoutes(deps));
   app.register(spiffeRoutes(deps));
+  app.register(serviceMetadata(deps));
   app.register(adminRoutes(deps));
   app.register(healthRoutes(deps, certificate));
   return app;

@@ -1,11 +1,11 @@
 import type { Audit } from './audit/audit.ts';
 import type { DpopNonces } from './client-auth/dpop-nonce.ts';
-import type { Failures } from './client-auth/failures.ts';
 import type { Config } from './config.ts';
 import type { Budgets } from './decide/budget.ts';
 import type { Keys } from './keys/keys.ts';
 import type { AtRest } from './lib/at-rest.ts';
 import type { Clock } from './lib/clock.ts';
+import type { Failures } from './lib/failures.ts';
 import type { Logger } from './lib/log.ts';
 import type { Random } from './lib/random.ts';
 import type { SafeFetch } from './lib/safe-fetch.ts';

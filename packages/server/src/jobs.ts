@@ -1,9 +1,9 @@
 /** What is done now and then beside requests. Nothing that must be true depends on it: it only tidies up. */
-import { logFailures } from './client-auth/failures.ts';
 import type { Deps } from './deps.ts';
 import { forgetInstances } from './enrol/forget.ts';
 import { refreshDue } from './federation/refresh.ts';
 import { keepAuthority } from './keys/ca.ts';
+import { logFailures } from './lib/failures.ts';
 import { forgetSpent } from './tokens/spend.ts';
 import { forgetOldAnswers } from './web/idempotency-store.ts';
 

@@ -2,7 +2,6 @@
  * How every request to the admin API is answered: known, allowed, parsed, then read; or written, in one transaction
  * with its idempotency row and its audit event.
  */
-import { findAgent } from '../agents/store.ts';
 import { appendEvent, sealingFor } from '../audit/audit.ts';
 import type { Deps } from '../deps.ts';
 import { touchRegistry } from '../liveness/liveness.ts';
@@ -15,6 +14,7 @@ import {
   idempotentRequest,
   rememberAnswer,
 } from '../web/idempotency.ts';
+import { ownerOf } from '../web/own-api.ts';
 import { Problem, type ProblemKind } from '../web/problem.ts';
 import { type Input, inputOf } from './input.ts';
 import { selectedOrganization } from './reach.ts';
@@ -123,13 +123,6 @@ function shownAnswer(deps: Deps, route: WriteRoute, body: unknown): Answer {
 async function remembered(tx: Tx, once: IdempotentRequest | undefined, given: Answer): Promise<Answer> {
   if (once) await rememberAnswer(tx, once, given);
   return given;
-}
-
-/** Under whose key the event is sealed: who answers for the administrator. */
-async function ownerOf(deps: Deps, caller: Caller): Promise<string> {
-  const agent = await findAgent(deps.db, caller.agent);
-  if (!agent) throw new Error(`a token of ours names the agent ${caller.agent}, which was never registered`);
-  return agent.owner;
 }
 
 function changeEvent(deps: Deps, caller: Caller, owner: string, event: ChangeEvent) {

@@ -7,7 +7,8 @@ import type { Role } from '../resources/role.ts';
 import { findSystemRole, insertRole, updateRole } from '../resources/role-store.ts';
 import { audienceTaken, findSystemResource, insertResource, updateResource } from '../resources/store.ts';
 import type { Tx } from '../store/database.ts';
-import { adminResource, adminScopes, guardScope, operatorScopes, serviceResource, serviceScopes } from './scopes.ts';
+import { serviceResource, serviceScopes } from '../web/service.ts';
+import { adminResource, adminScopes, guardScope, operatorScopes } from './scopes.ts';
 
 type Api = SystemResource;
 

@@ -41,16 +41,5 @@ export const guardScope: AdminScope = 'guards:self';
 /** What the built-in role `operator` carries: everything but what makes a guard. */
 export const operatorScopes = allAdminScopes.filter((scope) => scope !== guardScope);
 
-/** The scopes of what agents, orchestrators and guards call: tasks and decisions. Its audience is the issuer itself. */
-export const serviceScopes = {
-  'tasks:open': 'Open tasks for agents of the organization, and end them',
-  'access:evaluate': 'Ask whether something is allowed (AuthZEN)',
-} as const;
-
-export type ServiceScope = keyof typeof serviceScopes;
-
-/** The identifier of the API for agents. */
-export const serviceResource = (config: { issuer: string }): string => config.issuer;
-
 /** The admin API's own resource identifier. */
 export const adminResource = (config: { issuer: string }): string => `${config.issuer}/admin`;

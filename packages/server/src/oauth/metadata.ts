@@ -5,6 +5,7 @@ import { certificatesAreSeen } from '../client-auth/by-certificate.ts';
 import type { Config } from '../config.ts';
 import type { Deps } from '../deps.ts';
 import { grants } from '../grants/index.ts';
+import { serviceResource } from '../web/service.ts';
 import { endpointUrl, issuerPath, type OAuthEndpoint, oauthPaths } from './endpoints.ts';
 
 /** What clients ask for, by the name that metadata gives it. */
@@ -31,7 +32,7 @@ export function authorizationServerMetadata(deps: Deps): Record<string, unknown>
     revocation_endpoint_auth_signing_alg_values_supported: jwsAlgorithms,
     dpop_signing_alg_values_supported: jwsAlgorithms,
     ...mutualTls(config),
-    protected_resources: [`${config.issuer}/admin`],
+    protected_resources: [serviceResource(config), `${config.issuer}/admin`],
   };
 }
 

@@ -1,7 +1,7 @@
 /** How the OAuth endpoints refuse: failed authentication is counted first. */
 import type { FastifyReply } from 'fastify';
-import { countFailure } from '../client-auth/failures.ts';
 import type { Deps } from '../deps.ts';
+import { countFailure } from '../lib/failures.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { sendOAuthError } from '../web/oauth-reply.ts';
 

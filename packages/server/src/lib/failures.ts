@@ -2,7 +2,7 @@
  * Failed authentication is counted, not written one by one, or anyone could make us write a line per packet: once a
  * minute each address and reason stands in the log, with how often.
  */
-import type { Logger } from '../lib/log.ts';
+import type { Logger } from './log.ts';
 
 export interface Failures {
   counts: Map<string, { address: string; reason: string; count: number }>;
