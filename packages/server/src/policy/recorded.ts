@@ -1,0 +1,270 @@
+/**
+ * What policy was asked, as an event keeps it, so that the same question can be asked again: of a draft, or of the
+ * policies of that time. Every token pays for its bytes: what is usual is left out, and so is what stands elsewhere in
+ * the event. What is personal lies sealed with the rest of what is personal in it.
+ */
+import type { Sensitivity } from '@bailiwick/protocol';
+import type { ReadEvent } from '../audit/audit.ts';
+import type {
+  AgentPrincipal,
+  ForeignSubject,
+  PolicyAction,
+  PolicyContext,
+  PolicyRequest,
+  PolicyResource,
+} from './request.ts';
+
+/** The events that tell of a decision of policy. */
+export const decidedEvents = ['token.issued', 'token.refused', 'access.evaluated'] as const;
+export type DecidedEvent = (typeof decidedEvents)[number];
+
+/** `decided_on.policy_input`. What is absent is as usual, or stands elsewhere in the event. */
+export interface RecordedInput {
+  /** Usual: `token:issue`. */
+  action?: PolicyAction | undefined;
+  /** Whole minutes since 1970. */
+  at: number;
+  /** Usual: `dpop`. */
+  binding?: PolicyContext['binding'] | undefined;
+  chain_depth?: number | undefined;
+  /** Types of `authorization_details`. */
+  details?: readonly string[] | undefined;
+  method?: string | undefined;
+  /** What the asking side calls the action. */
+  operation?: string | undefined;
+  /** Where the event's own agent only asked: whose doing it would be, or that only the asking side knows who that is. */
+  principal?: 'Subject' | RecordedAgent | undefined;
+  proof_age?: number | undefined;
+  /** Usual: `Api`. */
+  resource?: { identifier?: string; name?: string; type?: PolicyResource['type'] } | undefined;
+  roles?: readonly string[] | undefined;
+  scope?: readonly string[] | undefined;
+  /** Usual: `low`. */
+  sensitivity?: Sensitivity | undefined;
+  task?: RecordedTask | undefined;
+  /** Usual: `UTC`. */
+  time_zone?: string | undefined;
+}
+
+type RecordedAgent = Pick<AgentPrincipal, 'environment' | 'id' | 'instance' | 'kind' | 'name'>;
+
+interface RecordedTask {
+  /** By the agent itself. */
+  declared?: true;
+  environment?: string | undefined;
+  id?: string | undefined;
+  step?: string | undefined;
+  workflow?: string | undefined;
+}
+
+/** What is personal of a question and stands in no field of its own in the event: `personal.details.policy_input`. */
+export interface PersonalInput {
+  address?: string | undefined;
+  attested?: Readonly<Record<string, string>> | undefined;
+  object?: Known | undefined;
+  owner?: string | undefined;
+  principal?: Known | undefined;
+  purpose?: string | undefined;
+  subject?: string | undefined;
+}
+
+/** Somebody or something that only the asking side knows. */
+type Known = Pick<ForeignSubject, 'kind' | 'id' | 'properties'>;
+
+const unless = <Value>(value: Value, usual: Value) => (value === usual ? undefined : value);
+const some = <Item>(items: readonly Item[]) => (items.length > 0 ? items : undefined);
+
+/**
+ * What an event of this type keeps of a question, free of anything personal, in the order of canonical JSON.
+ * @param type `access.evaluated`: the event's agent is whoever asked, so all of the principal is told here. Otherwise the event
+ *   tells who it is (`agent`, `instance`, `decided_on.client`) and for what (`resource`), and when it was issued its scope
+ */
+export function recorded(type: DecidedEvent, request: PolicyRequest): RecordedInput {
+  const { principal, action, resource, context } = request;
+  const asked = type === 'access.evaluated';
+  return {
+    action: unless<PolicyAction>(action, 'token:issue'),
+    at: Math.floor(context.at / 60_000),
+    binding: unless<PolicyContext['binding']>(context.binding, 'dpop'),
+    chain_depth: unless(context.chainDepth, 0),
+    details: some(context.details),
+    method: asked ? context.method : undefined,
+    operation: context.operation,
+    principal: asked ? principalOf(principal) : undefined,
+    proof_age: unless(context.proofAge, 0),
+    resource: resourceOf(resource, asked),
+    roles: principal.type === 'Agent' ? some(principal.roles) : undefined,
+    scope: type === 'token.issued' ? undefined : some(context.scope),
+    sensitivity: resource.type === 'Object' ? undefined : unless<Sensitivity>(resource.sensitivity, 'low'),
+    task: context.task && taskOf(context.task),
+    time_zone: unless(context.timeZone, 'UTC'),
+  };
+}
+
+/**
+ * What is personal of a question, for the event's sealed `personal.details` (as its member `policy_input`); undefined if all of
+ * that stands in the event's own personal fields, as it does for most tokens.
+ */
+export function recordedPersonal(type: DecidedEvent, request: PolicyRequest): PersonalInput | undefined {
+  const { principal, resource, context } = request;
+  const personal: PersonalInput = {};
+  if (type === 'access.evaluated') {
+    if (context.address !== undefined) personal.address = context.address;
+    if (principal.type === 'Agent') personal.owner = principal.owner;
+  }
+  if (principal.type === 'Subject') personal.principal = known(principal);
+  else if (Object.keys(principal.attested).length > 0) personal.attested = principal.attested;
+  if (resource.type === 'Object') personal.object = known(resource);
+  if (context.task?.purpose !== undefined) personal.purpose = context.task.purpose;
+  if (context.subject !== undefined) personal.subject = context.subject;
+  return Object.keys(personal).length > 0 ? personal : undefined;
+}
+
+const known = ({ kind, id, properties }: Known): Known => ({ kind, id, properties });
+
+const principalOf = (principal: PolicyRequest['principal']): RecordedInput['principal'] =>
+  principal.type === 'Subject'
+    ? 'Subject'
+    : {
+        environment: principal.environment,
+        id: principal.id,
+        instance: principal.instance,
+        kind: principal.kind,
+        name: principal.name,
+      };
+
+function resourceOf(resource: PolicyResource, asked: boolean): RecordedInput['resource'] {
+  if (resource.type === 'Object') return { type: 'Object' };
+  return {
+    ...(asked && { identifier: resource.identifier }),
+    name: resource.name,
+    ...(resource.type !== 'Api' && { type: resource.type }),
+  };
+}
+
+const taskOf = ({ provenance, environment, id, step, workflow }: NonNullable<PolicyContext['task']>): RecordedTask => ({
+  ...(provenance === 'declared' && { declared: true as const }),
+  environment,
+  id,
+  step,
+  workflow,
+});
+
+/** What a question needs beside what was recorded of it: what never changes, and what is found from an address. */
+export interface Surroundings {
+  /** The name of an agent, by its id: it keeps it for ever. */
+  agentName(id: string): string | undefined;
+  countryOf(address: string): string | undefined;
+  /** The zone that an address is in, by configuration. */
+  zoneOf(address: string): string | undefined;
+}
+
+/** What `tokens/refusal.ts` keeps of a client, as far as it is read here. */
+interface EventClient {
+  environment?: string;
+  kind?: AgentPrincipal['kind'];
+  method?: string;
+}
+
+/**
+ * The question that an event tells of, to be asked again. Country and zone are looked up by the address anew.
+ * @returns undefined where policy was not asked, or what is personal of it was erased
+ */
+export function requestOf(event: ReadEvent, about: Surroundings): PolicyRequest | undefined {
+  const { leaf, erased } = event;
+  const decidedOn = recordOf(leaf.decided_on);
+  const input = decidedOn.policy_input as RecordedInput | undefined;
+  if (input === undefined || erased) return undefined;
+  const personal = recordOf(recordOf(event.personal.details).policy_input) as PersonalInput;
+  const principal = principalFrom(event, input, personal, about);
+  const resource = resourceFrom(leaf, input, personal);
+  if (!principal || !resource) return undefined;
+  const asked = leaf.type === 'access.evaluated';
+  const client = recordOf(decidedOn.client) as EventClient;
+  const address = asked ? personal.address : (event.personal.address as string | undefined);
+  return {
+    principal,
+    action: input.action ?? 'token:issue',
+    resource,
+    context: {
+      at: input.at * 60_000,
+      timeZone: input.time_zone ?? 'UTC',
+      address,
+      get country() {
+        return address === undefined ? undefined : about.countryOf(address);
+      },
+      get zone() {
+        return zoneFrom(principal, address, about);
+      },
+      task: input.task && {
+        provenance: input.task.declared ? 'declared' : 'orchestrated',
+        id: input.task.id,
+        workflow: input.task.workflow,
+        step: input.task.step,
+        environment: input.task.environment,
+        purpose: personal.purpose,
+      },
+      binding: input.binding ?? 'dpop',
+      method: input.method ?? client.method ?? '',
+      proofAge: input.proof_age ?? 0,
+      scope: input.scope ?? (decidedOn.scope as string[] | undefined) ?? [],
+      details: input.details ?? [],
+      chainDepth: input.chain_depth ?? 0,
+      subject: personal.subject,
+      operation: input.operation,
+    },
+  };
+}
+
+const recordOf = (value: unknown): Record<string, unknown> =>
+  typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+
+function principalFrom(
+  { leaf, personal: fields }: ReadEvent,
+  input: RecordedInput,
+  personal: PersonalInput,
+  about: Surroundings,
+): PolicyRequest['principal'] | undefined {
+  if (input.principal === 'Subject') return personal.principal && { type: 'Subject', ...personal.principal };
+  const told = input.principal;
+  const client = recordOf(recordOf(leaf.decided_on).client) as EventClient;
+  const id = told?.id ?? (leaf.agent as string | undefined);
+  const name = told?.name ?? (id === undefined ? undefined : about.agentName(id));
+  const kind = told?.kind ?? client.kind;
+  const owner = told ? personal.owner : fields.owner;
+  if (id === undefined || name === undefined || kind === undefined || typeof owner !== 'string') return undefined;
+  return {
+    type: 'Agent',
+    id,
+    name,
+    kind,
+    environment: told?.environment ?? client.environment ?? '',
+    owner,
+    roles: input.roles ?? [],
+    instance: told ? told.instance : (leaf.instance as string | undefined),
+    attested: personal.attested ?? {},
+  };
+}
+
+function resourceFrom(
+  leaf: ReadEvent['leaf'],
+  input: RecordedInput,
+  personal: PersonalInput,
+): PolicyResource | undefined {
+  const { type = 'Api', identifier = leaf.resource as string | undefined, name = '' } = input.resource ?? {};
+  if (type === 'Object') return personal.object && { type, ...personal.object };
+  if (identifier === undefined) return undefined;
+  return { type, identifier, name, sensitivity: input.sensitivity ?? 'low' };
+}
+
+/** As `decide/place.ts` finds it: where the address is by configuration, else what a platform says of the instance. */
+function zoneFrom(
+  principal: PolicyRequest['principal'],
+  address: string | undefined,
+  about: Surroundings,
+): PolicyContext['zone'] {
+  const observed = address === undefined ? undefined : about.zoneOf(address);
+  if (observed !== undefined) return { name: observed, provenance: 'observed' };
+  const attested = principal.type === 'Agent' ? principal.attested.zone : undefined;
+  return attested === undefined ? undefined : { name: attested, provenance: 'attested' };
+}
