@@ -11,12 +11,18 @@ export interface Asked {
 }
 
 /**
+ * Asks whether a verified caller may do this now, or undefined where that needn't be asked of this operation.
+ * @throws Refusal `access_denied` or `insufficient_user_authentication`; Unavailable when nobody answers in time
+ */
+export type ContinuousCheck = (verified: Verified, asked: Asked) => Promise<void> | undefined;
+
+/**
  * The second half of a decision: whether a verified caller may do this.
  * @param asked undefined for what the resource doesn't list
  * @throws Refusal, or Unavailable when what it takes to know can't be had
  */
 export async function allow(
-  _core: Core,
+  core: Core,
   verified: Verified,
   asked: Asked | undefined,
   seen: Pick<Seen, 'operation'>,
@@ -25,6 +31,7 @@ export async function allow(
   const { operation } = asked;
   seen.operation = operation;
   checkScope(operation, verified);
+  if (core.continuous !== undefined) await core.continuous(verified, asked);
   return { allowed: true, caller: { ...verified.caller, operation: operation.name }, headers: verified.headers };
 }
 

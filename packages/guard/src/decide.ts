@@ -1,5 +1,5 @@
 import type { Networks, Operation } from '@bailiwick/protocol';
-import { type Asked, allow, notListed } from './allow.ts';
+import { type Asked, allow, type ContinuousCheck, notListed } from './allow.ts';
 import type { Caller } from './caller.ts';
 import { type CertificateSources, seesCertificates } from './certificate.ts';
 import type { Introspector } from './introspection.ts';
@@ -54,6 +54,8 @@ export interface Core {
   proof: ProofCheck;
   certificates: CertificateSources;
   introspect: Introspector | undefined;
+  /** Asked last, about operations that are marked for it. */
+  continuous: ContinuousCheck | undefined;
   isTrustedProxy: Networks;
   onDecision: ((record: DecisionRecord) => void) | undefined;
 }

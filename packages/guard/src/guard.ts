@@ -15,12 +15,13 @@ import { askedFor, type Core, type Decision, decide, decideOn, verifyAlone, type
 import { introspector } from './introspection.ts';
 import { loadIssuer } from './issuer.ts';
 import { fetchJson } from './json-client.ts';
-import { GuardConfigError, type GuardOptions, type ResolvedOptions, resolveOptions } from './options.ts';
+import { GuardConfigError, type GuardOptions, type ResolvedOptions } from './options.ts';
 import { nonceMaker } from './proof.ts';
 import { type Refreshed, refreshed } from './refreshed.ts';
 import type { Answer } from './refusal.ts';
 import { type Registration, readRegistration, registrationOf } from './registration.ts';
 import type { GuardRequest } from './request.ts';
+import { resolveOptions } from './resolve-options.ts';
 import { type Runtime, reportingOnce, systemRuntime } from './runtime.ts';
 import { tokenVerifier } from './tokens.ts';
 import type { Verified } from './verify.ts';
@@ -115,6 +116,7 @@ export function createGuard(options: GuardOptions): Guard {
       mode === 'offline' || credential === undefined
         ? undefined
         : introspector({ runtime, issuer: settings.issuer, issuerState, ...credential, ...settings.introspection }),
+    continuous: undefined,
     certificates: certificateSources(options),
     isTrustedProxy: trustedProxies(options),
     onDecision: options.onDecision,

@@ -1,4 +1,4 @@
-import { formatChallenge } from '@bailiwick/protocol';
+import { type AuthorizationDetail, formatChallenge, type Requirement } from '@bailiwick/protocol';
 
 /** Why a request did not pass. Each has its status, its challenge and its public words below, and nowhere else. */
 export type RefusalCode =
@@ -9,27 +9,42 @@ export type RefusalCode =
   | 'use_dpop_nonce'
   | 'operation_not_listed'
   | 'insufficient_scope'
+  | 'access_denied'
+  | 'insufficient_user_authentication'
   | 'unavailable'
   | 'internal';
+
+/** What would be enough: all of it may be told to the caller. */
+export interface Needed {
+  /** All scopes that the operation takes. */
+  scope?: readonly string[];
+  /** Details of which one would reach it in place of, or beside, the scopes. */
+  details?: readonly AuthorizationDetail[];
+  requirements?: readonly Requirement[];
+  /** Of how people authenticate, the most preferred first. @see RFC 9470 §3 */
+  acrValues?: readonly string[];
+  /** How long ago the person's authentication, or the proof that took its place, may have been, in seconds. @see RFC 9470 §3 */
+  maxAgeSeconds?: number;
+}
 
 /** A refusal on its way to becoming an answer. `message` is for the operator's eyes, `detail` for the caller's. */
 export class Refusal extends Error {
   override name = 'Refusal';
   readonly code: RefusalCode;
   readonly detail: string;
-  readonly scope: readonly string[];
+  readonly needed: Needed;
   readonly retryAfterSeconds: number;
 
   constructor(
     code: RefusalCode,
     detail: string,
-    more: { reason?: string; scope?: readonly string[]; retryAfterSeconds?: number } = {},
+    { reason, retryAfterSeconds = 1, ...needed }: Needed & { reason?: string; retryAfterSeconds?: number } = {},
   ) {
-    super(more.reason ?? detail);
+    super(reason ?? detail);
     this.code = code;
     this.detail = detail;
-    this.scope = more.scope ?? [];
-    this.retryAfterSeconds = more.retryAfterSeconds ?? 1;
+    this.needed = needed;
+    this.retryAfterSeconds = retryAfterSeconds;
   }
 }
 
@@ -47,6 +62,10 @@ export interface Problem {
   error?: string;
   /** All scopes that the operation needs. */
   scope?: string;
+  /** Details (RFC 9396) of which one would reach it. No standard says this in a challenge. */
+  authorization_details?: readonly AuthorizationDetail[];
+  /** What policy wants before it says yes. */
+  requirements?: readonly Requirement[];
 }
 
 /** A complete answer that the guard gives in place of the route. */
@@ -77,17 +96,24 @@ const table = {
   use_dpop_nonce: { status: 401, title: 'The DPoP proof needs a nonce', error: 'use_dpop_nonce' },
   operation_not_listed: { status: 403, title: 'This operation is not listed' },
   insufficient_scope: { status: 403, title: 'The access token does not reach this far', error: 'insufficient_scope' },
+  access_denied: { status: 403, title: 'Policy says no', error: 'access_denied' },
+  insufficient_user_authentication: {
+    status: 401,
+    title: 'Not yet: policy wants more first',
+    error: 'insufficient_user_authentication',
+  },
   unavailable: { status: 503, title: 'The access token cannot be checked right now' },
   internal: { status: 500, title: 'The request could not be checked' },
 } satisfies Record<RefusalCode, { status: number; title: string; error?: string }>;
 
 /**
  * Turns a refusal into the answer that the caller gets.
- * @see RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1
+ * @see RFC 6750 §3, RFC 9449 §7.1, RFC 9470 §3, RFC 9728 §5.1
  */
 export function answerTo(refusal: Refusal, context: ChallengeContext): Answer {
   const { status, title, error } = table[refusal.code] as { status: number; title: string; error?: string };
-  const scope = refusal.scope.length > 0 ? refusal.scope.join(' ') : undefined;
+  const { details, requirements, acrValues, maxAgeSeconds } = refusal.needed;
+  const scope = listed(refusal.needed.scope);
   const problem: Problem = {
     type: `urn:bailiwick:problem:${refusal.code.replaceAll('_', '-')}`,
     title,
@@ -95,12 +121,23 @@ export function answerTo(refusal: Refusal, context: ChallengeContext): Answer {
     detail: refusal.detail,
     ...(error === undefined ? {} : { error }),
     ...(scope === undefined ? {} : { scope }),
+    ...(details === undefined ? {} : { authorization_details: details }),
+    ...(requirements === undefined ? {} : { requirements }),
   };
   const headers: Answer['headers'] = { 'content-type': 'application/problem+json', 'cache-control': 'no-store' };
-  if (error !== undefined || status === 401) headers['www-authenticate'] = challenges(context, error, scope);
+  // No token whatsoever would change a no of policy: a challenge would send the caller to get another.
+  if (status === 401 || (error !== undefined && refusal.code !== 'access_denied')) {
+    const max_age = maxAgeSeconds === undefined ? undefined : String(maxAgeSeconds);
+    const needed = { scope, acr_values: listed(acrValues), max_age };
+    headers['www-authenticate'] = challenges(context, error, needed);
+  }
   if (context.nonce !== undefined && status === 401) headers['dpop-nonce'] = context.nonce;
   if (status === 503) headers['retry-after'] = String(refusal.retryAfterSeconds);
   return { allowed: false, status, headers, body: JSON.stringify(problem), problem };
+}
+
+function listed(names: readonly string[] | undefined): string | undefined {
+  return names === undefined || names.length === 0 ? undefined : names.join(' ');
 }
 
 /** The answer when even refusing failed: it says nothing of why. */
@@ -116,12 +153,11 @@ export const notChecked: Answer = Object.freeze(
 function challenges(
   context: ChallengeContext,
   error: string | undefined,
-  scope: string | undefined,
+  needed: Record<string, string | undefined>,
 ): string | string[] {
   const { metadataUrl, algorithms, bearer, scheme } = context;
   const told = (own: 'DPoP' | 'Bearer') =>
     error !== undefined && (scheme === undefined || scheme === own || !bearer) ? { error } : {};
-  const needed = scope === undefined ? {} : { scope };
   const dpop = formatChallenge('DPoP', {
     ...told('DPoP'),
     ...needed,

@@ -1,0 +1,150 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { isJwsAlgorithm, type JwsAlgorithm, jwsAlgorithms, type Signer, signerFrom } from '@bailiwick/protocol';
+import { isSafeUrl } from './issuer.ts';
+import { GuardConfigError, type GuardCredential, type GuardOptions, type ResolvedOptions } from './options.ts';
+import type { RegistrationInput } from './registration.ts';
+
+const known = new Set(
+  'issuer resource credential operations scopes token resourceId mode introspection keys dpop algorithms skewSeconds tokenCapacity clientCertificate trustedProxies localPath onDecision report now fetch runtime'.split(
+    ' ',
+  ),
+);
+
+/** @throws GuardConfigError saying what to write instead */
+export function resolveOptions(options: GuardOptions): ResolvedOptions {
+  for (const name of Object.keys(options)) {
+    if (!known.has(name)) throw new GuardConfigError(`createGuard knows no option "${name}".`);
+  }
+  const {
+    mode = 'introspect',
+    introspection = {},
+    keys = {},
+    dpop = {},
+    skewSeconds = 5,
+    tokenCapacity = 10_000,
+  } = options;
+  const file = credentialFrom(options.credential);
+  const issuer = options.issuer ?? file?.issuer;
+  if (!isSafeUrl(issuer)) {
+    throw new GuardConfigError('issuer must be the URL of the identity provider: https, or http on this machine.');
+  }
+  if (file?.issuer !== undefined && file.issuer !== issuer) {
+    throw new GuardConfigError(`The credential is of ${file.issuer}, but issuer says ${issuer}.`);
+  }
+  if (mode !== 'introspect' && mode !== 'offline')
+    throw new GuardConfigError('mode must be "introspect" or "offline".');
+  if (file === undefined && mode === 'introspect') {
+    throw new GuardConfigError(
+      'To ask about tokens the guard needs a credential of its own: give `credential`, or choose `mode: "offline"`, in which a revoked token goes on working for up to 15 minutes.',
+    );
+  }
+  if (file === undefined && options.operations === undefined) {
+    throw new GuardConfigError(
+      'The guard must know the operations: give `operations`, or a `credential` to fetch them.',
+    );
+  }
+  const capacity = positive('dpop.replayCapacity', dpop.replayCapacity ?? 200_000);
+  return {
+    issuer,
+    resource: resourceFrom(options.resource, options.localPath),
+    credential: file === undefined ? undefined : { clientId: file.client_id, signer: signerOf(file) },
+    registration: registrationFrom(options),
+    mode,
+    introspection: {
+      cacheMs: 1000 * between('introspection.cacheSeconds', introspection.cacheSeconds ?? 2, 0, 300),
+      maxConcurrent: positive('introspection.maxConcurrent', introspection.maxConcurrent ?? 256),
+    },
+    keys: {
+      freshMs: 1000 * positive('keys.refreshSeconds', keys.refreshSeconds ?? 300),
+      floorMs: 1000 * positive('keys.floorSeconds', keys.floorSeconds ?? 10),
+      staleMs: 1000 * positive('keys.staleSeconds', keys.staleSeconds ?? 86_400),
+    },
+    dpop: {
+      maxAgeSeconds: between('dpop.maxAgeSeconds', dpop.maxAgeSeconds ?? 60, 1, 3600),
+      futureSeconds: between('dpop.futureSeconds', dpop.futureSeconds ?? 5, 0, 300),
+      nonce: dpop.nonce === 'required',
+      capacity,
+      capacityPerKey: positive('dpop.replayCapacityPerKey', dpop.replayCapacityPerKey ?? Math.ceil(capacity / 4)),
+    },
+    algorithms: algorithmsFrom(options.algorithms),
+    skewSeconds: between('skewSeconds', skewSeconds, 0, 60),
+    tokenCapacity: positive('tokenCapacity', tokenCapacity),
+  };
+}
+
+function credentialFrom(credential: GuardOptions['credential']): GuardCredential | undefined {
+  if (credential === undefined) return undefined;
+  let value: unknown = credential;
+  if (typeof credential === 'string') {
+    try {
+      value = JSON.parse(readFileSync(credential, 'utf8'));
+    } catch (error) {
+      const why = (error as NodeJS.ErrnoException).code ?? 'it is not JSON'; // never the text: there is a key in it
+      const file = path.resolve(credential);
+      const hint = why === 'ENOENT' ? ' Make the guard with `bailiwick guards create … --key-out FILE`.' : '';
+      throw new GuardConfigError(`The guard's credential ${file} can't be read: ${why}.${hint}`);
+    }
+  }
+  const { client_id, jwk } = (value ?? {}) as Partial<GuardCredential>;
+  if (typeof client_id !== 'string' || typeof jwk !== 'object') {
+    throw new GuardConfigError('credential must be {client_id, jwk}, or the path of a JSON file with them.');
+  }
+  return value as GuardCredential;
+}
+
+function signerOf(credential: GuardCredential): Signer {
+  try {
+    return signerFrom(credential.jwk);
+  } catch (error) {
+    throw new GuardConfigError(`credential.jwk can't be used: ${(error as Error).message}.`);
+  }
+}
+
+function resourceFrom(identifier: unknown, localPath: string | undefined): ResolvedOptions['resource'] {
+  if (typeof identifier !== 'string' || !URL.canParse(identifier) || !/^https?:/i.test(identifier)) {
+    throw new GuardConfigError('resource must be the URL that callers use for this API, as it is registered.');
+  }
+  const url = new URL(identifier);
+  if (url.search !== '' || url.hash !== '' || url.username !== '' || url.password !== '') {
+    throw new GuardConfigError('resource must have no query, fragment or user name.');
+  }
+  const path = url.pathname.replace(/\/$/, '');
+  const local = localPath === undefined ? path : localPath.replace(/\/$/, '');
+  if (local !== '' && !local.startsWith('/')) throw new GuardConfigError('localPath must begin with a slash.');
+  return { identifier, base: url.origin + path, localPath: local };
+}
+
+function registrationFrom({ operations, scopes, token, resourceId }: GuardOptions): RegistrationInput | undefined {
+  if (operations === undefined) {
+    if (scopes === undefined && token === undefined && resourceId === undefined) return undefined;
+    throw new GuardConfigError(
+      'scopes, token and resourceId go with operations; without them they come from the registration.',
+    );
+  }
+  if (resourceId !== undefined && !/^res_\w+$/.test(resourceId)) {
+    throw new GuardConfigError('resourceId must be the id (res_…) that the resource is registered under.');
+  }
+  return {
+    operations,
+    ...(resourceId === undefined ? {} : { id: resourceId }),
+    ...(scopes === undefined ? {} : { scopes }),
+    ...(token === undefined ? {} : { token }),
+  };
+}
+
+function algorithmsFrom(algorithms: readonly JwsAlgorithm[] = jwsAlgorithms): readonly JwsAlgorithm[] {
+  if (algorithms.length > 0 && algorithms.every(isJwsAlgorithm)) return algorithms;
+  throw new GuardConfigError(`algorithms must be some of ${jwsAlgorithms.join(', ')}.`);
+}
+
+function positive(name: string, value: number): number {
+  return between(name, value, 1, Number.MAX_SAFE_INTEGER);
+}
+
+function between(name: string, value: number, least: number, most: number): number {
+  if (typeof value === 'number' && value >= least && value <= most) return value;
+  throw new GuardConfigError(
+    `${name} must be a number from ${least}${most === Number.MAX_SAFE_INTEGER ? '' : ` to ${most}`}.`,
+  );
+}
