@@ -16,14 +16,31 @@ export {
   validateClientAssertion,
 } from './client-assertion.ts';
 export { parseClientCert, parseClientCertChain } from './client-cert-header.ts';
-export { isTimeZone, type Schedule, type TimeWindow, type TokenContext, type Weekday, weekdays } from './context.ts';
+export {
+  type ContextDimension,
+  contextDimensions,
+  contextRefusal,
+  isContextWithin,
+  isCountry,
+  isZoneName,
+  limitsPlace,
+  narrowed,
+  type Presenter,
+  parseContext,
+  type TokenContext,
+} from './context.ts';
 export {
   type AuthorizationDetail,
+  areWithin,
+  type ComparedType,
   type CompareRule,
   compareRules,
   type DetailsType,
+  isWithin,
   type OperationDetail,
+  operationType,
 } from './details.ts';
+export { asOperationDetail, detailsBounds, parseDetails, readDetail } from './details-parse.ts';
 export {
   accessTokenHash,
   createDpopProof,
@@ -44,6 +61,17 @@ export {
   sha256Base64url,
 } from './encoding.ts';
 export { ProtocolError } from './errors.ts';
+export {
+  formatHours,
+  isOpen,
+  isTimeZone,
+  parseHours,
+  parseSchedule,
+  type Schedule,
+  type TimeWindow,
+  type Weekday,
+  weekdays,
+} from './hours.ts';
 export {
   generateJwk,
   type ImportedPublicKey,
@@ -71,9 +99,18 @@ export {
 export { isLoopback } from './loopback.ts';
 export { areNetworks, type Networks, networks, plainAddress } from './networks.ts';
 export {
+  detailOf,
+  type Granted,
+  grantsOperation,
+  type OperationParameters,
+  parametersIn,
+} from './operation-details.ts';
+export {
   compileOperations,
   type Operation,
   type OperationMatcher,
+  parameterNames,
+  parametersOf,
   type Sensitivity,
   sensitivities,
 } from './operations.ts';

@@ -73,6 +73,36 @@ export function compileOperations(operations: readonly Operation[]): OperationMa
   };
 }
 
+/**
+ * The parameters of a path that was matched to this operation, decoded; what `{rest*}` took is joined by `/`. Of a tool, none: it has arguments.
+ * A name that stands twice in the template, with two values in the path, is left out: nothing said about it is taken as met.
+ * Not part of matching, because few decisions depend on it.
+ */
+export function parametersOf({ path: template }: Operation, path: string): Readonly<Record<string, string>> {
+  const parameters: Record<string, string> = Object.create(null); // a parameter may have any name
+  const segments = template === undefined ? undefined : segmentsOf(path);
+  if (template === undefined || segments === undefined) return parameters;
+  const ambiguous: string[] = [];
+  for (const [index, segment] of (segmentsOf(template) ?? []).entries()) {
+    const [, name, rest] = parameterSegment.exec(segment) ?? [];
+    const value = rest === '*' ? segments.slice(index).join('/') : segments[index];
+    if (name === undefined || value === undefined) continue;
+    if (Object.hasOwn(parameters, name) && parameters[name] !== value) ambiguous.push(name);
+    parameters[name] = value;
+  }
+  for (const name of ambiguous) delete parameters[name];
+  return parameters;
+}
+
+/** The names of an operation's parameters; undefined for a tool, whose arguments can have any. */
+export function parameterNames({ path }: Pick<Operation, 'path'>): string[] | undefined {
+  return path === undefined
+    ? undefined
+    : (segmentsOf(path) ?? []).flatMap((segment) => parameterSegment.exec(segment)?.[1] ?? []);
+}
+
+const parameterSegment = /^\{([A-Za-z_]\w*)(\*?)\}$/;
+
 function add(methods: Map<string, Trees>, operation: Operation): void {
   const { method, path } = operation;
   if (method === undefined || !/^[A-Z][A-Z-]{0,31}$/.test(method)) throw bad(operation, 'needs a method in capitals');
