@@ -1,4 +1,5 @@
-import { BlockList, isIP } from 'node:net';
+import { BlockList } from 'node:net';
+import { formatPrefix, masked, readAddress, readNetwork } from './address.ts';
 
 /** Whether an address is one of these, or in one of these networks. */
 export type Networks = (address: string) => boolean;
@@ -11,18 +12,14 @@ export function networks(list: readonly string[]): Networks {
   if (list.length === 0) return () => false;
   const blocks = new BlockList();
   for (const entry of list) {
-    const [address = '', prefix, ...rest] = entry.split('/');
-    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
-    const bits = family === 'ipv6' ? 128 : 32;
-    const length = prefix === undefined ? bits : /^\d{1,3}$/.test(prefix) ? Number(prefix) : Number.NaN;
-    if (isIP(address) === 0 || !(length <= bits) || rest.length > 0)
-      throw new Error(`"${entry}" is no address and no network like 10.0.0.0/8`);
-    blocks.addSubnet(address, length, family);
+    const network = readNetwork(entry);
+    if (network === undefined) throw new Error(`"${entry}" is no address and no network like 10.0.0.0/8`);
+    const [address = ''] = formatPrefix(masked(network)).split('/');
+    blocks.addSubnet(address, network.length, network.bits === 32 ? 'ipv4' : 'ipv6');
   }
   return (address) => {
-    const plain = plainAddress(address);
-    const version = isIP(plain);
-    return version !== 0 && blocks.check(plain, version === 6 ? 'ipv6' : 'ipv4');
+    const one = readAddress(address);
+    return one !== undefined && blocks.check(formatPrefix(one), one.bits === 32 ? 'ipv4' : 'ipv6');
   };
 }
 
@@ -36,7 +33,11 @@ export function areNetworks(list: readonly string[]): boolean {
   }
 }
 
-/** An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) is that IPv4 address. */
+/**
+ * An address in its one canonical form: an IPv4 address written as IPv6 (`::ffff:192.0.2.1`) is that IPv4 address. What is no address
+ * stays as it is.
+ */
 export function plainAddress(address: string): string {
-  return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address;
+  const one = readAddress(address);
+  return one === undefined ? address : formatPrefix(one);
 }
