@@ -249,6 +249,30 @@ for (const database of databases) {
         await data.drop();
       }
     });
+
+    test('gives organizations that are older than policies the starter set, once, and none that removed it', async () => {
+      const data = await emptyData(database);
+      try {
+        const deps = await data.open();
+        await firstStart(deps);
+        const starter = async () =>
+          (await deps.db.all<{ mode: string }>('select mode from policy_versions order by revision')).map(
+            ({ mode }) => mode,
+          );
+        assert.deepEqual(await starter(), ['enforce']);
+        await deps.db.transaction(async (tx) => {
+          await tx.run('delete from policies');
+          await tx.run('delete from policy_versions');
+        });
+        await firstStart(deps);
+        assert.deepEqual(await starter(), ['enforce']);
+        await deps.db.transaction((tx) => tx.run("update policy_versions set mode = 'removed'"));
+        await firstStart(deps);
+        assert.deepEqual(await starter(), ['removed']);
+      } finally {
+        await data.drop();
+      }
+    });
   });
 
   describe(`recovering the operator (${database})`, () => {

@@ -19,6 +19,8 @@ import {
   touchRegistry,
 } from '../liveness/liveness.ts';
 import { findOrganization, insertOrganization, insertTeam, selectTeams } from '../people/store.ts';
+import { writeStarterPolicies } from '../policy/starter.ts';
+import { organizationsWithoutPolicies } from '../policy/store.ts';
 import { type Resource, systemResources } from '../resources/resource.ts';
 import type { Role } from '../resources/role.ts';
 import { insertRoleGrant, rolesOf } from '../resources/role-store.ts';
@@ -120,6 +122,7 @@ async function makeEverything(
     createdAt: now,
   });
   await registerSubject(tx, { id: org, kind: 'organization', now });
+  await writeStarterPolicies(tx, deps, org);
   await insertTeam(tx, { id: team, org, name: operatorTeam, displayName: 'Operators', createdAt: now });
   await registerSubject(tx, { id: team, kind: 'team', parent: org, now });
   const { resources, operator } = await ensureBuiltIn(tx, deps, org);
@@ -142,11 +145,14 @@ async function bringUpToDate(deps: Deps): Promise<void> {
   const organization = await findOrganization(deps.db, defaultOrganization);
   if (!organization) return;
   await deps.db.transaction(async (tx) => {
+    const older = await organizationsWithoutPolicies(tx); // than policies are
+    for (const org of older) await writeStarterPolicies(tx, deps, org);
     const { resources, changed } = await ensureBuiltIn(tx, deps, organization.id);
-    if (!changed) return;
-    const operator = (await selectAgents(tx, { org: organization.id, name: operatorName, limit: 1 }))[0];
-    if (operator) await updateAgent(tx, withAdminApi(operator, resources.admin.id, deps.clock.now()));
-    await touchRegistry(tx);
+    if (changed) {
+      const operator = (await selectAgents(tx, { org: organization.id, name: operatorName, limit: 1 }))[0];
+      if (operator) await updateAgent(tx, withAdminApi(operator, resources.admin.id, deps.clock.now()));
+    }
+    if (changed || older.length > 0) await touchRegistry(tx);
   });
 }
 

@@ -5,6 +5,7 @@ import { newId } from '../lib/ids.ts';
 import { registerSubject, resumeSubject, suspendSubject, touchRegistry } from '../liveness/liveness.ts';
 import type { Organization } from '../people/people.ts';
 import { findOrganization, insertOrganization, selectOrganizations, updateOrganization } from '../people/store.ts';
+import { writeStarterPolicies } from '../policy/starter.ts';
 import { findSystemResource } from '../resources/store.ts';
 import { pageOf } from '../web/paging.ts';
 import { conflict, notFound } from '../web/problem.ts';
@@ -82,6 +83,7 @@ export const organizationRoutes = [
     id: 'createOrganization',
     path: '/organizations',
     summary: 'Make an organization',
+    description: 'It begins with the starter policies, under which roles do what they say.',
     scopes: ['organizations:write', 'organizations:any'],
     status: 201,
     body: record({
@@ -101,6 +103,7 @@ export const organizationRoutes = [
       };
       if (!(await insertOrganization(tx, organization))) throw conflict('name', 'is taken by another organization');
       await registerSubject(tx, { id: organization.id, kind: 'organization', now });
+      await writeStarterPolicies(tx, deps, organization.id);
       const after = show({ ...organization, status: 'active' });
       const event = {
         type: 'organization.created' as const,
