@@ -1,4 +1,13 @@
-import type { Operation } from '@bailiwick/protocol';
+import {
+  type AuthorizationDetail,
+  detailOf,
+  type Granted,
+  grantsOperation,
+  isWithin,
+  type Operation,
+  type OperationParameters,
+  operationType,
+} from '@bailiwick/protocol';
 import type { Allowed, Core, Seen } from './decide.ts';
 import { Refusal } from './refusal.ts';
 import type { Verified } from './verify.ts';
@@ -6,8 +15,8 @@ import type { Verified } from './verify.ts';
 /** What a verified caller wants to do: one operation, and what its parameters are in this request. */
 export interface Asked {
   operation: Operation;
-  /** By name: of the path, decoded, or arguments of a tool. */
-  parameters: Readonly<Record<string, unknown>>;
+  /** By name: of the path, decoded, or arguments of a tool. Found only when something depends on them. */
+  parameters(): OperationParameters;
 }
 
 /**
@@ -30,29 +39,52 @@ export async function allow(
   if (asked === undefined) throw notListed();
   const { operation } = asked;
   seen.operation = operation;
-  checkScope(operation, verified);
+  const granted = grantedBy(verified);
+  if (!grantsOperation(operation, granted, asked.parameters)) throw beyond(asked, granted);
   if (core.continuous !== undefined) await core.continuous(verified, asked);
-  return { allowed: true, caller: { ...verified.caller, operation: operation.name }, headers: verified.headers };
+  const caller = { ...verified.caller, operation: operation.name, covers: covering(granted) };
+  return { allowed: true, caller, headers: verified.headers };
 }
 
-/** Whether the token reaches this operation: nobody is asked, and nothing recorded. For what is shown to a caller. */
-export function reaches(verified: Verified, asked: Asked): boolean {
-  return asked.operation.scope.every((scope) => verified.token.scope.has(scope));
-}
-
-function checkScope(operation: Operation, { token }: Verified): void {
-  for (const scope of operation.scope) {
-    if (token.scope.has(scope)) continue;
-    const needed = operation.scope.join(' ');
-    throw new Refusal('insufficient_scope', `The operation "${operation.name}" needs the scope: ${needed}`, {
-      reason: `missing ${scope}`,
-      scope: operation.scope,
-    });
+/**
+ * Whether a token reaches an operation with some parameters at least. It decides nothing: it is for leaving out what a caller
+ * can't use anyway, before they have said what they want.
+ */
+export function reaches(verified: Verified, operation: Operation): boolean {
+  const { scope, details } = grantedBy(verified);
+  const { name, details: needed } = operation;
+  if (operation.scope.every((each) => scope.has(each))) {
+    if (needed === undefined || details.some(({ type }) => type === needed.type)) return true;
   }
+  return details.some(
+    ({ type, actions }) => type === operationType && Array.isArray(actions) && actions.includes(name),
+  );
 }
 
-/** @see RFC 6750 §3.1: no scope would help, so no challenge names one */
+function grantedBy({ token, caller, registration }: Verified): Granted {
+  return { scope: token.scope, details: caller.details, types: registration.detailsTypes };
+}
+
+/** What only a route knows (an amount in a body) it holds against the token's details itself. */
+function covering({ details, types }: Granted): (detail: AuthorizationDetail) => boolean {
+  return (detail) => details.some((each) => isWithin(types, detail, each));
+}
+
+/** Says all that would reach: the scopes, and the details beside them. For those no standard has a challenge (RFC 9396 names none). */
+function beyond({ operation, parameters }: Asked, { scope }: Granted): Refusal {
+  const missing = operation.scope.find((each) => !scope.has(each));
+  const needs = operation.scope.length > 0 ? [`the scope: ${operation.scope.join(' ')}`] : [];
+  const details = operation.details === undefined ? undefined : [detailOf(operation.details, parameters())];
+  if (details !== undefined) needs.push(`authorization_details that cover: ${JSON.stringify(details)}`);
+  return new Refusal('insufficient_scope', `The operation "${operation.name}" needs ${needs.join(', and ')}`, {
+    reason: missing === undefined ? 'no detail covers it' : `missing ${missing}`,
+    scope: operation.scope,
+    ...(details === undefined ? {} : { details }),
+  });
+}
+
+/** No scope would help: so no challenge names one. */
 export function notListed(): Refusal {
-  const detail = 'The resource does not list this method and path, and refuses what it does not list.';
+  const detail = 'The resource lists no such operation (method and path, or tool), and refuses what it does not list.';
   return new Refusal('operation_not_listed', detail, { reason: 'no such operation' });
 }

@@ -1,4 +1,7 @@
-import type { AccessTokenClaims } from '@bailiwick/protocol';
+import { type AccessTokenClaims, type AuthorizationDetail, readDetail } from '@bailiwick/protocol';
+
+/** Who is calling, before it is known what they want. */
+export type KnownCaller = Omit<Caller, 'operation' | 'covers'>;
 
 /** Who is calling, as the route sees it. There is no token in it: what the route doesn't have, it can't leak or pass on. */
 export interface Caller {
@@ -20,7 +23,13 @@ export interface Caller {
   /** Everybody who acts for the subject, the one calling first; empty when the agent acts for itself. */
   readonly chain: readonly Actor[];
   /** What the token allows beyond scopes (RFC 9396), as issued. */
-  readonly details: readonly Readonly<Record<string, unknown>>[];
+  readonly details: readonly AuthorizationDetail[];
+  /**
+   * Whether one of the token's details covers this one, by the resource's types: for what only the route knows.
+   * `if (!caller.covers({ type: 'transfer', amount: body.amount })) …` refuse. Never throws; false for a type that isn't registered.
+   * What nothing says isn't covered: give all members that a token may limit.
+   */
+  covers(detail: AuthorizationDetail): boolean;
   /** How the caller proved that the token is its own; `none` only where the resource says `dangerously_bearer`. */
   readonly proof: 'dpop' | 'certificate' | 'dpop and certificate' | 'none';
   /** For logs, and to stop in time. Times are ms since 1970. */
@@ -37,10 +46,10 @@ export interface Actor {
 const deepestChain = 5;
 
 /**
- * The caller that verified claims tell of; the operation is added per request. Frozen: it is shared between requests.
+ * The caller that verified claims tell of; what they want is added per request. Frozen: it is shared between requests.
  * @throws Error if the claims are not in the shape that our issuer gives them
  */
-export function callerOf(claims: AccessTokenClaims, scope: readonly string[]): Omit<Caller, 'operation'> {
+export function callerOf(claims: AccessTokenClaims, scope: readonly string[]): KnownCaller {
   const { instance, task } = claims;
   if (instance !== undefined && typeof instance !== 'string') throw new Error('instance is no string');
   if (task !== undefined && typeof task?.id !== 'string') throw new Error('task has no id');
@@ -57,10 +66,17 @@ export function callerOf(claims: AccessTokenClaims, scope: readonly string[]): O
     ...(task === undefined ? {} : { task: Object.freeze({ ...task }) }),
     scope: Object.freeze([...scope]),
     chain: Object.freeze(chain),
-    details: Object.freeze([...details] as Record<string, unknown>[]),
+    details: frozen(details.map((detail, index) => readDetail(detail, `authorization_details[${index}]`))),
     proof: proofOf(claims.cnf),
     token: Object.freeze({ jti: claims.jti, issuedAt: claims.iat * 1000, expiresAt: claims.exp * 1000 }),
   });
+}
+
+/** All the way down: what a route changes here, the token's next request would be allowed by. */
+function frozen<Value>(value: Value): Value {
+  if (typeof value !== 'object' || value === null) return value;
+  for (const member of Object.values(value)) frozen(member);
+  return Object.freeze(value);
 }
 
 function spiffeIdIn(subject: string): string | undefined {

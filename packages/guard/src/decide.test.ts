@@ -27,27 +27,33 @@ test('an agent with its token, its key and the scope is let in, and the route le
   };
   const claims = { jti: 'j-1', sub: 'per_1', instance: 'ins_1', task, act, authorization_details: [{ type: 'x' }] };
   const decision = await guard.decide(await agent.request('GET', '/tickets/7?x=1', { claims }));
-  assert.deepEqual(decision, {
-    allowed: true,
-    headers: {},
-    caller: {
-      agent: 'agt_reader',
-      subject: 'per_1',
-      organization: 'org_default',
-      instance: 'ins_1',
-      spiffeId: 'spiffe://id.example/default/reader',
-      task,
-      scope: ['tickets:read'],
-      operation: 'read ticket',
-      chain: [
-        { subject: 'spiffe://id.example/default/reader', issuer, profile: 'ai_agent' },
-        { subject: 'spiffe://id.example/default/lead' },
-      ],
-      details: [{ type: 'x' }],
-      proof: 'dpop',
-      token: { jti: 'j-1', issuedAt: fake.clock.now(), expiresAt: fake.clock.now() + 600_000 },
+  assert.ok(decision.allowed);
+  const { covers, ...caller } = decision.caller;
+  assert.equal(covers({ type: 'x' }), false, 'what is not registered covers nothing');
+  assert.deepEqual(
+    { ...decision, caller },
+    {
+      allowed: true,
+      headers: {},
+      caller: {
+        agent: 'agt_reader',
+        subject: 'per_1',
+        organization: 'org_default',
+        instance: 'ins_1',
+        spiffeId: 'spiffe://id.example/default/reader',
+        task,
+        scope: ['tickets:read'],
+        operation: 'read ticket',
+        chain: [
+          { subject: 'spiffe://id.example/default/reader', issuer, profile: 'ai_agent' },
+          { subject: 'spiffe://id.example/default/lead' },
+        ],
+        details: [{ type: 'x' }],
+        proof: 'dpop',
+        token: { jti: 'j-1', issuedAt: fake.clock.now(), expiresAt: fake.clock.now() + 600_000 },
+      },
     },
-  });
+  );
 });
 
 for (const alg of ['ES256', 'EdDSA', 'PS256', 'RS256'] as const) {
@@ -123,8 +129,8 @@ test('a resource that says dangerously_bearer takes unbound tokens; bound ones s
   assert.deepEqual(
     challenges.map(({ scheme, params }) => [scheme, params.error]),
     [
-      ['DPoP', undefined],
       ['Bearer', 'invalid_token'],
+      ['DPoP', undefined],
     ],
   );
 });

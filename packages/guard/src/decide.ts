@@ -1,4 +1,4 @@
-import type { Networks, Operation } from '@bailiwick/protocol';
+import { type Networks, type Operation, parametersOf } from '@bailiwick/protocol';
 import { type Asked, allow, type ContinuousCheck, notListed } from './allow.ts';
 import type { Caller } from './caller.ts';
 import { type CertificateSources, seesCertificates } from './certificate.ts';
@@ -69,8 +69,11 @@ export interface Seen {
   address?: string | undefined;
 }
 
-/** What a verified caller wants, by name: an operation of the registration, or the tool that is one. */
-export type Wanted = ({ operation: string } | { tool: string }) & { parameters?: Readonly<Record<string, unknown>> };
+/** An operation of the registration by its name, or the tool that is one. */
+export type WantedOperation = { operation: string } | { tool: string };
+
+/** What a verified caller wants to do: an operation, and its parameters or arguments. */
+export type Wanted = WantedOperation & { parameters?: Readonly<Record<string, unknown>> };
 
 /**
  * Decides about one request: who calls, and whether it may do what its method and path say. Never throws, whatever the request
@@ -81,17 +84,17 @@ export function decide(core: Core, request: GuardRequest): Promise<Decision> {
     const place = placeIn(core, request);
     if (pathOf(request.url) === core.resource.metadataPath) return publish(core, request);
     const verified = await verify(core, request, place, seen);
-    const { registration } = verified;
-    const operation = place.path === undefined ? undefined : registration.operationFor(request.method, place.path);
-    const allowed = await allow(
-      core,
-      verified,
-      operation === undefined ? undefined : { operation, parameters: {} },
-      seen,
-    );
+    const allowed = await allow(core, verified, askedByPath(verified, place), seen);
     if (core.onDecision !== undefined) record(core, request, seen, { outcome: 'allowed', status: 200 });
     return allowed;
   });
+}
+
+/** What a request wants by its method and path. */
+function askedByPath({ registration, request }: Verified, { path }: Place): Asked | undefined {
+  const operation = path === undefined ? undefined : registration.operationFor(request.method, path);
+  if (operation === undefined || path === undefined) return undefined;
+  return { operation, parameters: () => parametersOf(operation, path) };
 }
 
 /** The first half alone, for adapters that learn from the body what is wanted. Never throws; a refusal is recorded. */
@@ -109,17 +112,24 @@ export function verifyAlone(core: Core, request: GuardRequest): Promise<Verified
 export function decideOn(core: Core, verified: Verified, wanted: Wanted): Promise<Decision> {
   const { request, token, address } = verified;
   return answering(core, request, { scheme: verified.scheme, token, address }, async (seen) => {
-    const allowed = await allow(core, verified, askedFor(verified, wanted), seen);
+    const operation = operationOf(verified, wanted);
+    const asked = operation === undefined ? undefined : { operation, parameters: () => wanted.parameters ?? {} };
+    const allowed = await allow(core, verified, asked, seen);
     if (core.onDecision !== undefined) record(core, request, seen, { outcome: 'allowed', status: 200 });
     return allowed;
   });
 }
 
 /** What is wanted, as the registration knows it; undefined for what it doesn't list. */
-export function askedFor({ registration }: Verified, wanted: Wanted): Asked | undefined {
-  const operation =
-    'tool' in wanted ? registration.operationOfTool(wanted.tool) : registration.operationNamed(wanted.operation);
-  return operation === undefined ? undefined : { operation, parameters: wanted.parameters ?? {} };
+export function operationOf({ registration }: Verified, wanted: WantedOperation): Operation | undefined {
+  return 'tool' in wanted ? registration.operationOfTool(wanted.tool) : registration.operationNamed(wanted.operation);
+}
+
+/** The answer to a verified request that an adapter refuses for reasons of its own. Never throws. */
+export function refuseVerified(core: Core, verified: Verified, refusal: Refusal, operation?: Operation): Answer {
+  const { scheme, token, address } = verified;
+  const seen = { scheme, token, address, ...(operation === undefined ? {} : { operation }) };
+  return refuseSafely(core, verified.request, refusal, seen);
 }
 
 async function answering<Result>(
@@ -131,11 +141,15 @@ async function answering<Result>(
   try {
     return await decideIt(seen);
   } catch (error) {
-    try {
-      return refuse(core, request, error, seen);
-    } catch {
-      return notChecked; // what was given to report, say, has thrown
-    }
+    return refuseSafely(core, request, error, seen);
+  }
+}
+
+function refuseSafely(core: Core, request: GuardRequest, error: unknown, seen: Seen): Answer {
+  try {
+    return refuse(core, request, error, seen);
+  } catch {
+    return notChecked; // what was given to report, say, has thrown
   }
 }
 

@@ -11,14 +11,24 @@ import { ask, requestFrom } from './adapters/core.ts';
 import { nodeHandler, type Route } from './adapters/node.ts';
 import { reaches } from './allow.ts';
 import type { CertificateSources } from './certificate.ts';
-import { askedFor, type Core, type Decision, decide, decideOn, verifyAlone, type Wanted } from './decide.ts';
+import {
+  type Core,
+  type Decision,
+  decide,
+  decideOn,
+  operationOf,
+  refuseVerified,
+  verifyAlone,
+  type Wanted,
+  type WantedOperation,
+} from './decide.ts';
 import { introspector } from './introspection.ts';
 import { loadIssuer } from './issuer.ts';
 import { fetchJson } from './json-client.ts';
 import { GuardConfigError, type GuardOptions, type ResolvedOptions } from './options.ts';
 import { nonceMaker } from './proof.ts';
 import { type Refreshed, refreshed } from './refreshed.ts';
-import type { Answer } from './refusal.ts';
+import type { Answer, Refusal } from './refusal.ts';
 import { type Registration, readRegistration, registrationOf } from './registration.ts';
 import type { GuardRequest } from './request.ts';
 import { resolveOptions } from './resolve-options.ts';
@@ -46,8 +56,17 @@ export interface Guard {
    * verified request; each is one decision, and is recorded as one. Never throws.
    */
   allows(verified: Verified, wanted: Wanted): Promise<Decision>;
-  /** Whether the token reaches as far as this, which nobody else is asked about and nothing records: to leave out what a caller can't use anyway. */
-  reaches(verified: Verified, wanted: Wanted): boolean;
+  /**
+   * Whether the token reaches this operation with some parameters at least. Nobody is asked and nothing is recorded: it is for leaving out what a
+   * caller can't use anyway, and decides nothing.
+   */
+  reaches(verified: Verified, wanted: WantedOperation): boolean;
+  /** The answer for what an adapter itself refuses of a verified request; recorded like every refusal. Never throws. */
+  refuse(verified: Verified, refusal: Refusal, operation?: Operation): Answer;
+  /** Tells the operator of this API what is wrong; the same at most once a minute. Never called with a secret. */
+  report(problem: string): void;
+  /** The guard's clock, ms since 1970. */
+  now(): number;
   /** What the resource lists under the name of a tool. @throws Unavailable while the operations can't be known */
   tool(name: string): Promise<Operation | undefined>;
   /** Wraps a handler of `node:http`: it is called only for what is allowed, with the caller as its third argument. */
@@ -134,9 +153,12 @@ export function createGuard(options: GuardOptions): Guard {
     verify: (request) => verifyAlone(core, request),
     allows: (verified, wanted) => decideOn(core, verified, wanted),
     reaches: (verified, wanted) => {
-      const asked = askedFor(verified, wanted);
-      return asked !== undefined && reaches(verified, asked);
+      const operation = operationOf(verified, wanted);
+      return operation !== undefined && reaches(verified, operation);
     },
+    refuse: (verified, refusal, operation) => refuseVerified(core, verified, refusal, operation),
+    report: runtime.report,
+    now: runtime.now,
     tool: async (name) => (registration.peek() ?? (await registration.get())).operationOfTool(name),
     node: (route) => nodeHandler(guard, route, runtime.report),
     async ready() {

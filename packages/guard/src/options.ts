@@ -27,6 +27,8 @@ export interface GuardOptions {
   operations?: RegistrationInput['operations'];
   /** With `operations` in code: the scopes for the metadata. Else those that the operations need. */
   scopes?: readonly string[];
+  /** With `operations` in code: the types of `authorization_details` that they need, and how each is compared. */
+  detailsTypes?: RegistrationInput['detailsTypes'];
   /** With `operations` in code: how tokens for this resource look, if not as usual. */
   token?: RegistrationInput['token'];
   /**

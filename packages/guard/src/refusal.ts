@@ -165,5 +165,7 @@ function challenges(
     resource_metadata: metadataUrl,
   });
   if (!bearer) return dpop;
-  return [dpop, formatChallenge('Bearer', { ...told('Bearer'), ...needed, resource_metadata: metadataUrl })];
+  const plain = formatChallenge('Bearer', { ...told('Bearer'), ...needed, resource_metadata: metadataUrl });
+  // The scheme that was tried stands first: there are clients (MCP's SDK 1) that read no further.
+  return scheme === 'Bearer' ? [plain, dpop] : [dpop, plain];
 }

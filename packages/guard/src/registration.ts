@@ -1,4 +1,13 @@
-import { compileOperations, linkTag, type Operation, type OperationMatcher } from '@bailiwick/protocol';
+import {
+  type ComparedType,
+  compileOperations,
+  isJsonObject,
+  linkTag,
+  type Operation,
+  type OperationMatcher,
+  ProtocolError,
+  readDetail,
+} from '@bailiwick/protocol';
 import { Unavailable } from './json-client.ts';
 
 /** How tokens for a resource look. Equal profiles are one object, so that a change is seen by comparing references. */
@@ -15,6 +24,8 @@ export interface TokenProfile {
 export interface Registration {
   name?: string;
   scopes: readonly string[];
+  /** Types of `authorization_details`, beside the built-in `operation`. */
+  detailsTypes: readonly ComparedType[];
   profile: TokenProfile;
   /** Why nothing is let in at all: the resource was suspended or retired. */
   closed?: string;
@@ -30,27 +41,53 @@ export interface RegistrationInput {
   name?: string;
   scopes?: readonly string[];
   operations: readonly Operation[];
+  detailsTypes?: readonly ComparedType[];
   token?: { typ?: string; audience?: string; dangerouslyBearer?: boolean };
 }
 
-/** @throws ProtocolError `bad_operation` naming the operation that is wrong */
+/** @throws ProtocolError `bad_operation` or `bad_details`, naming what is wrong */
 export function registrationOf(resource: string, input: RegistrationInput, previous?: Registration): Registration {
-  const { id, name, operations, token = {} } = input;
+  const { id, name, operations, detailsTypes = [], token = {} } = input;
   const { typ = 'at+jwt', audience = resource, dangerouslyBearer = false } = token;
   const tag = id === undefined ? undefined : linkTag(id);
   const profile = sameProfile(previous?.profile, { typ, audience, tag, dangerouslyBearer });
   const scopes = input.scopes ?? [...new Set(operations.flatMap((operation) => operation.scope))];
-  const byName = new Map(operations.map((operation) => [operation.name, operation]));
-  const byTool = new Map(operations.map((operation) => [operation.tool, operation]));
-  byTool.delete(undefined);
+  const byName = indexed(operations, 'name');
+  const byTool = indexed(operations, 'tool');
+  for (const operation of operations) checkDetails(operation, detailsTypes);
   return {
     ...(name === undefined ? {} : { name }),
     scopes,
+    detailsTypes,
     profile,
     operationFor: compileOperations(operations),
     operationNamed: (named) => byName.get(named),
     operationOfTool: (tool) => byTool.get(tool),
   };
+}
+
+/** Details name operations, and MCP names tools: what has a name of two would be granted as one and done as the other. */
+function indexed(operations: readonly Operation[], by: 'name' | 'tool'): Map<string, Operation> {
+  const found = new Map<string, Operation>();
+  for (const operation of operations) {
+    const key = operation[by];
+    if (key === undefined) continue;
+    if (found.has(key))
+      throw new ProtocolError('bad_operation', `operation ${operation.name} has the ${by} of another`);
+    found.set(key, operation);
+  }
+  return found;
+}
+
+/** Details of a type that nobody can compare would refuse everybody for ever: better said at once. */
+function checkDetails({ name, details }: Operation, types: readonly ComparedType[]): void {
+  if (details === undefined) return;
+  const { type } = readDetail(details, `details of the operation ${name}`);
+  if (types.some((known) => known.type === type)) return;
+  throw new ProtocolError(
+    'bad_operation',
+    `operation ${name} needs details of the type ${type}, which isn't registered`,
+  );
 }
 
 function sameProfile(previous: TokenProfile | undefined, next: TokenProfile): TokenProfile {
@@ -70,7 +107,7 @@ function sameProfile(previous: TokenProfile | undefined, next: TokenProfile): To
 export function readRegistration(resource: string, answer: unknown, previous?: Registration): Registration {
   const registered = (answer as { resource?: unknown } | null)?.resource as Record<string, unknown> | undefined;
   if (typeof registered !== 'object' || registered === null) throw unusable('has no resource');
-  const { id, identifier, name, scopes, operations, token, status = 'active' } = registered;
+  const { id, identifier, name, scopes, operations, details_types, token, status = 'active' } = registered;
   if (identifier !== resource) {
     throw unusable(`is of ${JSON.stringify(identifier)}, but this guard is configured for ${JSON.stringify(resource)}`);
   }
@@ -86,6 +123,7 @@ export function readRegistration(resource: string, answer: unknown, previous?: R
         ...(typeof name === 'string' ? { name } : {}),
         ...(Array.isArray(scopes) ? { scopes: scopes.map(scopeName) } : {}),
         operations: operations.map(readOperation),
+        detailsTypes: readTypes(details_types),
         token: {
           ...(typeof typ === 'string' ? { typ } : {}),
           ...(typeof audience === 'string' ? { audience } : {}),
@@ -105,20 +143,38 @@ function scopeName(scope: unknown): string {
 }
 
 function readOperation(value: unknown): Operation {
-  const { name, method, path, tool, scope, sensitivity } = value as Record<string, unknown>;
+  const { name, method, path, tool, scope, details, definition, sensitivity } = value as Record<string, unknown>;
   if (typeof name !== 'string') throw new Error('an operation has no name');
   // An operation whose scopes can't be read must not become one that needs none.
   if (!Array.isArray(scope) || !scope.every((one) => typeof one === 'string')) {
     throw new Error(`operation ${name} has no list of scopes`);
   }
+  // Nor one whose details can't be read one that needs none, nor a tool that somebody has looked at one that may say anything.
+  if (definition !== undefined && typeof definition !== 'string') {
+    throw new Error(`operation ${name} has a definition that is no string`);
+  }
   return {
     name,
+    ...(details === undefined ? {} : { details: readDetail(details, `details of the operation ${name}`) }),
+    ...(definition === undefined ? {} : { definition }),
     ...(typeof method === 'string' ? { method } : {}),
     ...(typeof path === 'string' ? { path } : {}),
     ...(typeof tool === 'string' ? { tool } : {}),
     scope,
     sensitivity: sensitivity === 'low' || sensitivity === 'medium' ? sensitivity : 'high',
   };
+}
+
+/** A rule that is unknown here compares as `equal`, the strictest. */
+function readTypes(value: unknown): ComparedType[] {
+  if (value === undefined) return []; // of a server that knows none yet
+  if (!Array.isArray(value)) throw new Error('details_types is no list');
+  return value.map((each) => {
+    const { type, compare = {} } = (each ?? {}) as Record<string, unknown>;
+    if (typeof type !== 'string' || !isJsonObject(compare))
+      throw new Error('a type of details has no name or no rules');
+    return { type, compare: compare as ComparedType['compare'] };
+  });
 }
 
 function unusable(why: string): Unavailable {

@@ -6,7 +6,7 @@ import { GuardConfigError, type GuardCredential, type GuardOptions, type Resolve
 import type { RegistrationInput } from './registration.ts';
 
 const known = new Set(
-  'issuer resource credential operations scopes token resourceId mode introspection keys dpop algorithms skewSeconds tokenCapacity clientCertificate trustedProxies localPath onDecision report now fetch runtime'.split(
+  'issuer resource credential operations scopes detailsTypes token resourceId mode introspection keys dpop algorithms skewSeconds tokenCapacity clientCertificate trustedProxies localPath onDecision report now fetch runtime'.split(
     ' ',
   ),
 );
@@ -115,11 +115,12 @@ function resourceFrom(identifier: unknown, localPath: string | undefined): Resol
   return { identifier, base: url.origin + path, localPath: local };
 }
 
-function registrationFrom({ operations, scopes, token, resourceId }: GuardOptions): RegistrationInput | undefined {
+function registrationFrom(options: GuardOptions): RegistrationInput | undefined {
+  const { operations, scopes, detailsTypes, token, resourceId } = options;
   if (operations === undefined) {
-    if (scopes === undefined && token === undefined && resourceId === undefined) return undefined;
+    if ([scopes, detailsTypes, token, resourceId].every((each) => each === undefined)) return undefined;
     throw new GuardConfigError(
-      'scopes, token and resourceId go with operations; without them they come from the registration.',
+      'scopes, detailsTypes, token and resourceId go with operations; without them they come from the registration.',
     );
   }
   if (resourceId !== undefined && !/^res_\w+$/.test(resourceId)) {
@@ -129,6 +130,7 @@ function registrationFrom({ operations, scopes, token, resourceId }: GuardOption
     operations,
     ...(resourceId === undefined ? {} : { id: resourceId }),
     ...(scopes === undefined ? {} : { scopes }),
+    ...(detailsTypes === undefined ? {} : { detailsTypes }),
     ...(token === undefined ? {} : { token }),
   };
 }

@@ -9,7 +9,7 @@ import {
   validateAccessTokenClaims,
   verifyParsed,
 } from '@bailiwick/protocol';
-import { type Caller, callerOf } from './caller.ts';
+import { callerOf, type KnownCaller } from './caller.ts';
 import type { IssuerKey, IssuerState } from './issuer.ts';
 import { Unavailable } from './json-client.ts';
 import type { Refreshed } from './refreshed.ts';
@@ -22,7 +22,7 @@ export interface VerifiedToken {
   readonly profile: TokenProfile;
   readonly claims: AccessTokenClaims;
   readonly scope: ReadonlySet<string>;
-  readonly caller: Omit<Caller, 'operation'>;
+  readonly caller: KnownCaller;
   /** ms since 1970, the tolerance for clocks included. */
   readonly acceptedUntil: number;
   /** What the identity provider last said of it. */
