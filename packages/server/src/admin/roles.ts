@@ -182,7 +182,7 @@ export const roleRoutes = [
       const lost = (await adminScopesIn(tx, permissions)).filter((scope) => !kept.includes(scope));
       mustHold(call, lost, `power over what the role ${role.name} gives`); // it could not be given back
       await updateRole(tx, after);
-      if (isNarrower(permissions, after.permissions)) {
+      if (isNarrower(role, after, () => [])) {
         await narrowSubject(tx, { id: role.id, reason: 'narrowed by an administrator', by: call.caller.agent, now });
       }
       return { body: show(after), event: { type: 'role.updated', org: role.org, target: role.id, changed } };

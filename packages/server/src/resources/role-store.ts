@@ -1,14 +1,17 @@
 import type { SubjectState } from '../liveness/liveness.ts';
 import type { Queries, Tx } from '../store/database.ts';
 import type { RoleRow } from '../store/registry-tables.ts';
-import type { HeldRole, Permission, Role } from './role.ts';
+import type { HeldRole, Permission, Role, RolePower } from './role.ts';
 
 type JoinedRow = RoleRow & { state: SubjectState };
 
-/** The roles that the agent holds now: grants and roles that have ended are left out. Ordered by grant. */
+/**
+ * The roles that the agent holds now, each followed by those that it inherits: grants and roles that have ended are left out.
+ * Ordered by grant.
+ */
 export async function rolesOf(q: Queries, agent: string): Promise<HeldRole[]> {
   const rows = await q.all<HeldRow>(
-    `select g.agent as agent, g.id as grant_id, r.id as role, r.name as name, r.permissions as permissions
+    `select g.agent as agent, g.id as grant_id, r.id as role, r.name as name, r.permissions as permissions, r.inherits as inherits
        from role_grants g
        join roles r on r.id = g.role
        join subjects s on s.id = g.id
@@ -17,26 +20,27 @@ export async function rolesOf(q: Queries, agent: string): Promise<HeldRole[]> {
       order by g.id`,
     [agent],
   );
-  return rows.map(heldOf);
+  return (await heldOf(q, rows)).map(({ held }) => held);
 }
 
 /** The same for many agents at once. */
 export async function rolesOfAgents(q: Queries, agents: readonly string[]): Promise<Map<string, HeldRole[]>> {
-  const held = new Map<string, HeldRole[]>(agents.map((agent) => [agent, []]));
-  if (agents.length === 0) return held;
+  const byAgent = new Map<string, HeldRole[]>(agents.map((agent) => [agent, []]));
+  if (agents.length === 0) return byAgent;
   const rows: HeldRow[] = await q.kysely
     .selectFrom('role_grants as g')
     .innerJoin('roles as r', 'r.id', 'g.role')
     .innerJoin('subjects as s', 's.id', 'g.id')
     .innerJoin('subjects as t', 't.id', 'r.id')
-    .select(['g.agent as agent', 'g.id as grant_id', 'r.id as role', 'r.name as name', 'r.permissions as permissions'])
+    .select(['g.agent as agent', 'g.id as grant_id', 'r.id as role', 'r.name as name'])
+    .select(['r.permissions as permissions', 'r.inherits as inherits'])
     .where('g.agent', 'in', agents)
     .where('s.state', '=', 'active')
     .where('t.state', '=', 'active')
     .orderBy('g.id')
     .execute();
-  for (const row of rows) held.get(row.agent)?.push(heldOf(row));
-  return held;
+  for (const { agent, held } of await heldOf(q, rows)) byAgent.get(agent)?.push(held);
+  return byAgent;
 }
 
 interface HeldRow {
@@ -45,14 +49,58 @@ interface HeldRow {
   role: string;
   name: string;
   permissions: string;
+  inherits: string;
 }
 
-const heldOf = (row: HeldRow): HeldRole => ({
-  grant: row.grant_id,
-  role: row.role,
-  roleName: row.name,
-  permissions: JSON.parse(row.permissions) as Permission[],
-});
+async function heldOf(q: Queries, rows: readonly HeldRow[]): Promise<{ agent: string; held: HeldRole }[]> {
+  const given = rows.map((row) => ({ row, inherits: JSON.parse(row.inherits) as string[] }));
+  const inherited = await activeRoles(q, [...new Set(given.flatMap(({ inherits }) => inherits))]);
+  return given.flatMap(({ row, inherits }) => {
+    const { agent, grant_id: grant } = row;
+    const own = { grant, role: row.role, roleName: row.name, permissions: JSON.parse(row.permissions) as Permission[] };
+    const more = inherits.flatMap((id) => inherited.get(id) ?? []);
+    return [
+      { agent, held: own },
+      ...more.map(({ id, name, permissions }) => ({
+        agent,
+        held: { grant, role: id, roleName: name, permissions, via: row.role },
+      })),
+    ];
+  });
+}
+
+async function activeRoles(q: Queries, ids: readonly string[]): Promise<Map<string, Role>> {
+  if (ids.length === 0) return new Map();
+  const rows = await q.kysely
+    .selectFrom('roles as r')
+    .innerJoin('subjects as s', 's.id', 'r.id')
+    .selectAll('r')
+    .select('s.state as state')
+    .where('r.id', 'in', ids)
+    .where('s.state', '=', 'active')
+    .execute();
+  return new Map((rows as JoinedRow[]).map((row) => [row.id, roleOf(row)]));
+}
+
+/** All that whoever is given this role gets: what it gives itself, and what the roles give that it inherits. */
+export async function permissionsOf(q: Queries, { permissions, inherits }: RolePower): Promise<Permission[]> {
+  const inherited = await activeRoles(q, inherits);
+  return [...permissions, ...[...inherited.values()].flatMap((role) => role.permissions)];
+}
+
+/** The roles that inherit this one and have not ended. */
+export async function rolesInheriting(q: Queries, role: string): Promise<Role[]> {
+  const rows = await q.kysely
+    .selectFrom('roles as r')
+    .innerJoin('subjects as s', 's.id', 'r.id')
+    .selectAll('r')
+    .select('s.state as state')
+    .where('r.inherits', 'like', `%${role}%`)
+    .where('s.state', '=', 'active')
+    .orderBy('r.id')
+    .execute();
+  return (rows as JoinedRow[]).map(roleOf).filter(({ inherits }) => inherits.includes(role));
+}
 
 /** The role with this id, whatever its status. */
 export async function findRole(q: Queries, id: string): Promise<Role | undefined> {
@@ -116,7 +164,7 @@ export async function insertRole(tx: Tx, role: Omit<Role, 'status'>): Promise<bo
   return row !== undefined;
 }
 
-/** Description and permissions; the rest never changes. */
+/** Description, permissions and what it inherits; the rest never changes. */
 export async function updateRole(tx: Tx, role: Omit<Role, 'status'>): Promise<void> {
   await tx.run('update roles set description = ?, permissions = ?, inherits = ?, updated_at = ? where id = ?', [
     role.description,
@@ -193,10 +241,18 @@ export async function grantsOf(q: Queries, of: { agent: string } | { role: strin
 }
 
 /**
- * The agents that hold the role and can use it on the server's own API for good: nothing that is known today stops
- * them from getting a token for it, now or later.
+ * The agents that hold the role, or one that inherits it, and can use it on the server's own API for good: nothing that is known today
+ * stops them from getting a token for it, now or later.
  */
 export async function lastingHolders(q: Queries, role: string): Promise<string[]> {
+  const holders = new Set<string>();
+  for (const each of [role, ...(await rolesInheriting(q, role)).map(({ id }) => id)]) {
+    for (const agent of await lastingHoldersOf(q, each)) holders.add(agent);
+  }
+  return [...holders];
+}
+
+async function lastingHoldersOf(q: Queries, role: string): Promise<string[]> {
   const rows = await q.all<{ agent: string; grants: string; resources: string; system: string }>(
     `select a.id as agent, a.grants as grants, a.resources as resources, r.id as system
        from role_grants g

@@ -1,4 +1,4 @@
-import type { AuthorizationDetail } from '@bailiwick/protocol';
+import { type AuthorizationDetail, areWithin, type ComparedType } from '@bailiwick/protocol';
 
 /** Scopes on one resource, and details up to these. */
 export interface Permission {
@@ -25,24 +25,49 @@ export interface Role {
   updatedAt: number;
 }
 
-/** A role that an agent holds, with what it gives. */
+/** A role that an agent holds, itself or by inheritance, with what it gives. */
 export interface HeldRole {
   /** Id of the grant: what a revocation names when only this agent loses the role. */
   grant: string;
   role: string;
   roleName: string;
   permissions: Permission[];
+  /** Id of the role that the agent was given, where that inherits this one. */
+  via?: string;
 }
 
-/** Whether a change takes a scope away from whoever holds the role. */
-export function isNarrower(before: readonly Permission[], after: readonly Permission[]): boolean {
-  return before.some(({ resource, scopes }) => {
-    const kept = scopesOn(after, resource);
-    return scopes.some((scope) => !kept.includes(scope));
+/** Ids of all that a held role rests on: when one of them ends or is narrowed, so does what it gave. */
+export const heldBy = ({ role, via, grant }: HeldRole): string[] =>
+  via === undefined ? [role, grant] : [role, via, grant];
+
+/** What a change of a role is about. */
+export type RolePower = Pick<Role, 'permissions' | 'inherits'>;
+
+/**
+ * Whether a change takes something from whoever holds the role: a scope, a detail that is within no bound any more, a role that it inherited.
+ * @param typesOf the types of details of a resource, by its id. What isn't registered is within nothing, so it counts as taken.
+ */
+export function isNarrower(
+  before: RolePower,
+  after: RolePower,
+  typesOf: (resource: string) => readonly ComparedType[],
+): boolean {
+  if (before.inherits.some((role) => !after.inherits.includes(role))) return true;
+  return before.permissions.some(({ resource, scopes, details = [] }) => {
+    const kept = scopesOn(after.permissions, resource);
+    if (scopes.some((scope) => !kept.includes(scope))) return true;
+    const bounds = detailsOn(after.permissions, resource);
+    if (details.length === 0 || JSON.stringify(details) === JSON.stringify(bounds)) return false;
+    return !areWithin(typesOf(resource), details, bounds);
   });
 }
 
 /** All scopes that these permissions give on one resource, each once. */
 export function scopesOn(permissions: readonly Permission[], resource: string): string[] {
   return [...new Set(permissions.filter((one) => one.resource === resource).flatMap((one) => one.scopes))];
+}
+
+/** All bounds of details that these permissions give on one resource. */
+export function detailsOn(permissions: readonly Permission[], resource: string): AuthorizationDetail[] {
+  return permissions.filter((one) => one.resource === resource).flatMap((one) => one.details ?? []);
 }
