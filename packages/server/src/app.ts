@@ -25,6 +25,7 @@ import { type Listeners, listen } from './listen.ts';
 import type { CertificateSource } from './mutual-tls.ts';
 import { oauthRoutes } from './oauth/routes.ts';
 import { ownCertificate } from './server-certificate.ts';
+import { orchestrateRoutes } from './orchestrate/routes.ts';
 import { spiffeRoutes } from './spiffe/routes.ts';
 import { lockData } from './store/data-lock.ts';
 import { migrate } from './store/migrate.ts';
@@ -144,6 +145,7 @@ export function createApp(deps: Deps, certificate?: CertificateSource): FastifyI
   app.register(enrolRoutes(deps));
   app.register(spiffeRoutes(deps));
   app.register(serviceMetadata(deps));
+  app.register(orchestrateRoutes(deps));
   app.register(adminRoutes(deps));
   app.register(healthRoutes(deps, certificate));
   return app;

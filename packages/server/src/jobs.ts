@@ -4,6 +4,7 @@ import { forgetInstances } from './enrol/forget.ts';
 import { refreshDue } from './federation/refresh.ts';
 import { keepAuthority } from './keys/ca.ts';
 import { logFailures } from './lib/failures.ts';
+import { forgetTasks } from './tasks/standing.ts';
 import { forgetSpent } from './tokens/spend.ts';
 import { forgetOldAnswers } from './web/idempotency-store.ts';
 
@@ -46,5 +47,6 @@ async function tidyUp(deps: Deps): Promise<void> {
   logFailures(deps.failures, deps.log);
   await forgetSpent(deps);
   await forgetInstances(deps);
+  await forgetTasks(deps);
   await deps.db.settle((tx) => forgetOldAnswers(tx, deps.clock.now()));
 }

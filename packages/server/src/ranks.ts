@@ -19,6 +19,7 @@ export const rooms: Readonly<Record<string, number>> = {
   oauth: 10,
   admin: 10,
   enrol: 10,
+  orchestrate: 10,
   pdp: 10,
   pages: 10,
   feed: 10,

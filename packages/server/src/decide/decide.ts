@@ -12,6 +12,8 @@ import type { HeldRole } from '../resources/role.ts';
 import { rolesOf } from '../resources/store.ts';
 import { take } from './budget.ts';
 import type { Client, DecidedPlan, RequestContext, TokenPlan } from './plan.ts';
+import { detailsWithinInstance, givenByRoles } from './roles.ts';
+import { taskEndsAt, taskLinks, withinTask } from './within-task.ts';
 
 /** Which rules decided: it stands in every event, so that a decision can be made again by the same ones. */
 export const policyVersion = 'roles/1';
@@ -29,17 +31,14 @@ export async function decide(deps: Deps, plan: TokenPlan, _request: RequestConte
   mayBeReached(plan.resource, agent);
   isBound(plan);
   const held = await heldRoles(deps.db).get(asOf.version, agent.id, () => rolesOf(deps.db, agent.id));
-  const giving = rolesGiving(plan, held ?? []);
+  const { giving, links } = givenByRoles(plan, held ?? []);
   withinInstance(plan);
+  detailsWithinInstance(plan);
+  withinTask(plan);
   return {
     ...plan,
     expiresAt: endOf(deps, plan, now),
-    links: [
-      plan.client.credential,
-      ...enrollingOf(plan.client),
-      plan.resource.id,
-      ...giving.flatMap(({ role, grant }) => [role, grant]),
-    ],
+    links: [plan.client.credential, ...enrollingOf(plan.client), plan.resource.id, ...links, ...taskLinks(plan)],
     policy: policyVersion,
     reasons: giving.map(({ roleName }) => `role ${roleName}`),
     decidedOn: {},
@@ -84,24 +83,6 @@ function isBound({ binding, resource }: TokenPlan): void {
   });
 }
 
-/**
- * The roles by which the plan's scopes are given, the first for each scope.
- * @throws OAuthError `invalid_scope` when one is given by none
- */
-function rolesGiving(plan: TokenPlan, held: readonly HeldRole[]): HeldRole[] {
-  const giving = new Set<HeldRole>();
-  for (const scope of plan.scope) {
-    const role = held.find(({ permissions }) =>
-      permissions.some((each) => each.resource === plan.resource.id && each.scopes.includes(scope)),
-    );
-    if (!role || !plan.resource.scopes.some(({ name }) => name === scope)) {
-      throw new OAuthError('invalid_scope', `no role of this agent gives ${scope} on this resource`);
-    }
-    giving.add(role);
-  }
-  return [...giving];
-}
-
 /** What an instance rests on, beside the agent: what enrolled it, where something else has proven it now, and its ancestors. */
 function enrollingOf({ instance, credential }: Client): string[] {
   if (!instance) return [];
@@ -122,7 +103,8 @@ function withinInstance({ client: { instance }, resource, scope }: TokenPlan): v
 }
 
 /** Nothing outlives what it rests on, nor fifteen minutes. */
-function endOf(deps: Deps, { client, resource }: TokenPlan, now: number): number {
+function endOf(deps: Deps, plan: TokenPlan, now: number): number {
+  const { client, resource } = plan;
   const { agent, credentialEndsAt, instance } = client;
   const lifetimes = [
     resource.token.lifetime_seconds ?? deps.config.token.lifetime_seconds,
@@ -134,6 +116,7 @@ function endOf(deps: Deps, { client, resource }: TokenPlan, now: number): number
     agent.expiresAt ?? Number.POSITIVE_INFINITY,
     credentialEndsAt ?? Number.POSITIVE_INFINITY,
     instance?.expiresAt ?? Number.POSITIVE_INFINITY,
+    taskEndsAt(plan),
   );
 }
 

@@ -79,12 +79,20 @@ export interface Binding {
 
 /** A task as a request names it: one that an orchestrator opened, or what the agent says of itself. */
 export type PlannedTask =
-  | {
-      provenance: 'orchestrated';
-      task: Task /** Has to be written with the token: it came signed, along with the request. */;
-      isNew: boolean;
-    }
+  | OrchestratedTask
   | { provenance: 'declared'; workflow?: string; step?: string; purpose?: string };
+
+/** A task that an orchestrator of the agent's organization opened. */
+export interface OrchestratedTask {
+  provenance: 'orchestrated';
+  task: Task;
+  /** Has to be written with the token: it came signed, along with the request. */
+  isNew: boolean;
+  /** Ids of what it was opened by. */
+  links: readonly string[];
+  /** Who answers for the orchestrator: a person or a team. */
+  owner: string;
+}
 
 /** What a grant wants to have issued. */
 export interface TokenPlan {

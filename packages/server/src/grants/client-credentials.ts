@@ -5,10 +5,11 @@
 import { spiffeId } from '../tokens/claims.ts';
 import type { Grant } from './grant.ts';
 import { requestedResource, requestedScope } from './target.ts';
+import { requestedTask, taskParameters } from './task.ts';
 
 export const clientCredentials = {
   type: 'client_credentials',
-  parameters: ['resource', 'scope'],
+  parameters: ['resource', 'scope', ...taskParameters],
 
   async plan(deps, client, request) {
     const { agent, instance } = client;
@@ -20,7 +21,7 @@ export const clientCredentials = {
       resource,
       scope: requestedScope(request.form, registered), // OAuth 2.1 §3.2.2.1: nothing unnamed
       details: [],
-      task: undefined,
+      task: await requestedTask(deps, client, request.form),
       context: undefined,
       binding: request.binding,
       spends: [...client.proofs, ...(request.binding?.proofs ?? [])],

@@ -187,10 +187,14 @@ export interface TaskRow {
   purpose: string;
   /** json: what tokens of it may be for; null: all that the agent may */
   resources: string | null;
+  /** json: ids of what it was opened by */
+  rests_on: string;
   /** The revocation number as of which it was opened. */
   rev: number;
   created_at: number;
   ends_at: number;
+  /** When it was ended before that. */
+  ended_at: number | null;
 }
 
 export interface PolicyRow {

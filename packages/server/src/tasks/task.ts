@@ -15,11 +15,15 @@ export interface Task {
   purpose: string;
   /** What its tokens may be for; all that the agent may, if nothing is said. */
   resources: readonly TaskResource[] | undefined;
+  /** Ids of what it was opened by, beside the orchestrator: a credential, and the task that the orchestrator was at. When one ends, it ends. */
+  restsOn: readonly string[];
   /** The revocation number as of which it was opened: a suspension with a greater one ended it. */
   rev: number;
   /** Milliseconds, as all times inside. */
   createdAt: number;
   endsAt: number;
+  /** When it was ended before that. */
+  endedAt: number | undefined;
 }
 
 /** What a task's tokens may be for on one resource. */
@@ -29,3 +33,9 @@ export interface TaskResource {
   scope: readonly string[];
   details: readonly AuthorizationDetail[];
 }
+
+/** How long a task may last, in milliseconds. */
+export const longestTaskMs = 24 * 60 * 60 * 1000;
+
+/** How many tasks of one agent may be open at once. */
+export const openAtMost = 5000;

@@ -13,6 +13,7 @@ import type { OAuthError } from '../lib/oauth-error.ts';
 import { endedSince } from '../liveness/liveness.ts';
 import type { Tx } from '../store/database.ts';
 import { claimsOf } from './claims.ts';
+import { settleTask } from './new-task.ts';
 import { knownOf, personalOf, provenance, settleReplay } from './refusal.ts';
 import { spendAll } from './spend.ts';
 
@@ -64,6 +65,7 @@ export async function prepareToken(deps: Deps, plan: DecidedPlan, context: Reque
   const token = signCompact(headerOf(key, resource.token.typ), claims, key);
   const sealing = await sealingFor(deps, version, client.agent.owner);
   const event = await prepareEvent(deps, version, sealing, issuedEvent(plan, jti, context), eventId);
+  const newTask = await settleTask(deps, plan);
   const restsOn = [
     client.agent.id,
     client.agent.org,
@@ -81,8 +83,14 @@ export async function prepareToken(deps: Deps, plan: DecidedPlan, context: Reque
     },
     async settle(tx) {
       if (await endedSince(tx, restsOn, client.asOf.rev)) return changed;
+      const taken = await newTask?.claim(tx);
+      if (taken) return taken === 'known' ? changed : taken;
       const before = await spendAll(tx, plan.spends);
-      if (before) return settleReplay(tx, deps, sealing, { type: 'token.refused', client, context, asked: {} }, before);
+      if (before) {
+        await newTask?.release(tx);
+        return settleReplay(tx, deps, sealing, { type: 'token.refused', client, context, asked: {} }, before);
+      }
+      await newTask?.open(tx);
       await appendPrepared(tx, event);
       return undefined;
     },

@@ -19,12 +19,14 @@ export const decisions: Migration = {
       environment text,
       purpose text not null,
       resources text,
+      rests_on text not null,
       rev bigint not null,
       created_at bigint not null,
-      ends_at bigint not null
+      ends_at bigint not null,
+      ended_at bigint
     )`,
     'create index tasks_by_org on tasks (org, id)',
-    'create index tasks_by_agent on tasks (agent, id)',
+    'create index tasks_by_agent on tasks (agent, ends_at)',
     'create index tasks_by_end on tasks (ends_at)',
     `create table policies (
       id text primary key,

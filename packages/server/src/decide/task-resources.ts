@@ -1,0 +1,98 @@
+/** What a task's tokens may be for, found in the registry: every name is known, and the agent was given every resource. */
+import {
+  type AuthorizationDetail,
+  asOperationDetail,
+  operationType,
+  ProtocolError,
+  readDetail,
+} from '@bailiwick/protocol';
+import type { Agent } from '../agents/agent.ts';
+import type { Deps } from '../deps.ts';
+import type { Resource } from '../resources/resource.ts';
+import { findResource, findResourceByIdentifier } from '../resources/store.ts';
+import type { Queries } from '../store/database.ts';
+import type { TaskResource } from '../tasks/task.ts';
+import { UnfitTask, type WantedResource } from '../tasks/wanted.ts';
+
+/**
+ * Looks up what an orchestrator named. Roles aren't looked at: they may change, and bound every token anyway.
+ * @throws UnfitTask naming the member: what isn't there and what this agent wasn't given are the same
+ */
+export async function taskResources(
+  _deps: Deps,
+  q: Queries,
+  agent: Agent,
+  wanted: readonly WantedResource[] | undefined,
+): Promise<TaskResource[] | undefined> {
+  if (wanted === undefined) return undefined;
+  const resources: TaskResource[] = [];
+  for (const [index, each] of wanted.entries()) {
+    const field = `resources[${index}]`;
+    const resource = await givenResource(q, agent, each.resource, field);
+    if (resources.some((known) => known.resource === resource.id)) {
+      throw new UnfitTask(`${field}.resource`, 'must name each resource once');
+    }
+    resources.push({
+      resource: resource.id,
+      scope: scopesOf(resource, each, field),
+      details: detailsOf(resource, each, field),
+    });
+  }
+  return resources;
+}
+
+async function givenResource(q: Queries, agent: Agent, reference: string, field: string): Promise<Resource> {
+  // what is no URI names nothing, and PostgreSQL would choke on a NUL
+  const found = !/^[\x21-\x7e]+$/.test(reference)
+    ? undefined
+    : reference.startsWith('res_')
+      ? await findResource(q, reference)
+      : await findResourceByIdentifier(q, reference);
+  const given = found && found.status !== 'retired' && agent.resources.some(({ resource }) => resource === found.id);
+  if (found && given) return found;
+  throw new UnfitTask(`${field}.resource`, 'must be the id or identifier of a resource that the agent was given');
+}
+
+function scopesOf(
+  resource: Resource,
+  { scope, operations, authorization_details }: WantedResource,
+  field: string,
+): string[] {
+  if (scope === undefined && operations === undefined && authorization_details === undefined) {
+    throw new UnfitTask(field, 'must name scope, operations or authorization_details: nothing unnamed is granted');
+  }
+  const names = [...new Set(scope?.split(' ') ?? [])];
+  const unknown = names.find((name) => !resource.scopes.some((known) => known.name === name));
+  if (unknown !== undefined)
+    throw new UnfitTask(`${field}.scope`, `must name scopes of the resource: ${unknown} is none`);
+  return names;
+}
+
+function detailsOf(resource: Resource, wanted: WantedResource, field: string): AuthorizationDetail[] {
+  const { operations, authorization_details: written = [] } = wanted;
+  const details = written.map((each, index) => knownDetail(resource, each, `${field}.authorization_details[${index}]`));
+  if (operations === undefined) return details;
+  const actions = [...new Set(operations)];
+  knownOperations(resource, actions, `${field}.operations`);
+  return [...details, { type: operationType, actions }];
+}
+
+function knownDetail(resource: Resource, written: unknown, field: string): AuthorizationDetail {
+  try {
+    const detail = readDetail(written, field);
+    if (detail.type === operationType) {
+      knownOperations(resource, asOperationDetail(detail, field).actions, `${field}.actions`);
+    } else if (!resource.detailsTypes.some(({ type }) => type === detail.type)) {
+      throw new UnfitTask(`${field}.type`, 'must be a type of details of the resource');
+    }
+    return detail;
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    throw new UnfitTask(field, error.message.replace(/^\S+ /, ''));
+  }
+}
+
+function knownOperations({ operations }: Resource, actions: readonly string[], field: string): void {
+  const unknown = actions.some((action) => !operations.some(({ name }) => name === action));
+  if (unknown) throw new UnfitTask(field, 'must name operations of the resource');
+}

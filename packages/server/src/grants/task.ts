@@ -1,0 +1,102 @@
+/**
+ * The piece of work that a token is for: a task that an orchestrator opened or signed, or what the agent says of itself, which
+ * policy hears as `declared`.
+ */
+
+import { mayOrchestrate, orchestratorOf } from '../decide/orchestrator.ts';
+import type { Client, Form, OrchestratedTask, PlannedTask } from '../decide/plan.ts';
+import type { Deps } from '../deps.ts';
+import { isId } from '../lib/ids.ts';
+import { OAuthError } from '../lib/oauth-error.ts';
+import { taskOpen } from '../tasks/standing.ts';
+import { findTask } from '../tasks/store.ts';
+import type { Task } from '../tasks/task.ts';
+import { single } from '../tokens/form.ts';
+import { signedTask } from './task-jwt.ts';
+
+/** The parameters that are read here, for the documentation. */
+export const taskParameters = ['task', 'declared_workflow', 'declared_step', 'declared_purpose'] as const;
+
+const longestDeclared = { workflow: 100, step: 100, purpose: 2000 };
+
+/**
+ * What the request says that its token is for.
+ * @throws OAuthError `invalid_request` for what can't be read, or for a task beside a declared one; `invalid_grant` for a task that
+ *   isn't this agent's, or isn't open: an agent hears the difference of its own alone
+ */
+export async function requestedTask(deps: Deps, client: Client, form: Form): Promise<PlannedTask | undefined> {
+  const task = single(form, 'task');
+  const declared = declaredTask(form);
+  if (task === undefined) return declared;
+  if (declared) {
+    throw new OAuthError(
+      'invalid_request',
+      'a task is either an orchestrator’s (task) or declared (declared_…), not both',
+    );
+  }
+  if (isId('task', task)) return planned(deps, client, await findTask(deps.db, task), 'opened');
+  if (!task.includes('.'))
+    throw new OAuthError('invalid_request', 'task must be the id of a task, tsk_…, or a signed one');
+  const signed = await signedTask(deps, client, task);
+  const known = await findTask(deps.db, signed.id);
+  if (known && !isSame(known, signed)) {
+    throw new OAuthError('invalid_grant', 'task: this jti was another task’s: sign each with a jti of its own', {
+      reason: 'signed task reused',
+    });
+  }
+  return planned(deps, client, known ?? signed, known ? 'opened' : 'new');
+}
+
+/** The task, if this agent may work at it now. */
+async function planned(
+  deps: Deps,
+  { agent, asOf }: Client,
+  task: Task | undefined,
+  state: 'opened' | 'new',
+): Promise<OrchestratedTask> {
+  const now = deps.clock.now();
+  if (task?.agent !== agent.id) throw noSuchTask('no such task of this agent');
+  const by = await orchestratorOf(deps, asOf.version, task.orchestrator);
+  const rests = by?.by;
+  if (!by || !rests || !mayOrchestrate(by, task.org, now)) throw ended('its orchestrator may open no tasks');
+  if (state === 'opened' && !(await taskOpen(deps.db, task, now))) throw ended('task has ended');
+  return {
+    provenance: 'orchestrated',
+    task,
+    isNew: state === 'new',
+    links: [task.orchestrator, ...task.restsOn, rests.role, rests.grant],
+    owner: by.agent.owner,
+  };
+}
+
+/** Presented again, a signed task is the same in all that it says. */
+const isSame = (known: Task, signed: Task): boolean =>
+  JSON.stringify(contentOf(known)) === JSON.stringify(contentOf(signed));
+
+const contentOf = (task: Task) => [
+  task.agent,
+  task.orchestrator,
+  task.workflow,
+  task.step ?? null,
+  task.environment ?? null,
+  task.purpose,
+  task.resources ?? null,
+  task.endsAt,
+];
+
+function declaredTask(form: Form): PlannedTask | undefined {
+  const declared: Partial<Record<keyof typeof longestDeclared, string>> = {};
+  for (const [name, longest] of Object.entries(longestDeclared) as [keyof typeof longestDeclared, number][]) {
+    const value = single(form, `declared_${name}`);
+    if (value === undefined) continue;
+    if (value.length > longest || !/^(?:[^\p{C}]|[\n\r\t])*$/u.test(value)) {
+      throw new OAuthError('invalid_request', `declared_${name} must be at most ${longest} printable characters`);
+    }
+    declared[name] = value;
+  }
+  return Object.keys(declared).length === 0 ? undefined : { provenance: 'declared', ...declared };
+}
+
+const noSuchTask = (reason: string) =>
+  new OAuthError('invalid_grant', 'there is no such task for this agent', { reason });
+const ended = (reason: string) => new OAuthError('invalid_grant', 'this task has ended', { reason });

@@ -1,0 +1,48 @@
+/** A refusal to an orchestrator is a decision about somebody known: it is on disk before it is answered (design §8, 4). */
+import { appendEvent, sealingFor } from '../audit/audit.ts';
+import type { Deps } from '../deps.ts';
+import type { Caller } from '../web/caller.ts';
+import { ownerOf } from '../web/own-api.ts';
+import { Problem, type ProblemKind } from '../web/problem.ts';
+import { serviceResource } from '../web/service.ts';
+
+/** Of these nothing is written: a request that was not understood was not decided on, and a used up token or proof proves nobody. */
+const undecided: readonly ProblemKind[] = ['bad-request', 'invalid-token', 'unavailable', 'internal'];
+
+/** Does the work, and puts on record what it refuses. */
+export async function recorded<Result>(
+  deps: Deps,
+  caller: Caller,
+  operation: 'openTask' | 'showTask' | 'endTask',
+  work: () => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof Problem && isDecision(operation, error)) await record(deps, caller, operation, error);
+    throw error;
+  }
+}
+
+const isDecision = (operation: string, { kind }: Problem): boolean =>
+  operation === 'showTask' ? kind === 'insufficient-scope' : !undecided.includes(kind);
+
+async function record(deps: Deps, caller: Caller, operation: string, problem: Problem): Promise<void> {
+  const { kind, message, errors } = problem;
+  const owner = await ownerOf(deps, caller);
+  const sealing = await sealingFor(deps, caller.asOf.version, owner);
+  await deps.db.settle((tx) =>
+    appendEvent(tx, deps, sealing, {
+      type: 'task.refused',
+      outcome: 'refused',
+      org: caller.org,
+      agent: caller.agent,
+      resource: serviceResource(deps.config),
+      jti: caller.jti,
+      // other details may repeat what was sent, which the leaf would keep for ever: there the kind and the fields must do
+      reason: kind === 'insufficient-scope' ? message : [kind, ...errors.map(({ field }) => field)].join(' '),
+      decided_on: { operation, problem: kind, scope: caller.scopes },
+      personal: { owner, address: caller.address },
+    }),
+  );
+}
