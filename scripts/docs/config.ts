@@ -12,7 +12,7 @@ export function configReference(): string {
     'Every setting has a default that runs on one machine; nothing needs to be written. In the order of strength:',
     '',
     '1. an option of `bailiwick serve`, such as `--port`',
-    '2. the environment: `BAILIWICK_` and the name in capitals, lists with commas, an empty variable counts as not set',
+    '2. the environment: `BAILIWICK_` and the name in capitals, lists with commas, `name=value` for each of a map’s, an empty variable counts as not set',
     '3. `bailiwick.yaml` in the current folder, or the file that `--config` or `BAILIWICK_CONFIG` names',
     '4. the default',
     '',
@@ -62,6 +62,7 @@ function section(setting: Setting): string[] {
 function defaultOf(setting: Setting): string {
   if (setting.computed !== undefined) return prose(setting.computed);
   if (setting.default === undefined) return 'not set';
+  if (setting.kind === 'map') return 'none';
   if (!Array.isArray(setting.default)) return `\`${setting.default}\``;
   return setting.default.length === 0 ? 'none' : setting.default.map((item) => `\`${item}\``).join(', ');
 }

@@ -1,4 +1,4 @@
-import type { TokenContext } from './context.ts';
+import { isZoneName, type TokenContext } from './context.ts';
 import type { AuthorizationDetail } from './details.ts';
 import { isJsonObject, sha256Base64url } from './encoding.ts';
 import { ProtocolError } from './errors.ts';
@@ -38,6 +38,8 @@ export interface AccessTokenClaims {
   task?: { id: string; workflow?: string; step?: string; env?: string };
   /** Where it may be used. */
   ctx?: TokenContext;
+  /** The compute zone that its instance is attested to be in. */
+  zone?: string;
   /** The revocation number as of which it was issued. */
   rev: number;
   /** Tags of everything else whose revocation ends this token. */
@@ -87,6 +89,7 @@ function checkAuthority(claims: ParsedJws['payload']): void {
     if (claims.scope !== '') parseScope(claims.scope);
   }
   if (claims.cnf !== undefined) checkConfirmation(claims.cnf);
+  if (claims.zone !== undefined && !isZoneName(claims.zone)) throw malformed('zone');
 }
 
 /** A binding that can't be read must not be taken for none. */

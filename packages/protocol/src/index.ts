@@ -5,6 +5,7 @@ export {
   linkTag,
   validateAccessTokenClaims,
 } from './access-token.ts';
+export { formatPrefix, masked, type Prefix, readAddress, readNetwork } from './address.ts';
 export { type BoundedCache, boundedCache } from './bounded-cache.ts';
 export { canonicalJson } from './canonical-json.ts';
 export { certificateThumbprint } from './certificate.ts';
@@ -29,6 +30,7 @@ export {
   parseContext,
   type TokenContext,
 } from './context.ts';
+export { countryReader } from './country.ts';
 export {
   type AuthorizationDetail,
   areWithin,
@@ -61,6 +63,7 @@ export {
   sha256Base64url,
 } from './encoding.ts';
 export { ProtocolError } from './errors.ts';
+export { clientAddress, type ForwardedHeader, forwardedFor, forwardedHeaders } from './forwarded.ts';
 export {
   formatHours,
   isOpen,
@@ -97,7 +100,7 @@ export {
   verifyParsed,
 } from './jws.ts';
 export { isLoopback } from './loopback.ts';
-export { areNetworks, type Networks, networks, plainAddress } from './networks.ts';
+export { areNetworks, canonicalAddress, type Networks, networks } from './networks.ts';
 export {
   detailOf,
   type Granted,
@@ -120,3 +123,5 @@ export { protectedResourceMetadataUrl, resourceCovers } from './resource-metadat
 export { formatScope, intersect, isScopeToken, isSubset, parseScope, union } from './scope.ts';
 export { type Signer, signerFrom, signWith } from './signer.ts';
 export { parseSpiffeId, type SpiffeId, sameTrustDomain } from './spiffe-id.ts';
+export { toolDefinition } from './tool-definition.ts';
+export { type Zones, zonesOf } from './zones.ts';

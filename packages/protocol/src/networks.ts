@@ -34,10 +34,10 @@ export function areNetworks(list: readonly string[]): boolean {
 }
 
 /**
- * An address in its one canonical form: an IPv4 address written as IPv6 (`::ffff:192.0.2.1`) is that IPv4 address. What is no address
- * stays as it is.
+ * An address in its one canonical form (RFC 5952; IPv4 written as IPv6, `::ffff:192.0.2.1`, is that IPv4 address); undefined for what is
+ * no address.
  */
-export function plainAddress(address: string): string {
-  const one = readAddress(address);
-  return one === undefined ? address : formatPrefix(one);
+export function canonicalAddress(text: string): string | undefined {
+  const one = readAddress(text);
+  return one && formatPrefix(one);
 }

@@ -19,13 +19,14 @@ import { makeFirstKeys, newKeys } from './keys/keys.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { newFailures } from './lib/failures.ts';
 import type { Logger } from './lib/log.ts';
+import { openPlaces } from './lib/places.ts';
 import { systemRandom } from './lib/random.ts';
 import { type Resolve, safeFetch } from './lib/safe-fetch.ts';
 import { type Listeners, listen } from './listen.ts';
 import type { CertificateSource } from './mutual-tls.ts';
 import { oauthRoutes } from './oauth/routes.ts';
-import { ownCertificate } from './server-certificate.ts';
 import { orchestrateRoutes } from './orchestrate/routes.ts';
+import { ownCertificate } from './server-certificate.ts';
 import { spiffeRoutes } from './spiffe/routes.ts';
 import { lockData } from './store/data-lock.ts';
 import { migrate } from './store/migrate.ts';
@@ -110,12 +111,13 @@ export async function start(config: Config, world: World = {}): Promise<RunningS
 export async function openDeps(config: Config, world: World & { clock: Clock; log: Logger }): Promise<Deps> {
   const { clock, log } = world;
   const random = systemRandom();
+  const places = openPlaces(config);
   const db = await openDatabase(config, { onError: (err) => log.error({ err }, 'the database connection failed') });
   try {
     await migrate({ db, clock });
     const encryption = await openEncryption(config, random);
     if ((await encryptAtRest({ db, encryption })) > 0) await db.dropOverwritten();
-    const base = { config, db, clock, random, log, encryption, fetch: safeFetch(config, world.resolve) };
+    const base = { config, db, clock, random, log, encryption, places, fetch: safeFetch(config, world.resolve) };
     const deps: Deps = {
       ...base,
       keys: newKeys(),

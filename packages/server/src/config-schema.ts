@@ -1,6 +1,6 @@
 /** Every setting of the server, in one strict schema. */
 import { isIP } from 'node:net';
-import { areNetworks } from '@bailiwick/protocol';
+import { areNetworks, forwardedHeaders, zonesOf } from '@bailiwick/protocol';
 import { z } from 'zod';
 import type { SettingMeta } from './lib/settings.ts';
 
@@ -118,9 +118,20 @@ export const configSchema = z.strictObject({
     .meta(
       about({
         description:
-          'The addresses of the reverse proxies that end TLS for this server; X-Forwarded-For is believed from them alone.',
+          'The addresses of the reverse proxies that end TLS for this server; what they say of their clients (forwarded_header) is believed from them alone.',
         expects: 'a list of addresses or networks in CIDR notation',
         example: '10.0.0.0/8,::1',
+      }),
+    ),
+  forwarded_header: z
+    .enum(forwardedHeaders)
+    .default('x-forwarded-for')
+    .meta(
+      about({
+        description:
+          'The one header in which trusted_proxies say whose request they pass on. The other is not read: a proxy rewrites the one that it knows, and lets through what clients write into the other.',
+        expects: '"x-forwarded-for" or "forwarded" (RFC 7239)',
+        example: 'forwarded',
       }),
     ),
   token: z
@@ -380,6 +391,35 @@ export const configSchema = z.strictObject({
         ),
     })
     .prefault({}),
+  context: z
+    .strictObject({
+      country_file: z
+        .string()
+        .min(1)
+        .optional()
+        .meta(
+          about({
+            description:
+              'A database of the countries of addresses, for tokens that are limited to countries. Read when the first country is asked for, and once.',
+            expects: 'an MMDB file, as those of MaxMind or ip-location-db',
+            example: '/var/lib/GeoIP/GeoLite2-Country.mmdb',
+            computed: 'the one of the npm package @ip-location-db/geo-whois-asn-country-mmdb',
+          }),
+        ),
+      zones: z
+        .record(z.string(), z.array(z.string()))
+        .refine(areZones)
+        .default({})
+        .meta(
+          about({
+            description:
+              'Your compute zones, each with its networks, for tokens that are limited to zones. Where networks lie in one another, the smallest tells. Who is in none of them is where its instance is vouched to be.',
+            expects: 'names of zones, each with addresses or networks in CIDR notation that no other zone has',
+            example: 'eu-1=10.1.0.0/16,eu-2=10.2.0.0/16',
+          }),
+        ),
+    })
+    .prefault({}),
   dangerously_client_secrets_until: z
     .string()
     .refine(isDate)
@@ -498,6 +538,15 @@ export function isLoopback(host: string): boolean {
 
 function isCidr(value: string): boolean {
   return areNetworks([value]) && !/\/0+$/.test(value); // everybody is no proxy
+}
+
+function areZones(zones: Record<string, string[]>): boolean {
+  try {
+    zonesOf(zones);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isDate(value: string): boolean {

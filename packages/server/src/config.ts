@@ -21,7 +21,7 @@ import {
 /** What the server runs on: every setting has its value, paths are absolute, and the rules between settings hold. */
 export type Config = Omit<
   z.output<typeof configSchema>,
-  'issuer' | 'trust_domain' | 'tls' | 'mtls' | 'key_encryption' | 'outbound'
+  'issuer' | 'trust_domain' | 'tls' | 'mtls' | 'key_encryption' | 'outbound' | 'context'
 > & {
   issuer: string;
   trust_domain: string;
@@ -37,6 +37,7 @@ export type Config = Omit<
     proxies: string[];
   };
   key_encryption: { key?: string | undefined; file?: string | undefined; command?: string[] | undefined };
+  context: { country_file?: string | undefined; zones: Record<string, string[]> };
   outbound: { ca_file?: string | undefined; timeout_seconds: number; dangerously_private_networks: string[] };
 };
 
@@ -173,6 +174,10 @@ function complete(parsed: z.output<typeof configSchema>, resolve: (name: string,
     key_encryption: {
       ...parsed.key_encryption,
       file: parsed.key_encryption.file && resolve('key_encryption.file', parsed.key_encryption.file),
+    },
+    context: {
+      ...parsed.context,
+      country_file: parsed.context.country_file && resolve('context.country_file', parsed.context.country_file),
     },
     outbound: {
       ...parsed.outbound,

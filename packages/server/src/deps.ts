@@ -7,6 +7,7 @@ import type { AtRest } from './lib/at-rest.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Failures } from './lib/failures.ts';
 import type { Logger } from './lib/log.ts';
+import type { Places } from './lib/places.ts';
 import type { Random } from './lib/random.ts';
 import type { SafeFetch } from './lib/safe-fetch.ts';
 import type { Database } from './store/database.ts';
@@ -22,6 +23,8 @@ export interface Deps {
   encryption: AtRest;
   /** The only way to fetch something from outside. */
   fetch: SafeFetch;
+  /** What an address tells of where somebody is. */
+  places: Places;
   /** What is kept in memory between requests, each by the room that knows it. */
   keys: Keys;
   audit: Audit;

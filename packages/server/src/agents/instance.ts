@@ -1,4 +1,4 @@
-import type { JwsAlgorithm, PublicJwk } from '@bailiwick/protocol';
+import { isZoneName, type JwsAlgorithm, type PublicJwk } from '@bailiwick/protocol';
 
 /** Where something that is known of an instance comes from (design §3), the strongest first. */
 export const provenances = ['observed', 'attested', 'orchestrated', 'declared'] as const;
@@ -55,4 +55,13 @@ export interface InstanceTemplate {
   bind?: ('address' | 'country' | 'zone')[];
   /** What must be known of one, from where, and which values are allowed (none said: any). */
   attributes?: { name: string; provenance: Provenance; values?: string[] }[];
+}
+
+/**
+ * The compute zone of an instance, as its platform or whoever made its enrolment token says; never what it says of itself, nor what is no
+ * name of a zone.
+ */
+export function vouchedZone({ attributes }: Pick<Instance, 'attributes'>): string | undefined {
+  const zone = Object.hasOwn(attributes, 'zone') ? attributes.zone : undefined;
+  return zone && zone.provenance !== 'declared' && isZoneName(zone.value) ? zone.value : undefined;
 }

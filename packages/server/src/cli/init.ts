@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { settings } from '../config.ts';
-import type { Setting } from '../lib/settings.ts';
+import { type Setting, yamlOf } from '../lib/settings.ts';
 import { command } from './command.ts';
 import { CliError } from './errors.ts';
 import { show } from './output.ts';
@@ -62,10 +62,11 @@ function comment(setting: Setting, indent: string): string[] {
 }
 
 function valueText(setting: Setting): string {
-  if (setting.default === undefined || (Array.isArray(setting.default) && setting.default.length === 0)) {
-    return setting.kind === 'list' ? `[${setting.example.split(',').join(', ')}]` : setting.example;
-  }
+  if (setting.default === undefined || isEmpty(setting.default)) return yamlOf(setting, setting.example);
   return Array.isArray(setting.default)
     ? `[${setting.default.map((item) => JSON.stringify(item)).join(', ')}]`
     : String(setting.default);
 }
+
+/** A list or map that holds nothing unless it is set. */
+const isEmpty = (value: unknown) => typeof value === 'object' && value !== null && Object.keys(value).length === 0;

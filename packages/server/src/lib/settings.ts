@@ -27,7 +27,7 @@ export interface Setting extends SettingMeta {
   path: readonly string[];
   /** `BAILIWICK_TOKEN_LIFETIME_SECONDS` */
   env: string;
-  kind: 'string' | 'number' | 'boolean' | 'list' | 'choice';
+  kind: 'string' | 'number' | 'boolean' | 'list' | 'map' | 'choice';
   choices: readonly string[];
   default: unknown;
 }
@@ -81,6 +81,7 @@ function kindOf(schema: z.ZodType): Setting['kind'] {
   if (schema instanceof z.ZodNumber) return 'number';
   if (schema instanceof z.ZodBoolean) return 'boolean';
   if (schema instanceof z.ZodArray) return 'list';
+  if (schema instanceof z.ZodRecord) return 'map';
   if (schema instanceof z.ZodEnum) return 'choice';
   return 'string';
 }
@@ -164,12 +165,25 @@ export function putEnv(
   }
 }
 
-/** A setting written as one word: numbers and booleans as such, lists with commas. Left as text when it isn't one. */
+/** A setting written as one word: numbers and booleans as such, lists with commas, `name=value` for each of a map's. Left as text when it isn't one. */
 export function fromText(setting: Setting, text: string): unknown {
   if (setting.kind === 'number' && /^-?\d+(\.\d+)?$/.test(text.trim())) return Number(text);
   if (setting.kind === 'boolean' && /^(true|false)$/i.test(text.trim())) return text.trim().toLowerCase() === 'true';
-  if (setting.kind === 'list') return text.split(/[\s,]+/).filter((item) => item !== '');
+  const items = text.split(/[\s,]+/).filter((item) => item !== '');
+  if (setting.kind === 'list') return items;
+  if (setting.kind === 'map' && items.every((item) => item.indexOf('=') > 0)) return mapOf(items);
   return text;
+}
+
+/** Lists by name: `eu-1=10.1.0.0/16`. */
+export function mapOf(items: readonly string[]): Record<string, string[]> {
+  const lists = new Map<string, string[]>();
+  for (const item of items) {
+    const at = item.indexOf('=');
+    const name = item.slice(0, at);
+    lists.set(name, [...(lists.get(name) ?? []), item.slice(at + 1)]);
+  }
+  return Object.fromEntries(lists);
 }
 
 /** The sentence for one wrong value. */
@@ -182,8 +196,16 @@ export function wrongValue(setting: Setting, value: unknown, source: string): st
 export function howToWrite(setting: Setting, source: string, example = setting.example): string {
   if (source.startsWith('environment')) return `Write for example ${setting.env}=${example}`;
   if (source.startsWith('--')) return `Write for example --${setting.path.join('-').replaceAll('_', '-')} ${example}`;
-  const value = setting.kind === 'list' ? `[${example.split(',').join(', ')}]` : example;
+  const value = yamlOf(setting, example);
   const yaml =
     setting.path.length === 1 ? `${setting.name}: ${value}` : `${setting.path[0]}: { ${setting.path[1]}: ${value} }`;
   return `Write for example "${yaml}"`;
+}
+
+/** A value as it stands in the environment, as one line of YAML. */
+export function yamlOf({ kind }: Pick<Setting, 'kind'>, text: string): string {
+  if (kind === 'list') return `[${text.split(',').join(', ')}]`;
+  if (kind !== 'map') return text;
+  const lists = Object.entries(mapOf(text.split(',')));
+  return `{ ${lists.map(([name, list]) => `${name}: [${list.join(', ')}]`).join(', ')} }`;
 }

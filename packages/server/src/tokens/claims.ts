@@ -1,6 +1,7 @@
 /** What a token says. @see RFC 9068 §2.2 */
 import { type AccessTokenClaims, boundedCache, type Confirmation, linkTag } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
+import { type Instance, vouchedZone } from '../agents/instance.ts';
 import type { Binding, DecidedPlan } from '../decide/plan.ts';
 import { numericDate } from '../lib/clock.ts';
 import type { Task } from '../tasks/task.ts';
@@ -50,11 +51,18 @@ export function claimsOf(
     ...(instance && { instance: instance.id }),
     ...(plan.task?.provenance === 'orchestrated' && { task: taskClaim(plan.task.task) }),
     ...(plan.context && { ctx: plan.context }),
+    ...zoneClaim(instance),
     ...(plan.details.length > 0 && { authorization_details: plan.details }),
     ...(plan.binding && { cnf: confirmation(plan.binding) }),
     rev: plan.client.asOf.rev,
     links: plan.links.map(tagOf),
   };
+}
+
+/** Where its instance is vouched to be, for those who can't tell by the address. */
+function zoneClaim(instance: Instance | undefined): { zone?: string } {
+  const zone = instance && vouchedZone(instance);
+  return zone === undefined ? {} : { zone };
 }
 
 /** Names, and nothing that a person or a model wrote freely: the purpose stays in the log. */

@@ -1,0 +1,33 @@
+import { createRequire } from 'node:module';
+import type { Reader, Response } from 'mmdb-lib';
+import { isCountry } from './context.ts';
+import { canonicalAddress } from './networks.ts';
+
+/** Loaded with the first file: it takes longer than all the rest of a start. */
+const load = () => createRequire(import.meta.url)('mmdb-lib') as typeof import('mmdb-lib');
+
+/**
+ * Reads a database of countries (MMDB) and answers in which one an address is, as ISO 3166-1 alpha-2 in capitals. Undefined for what
+ * the database doesn't know, as private addresses, and for what is no address.
+ * @param bytes the whole file, with countries as `country_code` or, as MaxMind has them, `country.iso_code`
+ * @throws Error when it is no such file
+ */
+export function countryReader(bytes: Buffer): (address: string) => string | undefined {
+  const { Reader: MmdbReader } = load();
+  let reader: Reader<Response>;
+  try {
+    reader = new MmdbReader<Response>(bytes);
+  } catch (error) {
+    throw new Error(`it is no MMDB file: ${(error as Error).message}`);
+  }
+  return (address) => {
+    const plain = canonicalAddress(address);
+    return plain === undefined ? undefined : countryIn(reader.get(plain));
+  };
+}
+
+function countryIn(record: unknown): string | undefined {
+  const { country_code, country } = (record ?? {}) as { country_code?: unknown; country?: { iso_code?: unknown } };
+  const code = country_code ?? country?.iso_code;
+  return isCountry(code) ? code : undefined;
+}

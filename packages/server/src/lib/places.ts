@@ -1,0 +1,60 @@
+/** What an address tells of where somebody is: the country, by a file of countries, and the compute zone, by configured networks. */
+import { accessSync, closeSync, constants, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { countryReader, zonesOf } from '@bailiwick/protocol';
+
+export interface Places {
+  /** ISO 3166-1 alpha-2. Undefined where it isn't known: a private address has no country. */
+  countryOf(address: string): string | undefined;
+  /** By its configured name. */
+  zoneOf(address: string): string | undefined;
+}
+
+const usualFile = '@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb';
+
+/**
+ * The file of countries (8 MB) is read when the first country is asked for, and kept until the process ends. A configured one is
+ * looked at before, so that a wrong name is known at the start.
+ * @throws Error with a sentence that says what to do, where the configured file can't be it
+ */
+export function openPlaces(config: {
+  context: { country_file?: string | undefined; zones: Readonly<Record<string, readonly string[]>> };
+}): Places {
+  const { country_file, zones } = config.context;
+  if (country_file !== undefined) mustBeReadable(country_file);
+  let countryOf: Places['countryOf'] | undefined;
+  return {
+    countryOf(address) {
+      countryOf ??= readCountries(country_file);
+      return countryOf(address);
+    },
+    zoneOf: zonesOf(zones),
+  };
+}
+
+function readCountries(file: string | undefined): Places['countryOf'] {
+  return countryReader(readFileSync(file ?? createRequire(import.meta.url).resolve(usualFile)));
+}
+
+/** Such a file ends with a description of itself, within its last 128 KB. */
+const marker = Buffer.from('\xab\xcd\xefMaxMind.com', 'latin1');
+
+function mustBeReadable(file: string): void {
+  try {
+    accessSync(file, constants.R_OK);
+    const opened = openSync(file, 'r');
+    try {
+      const { size } = fstatSync(opened);
+      const tail = Buffer.alloc(Math.min(size, 128 * 1024));
+      readSync(opened, tail, 0, tail.length, size - tail.length);
+      if (!tail.includes(marker)) throw new Error('it is no MMDB file');
+    } finally {
+      closeSync(opened);
+    }
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new Error(
+      `context.country_file (${file}) can't be used: ${code ?? message}. Name an MMDB file with countries, or leave it out for the one that comes along.`,
+    );
+  }
+}
