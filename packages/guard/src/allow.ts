@@ -28,22 +28,24 @@ export type ContinuousCheck = (verified: Verified, asked: Asked) => Promise<void
 /**
  * The second half of a decision: whether a verified caller may do this.
  * @param asked undefined for what the resource doesn't list
+ * @returns a promise only where somebody has to be asked
  * @throws Refusal, or Unavailable when what it takes to know can't be had
  */
-export async function allow(
+export function allow(
   core: Core,
   verified: Verified,
   asked: Asked | undefined,
   seen: Pick<Seen, 'operation'>,
-): Promise<Allowed> {
+): Allowed | Promise<Allowed> {
   if (asked === undefined) throw notListed();
   const { operation } = asked;
   seen.operation = operation;
   const granted = grantedBy(verified);
   if (!grantsOperation(operation, granted, asked.parameters)) throw beyond(asked, granted);
-  if (core.continuous !== undefined) await core.continuous(verified, asked);
   const caller = { ...verified.caller, operation: operation.name, covers: covering(granted) };
-  return { allowed: true, caller, headers: verified.headers };
+  const allowed: Allowed = { allowed: true, caller, headers: verified.headers };
+  const asking = core.continuous?.(verified, asked);
+  return asking === undefined ? allowed : asking.then(() => allowed);
 }
 
 /**
@@ -59,6 +61,11 @@ export function reaches(verified: Verified, operation: Operation): boolean {
   return details.some(
     ({ type, actions }) => type === operationType && Array.isArray(actions) && actions.includes(name),
   );
+}
+
+/** What `caller.covers` answers, of a verified request that may be no operation of its own. */
+export function coversFor(verified: Verified): (detail: AuthorizationDetail) => boolean {
+  return covering(grantedBy(verified));
 }
 
 function grantedBy({ token, caller, registration }: Verified): Granted {

@@ -79,15 +79,21 @@ export type Wanted = WantedOperation & { parameters?: Readonly<Record<string, un
  * Decides about one request: who calls, and whether it may do what its method and path say. Never throws, whatever the request
  * holds: any error means no. Plain data in, plain data out; every adapter is a thin shell around this.
  */
-export function decide(core: Core, request: GuardRequest): Promise<Decision> {
-  return answering(core, request, {}, async (seen) => {
+export async function decide(core: Core, request: GuardRequest): Promise<Decision> {
+  const seen: Seen = {};
+  try {
     const place = placeIn(core, request);
-    if (pathOf(request.url) === core.resource.metadataPath) return publish(core, request);
-    const verified = await verify(core, request, place, seen);
-    const allowed = await allow(core, verified, askedByPath(verified, place), seen);
+    if (pathOf(request.url) === core.resource.metadataPath) return await publish(core, request);
+    // Only what has to be waited for is awaited: this is the path of every request.
+    const verifying = verify(core, request, place, seen);
+    const verified = verifying instanceof Promise ? await verifying : verifying;
+    const decided = allow(core, verified, askedByPath(verified, place), seen);
+    const allowed = decided instanceof Promise ? await decided : decided;
     if (core.onDecision !== undefined) record(core, request, seen, { outcome: 'allowed', status: 200 });
     return allowed;
-  });
+  } catch (error) {
+    return refuseSafely(core, request, error, seen);
+  }
 }
 
 /** What a request wants by its method and path. */

@@ -20,6 +20,8 @@ export interface Verified {
   readonly headers: Record<string, string>;
   readonly request: GuardRequest;
   readonly token: VerifiedToken;
+  /** Where the request goes, below the resource's own path; undefined outside of it. */
+  readonly path: string | undefined;
   /** What the resource was registered as when this was checked. */
   readonly registration: Registration;
   /** The client's address, as far as the connection and trusted proxies tell. */
@@ -30,37 +32,82 @@ export interface Verified {
   readonly at: number;
 }
 
+/** A request and the token that came with it, before anything is believed. */
+interface Arrived {
+  request: GuardRequest;
+  place: Place;
+  presented: Presented;
+  now: number;
+}
+
 /**
  * The first half of a decision: finds the request's token, and holds it against issuer, binding, context and standing.
+ * @returns a promise only where something has to be waited for: most requests come with a token that is known
  * @throws Refusal, or Unavailable when what it takes to know can't be had
  */
-export async function verify(core: Core, request: GuardRequest, place: Place, seen: Seen): Promise<Verified> {
+export function verify(core: Core, request: GuardRequest, place: Place, seen: Seen): Verified | Promise<Verified> {
   const now = core.runtime.now();
   const presented = presentedIn(request, place.query);
   seen.scheme = presented.scheme;
+  const arrived = { request, place, presented, now };
+  const registration = core.registration.peek();
+  if (registration === undefined) return verifyAnew(core, arrived, seen);
+  checkOpen(registration);
+  const token = core.tokens.recall(presented.token, registration.profile, now);
+  return token === undefined ? verifyAnew(core, arrived, seen) : held(core, arrived, registration, token, seen);
+}
+
+/** The same with all that it may take: the registration is fetched, the signature verified. */
+async function verifyAnew(core: Core, arrived: Arrived, seen: Seen): Promise<Verified> {
+  const { presented, now } = arrived;
   const registration = core.registration.peek() ?? (await core.registration.get());
-  const { profile, closed } = registration;
-  if (closed !== undefined) {
-    const reason = `the resource is ${closed}`;
-    throw new Refusal('unavailable', `This resource is ${closed}.`, { reason, retryAfterSeconds: 60 });
-  }
-  const { token: compact } = presented;
-  const token = core.tokens.recall(compact, profile, now) ?? (await core.tokens.verify(compact, profile, now));
+  checkOpen(registration);
+  const token = await core.tokens.verify(presented.token, registration.profile, now);
+  return held(core, arrived, registration, token, seen);
+}
+
+function checkOpen({ closed }: Registration): void {
+  if (closed === undefined) return;
+  const reason = `the resource is ${closed}`;
+  throw new Refusal('unavailable', `This resource is ${closed}.`, { reason, retryAfterSeconds: 60 });
+}
+
+/** Holds a request against what its token says: where it may be used, by whom, and that it stands. */
+function held(
+  core: Core,
+  { request, place, presented, now }: Arrived,
+  registration: Registration,
+  token: VerifiedToken,
+  seen: Seen,
+): Verified | Promise<Verified> {
   seen.token = token;
   const address = clientAddress(request.remoteAddress, request.headers['x-forwarded-for'], core.isTrustedProxy);
   seen.address = address;
   checkContext(token.claims.ctx, address);
   checkBinding(core, request, place, presented, token, now);
-  await checkStanding(core, compact, token, now);
   const headers = freshNonce(core, presented, now);
   const { scheme } = presented;
-  return { verified: true, caller: token.caller, headers, request, token, registration, address, scheme, at: now };
+  const { path } = place;
+  const { caller } = token;
+  const verified: Verified = {
+    verified: true,
+    caller,
+    headers,
+    request,
+    path,
+    token,
+    registration,
+    address,
+    scheme,
+    at: now,
+  };
+  if (core.introspect === undefined) return verified;
+  const standing = core.introspect(presented.token, token, now);
+  if (typeof standing !== 'boolean') return standing.then((stands) => (stands ? verified : ended()));
+  return standing ? verified : ended();
 }
 
-async function checkStanding(core: Core, compact: string, token: VerifiedToken, now: number): Promise<void> {
-  if (core.introspect === undefined) return;
-  const answer = core.introspect(compact, token, now);
-  if (typeof answer === 'boolean' ? answer : await answer) return;
+function ended(): never {
   const detail = 'The access token no longer stands: it was revoked, or what it rests on was.';
   throw new Refusal('invalid_token', detail, { reason: 'no longer active' });
 }
