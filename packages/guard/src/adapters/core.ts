@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import type { Decision } from '../decide.ts';
 import { type Answer, notChecked } from '../refusal.ts';
-import { type GuardRequest, headersOf, pathOf } from '../request.ts';
+import { type GuardRequest, guardHeaders, headersOf, pathOf } from '../request.ts';
 
 /**
  * A request of `node:http`, or of the compatible side of `node:http2`, as plain data.
@@ -70,4 +70,21 @@ function certificateOf(socket: IncomingMessage['socket']): GuardRequest['certifi
     if (certificate !== undefined) certificates.set(socket, certificate);
     return certificate;
   };
+}
+
+/** Path and query of a URL as it stands there: parsing it anew would hide how it was written. */
+export function targetOf(url: string): string {
+  const start = url.indexOf('/', url.indexOf('://') + 3);
+  const end = url.indexOf('#');
+  return start < 0 ? '/' : url.slice(start, end < 0 ? undefined : end);
+}
+
+/** Repeated headers arrive joined by commas here: what must not be repeated is refused for its comma. */
+export function headersIn(headers: Headers): Record<string, string[]> {
+  const found: Record<string, string[]> = {};
+  for (const name of guardHeaders) {
+    const value = headers.get(name);
+    if (value !== null) found[name] = [value];
+  }
+  return found;
 }

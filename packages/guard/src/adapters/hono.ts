@@ -2,8 +2,8 @@ import type { IncomingMessage } from 'node:http';
 import type { Context, MiddlewareHandler } from 'hono';
 import type { Caller } from '../caller.ts';
 import type { Guard } from '../guard.ts';
-import { type GuardRequest, guardHeaders, pathOf } from '../request.ts';
-import { ask, metadataTeller, requestFrom, responseOf } from './core.ts';
+import { type GuardRequest, pathOf } from '../request.ts';
+import { ask, headersIn, metadataTeller, requestFrom, responseOf, targetOf } from './core.ts';
 
 declare module 'hono' {
   interface ContextVariableMap {
@@ -67,21 +67,4 @@ function requestOf(context: Context, { connection }: HonoOptions): GuardRequest 
 function incomingOf(context: Context): IncomingMessage | undefined {
   const incoming = (context.env as { incoming?: Partial<IncomingMessage> } | undefined)?.incoming;
   return Array.isArray(incoming?.rawHeaders) && incoming.socket != null ? (incoming as IncomingMessage) : undefined;
-}
-
-/** Path and query of a URL as it stands there: parsing it anew would hide how it was written. */
-function targetOf(url: string): string {
-  const start = url.indexOf('/', url.indexOf('://') + 3);
-  const end = url.indexOf('#');
-  return start < 0 ? '/' : url.slice(start, end < 0 ? undefined : end);
-}
-
-/** Repeated headers arrive joined by commas here: what must not be repeated is refused for its comma. */
-function headersIn(headers: Headers): Record<string, string[]> {
-  const found: Record<string, string[]> = {};
-  for (const name of guardHeaders) {
-    const value = headers.get(name);
-    if (value !== null) found[name] = [value];
-  }
-  return found;
 }

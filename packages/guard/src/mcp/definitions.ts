@@ -1,0 +1,66 @@
+import { toolDefinition } from '@bailiwick/protocol';
+import { isObject } from './message.ts';
+
+/** What the server behind said of a tool when it was last asked. */
+interface Seen {
+  /** The hash of its definition; undefined for one that can't be hashed, or that was said in two ways. */
+  hash: string | undefined;
+  /** As it was said: headers are held against it. */
+  inputSchema: unknown;
+  at: number;
+}
+
+/** What is known of tools' definitions, for a bounded time. */
+export interface Definitions {
+  /** Counts how often all was forgotten: what was asked for before says nothing after. */
+  readonly generation: number;
+  /** What the server said of a tool not long ago; undefined if it has to be asked. */
+  of(tool: string): Seen | undefined;
+  /** Takes in what a list said, unless something changed since it was asked for. */
+  learn(tools: readonly unknown[], asked: { generation: number; at: number }): void;
+  /** The tools of a server changed: what is known is not to be believed any more. */
+  forget(): void;
+}
+
+const mostTools = 10_000;
+
+/** @param freshMs how long a definition is believed, in ms */
+export function definitionsFor(runtime: { now(): number }, freshMs: number): Definitions {
+  const known = new Map<string, Seen>();
+  let generation = 0;
+  return {
+    get generation() {
+      return generation;
+    },
+    of(tool) {
+      const seen = known.get(tool);
+      if (seen === undefined) return undefined;
+      const age = runtime.now() - seen.at;
+      return age >= 0 && age < freshMs ? seen : undefined;
+    },
+    learn(tools, asked) {
+      if (asked.generation !== generation) return;
+      const here = new Map<string, Seen>();
+      for (const tool of tools) {
+        if (!isObject(tool) || typeof tool.name !== 'string') continue;
+        const hash = here.has(tool.name) ? undefined : hashOf(tool);
+        here.set(tool.name, { hash, inputSchema: tool.inputSchema, at: asked.at });
+      }
+      if (known.size + here.size > mostTools) known.clear();
+      for (const [name, seen] of here) known.set(name, seen);
+    },
+    forget() {
+      generation += 1;
+      known.clear();
+    },
+  };
+}
+
+/** The hash of a tool's definition, or undefined for one that has none: nested too deeply, say. It matches nothing. */
+export function hashOf(tool: Record<string, unknown>): string | undefined {
+  try {
+    return toolDefinition(tool);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,45 @@
+import type { McpHandler } from './node-bridge.ts';
+
+/**
+ * A handler that hands on to an MCP server elsewhere, in any language: one that listens where only this process reaches it. Who is calling stands in
+ * the headers `bailiwick-agent`, `bailiwick-subject`, `bailiwick-organization` and `bailiwick-operation`; the token doesn't.
+ * @param url the server's endpoint
+ */
+export function forwardTo(url: string | URL, options: { fetch?: typeof globalThis.fetch } = {}): McpHandler {
+  const target = new URL(url);
+  const { fetch = globalThis.fetch } = options;
+  return async (request, caller) => {
+    const headers = new Headers(request.headers);
+    for (const name of [...headers.keys()]) if (name === 'host' || name.startsWith('bailiwick-')) headers.delete(name);
+    const about = {
+      agent: caller.agent,
+      subject: caller.subject,
+      organization: caller.organization,
+      operation: caller.operation,
+    };
+    for (const [name, value] of Object.entries(about)) headers.set(`bailiwick-${name}`, encodeURI(value));
+    headers.set('accept-encoding', 'identity');
+    const { search } = new URL(request.url);
+    const body = request.method === 'POST' ? await request.text() : undefined;
+    const answer = await fetch(new URL(search, target), {
+      method: request.method,
+      headers,
+      signal: request.signal,
+      redirect: 'manual',
+      ...(body === undefined ? {} : { body }),
+    });
+    const kept = new Headers(answer.headers);
+    // fetch has decoded what was encoded, and `Connection` and the like were for this hop.
+    for (const name of [
+      'content-encoding',
+      'content-length',
+      'transfer-encoding',
+      'connection',
+      'keep-alive',
+      'location',
+    ])
+      kept.delete(name);
+    const isRedirect = answer.status >= 300 && answer.status < 400;
+    return new Response(isRedirect ? null : answer.body, { status: isRedirect ? 502 : answer.status, headers: kept });
+  };
+}
