@@ -11,6 +11,7 @@ import { ask, requestFrom } from './adapters/core.ts';
 import { nodeHandler, type Route } from './adapters/node.ts';
 import { reaches } from './allow.ts';
 import type { CertificateSources } from './certificate.ts';
+import { continuousCheck } from './continuous.ts';
 import {
   type Core,
   type Decision,
@@ -106,6 +107,16 @@ export function createGuard(options: GuardOptions): Guard {
   });
   const registration = registrationSource(settings, runtime);
   const { credential, mode, dpop } = settings;
+  const continuous =
+    settings.continuous && credential
+      ? continuousCheck({
+          runtime,
+          issuer: settings.issuer,
+          resource: identifier,
+          credential,
+          settings: settings.continuous,
+        })
+      : undefined;
   const core: Core = {
     runtime,
     issuer: settings.issuer,
@@ -135,7 +146,7 @@ export function createGuard(options: GuardOptions): Guard {
       mode === 'offline' || credential === undefined
         ? undefined
         : introspector({ runtime, issuer: settings.issuer, issuerState, ...credential, ...settings.introspection }),
-    continuous: undefined,
+    continuous: continuous?.check,
     certificates: certificateSources(options),
     isTrustedProxy: trustedProxies(options),
     onDecision: options.onDecision,
@@ -144,6 +155,7 @@ export function createGuard(options: GuardOptions): Guard {
   const stop = runtime.every(backgroundMs, () => {
     issuerState.peek();
     registration.peek();
+    void continuous?.warm();
   });
   const guard: Guard = {
     resource: identifier,
@@ -163,6 +175,7 @@ export function createGuard(options: GuardOptions): Guard {
     node: (route) => nodeHandler(guard, route, runtime.report),
     async ready() {
       await Promise.all([issuerState.get(), registration.get()]);
+      await continuous?.warm();
     },
     close: stop,
   };

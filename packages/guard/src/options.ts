@@ -1,4 +1,5 @@
-import type { JwsAlgorithm, PrivateJwk, Signer } from '@bailiwick/protocol';
+import type { JwsAlgorithm, PrivateJwk, Sensitivity, Signer } from '@bailiwick/protocol';
+import type { ContinuousSettings } from './continuous.ts';
 import type { DecisionRecord } from './decide.ts';
 import type { RegistrationInput } from './registration.ts';
 import type { Runtime } from './runtime.ts';
@@ -48,6 +49,22 @@ export interface GuardOptions {
     /** Questions under way at once; more are refused with 503. 256 by default. */
     maxConcurrent?: number;
   };
+  /**
+   * Before operations at least as sensitive as `from` (`high` by default) the identity provider is asked whether they are allowed here and
+   * now: policies, roles and tasks can have changed since the token was issued. Nothing is remembered, and no answer means no (503). Needs a
+   * credential; `offline` guards don't ask. `false` leaves it out.
+   */
+  continuous?:
+    | {
+        from?: Sensitivity;
+        /** How long an answer is waited for. 250 ms by default. */
+        budgetMs?: number;
+        /** How long a question waits for others to travel with. 2 ms by default. */
+        batchMs?: number;
+        /** Requests under way at once; what comes beyond is refused with 503. 64 by default. */
+        maxConcurrent?: number;
+      }
+    | false;
   keys?: {
     /** How often the JWKS is refreshed, give or take a fifth. 300 by default. */
     refreshSeconds?: number;
@@ -103,6 +120,7 @@ export interface ResolvedOptions {
   registration: RegistrationInput | undefined;
   mode: 'introspect' | 'offline';
   introspection: { cacheMs: number; maxConcurrent: number };
+  continuous: ContinuousSettings | undefined;
   keys: { freshMs: number; floorMs: number; staleMs: number };
   dpop: { maxAgeSeconds: number; futureSeconds: number; nonce: boolean; capacity: number; capacityPerKey: number };
   algorithms: readonly JwsAlgorithm[];

@@ -1,12 +1,20 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { isJwsAlgorithm, type JwsAlgorithm, jwsAlgorithms, type Signer, signerFrom } from '@bailiwick/protocol';
+import {
+  isJwsAlgorithm,
+  type JwsAlgorithm,
+  jwsAlgorithms,
+  type Signer,
+  sensitivities,
+  signerFrom,
+} from '@bailiwick/protocol';
+import type { ContinuousSettings } from './continuous.ts';
 import { isSafeUrl } from './issuer.ts';
 import { GuardConfigError, type GuardCredential, type GuardOptions, type ResolvedOptions } from './options.ts';
 import type { RegistrationInput } from './registration.ts';
 
 const known = new Set(
-  'issuer resource credential operations scopes detailsTypes token resourceId mode introspection keys dpop algorithms skewSeconds tokenCapacity clientCertificate trustedProxies localPath onDecision report now fetch runtime'.split(
+  'issuer resource credential operations scopes detailsTypes token resourceId mode introspection continuous keys dpop algorithms skewSeconds tokenCapacity clientCertificate trustedProxies localPath onDecision report now fetch runtime'.split(
     ' ',
   ),
 );
@@ -55,6 +63,7 @@ export function resolveOptions(options: GuardOptions): ResolvedOptions {
       cacheMs: 1000 * between('introspection.cacheSeconds', introspection.cacheSeconds ?? 2, 0, 300),
       maxConcurrent: positive('introspection.maxConcurrent', introspection.maxConcurrent ?? 256),
     },
+    continuous: file === undefined || mode === 'offline' ? nothingToAskBy(options) : continuousFrom(options),
     keys: {
       freshMs: 1000 * positive('keys.refreshSeconds', keys.refreshSeconds ?? 300),
       floorMs: 1000 * positive('keys.floorSeconds', keys.floorSeconds ?? 10),
@@ -71,6 +80,28 @@ export function resolveOptions(options: GuardOptions): ResolvedOptions {
     skewSeconds: between('skewSeconds', skewSeconds, 0, 60),
     tokenCapacity: positive('tokenCapacity', tokenCapacity),
   };
+}
+
+function continuousFrom({ continuous = {} }: GuardOptions): ContinuousSettings | undefined {
+  if (continuous === false) return undefined;
+  const { from = 'high', budgetMs = 250, batchMs = 2, maxConcurrent = 64, ...others } = continuous;
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) throw new GuardConfigError(`continuous knows no member "${unknown}".`);
+  if (!sensitivities.includes(from)) {
+    throw new GuardConfigError(`continuous.from must be one of ${sensitivities.join(', ')}.`);
+  }
+  return {
+    from,
+    budgetMs: between('continuous.budgetMs', budgetMs, 1, 10_000),
+    batchMs: between('continuous.batchMs', batchMs, 0, 1000),
+    maxConcurrent: positive('continuous.maxConcurrent', maxConcurrent),
+  };
+}
+
+/** Whoever asked for it must hear that nobody will be asked. */
+function nothingToAskBy({ continuous = false }: GuardOptions): undefined {
+  if (continuous === false) return undefined;
+  throw new GuardConfigError('continuous needs a credential, and a mode other than "offline".');
 }
 
 function credentialFrom(credential: GuardOptions['credential']): GuardCredential | undefined {

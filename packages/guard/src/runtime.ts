@@ -9,6 +9,8 @@ export interface Runtime {
   random(bytes: number): string;
   /** Runs something soon and then every so often, without keeping the process alive; the returned function ends it. */
   every(ms: number, work: () => void): () => void;
+  /** Runs something once, after so many ms; the returned function takes it back. */
+  after(ms: number, work: () => void): () => void;
   /** Tells the operator of this API what is wrong, in a sentence. Never called with a secret. */
   report(problem: string): void;
 }
@@ -25,6 +27,10 @@ export const systemRuntime: Runtime = {
       clearImmediate(first);
       clearInterval(timer);
     };
+  },
+  after(ms, work) {
+    const timer = setTimeout(work, ms);
+    return () => clearTimeout(timer);
   },
   report: (problem) => process.emitWarning(problem, { type: 'BailiwickGuard' }),
 };

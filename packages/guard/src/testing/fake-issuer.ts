@@ -52,6 +52,14 @@ export function fakeClock(start = Date.UTC(2026, 10, 22, 12)): FakeClock {
   };
 }
 
+/** A question to the decision point. @see AuthZEN 1.0 §6.1 */
+export interface Question {
+  subject: { type: string; id: string };
+  action: { name: string; properties?: Record<string, unknown> };
+  resource: { type: string; id: string };
+  context: Record<string, unknown>;
+}
+
 /** An identity provider in memory: the guard talks to it through `fetch`, as it would over the network. */
 export interface FakeIssuer {
   clock: FakeClock;
@@ -63,6 +71,10 @@ export interface FakeIssuer {
   /** `jti`s that don't stand any more. */
   ended: Set<string>;
   registration: Record<string, unknown>;
+  /** What the decision point says to a question; yes, unless a test wants something else. */
+  evaluate: (question: Question) => unknown;
+  /** The batches of questions that it was asked. */
+  evaluated: Question[][];
   guard: { client_id: string; jwk: PrivateJwk };
   /** What the JWKS publishes; the first of them signs. */
   keys: PrivateJwk[];
@@ -97,6 +109,8 @@ export async function fakeIssuer(clock = fakeClock()): Promise<FakeIssuer> {
         token: {},
       },
     },
+    evaluate: () => ({ decision: true }),
+    evaluated: [],
     beforeAnswer: async () => {},
     async fetch(input, init) {
       const { pathname } = new URL(String(input));
@@ -146,6 +160,12 @@ export async function fakeIssuer(clock = fakeClock()): Promise<FakeIssuer> {
       }),
     '/oauth2/token': () => Response.json({ access_token: 'guards-own', token_type: 'DPoP', expires_in: 600 }),
     '/admin/v1/guards/self': () => Response.json(fake.registration),
+    async '/access/v1/evaluations'(init) {
+      const { evaluations } = JSON.parse(String(init?.body)) as { evaluations: Question[] };
+      fake.evaluated.push(evaluations);
+      await fake.beforeAnswer();
+      return Response.json({ evaluations: evaluations.map((question) => fake.evaluate(question)) });
+    },
     async '/oauth2/introspect'(init) {
       const form = new URLSearchParams(String(init?.body));
       const assertion = validateClientAssertion(parseCompact(form.get('client_assertion') ?? ''), {
@@ -188,6 +208,11 @@ export function quiet(fake: Pick<FakeIssuer, 'clock' | 'fetch'>): Runtime & { pr
     fetch: fake.fetch,
     random: (bytes) => Buffer.from(crypto.getRandomValues(new Uint8Array(bytes))).toString('base64url'),
     every: () => () => {},
+    after(ms, work) {
+      if (ms > 10) return () => {}; // nothing takes so long that it would run out of time
+      const soon = setImmediate(work);
+      return () => clearImmediate(soon);
+    },
     report: (problem) => problems.push(problem),
     problems,
   };
