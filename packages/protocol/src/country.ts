@@ -2,13 +2,14 @@ import { createRequire } from 'node:module';
 import type { Reader, Response } from 'mmdb-lib';
 import { isCountry } from './context.ts';
 import { canonicalAddress } from './networks.ts';
+import { isPublicAddress } from './public-address.ts';
 
 /** Loaded with the first file: it takes longer than all the rest of a start. */
 const load = () => createRequire(import.meta.url)('mmdb-lib') as typeof import('mmdb-lib');
 
 /**
  * Reads a database of countries (MMDB) and answers in which one an address is, as ISO 3166-1 alpha-2 in capitals. Undefined for what
- * the database doesn't know, as private addresses, and for what is no address.
+ * the database doesn't know, and for what is no address of the public Internet: registries write a country beside private ones too.
  * @param bytes the whole file, with countries as `country_code` or, as MaxMind has them, `country.iso_code`
  * @throws Error when it is no such file
  */
@@ -22,7 +23,7 @@ export function countryReader(bytes: Buffer): (address: string) => string | unde
   }
   return (address) => {
     const plain = canonicalAddress(address);
-    return plain === undefined ? undefined : countryIn(reader.get(plain));
+    return plain === undefined || !isPublicAddress(plain) ? undefined : countryIn(reader.get(plain));
   };
 }
 

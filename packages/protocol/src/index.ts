@@ -5,7 +5,7 @@ export {
   linkTag,
   validateAccessTokenClaims,
 } from './access-token.ts';
-export { formatPrefix, masked, type Prefix, readAddress, readNetwork } from './address.ts';
+export { formatPrefix, isInside, masked, type Prefix, readAddress, readNetwork } from './address.ts';
 export { type BoundedCache, boundedCache } from './bounded-cache.ts';
 export { canonicalJson } from './canonical-json.ts';
 export { certificateThumbprint } from './certificate.ts';
@@ -117,6 +117,7 @@ export {
   type Sensitivity,
   sensitivities,
 } from './operations.ts';
+export { isPublicAddress } from './public-address.ts';
 export { type ReplayMemory, replayMemory, type Spent } from './replay-memory.ts';
 export type { Requirement } from './requirement.ts';
 export { protectedResourceMetadataUrl, resourceCovers } from './resource-metadata.ts';

@@ -1,4 +1,4 @@
-import { BlockList } from 'node:net';
+import { BlockList, isIP } from 'node:net';
 import { formatPrefix, masked, readAddress, readNetwork } from './address.ts';
 
 /** Whether an address is one of these, or in one of these networks. */
@@ -38,6 +38,7 @@ export function areNetworks(list: readonly string[]): boolean {
  * no address.
  */
 export function canonicalAddress(text: string): string | undefined {
+  if (isIP(text) === 4) return text; // has one spelling
   const one = readAddress(text);
   return one && formatPrefix(one);
 }

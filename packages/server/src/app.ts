@@ -140,7 +140,6 @@ export function createApp(deps: Deps, certificate?: CertificateSource): FastifyI
   const { config } = deps;
   const app = Fastify({
     logger: false, // what is worth a line is logged where it happens; request lines would hold what nobody should read
-    trustProxy: config.trusted_proxies.length > 0 ? config.trusted_proxies : false,
     bodyLimit: config.limits.body_bytes,
   });
   app.register(oauthRoutes(deps));

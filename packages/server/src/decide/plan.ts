@@ -11,7 +11,7 @@ export type Form = ReadonlyMap<string, readonly string[]>;
 
 /** Where and when a request came from, with provenance: everything here was observed by the server itself. */
 export interface RequestContext {
-  /** The client's address, through configured proxies alone. */
+  /** The client’s address in its canonical form, through configured proxies alone; `unknown` where they name none. */
   address: string;
   /** Milliseconds. */
   at: number;

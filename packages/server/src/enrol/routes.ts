@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { parseJsonBody } from '../web/body.ts';
+import { addressOf } from '../web/client-address.ts';
 import { presentedCertificate } from '../web/client-certificate.ts';
 import { enrolChild } from './children.ts';
 import { end, show } from './end.ts';
@@ -22,7 +23,7 @@ export function enrolRoutes(deps: Deps) {
       if (!isUtf8(body)) throw new OAuthError('invalid_request', 'the body must be UTF-8');
       return parseJsonBody(body.toString('utf8'));
     });
-    app.setErrorHandler((error, request, reply) => sendError(deps, reply, error, request.ip));
+    app.setErrorHandler((error, request, reply) => sendError(deps, reply, error, addressOf(deps, request)));
 
     const { pathname } = new URL(deps.config.issuer);
     const base = (pathname === '/' ? '' : pathname) + instancesPath;
@@ -65,7 +66,7 @@ function instanceRequest(deps: Deps, request: FastifyRequest): InstanceRequest {
     authorization: headers.authorization,
     dpop: headers.dpop as string | undefined, // said twice it arrives joined by a comma, and is no proof any more
     certificate: presentedCertificate(request, deps.config),
-    context: { address: request.ip, at: deps.clock.now() },
+    context: { address: addressOf(deps, request), at: deps.clock.now() },
   };
 }
 

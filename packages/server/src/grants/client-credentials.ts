@@ -3,26 +3,29 @@
  * @see OAuth 2.1 §4.2, RFC 8707 §2
  */
 import { spiffeId } from '../tokens/claims.ts';
+import { requestedContext } from './context.ts';
+import { requestedDetails } from './details.ts';
 import type { Grant } from './grant.ts';
 import { requestedResource, requestedScope } from './target.ts';
 import { requestedTask, taskParameters } from './task.ts';
 
 export const clientCredentials = {
   type: 'client_credentials',
-  parameters: ['resource', 'scope', ...taskParameters],
+  parameters: ['resource', 'scope', 'authorization_details', 'ctx', ...taskParameters],
 
   async plan(deps, client, request) {
     const { agent, instance } = client;
     const { resource, registered } = await requestedResource(deps, client, request.form); // RFC 8707 §2: exactly one
+    const details = await requestedDetails(resource, request.form); // RFC 9396 §5
     return {
       grantType: 'client_credentials',
       client,
       subject: instance?.spiffeId ?? spiffeId(deps.config, agent),
       resource,
-      scope: requestedScope(request.form, registered), // OAuth 2.1 §3.2.2.1: nothing unnamed
-      details: [],
+      scope: requestedScope(request.form, registered, details), // OAuth 2.1 §3.2.2.1: nothing unnamed
+      details,
       task: await requestedTask(deps, client, request.form),
-      context: undefined,
+      context: requestedContext(request.form),
       binding: request.binding,
       spends: [...client.proofs, ...(request.binding?.proofs ?? [])],
     };

@@ -6,6 +6,7 @@ import { publishedKeys } from '../keys/keys.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { asOf } from '../liveness/liveness.ts';
 import { parseForm } from '../tokens/form.ts';
+import { addressOf } from '../web/client-address.ts';
 import { presentedCertificate } from '../web/client-certificate.ts';
 import { issuerPath, type OAuthEndpoint, oauthPaths } from './endpoints.ts';
 import { introspectionEndpoint } from './introspection-endpoint.ts';
@@ -30,7 +31,9 @@ export function oauthRoutes(deps: Deps) {
     app.addContentTypeParser(['application/x-www-form-urlencoded', '*'], { parseAs: 'buffer' }, (_, body, done) =>
       done(null, body),
     );
-    app.setErrorHandler((error, request, reply) => sendError(deps, reply, asOAuthError(error), request.ip));
+    app.setErrorHandler((error, request, reply) =>
+      sendError(deps, reply, asOAuthError(error), addressOf(deps, request)),
+    );
 
     const prefix = issuerPath(deps.config);
     for (const [name, answer] of Object.entries(endpoints) as [OAuthEndpoint, Endpoint][]) {
@@ -73,7 +76,7 @@ async function post(
     return sendJson(reply, 200, body ?? {});
   } catch (error) {
     challenge(deps, request, reply, error);
-    return sendError(deps, reply, error, request.ip);
+    return sendError(deps, reply, error, addressOf(deps, request));
   }
 }
 
@@ -95,7 +98,7 @@ function oauthRequest(deps: Deps, request: FastifyRequest): OAuthRequest {
     authorization: headers.authorization,
     dpop: headers.dpop as string | undefined, // said twice it arrives joined by a comma, and is no proof any more
     certificate: presentedCertificate(request, deps.config),
-    context: { address: request.ip, at: deps.clock.now() },
+    context: { address: addressOf(deps, request), at: deps.clock.now() },
   };
 }
 

@@ -8,6 +8,7 @@ import { countFailure } from '../lib/failures.ts';
 import { newId } from '../lib/ids.ts';
 import { parseJsonBody } from './body.ts';
 import { type Caller, callerOf, futureSeconds, type OwnApi } from './caller.ts';
+import { addressOf } from './client-address.ts';
 import { Problem, problemReply } from './problem.ts';
 
 const proofsRemembered = 200_000;
@@ -53,15 +54,15 @@ export function ownApi(deps: Deps, app: FastifyInstance, options: OwnApiOptions)
     // who proves nothing is counted and not written down, or anyone could make us write; who sends nothing is only asking
     // where tokens come from, as every client does at first
     if (problem.kind === 'invalid-token' && request.headers.authorization !== undefined) {
-      countFailure(deps.failures, request.ip, `${name}: ${problem.message}`);
+      countFailure(deps.failures, addressOf(deps, request), `${name}: ${problem.message}`);
     }
     return problemReply(reply, problem);
   });
   return {
     async identify(request) {
-      const { method, headers, ip } = request;
+      const { method, headers } = request;
       const { authorization, dpop } = headers;
-      const call = { method, url: origin + request.url, authorization, dpop, address: ip };
+      const call = { method, url: origin + request.url, authorization, dpop, address: addressOf(deps, request) };
       callers.set(request, await callerOf(deps, memory, { api, resource }, call));
     },
     callerOf(request) {
