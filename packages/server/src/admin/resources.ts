@@ -50,6 +50,14 @@ const operation = z.strictObject({
   tool: line(200, 1).optional().meta({ description: 'The name of an MCP tool, instead of method and path.' }),
   scope: setOf(scopeName, 50, 'scopes').meta({ description: 'All of them are needed.' }),
   sensitivity: oneOf(['low', 'medium', 'high']).default('medium'),
+  definition: z
+    .string({ error: 'must be a SHA-256 in base64url' })
+    .regex(/^[A-Za-z0-9_-]{43}$/, 'must be a SHA-256 in base64url')
+    .optional()
+    .meta({
+      description:
+        'Of a tool: the hash of all that its server said of it when somebody last looked. Its guard hides and refuses a tool that says something else.',
+    }),
 });
 
 const writable = {
@@ -95,6 +103,7 @@ export const shownResource = z.strictObject({
       tool: z.string().optional(),
       scope: z.array(z.string()),
       sensitivity: oneOf(['low', 'medium', 'high']),
+      definition: z.string().optional(),
     }),
   ),
   token: z.strictObject({
@@ -146,6 +155,9 @@ const distinct = (all: readonly string[]) => new Set(all).size === all.length;
 async function checkResource(call: Call, resource: Resource): Promise<void> {
   const known = new Set(resource.scopes.map(({ name }) => name));
   for (const [index, one] of resource.operations.entries()) {
+    if (one.definition !== undefined && one.tool === undefined) {
+      throw invalid(`operations[${index}].definition`, 'is for tools: this operation is none');
+    }
     const unknown = one.scope.filter((name) => !known.has(name));
     if (unknown.length > 0) {
       throw invalid(`operations[${index}].scope`, `must be scopes of this resource: it has no ${unknown.join(', ')}`);

@@ -14,6 +14,7 @@ import { instanceCommands } from './nouns/instances.ts';
 import { keyCommands } from './nouns/keys.ts';
 import { ownerCommands } from './nouns/owners.ts';
 import { resourceCommands } from './nouns/resources.ts';
+import { resourceToolCommands } from './nouns/resources-tools.ts';
 import { roleCommands } from './nouns/roles.ts';
 import { token } from './nouns/token.ts';
 import { trustDomainCommands } from './nouns/trust-domains.ts';
@@ -31,6 +32,7 @@ export const commands: readonly Command[] = [
   enrolmentToken,
   ...instanceCommands,
   ...resourceCommands,
+  ...resourceToolCommands,
   ...roleCommands,
   ...guardCommands,
   ...trustDomainCommands,

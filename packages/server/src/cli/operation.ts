@@ -77,7 +77,12 @@ export const operationSchema = z.union(
           'must be a scope or a list of them',
         ),
         sensitivity: z.enum(sensitivities, `must be ${sensitivities.join(', ')}`).default('medium'),
+        definition: z
+          .string()
+          .regex(/^[A-Za-z0-9_-]{43}$/, 'must be the hash that `bailiwick resources tools` shows')
+          .optional(),
       })
+      .refine((one) => one.definition === undefined || one.tool !== undefined, 'has a definition and is no tool')
       .refine((one) => (one.tool === undefined) === (one.method !== undefined && one.path !== undefined), shape)
       .transform((one): Operation => ({ ...one, name: one.name ?? one.tool ?? `${one.method} ${one.path}` })),
   ],
