@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import { generateJwk, publicJwk } from '@bailiwick/protocol';
 import { type AdminClient, adminClient, administrator, populate } from '../testing/admin-client.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
+import { orchestratorClient } from '../testing/orchestrator.ts';
 import { operatorScopes } from './scopes.ts';
 
 for (const database of databases) {
@@ -12,6 +13,7 @@ for (const database of databases) {
     let ours: Awaited<ReturnType<typeof populate>>;
     let theirs: Awaited<ReturnType<typeof populate>>;
     let admin: AdminClient & { agent: string };
+    let theirTask: string;
     let theirOrg: string;
     let ourOrg: string;
 
@@ -22,6 +24,7 @@ for (const database of databases) {
       theirOrg = (await operator.ok('POST', '/organizations', { name: 'theirs' })).id;
       ours = await populate(operator, 'ours');
       theirs = await populate(operator, 'theirs');
+      theirTask = (await (await orchestratorClient(server, { organization: 'theirs' })).open(theirs.agent.id)).id;
       const scopes = operatorScopes.filter((scope) => scope !== 'organizations:any');
       admin = await administrator(server, operator, { scopes, organization: 'ours' });
     });
@@ -56,6 +59,8 @@ for (const database of databases) {
         ['DELETE', `/credentials/${theirs.credential.id}`],
         ['GET', `/instances/${theirs.instance}`],
         ['DELETE', `/instances/${theirs.instance}`],
+        ['GET', `/tasks/${theirTask}`],
+        ['DELETE', `/tasks/${theirTask}`],
         ['GET', `/resources/${theirs.resource.id}`],
         ['PATCH', `/resources/${theirs.resource.id}`, { name: 'x' }],
         ['POST', `/resources/${theirs.resource.id}/retire`],
@@ -74,6 +79,7 @@ for (const database of databases) {
           'agents',
           'credentials',
           'instances',
+          'tasks',
           'resources',
           'roles',
           'guards',
@@ -259,6 +265,7 @@ async function snapshot(operator: AdminClient): Promise<unknown> {
     'agents',
     'credentials',
     'instances',
+    'tasks',
     'resources',
     'roles',
     'guards',

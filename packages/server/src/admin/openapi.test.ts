@@ -4,11 +4,12 @@ import { generateJwk, publicJwk } from '@bailiwick/protocol';
 import { z } from 'zod';
 import { type AdminClient, adminClient, populate, type Reply } from '../testing/admin-client.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
+import { orchestratorClient } from '../testing/orchestrator.ts';
 import type { Route } from './route.ts';
 import { adminScopes } from './scopes.ts';
 import { adminTable } from './table.ts';
 
-type Things = Awaited<ReturnType<typeof populate>>;
+type Things = Awaited<ReturnType<typeof populate>> & { task: string };
 // biome-ignore lint/suspicious/noExplicitAny: a JSON document, looked at from outside
 type Json = any;
 
@@ -63,6 +64,9 @@ const requests: Record<string, (t: Things) => Promise<[path: string, body?: unkn
     { jwk: publicJwk(await generateJwk('ES256')), overlap_seconds: 60 },
   ],
   removeCredential: async (t) => [`/credentials/${t.credential.id}`],
+  listTasks: async (t) => [`/tasks?organization=home&agent=${t.agent.id}&status=ended`],
+  getTask: async (t) => [`/tasks/${t.task}`],
+  endTask: async (t) => [`/tasks/${t.task}`],
   listInstances: async (t) => [`/instances?organization=home&agent=${t.agent.id}&status=ended`],
   getInstance: async (t) => [`/instances/${t.instance}`],
   endInstance: async (t) => [`/instances/${t.instance}`],
@@ -133,7 +137,9 @@ for (const database of databases) {
       server = await startServer({ database });
       operator = adminClient(server, server.operator);
       await operator.ok('POST', '/organizations', { name: 'home' });
-      things = await populate(operator, 'home');
+      const made = await populate(operator, 'home');
+      const orchestrator = await orchestratorClient(server, { organization: 'home' });
+      things = { ...made, task: (await orchestrator.open(made.agent.id)).id };
       document = await (await fetch(`${server.issuer}/openapi.json`)).json();
     });
     after(() => server.close());

@@ -12,6 +12,7 @@ import { personRoutes } from './people.ts';
 import { resourceRoutes } from './resources.ts';
 import { roleRoutes } from './roles.ts';
 import type { Route } from './route.ts';
+import { taskRoutes } from './tasks.ts';
 import { teamRoutes } from './teams.ts';
 import { trustDomainRoutes } from './trust-domains.ts';
 
@@ -23,6 +24,7 @@ export const adminTable = [
   ...agentRoleRoutes,
   ...credentialRoutes,
   ...instanceRoutes,
+  ...taskRoutes,
   ...resourceRoutes,
   ...roleRoutes,
   ...guardRoutes,
