@@ -1,0 +1,46 @@
+/** Every command, in the order in which help lists them. */
+
+import { apply } from './apply/apply.ts';
+import type { Command } from './command.ts';
+import { doctor } from './doctor/doctor.ts';
+import { init } from './init.ts';
+import { agentCommands } from './nouns/agents.ts';
+import { caCommands } from './nouns/ca.ts';
+import { credentialCommands } from './nouns/credentials.ts';
+import { enrolmentToken } from './nouns/enrolment-token.ts';
+import { eventCommands } from './nouns/events.ts';
+import { guardCommands } from './nouns/guards.ts';
+import { instanceCommands } from './nouns/instances.ts';
+import { keyCommands } from './nouns/keys.ts';
+import { ownerCommands } from './nouns/owners.ts';
+import { resourceCommands } from './nouns/resources.ts';
+import { resourceToolCommands } from './nouns/resources-tools.ts';
+import { roleCommands } from './nouns/roles.ts';
+import { taskCommands } from './nouns/tasks.ts';
+import { token } from './nouns/token.ts';
+import { trustDomainCommands } from './nouns/trust-domains.ts';
+import { operatorCommands } from './operator.ts';
+import { serve } from './serve.ts';
+
+export const commands: readonly Command[] = [
+  serve,
+  init,
+  doctor,
+  apply,
+  ...operatorCommands,
+  ...agentCommands,
+  ...credentialCommands,
+  enrolmentToken,
+  ...instanceCommands,
+  ...taskCommands,
+  ...resourceCommands,
+  ...resourceToolCommands,
+  ...roleCommands,
+  ...guardCommands,
+  ...trustDomainCommands,
+  ...ownerCommands,
+  token,
+  ...keyCommands,
+  ...caCommands,
+  ...eventCommands,
+];
