@@ -113,18 +113,21 @@ function responsesOf(route: Route): Json {
   if (status === 201) headers.Location = { schema: { type: 'string', format: 'uri' } };
   if (route.method === 'PATCH' || route.path.endsWith('}')) headers.ETag = { schema: { type: 'string' } };
   const refusals =
-    route.kind === 'read'
+    route.method === 'GET'
       ? ['400', '401', '403', '404']
       : ['400', '401', '403', '404', '409', '412', '413', '415', '422'];
   return {
     [status]: {
-      description: status === 204 ? 'Done' : status === 201 ? 'Made' : 'As it is now',
+      description: status === 204 ? 'Done' : status === 201 ? 'Made' : answerOf(route),
       ...(Object.keys(headers).length > 0 && status !== 204 && { headers }),
       ...(content && { content }),
     },
     ...Object.fromEntries(refusals.map((code) => [code, { $ref: `#/components/responses/${code}` }])),
   };
 }
+
+const answerOf = (route: Route): string =>
+  route.kind === 'read' && route.method === 'POST' ? 'The answer; nothing is changed' : 'As it is now';
 
 /** One response for each status that a problem can have. */
 function problemResponses(): Json {

@@ -76,7 +76,8 @@ interface Described<P, Q, B, R> {
 
 export interface ReadRoute extends Described<Shape, Shape, z.ZodType, z.ZodType> {
   kind: 'read';
-  method: 'GET';
+  /** `POST` for a question that has a body (`ask`). */
+  method: 'GET' | 'POST';
   // biome-ignore lint/suspicious/noExplicitAny: typed where it is written (`read`), by the schemas beside it
   handler(call: Call, input: any): Promise<unknown>;
 }
@@ -105,6 +106,17 @@ export function read<
   },
 ): ReadRoute {
   return { ...(route as unknown as ReadRoute), kind: 'read', method: 'GET' };
+}
+
+/** A route that changes nothing, for a question that is too large for a URL. */
+export function ask<B extends z.ZodType, R extends z.ZodType, P extends Shape | undefined = undefined>(
+  route: Omit<Described<P, undefined, B, R>, 'response' | 'body'> & {
+    body: B;
+    response: R;
+    handler(call: Call, input: { params: Parsed<P>; body: Parsed<B> }): Promise<Shown<R>>;
+  },
+): ReadRoute {
+  return { ...(route as unknown as ReadRoute), kind: 'read', method: 'POST' };
 }
 
 /**

@@ -76,6 +76,18 @@ export async function selectAgents(q: Queries, filter: AgentFilter): Promise<Age
   return ((await query.execute()) as JoinedRow[]).map(agentOf);
 }
 
+/** The names of these agents of an organization, by id: an agent keeps its name for ever. */
+export async function agentNames(q: Queries, org: string, ids: readonly string[]): Promise<Map<string, string>> {
+  if (ids.length === 0) return new Map();
+  const rows = await q.kysely
+    .selectFrom('agents')
+    .select(['id', 'name'])
+    .where('org', '=', org)
+    .where('id', 'in', ids)
+    .execute();
+  return new Map(rows.map(({ id, name }) => [id, name]));
+}
+
 /** Whether a person or team answers for an agent that has not been retired. */
 export async function ownsAgents(q: Queries, owner: string): Promise<boolean> {
   const row = await q.get(

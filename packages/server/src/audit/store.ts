@@ -64,6 +64,8 @@ export async function findPersonal(q: Queries, id: string): Promise<(PersonalRow
 export interface EventFilter {
   org?: string | undefined;
   type?: string | undefined;
+  /** Of any of these types. */
+  types?: readonly string[] | undefined;
   outcome?: string | undefined;
   agent?: string | undefined;
   target?: string | undefined;
@@ -103,7 +105,8 @@ async function selectWhere(
     const value = filter[column];
     if (value !== undefined) query = query.where(column, '=', value);
   }
-  const { jti, about = '' } = filter;
+  const { jti, types, about = '' } = filter;
+  if (types !== undefined) query = query.where('type', 'in', types);
   if (side === 'agent' || side === 'target') query = query.where(side, '=', about);
   else if (side !== undefined) {
     query = query.where('target', 'in', q.kysely.selectFrom(side).select('id').where('agent', '=', about));

@@ -10,10 +10,15 @@ type Query = Readonly<Record<string, string | number | undefined>>;
 export interface Api {
   identity: Identity;
   get<T>(path: string, query?: Query): Promise<T>;
+  /** The same with its entity tag, to change exactly what was read. */
+  getTagged<T>(path: string): Promise<{ body: T; etag: string }>;
   /** Makes a new thing, in the organization that --organization names. */
   create<T>(path: string, body: unknown): Promise<T>;
   post<T>(path: string, body?: unknown): Promise<T>;
-  patch<T>(path: string, body: unknown): Promise<T>;
+  /** A question about the organization that --organization names: it has a body, and changes nothing. */
+  ask<T>(path: string, body: unknown): Promise<T>;
+  /** @param etag of what was read: what was changed meanwhile is left as it is */
+  patch<T>(path: string, body: unknown, etag?: string): Promise<T>;
   put<T>(path: string, body: unknown): Promise<T>;
   delete(path: string): Promise<void>;
   /** Everything of a list, page after page. `most` stops earlier. */
@@ -48,7 +53,13 @@ export function openApi(
   const base = `${identity.issuer}/admin/v1`;
   const { organization } = context.globals;
 
-  async function send<T>(method: string, path: string, query: Query, body?: unknown): Promise<T> {
+  async function answered(
+    method: string,
+    path: string,
+    query: Query,
+    body?: unknown,
+    etag?: string,
+  ): Promise<Response> {
     const url = new URL(`${base}${path}`);
     for (const [name, value] of Object.entries(query)) {
       if (value !== undefined) url.searchParams.set(name, String(value));
@@ -57,22 +68,36 @@ export function openApi(
     try {
       response = await agent.fetch(url, {
         method,
-        headers: { accept: 'application/json', ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+        headers: {
+          accept: 'application/json',
+          ...(body !== undefined && { 'content-type': 'application/json' }),
+          ...(etag !== undefined && { 'if-match': etag }),
+        },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
     } catch (error) {
       throw error instanceof BailiwickError ? tokenRefused(context, identity, error) : error;
     }
     if (!response.ok) throw await refused(identity, response, fields ? (field) => field : optionOf);
+    return response;
+  }
+
+  async function send<T>(...request: Parameters<typeof answered>): Promise<T> {
+    const response = await answered(...request);
     return (response.status === 204 ? undefined : await response.json()) as T;
   }
 
   return {
     identity,
     get: (path, query = {}) => send('GET', path, query),
+    async getTagged<T>(path: string) {
+      const response = await answered('GET', path, {});
+      return { body: (await response.json()) as T, etag: response.headers.get('etag') ?? '*' };
+    },
     create: (path, body) => send('POST', path, { organization }, body),
     post: (path, body) => send('POST', path, {}, body),
-    patch: (path, body) => send('PATCH', path, {}, body),
+    ask: (path, body) => send('POST', path, { organization }, body),
+    patch: (path, body, etag) => send('PATCH', path, {}, body, etag),
     put: (path, body) => send('PUT', path, {}, body),
     delete: (path) => send('DELETE', path, {}),
     async list<T>(path: string, query: Query = {}, most = Number.POSITIVE_INFINITY) {

@@ -16,6 +16,8 @@ export interface ArgumentSpec {
   name: string;
   description: string;
   optional?: boolean;
+  /** It is the last, and takes all that is left: at least one unless it is optional. */
+  many?: boolean;
 }
 
 type OptionSpecs = Readonly<Record<string, OptionSpec>>;
@@ -29,7 +31,11 @@ type OptionValue<Spec extends OptionSpec> = Spec extends { value: string }
 export type OptionValues<Specs extends OptionSpecs> = { [Name in keyof Specs]: OptionValue<Specs[Name]> };
 
 export type ArgumentValues<Specs extends readonly ArgumentSpec[]> = {
-  [Index in keyof Specs]: Specs[Index] extends { optional: true } ? string | undefined : string;
+  [Index in keyof Specs]: Specs[Index] extends { many: true }
+    ? string[]
+    : Specs[Index] extends { optional: true }
+      ? string | undefined
+      : string;
 };
 
 /** Understood by every command. */
@@ -75,7 +81,7 @@ export interface Command {
   examples: readonly { command: string; does: string }[];
   run(
     context: Context,
-    args: readonly (string | undefined)[],
+    args: readonly (string | string[] | undefined)[],
     options: Readonly<Record<string, unknown>>,
   ): Promise<number>;
 }

@@ -12,8 +12,10 @@ export function usageLine(command: Command): string {
   return ['bailiwick', command.name, args, options].filter((part) => part !== '').join(' ');
 }
 
-const argumentWord = (argument: ArgumentSpec) =>
-  argument.optional ? `[${argument.name.toUpperCase()}]` : argument.name.toUpperCase();
+function argumentWord({ name, optional, many }: ArgumentSpec): string {
+  const word = `${name.toUpperCase()}${many ? ' …' : ''}`;
+  return optional ? `[${word}]` : word;
+}
 
 /** `--name NAME` */
 export function optionWord(name: string, spec: OptionSpec): string {

@@ -3,7 +3,7 @@ import { didYouMeanHint } from '../lib/did-you-mean.ts';
 import { type IdKind, isId } from '../lib/ids.ts';
 import type { Api } from './api.ts';
 import { CliError } from './errors.ts';
-import type { Agent, Person, Resource, Role, Team, TrustDomain } from './registry.ts';
+import type { Agent, ListedPolicy, Person, Policy, Resource, Role, Team, TrustDomain } from './registry.ts';
 
 interface Named {
   id: string;
@@ -39,6 +39,14 @@ export async function findTrustDomain(api: Api, text: string): Promise<TrustDoma
   return only('trust domain', text, await api.list<TrustDomain>('/trust-domains'), ({ name }) => name === text);
 }
 
+/** A policy by id or name, removed or not. @throws CliError (not_found) with the nearest name */
+export async function findPolicy(api: Api, text: string): Promise<Policy> {
+  if (isId('policy', text)) return api.get<Policy>(`/policies/${text}`);
+  const found = isSlug(text) ? await api.list<ListedPolicy>('/policies', { name: text }) : [];
+  const all = found.length > 0 ? found : await api.list<ListedPolicy>('/policies', {}, 200);
+  return api.get<Policy>(`/policies/${only('policy', text, all, ({ name }) => name === text).id}`);
+}
+
 /** The person or team that `team:support`, `person:ada`, a name or an id names. */
 export async function findOwner(api: Api, text: string): Promise<Named> {
   if (isId('person', text) || text.includes('@')) return findPerson(api, text);
@@ -67,6 +75,7 @@ const lists: Readonly<Record<string, string>> = {
   person: 'people',
   'trust domain': 'trust-domains',
   'team or person': 'teams',
+  policy: 'policy',
 };
 
 function only<T extends Named>(kind: string, text: string, all: readonly T[], matches: (one: T) => boolean): T {

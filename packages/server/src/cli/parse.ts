@@ -11,7 +11,7 @@ export type Parsed =
   | {
       what: 'command';
       command: Command;
-      args: readonly (string | undefined)[];
+      args: readonly (string | string[] | undefined)[];
       options: Readonly<Record<string, unknown>>;
       globals: Globals;
     };
@@ -39,7 +39,7 @@ export function parse(commands: readonly Command[], argv: readonly string[]): Pa
   return {
     what: 'command',
     command,
-    args: command.arguments.map((_argument, index) => positionals[index]),
+    args: command.arguments.map(({ many }, index) => (many ? positionals.slice(index) : positionals[index])),
     options,
     globals: {
       json: json === true,
@@ -160,7 +160,7 @@ function checkCount(command: Command, positionals: readonly string[]): void {
   if (missing !== undefined) {
     throw usage(command, `"${command.name}" needs ${missing.name.toUpperCase()}: ${missing.description}`);
   }
-  const extra = positionals[command.arguments.length];
+  const extra = command.arguments.at(-1)?.many ? undefined : positionals[command.arguments.length];
   if (extra !== undefined) throw usage(command, `"${command.name}" doesn't know what to do with "${extra}".`);
 }
 

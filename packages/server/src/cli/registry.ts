@@ -112,6 +112,32 @@ export interface Role extends Thing {
   status: string;
 }
 
+/** In lists: without its text. */
+export interface ListedPolicy extends Thing {
+  name: string;
+  mode: 'enforce' | 'observe' | 'removed';
+  /** Of its last change. */
+  revision: number;
+  text_hash: string;
+  author: string;
+  reason: string;
+  updated_at: string;
+}
+
+export interface Policy extends ListedPolicy {
+  text: string;
+}
+
+export interface PolicyVersion {
+  policy: string;
+  revision: number;
+  mode: Policy['mode'];
+  text_hash: string;
+  author: string;
+  reason: string;
+  created_at: string;
+}
+
 export interface Guard extends Thing {
   name: string;
   status: string;

@@ -35,8 +35,7 @@ forbid (
   resource
 )
 when {
-  context has task && context.task.provenance == "declared" &&
-  !(resource is Object) && resource.sensitivity != "low"
+  context has task && context.task.provenance == "declared" && resource.sensitivity != "low"
 };
 `,
   },
