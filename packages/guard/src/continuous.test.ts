@@ -10,7 +10,7 @@ async function setUp(options: Partial<GuardOptions> = {}) {
   const fake = await fakeIssuer();
   const runtime = quiet(fake);
   const agent = await fakeAgent(fake);
-  const guard = createGuard(fake.options({ runtime, ...options }));
+  const guard = createGuard(fake.options({ operations: undefined, runtime, ...options }));
   const scope = 'tickets:read tickets:write tickets:purge';
   const token = await agent.token({ jti: 'j-1', scope });
   const ask = async (method = 'DELETE', path = '/tickets/purge', of = token) =>
@@ -78,6 +78,7 @@ test('of a tool’s arguments only those travel on which details depend', async 
     fake.options({
       operations: [{ ...tool, details: { type: 'wipe', disk: '{disk}' } }],
       detailsTypes: [{ type: 'wipe', compare: {} }],
+      continuous: {},
       runtime: quiet(fake),
     }),
   );
@@ -217,7 +218,7 @@ for (const [what, answer] of [
     const good = fake.fetch;
     fake.fetch = (url, init) => (String(url).endsWith(evaluations) ? Promise.resolve(answer()) : good(url, init));
     const runtime = quiet(fake);
-    const guard = createGuard(fake.options({ runtime }));
+    const guard = createGuard(fake.options({ runtime, continuous: {} }));
     const agent = await fakeAgent(fake);
     const token = await agent.token({ scope: 'tickets:purge' });
     const decision = await guard.decide(await agent.request('DELETE', '/tickets/purge', { token }));
@@ -326,8 +327,9 @@ test('too many requests under way: the rest is refused, not queued', async () =>
 
 // what can be configured
 
-test('who has no credential, or is offline, or says so, asks nobody', async () => {
+test('who has no credential, or is offline, or says so, or has its operations in code, asks nobody', async () => {
   for (const options of [
+    {},
     { continuous: false },
     { mode: 'offline' },
     { mode: 'offline', credential: undefined },
@@ -364,7 +366,7 @@ test('the guard’s own token is for the identity provider, and for asking alone
     if (String(url).endsWith('/oauth2/token')) forms.push(new URLSearchParams(String(init?.body)));
     return good(url, init);
   };
-  const guard = createGuard(fake.options({ runtime: quiet(fake) }));
+  const guard = createGuard(fake.options({ runtime: quiet(fake), continuous: {} }));
   await guard.ready();
   assert.deepEqual(
     forms.map((form) => [form.get('resource'), form.get('scope')]),

@@ -52,7 +52,8 @@ export interface GuardOptions {
   /**
    * Before operations at least as sensitive as `from` (`high` by default) the identity provider is asked whether they are allowed here and
    * now: policies, roles and tasks can have changed since the token was issued. Nothing is remembered, and no answer means no (503). Needs a
-   * credential; `offline` guards don't ask. `false` leaves it out.
+   * credential; `offline` guards don't ask, and with `operations` in code it has to be asked for: they must be registered, too, or the answer is no.
+   * `false` leaves it out.
    */
   continuous?:
     | {

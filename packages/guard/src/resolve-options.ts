@@ -82,7 +82,9 @@ export function resolveOptions(options: GuardOptions): ResolvedOptions {
   };
 }
 
-function continuousFrom({ continuous = {} }: GuardOptions): ContinuousSettings | undefined {
+/** Operations in code need not be registered, and of what isn't nobody could say whether it is allowed: then it must be asked for. */
+function continuousFrom(options: GuardOptions): ContinuousSettings | undefined {
+  const { continuous = options.operations === undefined ? {} : false } = options;
   if (continuous === false) return undefined;
   const { from = 'high', budgetMs = 250, batchMs = 2, maxConcurrent = 64, ...others } = continuous;
   const [unknown] = Object.keys(others);
