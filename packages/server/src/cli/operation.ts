@@ -43,6 +43,18 @@ export function operationLine(operation: Operation): string {
   return `${what} ${operation.scope.join(',')} ${operation.sensitivity}`;
 }
 
+/**
+ * Tools whose definition isn't said keep the one that is registered: a line about scopes must not make a guard stop looking.
+ * To let a tool say anything, take its operation away and register it again.
+ */
+export function keepingDefinitions(wanted: readonly Operation[], registered: readonly Operation[]): Operation[] {
+  return wanted.map((operation) => {
+    const { tool, definition } = operation;
+    const known = tool === undefined ? undefined : registered.find((one) => one.tool === tool)?.definition;
+    return definition !== undefined || known === undefined ? operation : { ...operation, definition: known };
+  });
+}
+
 /** @throws CliError (usage) that shows how an operation reads */
 export function operationFromFlag(text: string): Operation {
   const operation = readOperation(text);

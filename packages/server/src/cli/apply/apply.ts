@@ -4,6 +4,7 @@ import { type Context, command, yes } from '../command.ts';
 import { CliError, exitCodes } from '../errors.ts';
 import { readIdentity } from '../identity.ts';
 import { confirm } from '../io.ts';
+import { keepingDefinitions } from '../operation.ts';
 import { painter } from '../output.ts';
 import type { Agent, Credential, Guard, Person, Resource, Role, Team, TrustDomain } from '../registry.ts';
 import { mistaken, readPlacedYaml } from '../yaml-file.ts';
@@ -12,7 +13,7 @@ import { wantedCredentials } from './credentials.ts';
 import { showPlan, titleOf } from './diff.ts';
 import { type Doer, newDoer } from './do.ts';
 import { type Fleet, fleetSchema } from './fleet.ts';
-import { plan } from './plan.ts';
+import { plan, presentResource } from './plan.ts';
 import { referenceMistakes } from './references.ts';
 import { speaksOfTrustDomains, trustDomainMistakes, wantedBundles } from './trust-domains.ts';
 
@@ -56,6 +57,7 @@ export const apply = command({
     const acting = inOrganization(context, fleet);
     const api = openApi(acting, readIdentity(acting), { fields: true });
     const { registered, ...present } = await readPresent(api, fleet);
+    keepDefinitions(fleet, present);
     const given = { credentials: credentials.wanted, registered, say };
     const mistakes = [
       ...bundles.mistakes,
@@ -80,6 +82,15 @@ export const apply = command({
     return dry && changes.length > 0 ? exitCodes.pending.code : exitCodes.ok.code;
   },
 });
+
+/** Lines of a file say nothing of what tools were when somebody looked: that stays. */
+function keepDefinitions(fleet: Fleet, present: Present): void {
+  for (const [name, wanted] of Object.entries(fleet.resources)) {
+    const known = presentResource(present, name, wanted);
+    if (wanted.operations === undefined || known === undefined) continue;
+    wanted.operations = keepingDefinitions(wanted.operations, known.operations);
+  }
+}
 
 const isEmpty = ({ organization: _, ...fleet }: Fleet) =>
   Object.values(fleet).every((part) => Object.keys(part).length === 0);

@@ -36,13 +36,7 @@ export function plan(
       })),
     ),
     ...Object.entries(fleet.resources).flatMap(([name, wanted]) =>
-      change(
-        'resource',
-        name,
-        present.resources.find(({ identifier }) => identifier === wanted.identifier) ?? find(present.resources, name),
-        resourceValues(name, wanted),
-        resourceNow,
-      ),
+      change('resource', name, presentResource(present, name, wanted), resourceValues(name, wanted), resourceNow),
     ),
     ...Object.entries(fleet.roles).flatMap(([name, wanted]) =>
       change(
@@ -71,6 +65,15 @@ export function plan(
     ),
     ...(prune ? ends(fleet, present) : []),
   ];
+}
+
+/** The resource that the file means: by its identifier, else by its name. */
+export function presentResource(
+  { resources }: Pick<Present, 'resources'>,
+  name: string,
+  { identifier }: Pick<FleetResource, 'identifier'>,
+): Resource | undefined {
+  return resources.find((one) => one.identifier === identifier) ?? find(resources, name);
 }
 
 /** Ids to the names by which a fleet file speaks of them. */
@@ -137,11 +140,12 @@ function resourceNow(resource: Resource): Record<string, unknown> {
 
 const withDefaults = (token: object) => ({ alg: 'ES256', typ: 'at+jwt', dangerously_bearer: false, ...token });
 
-/** The line of an operation, with its name where that isn't the usual one. */
+/** The line of an operation, with its name where that isn't the usual one, and what is known of its tool. */
 function fullLine(operation: Operation): string {
   const line = operationLine({ ...operation, scope: operation.scope.toSorted() });
   const usual = operation.tool ?? `${operation.method} ${operation.path}`;
-  return operation.name === usual ? line : `${line}  (${operation.name})`;
+  const named = operation.name === usual ? line : `${line}  (${operation.name})`;
+  return operation.definition === undefined ? named : `${named}  definition ${operation.definition}`;
 }
 
 /** What the file doesn't name: agents first, so that nothing is left that refers to an ended thing. */

@@ -5,7 +5,7 @@ import { type Context, command, yes } from '../command.ts';
 import { CliError } from '../errors.ts';
 import { confirm } from '../io.ts';
 import { findResource } from '../names.ts';
-import { operationFromFlag } from '../operation.ts';
+import { keepingDefinitions, operationFromFlag } from '../operation.ts';
 import { fields, show, table } from '../output.ts';
 import type { Resource } from '../registry.ts';
 import { pair, wholeNumber } from '../values.ts';
@@ -275,6 +275,9 @@ function resourceBody(context: Context, options: ResourceOptions, before?: Resou
   if (added.length > 0) {
     const there = (body.operations as Operation[] | undefined) ?? before?.operations ?? [];
     body.operations = [...there.filter((one) => !added.some((operation) => samePlace(one, operation))), ...added];
+  }
+  if (body.operations !== undefined && before !== undefined) {
+    body.operations = keepingDefinitions(body.operations as Operation[], before.operations);
   }
   const described = options.scope.map((text) =>
     pair('--scope', text, 'SCOPE=TEXT, such as "tickets:read=See tickets"'),
