@@ -1,5 +1,5 @@
 /** What a request asks for: one resource and scopes on it, named or meant by the registration. */
-import { ProtocolError, parseScope } from '@bailiwick/protocol';
+import { type AuthorizationDetail, ProtocolError, parseScope } from '@bailiwick/protocol';
 import type { AgentResource } from '../agents/agent.ts';
 import type { Client, Form } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
@@ -45,13 +45,19 @@ export async function requestedResource(
 }
 
 /**
- * The scopes that the request names; without any, those that the registration means. Nothing unnamed is granted.
+ * The scopes that the request names; without any, those that the registration means, or none where the request names details instead.
+ * Nothing unnamed is granted.
  * @throws OAuthError `invalid_scope`
  * @see RFC 6749 §3.3
  */
-export function requestedScope(form: Form, registered: AgentResource): readonly string[] {
+export function requestedScope(
+  form: Form,
+  registered: AgentResource,
+  details: readonly AuthorizationDetail[],
+): readonly string[] {
   const named = single(form, 'scope');
   if (named === undefined) {
+    if (details.length > 0) return [];
     if (registered.scope.length > 0) return registered.scope;
     throw new OAuthError('invalid_scope', 'name the scopes: this agent has no default ones on this resource');
   }
