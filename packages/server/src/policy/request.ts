@@ -41,6 +41,7 @@ export interface ForeignSubject {
 export type PolicyResource =
   | { type: 'Api'; identifier: string; name: string; sensitivity: Sensitivity }
   | { type: 'Operation' | 'Tool'; identifier: string; name: string; sensitivity: Sensitivity }
+  /** As sensitive as can be, unless the asking side says `low` or `medium` in `properties.sensitivity`. */
   | { type: 'Object'; kind: string; id: string; properties: Readonly<Record<string, string>> };
 
 /** Under which circumstances. What may cost something to find out is a getter: it is read only if a policy mentions it. */
@@ -76,6 +77,8 @@ export interface PolicyContext {
   subject: string | undefined;
   /** What the asking side calls the action, where that is no operation of ours. */
   operation: string | undefined;
+  /** What nobody but the asking side says, by name (`action.soft`). In Cedar tags of the entity `context.claimed`. */
+  claimed?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface PolicyRequest {

@@ -1,0 +1,254 @@
+/**
+ * Decides by policies: pure, a set and a request in, an answer out. Cedar says of each statement whether it holds; which statements are
+ * asked about, what is remembered and how outcomes become an answer is ours.
+ * @see https://docs.cedarpolicy.com/auth/authorization.html
+ */
+import { type CedarEngine, openCedar } from './cedar.ts';
+import { combine, isSameDecision, type Judged } from './combine.ts';
+import { type Document, readDocument, type Statement } from './document.ts';
+import { type Facts, factsOf } from './facts.ts';
+import { type Entry, entriesOf, type Outcomes, outcomesOf } from './outcomes.ts';
+import { errorAt } from './policy-error.ts';
+import { type PolicyAnswer, type PolicyRequest, policyActions } from './request.ts';
+import { namedIn, outside, type ScopeIndex, scopeIndex } from './scope.ts';
+import { type Words, wordsOf } from './words.ts';
+
+export { PolicyError } from './policy-error.ts';
+
+export interface PolicySource {
+  name: string;
+  text: string;
+  /** `observe`: what it would change is told, and nothing else. */
+  mode: 'enforce' | 'observe';
+}
+
+/** Policies that decide together. What it holds besides is the engine's. */
+export interface PolicySet {
+  /** What events call it. */
+  readonly revision: string;
+  readonly statements: readonly StatementSummary[];
+}
+
+export interface StatementSummary {
+  /** `<policy name>/<@id>` */
+  policy: string;
+  effect: 'permit' | 'forbid';
+  mode: 'enforce' | 'observe';
+  reason: string | undefined;
+}
+
+/** What became of one statement. */
+export interface ExplainedStatement extends StatementSummary {
+  outcome: 'satisfied' | 'not_satisfied' | 'error' | 'out_of_scope';
+  /** `out_of_scope`: by which part of its head. */
+  because?: 'principal' | 'action' | 'resource';
+  /** `error`: why. */
+  message?: string;
+}
+
+export interface Explanation {
+  answer: PolicyAnswer;
+  statements: ExplainedStatement[];
+}
+
+export interface Named {
+  entities: { type: string; id: string }[];
+  operations: string[];
+}
+
+export interface PolicyEngine {
+  /**
+   * Reads policies. Documents that were read before are not read again; the same sources and revision give the same set, with all
+   * that it remembers.
+   * @throws PolicyError with the policy's name, line and column
+   */
+  compile(sources: readonly PolicySource[], revision: string): PolicySet;
+  /** Decides. Never throws: what goes wrong is told in `errors`, and the decision is deny. */
+  evaluate(set: PolicySet, request: PolicyRequest): PolicyAnswer;
+  /**
+   * Looks at one document.
+   * @returns its statements, and what looks like a mistake
+   * @throws PolicyError
+   */
+  check(text: string, name?: string): { statements: Omit<StatementSummary, 'mode'>[]; warnings: readonly string[] };
+  /** The answer, and what became of every statement of the set. */
+  explain(set: PolicySet, request: PolicyRequest): Explanation;
+  /** All that the statements of a set name: entities, and operations of others that they compare `context.operation` with. */
+  named(set: PolicySet): Named;
+  /** How much of what a set was asked was remembered, counted by statements. */
+  counts(set: PolicySet): { remembered: number; asked: number };
+}
+
+/** The most statements that a set may have. */
+export const mostStatements = 500;
+
+/** Outcomes of statements that a set remembers; each about 100 bytes. */
+const mostRemembered = 50_000;
+const mostDocuments = 2_000;
+const mostSets = 200;
+
+interface Compiled extends PolicySet {
+  entries: readonly SetEntry[];
+  index: ScopeIndex<SetEntry>;
+  outcomes: Outcomes;
+}
+
+type SetEntry = Entry & { mode: PolicySource['mode'] };
+
+let loaded: Promise<PolicyEngine> | undefined;
+
+/** The engine, one for the whole process: loaded when it is first asked for. */
+export function loadPolicyEngine(): Promise<PolicyEngine> {
+  loaded ??= Promise.resolve().then(() => createPolicyEngine(openCedar()));
+  return loaded;
+}
+
+/** An engine of its own, which tests and benchmarks want. */
+export function createPolicyEngine(cedar: CedarEngine, remember = mostRemembered): PolicyEngine {
+  const words = cedar.call(wordsOf);
+  const documents = new Map<string, Document>();
+  const sets = new Map<string, Compiled>();
+
+  function documentOf(name: string, text: string): Document {
+    return remembered(documents, JSON.stringify([name, text]), mostDocuments, () =>
+      readDocument(cedar, words, { name, text }),
+    );
+  }
+
+  return {
+    compile(sources, revision) {
+      const key = JSON.stringify([revision, sources.map(({ name, text, mode }) => [name, text, mode])]);
+      return remembered(sets, key, mostSets, () => compile(cedar, documentOf, sources, revision, remember));
+    },
+    evaluate: (set, request) => evaluate(words, compiled(set), request).answer,
+    check(text, name = '') {
+      const { statements, warnings } = documentOf(name, text);
+      return {
+        statements: statements.map(({ id, effect, reason }) => ({ policy: `${name}/${id}`, effect, reason })),
+        warnings,
+      };
+    },
+    explain(set, request) {
+      const { answer, facts, judged } = evaluate(words, compiled(set), request);
+      const outcomes = new Map(judged.map(({ statement, outcome }) => [statement.name, outcome]));
+      const statements = compiled(set).entries.map((entry): ExplainedStatement => {
+        const because = facts && outside(entry.scope, facts);
+        if (because !== undefined) return { ...summary(entry), outcome: 'out_of_scope', because };
+        const outcome = outcomes.get(entry.statement.name) ?? {
+          error: answer.errors[0]?.message ?? 'it was not asked',
+        };
+        if (typeof outcome === 'object') return { ...summary(entry), outcome: 'error', message: outcome.error };
+        return { ...summary(entry), outcome: outcome ? 'satisfied' : 'not_satisfied' };
+      });
+      return { answer, statements };
+    },
+    named(set) {
+      const entities = new Map<string, { type: string; id: string }>();
+      const operations = new Set<string>();
+      for (const { statement } of compiled(set).entries) {
+        for (const entity of [...namedIn(statement.scope), ...statement.reads.named.values()]) {
+          entities.set(`${entity.type}::${entity.id}`, { type: entity.type, id: entity.id });
+        }
+        for (const operation of statement.reads.operations) operations.add(operation);
+      }
+      return { entities: [...entities.values()], operations: [...operations] };
+    },
+    counts: (set) => compiled(set).outcomes.counts(),
+  };
+}
+
+const compiled = (set: PolicySet): Compiled => set as Compiled;
+
+/** The oldest makes room. */
+function remembered<Value>(memory: Map<string, Value>, key: string, most: number, make: () => Value): Value {
+  const known = memory.get(key);
+  const value = known ?? make();
+  memory.delete(key);
+  if (memory.size >= most) memory.delete(memory.keys().next().value as string);
+  memory.set(key, value);
+  return value;
+}
+
+const summary = ({ statement, mode }: { statement: Statement; mode: PolicySource['mode'] }): StatementSummary => ({
+  policy: statement.name,
+  effect: statement.effect,
+  mode,
+  reason: statement.reason,
+});
+
+function compile(
+  cedar: CedarEngine,
+  documentOf: (name: string, text: string) => Document,
+  sources: readonly PolicySource[],
+  revision: string,
+  remember: number,
+): Compiled {
+  const modes = new Map<Statement, PolicySource['mode']>();
+  const names = new Set<string>();
+  for (const { name, text, mode } of sources) {
+    if (names.has(name)) throw errorAt({ name, text }, 0, `the policy ${name} is there twice`);
+    names.add(name);
+    for (const statement of documentOf(name, text).statements) modes.set(statement, mode);
+    if (modes.size > mostStatements)
+      throw errorAt(
+        { name, text },
+        0,
+        `this is one too many: all policies together have at most ${mostStatements} statements`,
+      );
+  }
+  const { entries, atoms } = entriesOf([...modes.keys()]);
+  const withModes = entries.map(
+    (entry): SetEntry => ({ ...entry, mode: modes.get(entry.statement) as PolicySource['mode'] }),
+  );
+  for (const { chunk } of withModes) cedar.keep(chunk);
+  return {
+    revision,
+    statements: withModes.map(summary),
+    entries: withModes,
+    index: scopeIndex(withModes, policyActions),
+    outcomes: outcomesOf(cedar, { entries: withModes, atoms }, remember),
+  };
+}
+
+interface Evaluated {
+  answer: PolicyAnswer;
+  facts: Facts | undefined;
+  judged: (Judged & { mode: PolicySource['mode'] })[];
+}
+
+function evaluate(words: Words, set: Compiled, request: PolicyRequest): Evaluated {
+  try {
+    const shape = words.shapes.get(request.action);
+    if (!shape?.principals.includes(request.principal.type) || !shape.resources.includes(request.resource.type)) {
+      throw new Error(`${request.action} is not for ${request.principal.type} and ${request.resource.type}`);
+    }
+    const facts = factsOf(request);
+    const applying = set.index.applying(facts);
+    const outcomes = set.outcomes.of(facts, applying);
+    const judged = applying.map(({ statement, mode }, at) => ({ statement, mode, outcome: outcomes[at] ?? false }));
+    return { answer: answerOf(judged), facts, judged };
+  } catch (error) {
+    // whatever went wrong: who could not be judged is not let in
+    const message = error instanceof Error ? error.message : String(error);
+    const errors = [{ policy: '', message }];
+    const limits = { context: undefined, lifetimeSeconds: undefined };
+    const answer = {
+      decision: 'deny' as const,
+      determining: [],
+      requirements: [],
+      limits,
+      errors,
+      observed: undefined,
+    };
+    return { answer, facts: undefined, judged: [] };
+  }
+}
+
+function answerOf(judged: readonly (Judged & { mode: PolicySource['mode'] })[]): PolicyAnswer {
+  const enforced = judged.filter(({ mode }) => mode === 'enforce');
+  const answer = combine(enforced);
+  if (enforced.length === judged.length) return { ...answer, observed: undefined };
+  const { decision, determining, requirements } = combine(judged);
+  const observed = { decision, determining, requirements };
+  return { ...answer, observed: isSameDecision(answer, observed) ? undefined : observed };
+}

@@ -1,0 +1,171 @@
+/**
+ * What each statement comes to for a request: asked of Cedar once, and remembered by what the statement reads of requests. So what is
+ * remembered ends with the policy, and never says anything of a request that reads differently.
+ */
+import type { Atom } from './atoms.ts';
+import type { CedarEngine, Chunk } from './cedar.ts';
+import type { Statement } from './document.ts';
+import { contextMemberNames, type Facts, questionOf, tagsOf, valueAt, written } from './facts.ts';
+import type { Path } from './words.ts';
+
+/** `true`: all of its conditions hold. Text: why it could not be evaluated. */
+export type Outcome = boolean | { error: string };
+
+export interface Outcomes {
+  /** Of statements that apply to the request by their heads, in their order. */
+  of(facts: Facts, statements: readonly Entry[]): Outcome[];
+  /** How many statements were answered from memory and how many by Cedar, so far. */
+  counts(): { remembered: number; asked: number };
+  forget(): void;
+}
+
+/** A statement in a set. */
+export interface Entry {
+  readonly statement: Statement;
+  readonly scope: Statement['scope'];
+  readonly chunk: Chunk;
+  /** Indices of its atoms among those of the set. */
+  readonly atoms: readonly number[];
+  readonly known: Map<number | string, Outcome>;
+}
+
+export interface Entries {
+  entries: readonly Entry[];
+  /** Every comparison that a statement of the set makes, once. */
+  atoms: readonly Atom[];
+}
+
+/** Together in one call. A call costs Cedar about as much for its request as for thirty statements. */
+const chunkSize = 16;
+
+/** Numbers the comparisons of statements, and puts the statements together in chunks. */
+export function entriesOf(statements: readonly Statement[]): Entries {
+  const numbers = new Map<string, number>();
+  const atoms: Atom[] = [];
+  const numberOf = (atom: Atom): number => {
+    const known = numbers.get(atom.key);
+    if (known !== undefined) return known;
+    numbers.set(atom.key, atoms.length);
+    return atoms.push(atom) - 1;
+  };
+  const entries: Entry[] = [];
+  for (let first = 0; first < statements.length; first += chunkSize) {
+    const some = statements.slice(first, first + chunkSize);
+    const chunk: Chunk = { statements: Object.fromEntries(some.map(({ name, permitting }) => [name, permitting])) };
+    for (const statement of some) {
+      entries.push({
+        statement,
+        scope: statement.scope,
+        chunk,
+        atoms: [...new Set(statement.reads.atoms.map(numberOf))],
+        known: new Map(),
+      });
+    }
+  }
+  return { entries, atoms };
+}
+
+/** Longer keys are not worth keeping: what is that long is hardly ever the same. */
+const longestKey = 1024;
+
+/**
+ * @param most how many outcomes are remembered; then everything is forgotten, and learnt again
+ */
+export function outcomesOf(engine: CedarEngine, { entries, atoms }: Entries, most: number): Outcomes {
+  const values = new Uint8Array(atoms.length);
+  const made = new Uint32Array(atoms.length);
+  let request = 0;
+  let size = 0;
+  const counted = { remembered: 0, asked: 0 };
+
+  /** Each comparison is made once for a request, however many statements make it. */
+  function outcomeOf(number: number, facts: Facts): number {
+    if (made[number] !== request) {
+      values[number] = Math.min((atoms[number] as Atom).test(facts), 31);
+      made[number] = request;
+    }
+    return values[number] as number;
+  }
+
+  function forget(): void {
+    for (const { known } of entries) known.clear();
+    size = 0;
+  }
+
+  function keyOf(entry: Entry, facts: Facts): number | string {
+    const { reads } = entry.statement;
+    if (reads.everything) return JSON.stringify(questionOf(facts, contextMemberNames));
+    let number = 0;
+    if (entry.atoms.length <= 10) for (const atom of entry.atoms) number = number * 32 + outcomeOf(atom, facts);
+    const few =
+      entry.atoms.length <= 10 && reads.paths.length === 0 && reads.tags.length === 0 && reads.entities.size === 0;
+    if (few) return number;
+    return JSON.stringify([
+      entry.atoms.map((atom) => outcomeOf(atom, facts)),
+      reads.paths.map((path) => found(facts, path)),
+      reads.tags.map((path) => Object.entries(tagsOf(facts, path)).sort()),
+      [...reads.entities].map((name) => (name === 'action' ? facts.request.action : facts[name])),
+    ]);
+  }
+
+  function ask(facts: Facts, missing: readonly Asked[], outcomes: Outcome[]): void {
+    const chunks = new Map<Chunk, Asked[]>();
+    for (const each of missing) {
+      const some = chunks.get(each.entry.chunk);
+      if (some === undefined) chunks.set(each.entry.chunk, [each]);
+      else some.push(each);
+    }
+    for (const [chunk, some] of chunks) {
+      const members = new Set(
+        some.flatMap(({ entry: { statement } }) =>
+          statement.reads.everything ? contextMemberNames : [...statement.reads.members],
+        ),
+      );
+      const { satisfied, errors } = engine.ask(chunk, questionOf(facts, members));
+      for (const { entry, key, at } of some) {
+        const error = errors.get(entry.statement.name);
+        const outcome = error === undefined ? satisfied.has(entry.statement.name) : { error };
+        outcomes[at] = outcome;
+        if (typeof key === 'string' && key.length > longestKey) continue;
+        if (size >= most) forget();
+        if (!entry.known.has(key)) size += 1;
+        entry.known.set(key, outcome);
+      }
+    }
+  }
+
+  return {
+    of(facts, statements) {
+      request = (request + 1) >>> 0;
+      // once in four billion
+      if (request === 0) {
+        made.fill(0);
+        request = 1;
+      }
+      const missing: Asked[] = [];
+      const outcomes = statements.map((entry, at): Outcome => {
+        const key = keyOf(entry, facts);
+        const known = entry.known.get(key);
+        if (known === undefined) missing.push({ entry, key, at });
+        return known ?? false;
+      });
+      counted.remembered += statements.length - missing.length;
+      counted.asked += missing.length;
+      if (missing.length > 0) ask(facts, missing, outcomes);
+      return outcomes;
+    },
+    counts: () => ({ ...counted }),
+    forget,
+  };
+}
+
+interface Asked {
+  entry: Entry;
+  key: number | string;
+  at: number;
+}
+
+function found(facts: Facts, path: Path): string {
+  const value = valueAt(facts, path);
+  return value === undefined ? '' : written(value);
+}

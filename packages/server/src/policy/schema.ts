@@ -1,0 +1,122 @@
+/**
+ * The words in which policies speak, as Cedar's schema: what a policy may ask, and what it is validated against before it is saved.
+ * Published as it stands here.
+ * @see https://docs.cedarpolicy.com/schema/human-readable-schema.html
+ */
+export const policySchema = `\
+// Bailiwick's words for Cedar policies.
+
+// What an agent may ever do. Role::"<name>"
+entity Role;
+
+// An agent of ours, in every role that it has, inherited ones included. Agent::"<name>"
+// Its tags are what a platform or an authority attests of the instance that asks: principal.getTag("zone").
+entity Agent in [Role] = {
+  id: String,
+  name: String,
+  kind: String,         // "ai_agent", "workload" or "device"
+  environment: String,  // as registered: "production"
+  owner: String,        // id of a person or team
+  instance?: String     // id of the running instance, where it is one that asks
+} tags String;
+
+// Somebody whom only the asking side knows. Subject::"<type>:<id>"; its tags are the properties that the asking side tells.
+entity Subject = {
+  kind: String,
+  id: String
+} tags String;
+
+// An API or MCP server. Api::"<identifier>"
+entity Api = {
+  identifier: String,
+  name: String,
+  sensitivity: String   // "low", "medium" or "high": the highest of what is asked for
+};
+
+// One thing that an API lets be done. Operation::"<identifier of the API>#<name>"
+entity Operation in [Api] = {
+  api: String,          // identifier
+  name: String,
+  sensitivity: String
+};
+
+// One tool of an MCP server. Tool::"<identifier of the server>#<name>"
+entity Tool in [Api] = {
+  api: String,
+  name: String,
+  sensitivity: String
+};
+
+// Something that only the asking side knows. Object::"<type>:<id>"; its tags are the properties that the asking side tells.
+entity Object = {
+  kind: String,
+  id: String,
+  sensitivity: String   // "high" unless the asking side says less
+} tags String;
+
+// What nobody but the asking side says about its question, as tags.
+entity Claimed tags String;
+
+// What the agent is at work on, and who says so.
+type Task = {
+  provenance: String,   // "orchestrated": an orchestrator opened it; "declared": the agent's own words
+  id?: String,
+  workflow?: String,
+  step?: String,
+  environment?: String,
+  purpose?: String
+};
+
+type Zone = {
+  name: String,
+  provenance: String    // "attested": by the instance's platform; "observed": from the address
+};
+
+// The time of day where the organization is.
+type LocalTime = {
+  hour: Long,           // 0 to 23
+  minute: Long,         // 0 to 59
+  minutes: Long,        // since midnight, 0 to 1439
+  weekday: String,      // "mon" to "sun"
+  date: String          // "2026-11-23"
+};
+
+type Context = {
+  task?: Task,
+  address?: ipaddr,
+  country?: String,     // ISO 3166-1: "DE"
+  zone?: Zone,
+  time: LocalTime,
+  now: datetime,        // to the minute
+  binding: String,      // of the token, to a key: "dpop", "mtls", "dpop+mtls" or "none"
+  method: String,       // by which the client proved who it is: "private_key_jwt"
+  proof_age: Long,      // seconds since that proof was made
+  scope: Set<String>,
+  details: Set<String>, // types of authorization_details
+  chain_depth: Long,    // 0 where the agent acts for itself
+  subject?: String,     // id of the person for whom it acts
+  operation?: String,   // what the asking side calls the action, where it is none of ours
+  claimed: Claimed
+};
+
+// A token is asked for.
+action "token:issue", "token:exchange" appliesTo {
+  principal: [Agent],
+  resource: [Api],
+  context: Context
+};
+
+// Something is about to be done with one.
+action "resource:access" appliesTo {
+  principal: [Agent, Subject],
+  resource: [Api, Operation, Tool, Object],
+  context: Context
+};
+
+// A human is asked for a yes; a credential in a target system is asked for.
+action "approval:request", "lease:create" appliesTo {
+  principal: [Agent],
+  resource: [Api, Operation, Tool],
+  context: Context
+};
+`;
