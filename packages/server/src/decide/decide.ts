@@ -1,6 +1,6 @@
 /**
- * May it, here, now: everything that a plan rests on is alive, and the agent's roles give all that it asks for. The
- * default is no.
+ * May it, here, now: everything that a plan rests on is alive, the agent's roles give all that it asks for, its task and its place
+ * allow it, and policy agrees. The default is no.
  */
 import type { Agent } from '../agents/agent.ts';
 import type { Deps } from '../deps.ts';
@@ -11,12 +11,11 @@ import type { Resource } from '../resources/resource.ts';
 import type { HeldRole } from '../resources/role.ts';
 import { rolesOf } from '../resources/store.ts';
 import { take } from './budget.ts';
+import { mustBeInside, narrowedOrDenied, placeOf } from './place.ts';
 import type { Client, DecidedPlan, RequestContext, TokenPlan } from './plan.ts';
+import { allowedByPolicy } from './policy.ts';
 import { detailsWithinInstance, givenByRoles } from './roles.ts';
 import { taskEndsAt, taskLinks, withinTask } from './within-task.ts';
-
-/** Which rules decided: it stands in every event, so that a decision can be made again by the same ones. */
-export const policyVersion = 'roles/1';
 
 const heldRoles = rememberedPer<HeldRole[]>(100_000);
 
@@ -24,24 +23,31 @@ const heldRoles = rememberedPer<HeldRole[]>(100_000);
  * Decides a plan: allows it, narrowed in time to what it rests on, or refuses it.
  * @throws OAuthError with a sentence for the client and a reason for the log
  */
-export async function decide(deps: Deps, plan: TokenPlan, _request: RequestContext): Promise<DecidedPlan> {
+export async function decide(deps: Deps, plan: TokenPlan, request: RequestContext): Promise<DecidedPlan> {
   const { agent, asOf } = plan.client;
   const now = deps.clock.now();
   mayAct(agent, now);
   mayBeReached(plan.resource, agent);
   isBound(plan);
   const held = await heldRoles(deps.db).get(asOf.version, agent.id, () => rolesOf(deps.db, agent.id));
-  const { giving, links } = givenByRoles(plan, held ?? []);
+  const { giving, links, sensitivity } = givenByRoles(plan, held ?? []); // nothing that no role gives
   withinInstance(plan);
   detailsWithinInstance(plan);
   withinTask(plan);
+  const place = placeOf(deps, plan, request); // from where, and where to
+  const say = await allowedByPolicy(deps, plan, { held: held ?? [], sensitivity, seen: place.seen, now }); // now, and for this
+  const context = narrowedOrDenied(place.context, say.limits.context);
+  if (say.limits.context) mustBeInside(context, place.seen, now);
   return {
     ...plan,
-    expiresAt: endOf(deps, plan, now),
+    context,
+    expiresAt: Math.min(endOf(deps, plan, now), now + (say.limits.lifetimeSeconds ?? Number.POSITIVE_INFINITY) * 1000),
     links: [plan.client.credential, ...enrollingOf(plan.client), plan.resource.id, ...links, ...taskLinks(plan)],
-    policy: policyVersion,
-    reasons: giving.map(({ roleName }) => `role ${roleName}`),
-    decidedOn: {},
+    policy: say.policy,
+    reasons: [...giving.map(({ roleName }) => `role ${roleName}`), ...say.reasons],
+    decidedOn: say.decidedOn,
+    personal: say.personal,
+    observed: say.observed,
   };
 }
 
@@ -69,14 +75,18 @@ export function mayAct(agent: Agent, now: number): void {
   if (agent.expiresAt !== undefined && agent.expiresAt <= now) throw refused('this agent has expired');
 }
 
-function mayBeReached(resource: Resource, agent: Agent): void {
+/** @throws OAuthError `invalid_target` */
+export function mayBeReached(resource: Resource, agent: Agent): void {
   if (resource.org !== agent.org && !resource.system)
     throw new OAuthError('invalid_target', 'this agent was not given such a resource');
   if (resource.status !== 'active') throw new OAuthError('invalid_target', `this resource is ${resource.status}`);
 }
 
-/** Tokens are bound to a key unless the resource chose otherwise. */
-function isBound({ binding, resource }: TokenPlan): void {
+/**
+ * Tokens are bound to a key unless the resource chose otherwise.
+ * @throws OAuthError `invalid_request`
+ */
+export function isBound({ binding, resource }: TokenPlan): void {
   if (binding || resource.token.dangerously_bearer) return;
   throw new OAuthError('invalid_request', 'tokens for this resource are bound to a key: send a DPoP proof (RFC 9449)', {
     reason: 'no proof of possession',
@@ -93,7 +103,7 @@ function enrollingOf({ instance, credential }: Client): string[] {
  * A child of an instance can only do what its parent let it have.
  * @throws OAuthError `invalid_scope`
  */
-function withinInstance({ client: { instance }, resource, scope }: TokenPlan): void {
+export function withinInstance({ client: { instance }, resource, scope }: TokenPlan): void {
   if (instance?.allowed === undefined) return;
   const allowed = instance.allowed.find((each) => each.resource === resource.id)?.scope ?? [];
   const beyond = scope.filter((each) => !allowed.includes(each));

@@ -126,6 +126,8 @@ export interface DecidedPlan extends Omit<TokenPlan, 'context'> {
   reasons: readonly string[];
   /** What policy saw, free of anything personal, so that the decision can be made again. */
   decidedOn: Readonly<Record<string, unknown>>;
+  /** The same of what is personal, for the sealed part of the event. */
+  personal: object | undefined;
   /** Policies that are only observed and would have decided otherwise. */
   observed?: ObservedDecision | undefined;
 }

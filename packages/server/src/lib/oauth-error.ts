@@ -38,6 +38,8 @@ export class OAuthError extends Error {
   readonly requirements: readonly Requirement[];
   /** What was decided on, for the log: nothing in it is personal. */
   readonly decidedOn: Readonly<Record<string, unknown>>;
+  /** The same of what is personal, for the sealed part of the event. */
+  readonly personal: object | undefined;
 
   constructor(
     code: OAuthErrorCode,
@@ -49,6 +51,7 @@ export class OAuthError extends Error {
       settled?: boolean;
       requirements?: readonly Requirement[];
       decidedOn?: Readonly<Record<string, unknown>>;
+      personal?: object | undefined;
     } = {},
   ) {
     super(message);
@@ -60,5 +63,6 @@ export class OAuthError extends Error {
     this.settled = more.settled ?? false;
     this.requirements = more.requirements ?? [];
     this.decidedOn = more.decidedOn ?? {};
+    this.personal = more.personal;
   }
 }

@@ -14,7 +14,7 @@ import { endedSince } from '../liveness/liveness.ts';
 import type { Tx } from '../store/database.ts';
 import { claimsOf } from './claims.ts';
 import { settleTask } from './new-task.ts';
-import { knownOf, personalOf, provenance, settleReplay } from './refusal.ts';
+import { knownOf, personalOf, policyInput, provenance, settleReplay } from './refusal.ts';
 import { spendAll } from './spend.ts';
 
 /** A successful answer. @see RFC 6749 §5.1 */
@@ -141,6 +141,6 @@ function issuedEvent(plan: DecidedPlan, jti: string, context: RequestContext): A
       ...(plan.task?.provenance === 'orchestrated' && { task: plan.task.task.id }),
       x5t: plan.binding?.x5t,
     },
-    personal: personalOf(client, context),
+    personal: { ...personalOf(client, context), ...policyInput(plan.personal) },
   };
 }

@@ -75,9 +75,13 @@ function refusedEvent({ type, client, context, asked }: Refusal, error: OAuthErr
       registry: client.asOf.version,
       rev: client.asOf.rev,
     },
-    personal: personalOf(client, context),
+    personal: { ...personalOf(client, context), ...policyInput(error.personal) },
   };
 }
+
+/** What is personal of what policy saw. Most have none of it: what is stored once for all events stays so. */
+export const policyInput = (personal: object | undefined) =>
+  personal === undefined ? undefined : { details: { policy_input: personal } };
 
 /** Where what was decided on comes from (design §3): nothing here is believed because the agent says so. */
 export const provenance = { address: 'observed', at: 'observed', client: 'registered', key: 'proven' };

@@ -1,0 +1,197 @@
+/** Policy's say about a token: what it is asked, and what its answer means. Roles have bounded the plan before. */
+import type { Sensitivity } from '@bailiwick/protocol';
+import { type Instance, vouchedZone } from '../agents/instance.ts';
+import type { Deps } from '../deps.ts';
+import { OAuthError } from '../lib/oauth-error.ts';
+import { loadPolicyEngine } from '../policy/engine.ts';
+import { policySetOf } from '../policy/policies.ts';
+import { recorded, recordedPersonal } from '../policy/recorded.ts';
+import type { AgentPrincipal, PolicyAnswer, PolicyContext, PolicyDecision, PolicyRequest } from '../policy/request.ts';
+import type { HeldRole } from '../resources/role.ts';
+import type { SeenPlace } from './place.ts';
+import type { Client, ObservedDecision, TokenPlan } from './plan.ts';
+
+/** What was found out about a plan by the time policy is asked. */
+export interface Known {
+  held: readonly HeldRole[];
+  /** The highest of the operations that it reaches. */
+  sensitivity: Sensitivity;
+  seen: SeenPlace;
+  /** Milliseconds. */
+  now: number;
+}
+
+export interface PolicySay {
+  /** `<organization>/<revision>`: which rules decided. */
+  policy: string;
+  reasons: readonly string[];
+  /** Narrower than what was asked for. */
+  limits: PolicyAnswer['limits'];
+  /** For the log: what it was asked. */
+  decidedOn: Readonly<Record<string, unknown>>;
+  /** The same of what is personal. */
+  personal: object | undefined;
+  observed: ObservedDecision | undefined;
+}
+
+/**
+ * The server's own APIs are a matter of roles alone: policies of an organization must not be able to lock out the last
+ * who could change them.
+ */
+const byRolesAlone: PolicySay = {
+  policy: 'roles/1',
+  reasons: [],
+  limits: { context: undefined, lifetimeSeconds: undefined },
+  decidedOn: {},
+  personal: undefined,
+  observed: undefined,
+};
+
+/**
+ * Asks the policies of the agent's organization.
+ * @throws OAuthError `access_denied` for no, `step_up_required` for not yet; any error while deciding is a no
+ */
+export async function allowedByPolicy(deps: Deps, plan: TokenPlan, known: Known): Promise<PolicySay> {
+  if (plan.resource.system) return byRolesAlone;
+  const { agent, asOf } = plan.client;
+  const set = await policySetOf(deps, asOf.version, agent.org);
+  const request = policyRequest(plan, known);
+  const { evaluate } = await loadPolicyEngine();
+  const answer = evaluate(set, request);
+  const policy = `${agent.org}/${set.revision}`;
+  if (answer.decision !== 'allow') {
+    const type = 'token.refused';
+    const observed = answer.observed && { observed: observedOf(answer.observed) };
+    const decidedOn = { ...observed, policy, policy_input: recorded(type, request) };
+    throw refusal(answer, { decidedOn, personal: recordedPersonal(type, request) });
+  }
+  return {
+    policy,
+    reasons: answer.determining.map((each) => `policy ${each.policy}`),
+    limits: answer.limits,
+    decidedOn: { policy_input: recorded('token.issued', request) },
+    personal: recordedPersonal('token.issued', request),
+    observed: answer.observed && observedOf(answer.observed),
+  };
+}
+
+/** What policy is asked about a plan. */
+export function policyRequest(plan: TokenPlan, { held, sensitivity, seen, now }: Known): PolicyRequest {
+  const { client, resource, scope, details, binding } = plan;
+  return {
+    principal: agentPrincipal(client, held),
+    action: 'token:issue',
+    resource: { type: 'Api', identifier: resource.identifier, name: resource.name, sensitivity },
+    context: {
+      at: now,
+      timeZone: client.agent.orgTimeZone,
+      address: seen.address,
+      get country() {
+        return seen.country;
+      },
+      get zone() {
+        return seen.zone;
+      },
+      task: taskSeen(plan.task),
+      binding: bindingOf(binding),
+      method: client.method,
+      proofAge: proofAge(plan, now),
+      scope,
+      details: [...new Set(details.map(({ type }) => type))],
+      chainDepth: 0,
+      subject: undefined,
+      operation: undefined,
+    },
+  };
+}
+
+/** An agent as policies see it. */
+export function agentPrincipal({ agent, instance, attested }: Client, held: readonly HeldRole[]): AgentPrincipal {
+  return {
+    type: 'Agent',
+    id: agent.id,
+    name: agent.name,
+    kind: agent.kind,
+    environment: agent.environment,
+    owner: agent.owner,
+    roles: roleNames(held),
+    instance: instance?.id,
+    attested: { ...attestedOf(instance), ...attested },
+  };
+}
+
+const namesOf = new WeakMap<readonly HeldRole[], readonly string[]>();
+
+/** What an agent holds is remembered as one list, so its names are made once. */
+function roleNames(held: readonly HeldRole[]): readonly string[] {
+  let names = namesOf.get(held);
+  if (!names) {
+    names = [...new Set(held.map(({ roleName }) => roleName))].sort();
+    namesOf.set(held, names);
+  }
+  return names;
+}
+
+/** What a platform or an authority vouches for. What we observed of it is told once for each request, not kept with each of its tokens. */
+function attestedOf(instance: Instance | undefined): Record<string, string> {
+  const zone = instance && vouchedZone(instance);
+  const attested: Record<string, string> = zone === undefined ? {} : { zone };
+  for (const [name, { value, provenance }] of Object.entries(instance?.attributes ?? {})) {
+    if (provenance === 'attested') attested[name] = value;
+  }
+  return attested;
+}
+
+function taskSeen(task: TokenPlan['task']): PolicyContext['task'] {
+  if (task?.provenance !== 'orchestrated') return task;
+  const { id, workflow, step, environment, purpose } = task.task;
+  return { provenance: 'orchestrated', id, workflow, step, environment, purpose };
+}
+
+export function bindingOf(
+  binding: { jkt?: string | undefined; x5t?: string | undefined } | undefined,
+): PolicyContext['binding'] {
+  if (binding?.jkt !== undefined) return binding.x5t === undefined ? 'dpop' : 'dpop+mtls';
+  return binding?.x5t === undefined ? 'none' : 'mtls';
+}
+
+/** Whole seconds since the oldest of what was shown was made: a handshake is as fresh as the request. */
+function proofAge({ client, binding }: TokenPlan, now: number): number {
+  const oldest = Math.min(client.provenAt ?? now, binding?.provenAt ?? now);
+  return Math.max(0, Math.floor((now - oldest) / 1000));
+}
+
+const observedOf = ({ decision, determining, requirements }: PolicyDecision): ObservedDecision => ({
+  decision,
+  by: determining.map(({ policy }) => policy),
+  ...(requirements.length > 0 && { requirements }),
+});
+
+/** What a client hears: that policy said no, and the reasons that are meant for it. What decided stands in the log. */
+function refusal(
+  answer: PolicyAnswer,
+  recordedAs: { decidedOn: Readonly<Record<string, unknown>>; personal: object | undefined },
+): OAuthError {
+  const said = answer.determining.flatMap((each) => (each.public && each.reason !== undefined ? [each.reason] : []));
+  const by = answer.determining.map(({ policy }) => policy);
+  if (answer.decision === 'step_up') {
+    return new OAuthError('step_up_required', sentence('policy asks for more before it allows this', said), {
+      reason: `not yet by policy ${by.join(', ')}`,
+      requirements: answer.requirements,
+      ...recordedAs,
+    });
+  }
+  return new OAuthError('access_denied', sentence('policy does not allow this', said), {
+    reason: whyDenied(answer, by),
+    ...recordedAs,
+  });
+}
+
+function whyDenied({ errors }: PolicyAnswer, by: readonly string[]): string {
+  const [fault] = errors;
+  if (fault) return `policy ${fault.policy} could not be evaluated: ${fault.message}`;
+  return by.length > 0 ? `denied by policy ${by.join(', ')}` : 'no policy allows it';
+}
+
+const sentence = (said: string, reasons: readonly string[]): string =>
+  reasons.length > 0 ? `${said}: ${[...new Set(reasons)].join(' ')}` : said;
