@@ -57,6 +57,7 @@ export const eventTypes = {
   'resource.updated': 'A resource was changed.',
   'resource.retired': 'A resource ended for good.',
   'access.evaluated': 'The decision point was asked whether something is allowed (AuthZEN), and answered.',
+  'access.searched': 'The decision point was asked who may, or what may be done (AuthZEN), and answered.',
   'policy.created': 'A policy was written.',
   'policy.updated': 'A policy was changed: its text, or whether it is observed or enforced.',
   'policy.removed': 'A policy decides no more.',
