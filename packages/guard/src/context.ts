@@ -1,31 +1,37 @@
-import { type AccessTokenClaims, networks } from '@bailiwick/protocol';
+import { type ContextDimension, contextRefusal } from '@bailiwick/protocol';
+import type { Places } from './places.ts';
 import { Refusal } from './refusal.ts';
+import type { VerifiedToken } from './tokens.ts';
 
-const unreadable = 'The access token is limited in a way that this resource cannot check.';
+/** What is said to who is outside: where not to be, and nothing of where to be. */
+const outside: Record<ContextDimension, string> = {
+  ip: 'The access token may not be used from this address.',
+  country: 'The access token may not be used from the country of this address.',
+  zone: 'The access token may not be used from this zone.',
+  hours: 'The access token may not be used at this hour.',
+};
 
 /**
- * Holds a request against where its token may be used (`ctx`). A condition that this guard can't check is not taken as met.
+ * Holds a request against where and when its token may be used (`ctx`). Who can't be found is outside.
+ * @param now milliseconds
  * @throws Refusal `invalid_token`
  */
-export function checkContext(ctx: AccessTokenClaims['ctx'], address: string | undefined): void {
-  if (ctx === undefined) return;
-  if (typeof ctx !== 'object' || ctx === null || Array.isArray(ctx))
-    throw new Refusal('invalid_token', unreadable, { reason: 'ctx' });
-  const unknown = Object.keys(ctx).find((name) => name !== 'ip');
-  if (unknown !== undefined) {
-    throw new Refusal('invalid_token', unreadable, { reason: `ctx.${unknown}` });
-  }
-  const { ip } = ctx;
-  if (ip === undefined) return;
-  if (address === undefined || !within(ip, address)) {
-    throw new Refusal('invalid_token', 'The access token may not be used from this address.', { reason: 'ctx.ip' });
-  }
-}
-
-function within(list: unknown, address: string): boolean {
-  try {
-    return networks(list as string[])(address);
-  } catch {
-    return false;
-  }
+export function checkContext(
+  places: Places,
+  { context, claims }: Pick<VerifiedToken, 'context' | 'claims'>,
+  address: string | undefined,
+  now: number,
+): void {
+  if (context === undefined) return;
+  const dimension = contextRefusal(context, {
+    address,
+    get country() {
+      return places.countryOf(address);
+    },
+    get zone() {
+      return places.zoneOf(address, claims.zone);
+    },
+    now,
+  });
+  if (dimension !== undefined) throw new Refusal('invalid_token', outside[dimension], { reason: `ctx.${dimension}` });
 }

@@ -1,10 +1,11 @@
-import { type Networks, type Operation, parametersOf } from '@bailiwick/protocol';
+import { type Operation, parametersOf } from '@bailiwick/protocol';
 import { type Asked, allow, type ContinuousCheck, notListed } from './allow.ts';
 import type { Caller } from './caller.ts';
 import { type CertificateSources, seesCertificates } from './certificate.ts';
 import type { Introspector } from './introspection.ts';
 import { Unavailable } from './json-client.ts';
 import { metadataAnswer, resourceMetadata } from './metadata.ts';
+import type { Places } from './places.ts';
 import type { ProofCheck } from './proof.ts';
 import type { Refreshed } from './refreshed.ts';
 import { type Answer, answerTo, notChecked, Refusal, type RefusalCode } from './refusal.ts';
@@ -56,7 +57,7 @@ export interface Core {
   introspect: Introspector | undefined;
   /** Asked last, about operations that are marked for it. */
   continuous: ContinuousCheck | undefined;
-  isTrustedProxy: Networks;
+  places: Places;
   onDecision: ((record: DecisionRecord) => void) | undefined;
 }
 

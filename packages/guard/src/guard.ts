@@ -27,6 +27,7 @@ import { introspector } from './introspection.ts';
 import { loadIssuer } from './issuer.ts';
 import { fetchJson } from './json-client.ts';
 import { GuardConfigError, type GuardOptions, type ResolvedOptions } from './options.ts';
+import { placesFrom } from './places.ts';
 import { nonceMaker } from './proof.ts';
 import { type Refreshed, refreshed } from './refreshed.ts';
 import type { Answer, Refusal } from './refusal.ts';
@@ -148,7 +149,7 @@ export function createGuard(options: GuardOptions): Guard {
         : introspector({ runtime, issuer: settings.issuer, issuerState, ...credential, ...settings.introspection }),
     continuous: continuous?.check,
     certificates: certificateSources(options),
-    isTrustedProxy: trustedProxies(options),
+    places: placesFrom(options),
     onDecision: options.onDecision,
   };
 
@@ -228,14 +229,6 @@ function runtimeOf(options: GuardOptions): Runtime {
     ...(report === undefined ? {} : { report }),
   };
   return { ...runtime, report: reportingOnce(runtime) };
-}
-
-function trustedProxies({ trustedProxies: list = [] }: GuardOptions): Core['isTrustedProxy'] {
-  try {
-    return networks(list);
-  } catch (error) {
-    throw new GuardConfigError(`trustedProxies: ${(error as Error).message}.`);
-  }
 }
 
 function certificateSources({ clientCertificate }: GuardOptions): CertificateSources {

@@ -1,4 +1,4 @@
-import type { JwsAlgorithm, PrivateJwk, Sensitivity, Signer } from '@bailiwick/protocol';
+import type { ForwardedHeader, JwsAlgorithm, PrivateJwk, Sensitivity, Signer } from '@bailiwick/protocol';
 import type { ContinuousSettings } from './continuous.ts';
 import type { DecisionRecord } from './decide.ts';
 import type { RegistrationInput } from './registration.ts';
@@ -99,8 +99,23 @@ export interface GuardOptions {
     /** Addresses or networks of the proxies that are believed. They must remove the header from what clients send. */
     proxies: readonly string[];
   };
-  /** Proxies whose `X-Forwarded-For` is believed, as addresses or networks. None by default. */
+  /** Proxies that are believed when they say from whom a request came, as addresses or networks. None by default. */
   trustedProxies?: readonly string[];
+  /**
+   * The one header in which those proxies say it: `x-forwarded-for` (the default) or `forwarded` (RFC 7239). The other is never read: a proxy
+   * rewrites the one that it knows, and lets through what anybody writes into the other.
+   */
+  forwardedHeader?: ForwardedHeader;
+  /**
+   * An MMDB file with the countries of addresses, for tokens that are limited to countries; by default the one of the npm package
+   * `@ip-location-db/geo-whois-asn-country-mmdb`. Read when the first such token comes.
+   */
+  countryFile?: string;
+  /**
+   * Your compute zones, each with its networks, for tokens that are limited to zones. Who is in none of a zone's networks is not in it; of
+   * zones that aren't named here, the token itself says which one its instance is in.
+   */
+  zones?: Readonly<Record<string, readonly string[]>>;
   /** Where a proxy has mounted the resource in this process; by default the path of `resource` itself. */
   localPath?: string;
   /** Hears of every decision, for logs and metrics. Must be quick; what it throws changes nothing. */

@@ -25,6 +25,12 @@ interface World {
 }
 type Make = (world: World) => GuardRequest | Promise<GuardRequest>;
 
+/** The hour after the present one, in UTC. @param now seconds since 1970 */
+function hourAfter(now: number): { from: string; to: string } {
+  const at = (hours: number) => new Date((now + hours * 3600) * 1000).toISOString().slice(11, 16);
+  return { from: at(1), to: at(2) };
+}
+
 const foreign = await generateJwk('ES256');
 const leaf = { jku: 'https://evil.example/jwks', x5u: 'https://evil.example/cert' };
 
@@ -113,8 +119,20 @@ refused('a token that is not for here and now', 401, 'invalid_token', [
   ['no client_id', claims(() => ({ client_id: undefined })), 'malformed'],
   ['no organization', claims(() => ({ org: undefined })), 'malformed'],
   ['six actors', claims(() => ({ act: actors(6) })), 'claims: more than 5 actors'],
-  ['a context that cannot be checked', claims(() => ({ ctx: { country: ['CH'] } })), 'ctx.country'],
-  ['a context that cannot be read', claims(() => ({ ctx: { ip: 'here' } })), 'ctx.ip'],
+  ['a context of a kind to come', claims(() => ({ ctx: { ip: ['0.0.0.0/0'], asn: ['1'] } })), 'unreadable_context'],
+  ['a context that cannot be read', claims(() => ({ ctx: { ip: 'here' } })), 'unreadable_context'],
+  ['a context that allows nobody', claims(() => ({ ctx: { ip: [] } })), 'unreadable_context'],
+  ['a context that is a list', claims(() => ({ ctx: [] })), 'unreadable_context'],
+  ['a context that is null', claims(() => ({ ctx: null })), 'unreadable_context'],
+  ['a zone that is none', claims(() => ({ zone: { name: 'eu-1' } })), 'malformed'],
+  ['from another country than its context says', claims(() => ({ ctx: { country: ['CH'] } })), 'ctx.country'],
+  ['from an unknown zone', claims(() => ({ ctx: { zone: ['eu-1'] } })), 'ctx.zone'],
+  ['from another zone than its context says', claims(() => ({ zone: 'eu-2', ctx: { zone: ['eu-1'] } })), 'ctx.zone'],
+  [
+    'at another hour than its context says',
+    claims(({ now }) => ({ ctx: { hours: [{ tz: 'UTC', windows: [hourAfter(now)] }] } })),
+    'ctx.hours',
+  ],
   ['from another address than its context says', claims(() => ({ ctx: { ip: ['10.0.0.0/8'] } })), 'ctx.ip'],
 ]);
 

@@ -1,3 +1,5 @@
+import { forwardedHeaders } from '@bailiwick/protocol';
+
 /** An HTTP request as the guard sees it: plain data, so that one core serves every framework and every test. */
 export interface GuardRequest {
   method: string;
@@ -15,7 +17,7 @@ export interface GuardRequest {
 }
 
 /** The headers that the guard reads, in lower case. */
-export const guardHeaders: ReadonlySet<string> = new Set(['authorization', 'dpop', 'x-forwarded-for', 'client-cert']);
+export const guardHeaders: ReadonlySet<string> = new Set(['authorization', 'dpop', 'client-cert', ...forwardedHeaders]);
 
 /** Picks the headers that the guard reads out of Node's `rawHeaders`, which alone keep repeated ones apart. */
 export function headersOf(rawHeaders: readonly string[]): Record<string, string[]> {

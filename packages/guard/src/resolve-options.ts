@@ -14,7 +14,7 @@ import { GuardConfigError, type GuardCredential, type GuardOptions, type Resolve
 import type { RegistrationInput } from './registration.ts';
 
 const known = new Set(
-  'issuer resource credential operations scopes detailsTypes token resourceId mode introspection continuous keys dpop algorithms skewSeconds tokenCapacity clientCertificate trustedProxies localPath onDecision report now fetch runtime'.split(
+  'issuer resource credential operations scopes detailsTypes token resourceId mode introspection continuous keys dpop algorithms skewSeconds tokenCapacity clientCertificate trustedProxies forwardedHeader countryFile zones localPath onDecision report now fetch runtime'.split(
     ' ',
   ),
 );

@@ -6,6 +6,8 @@ import {
   type ParsedJws,
   ProtocolError,
   parseCompact,
+  parseContext,
+  type TokenContext,
   validateAccessTokenClaims,
   verifyParsed,
 } from '@bailiwick/protocol';
@@ -21,12 +23,16 @@ export interface VerifiedToken {
   readonly key: IssuerKey;
   readonly profile: TokenProfile;
   readonly claims: AccessTokenClaims;
+  /** Where and when it may be used, as far as that is limited. */
+  readonly context: TokenContext | undefined;
   readonly scope: ReadonlySet<string>;
   readonly caller: KnownCaller;
   /** ms since 1970, the tolerance for clocks included. */
   readonly acceptedUntil: number;
   /** What the identity provider last said of it. */
   readonly standing: Standing;
+  /** For a token that is limited in place: what it last said of it by where it was shown. */
+  readonly standingAt: Map<string, Standing>;
 }
 
 export interface Standing {
@@ -35,6 +41,9 @@ export interface Standing {
   active: boolean;
   asking: { since: number; answer: Promise<boolean> } | undefined;
 }
+
+/** Of a token that nobody was asked about yet. */
+export const unasked = (): Standing => ({ askedAt: Number.NEGATIVE_INFINITY, active: false, asking: undefined });
 
 export interface TokenVerifier {
   /** A token that was verified before and still may be used; undefined if it has to be verified. One map lookup. */
@@ -109,9 +118,17 @@ export function tokenVerifier(options: {
         throw new ProtocolError('wrong_resource', 'the token is for another resource of the same audience');
       }
       const scope = claims.scope ? claims.scope.split(' ') : [];
-      const standing: Standing = { askedAt: Number.NEGATIVE_INFINITY, active: false, asking: undefined };
-      const acceptedUntil = (claims.exp + skewSeconds) * 1000;
-      return { key, profile, claims, scope: new Set(scope), caller: callerOf(claims, scope), acceptedUntil, standing };
+      return {
+        key,
+        profile,
+        claims,
+        context: contextOf(claims),
+        scope: new Set(scope),
+        caller: callerOf(claims, scope),
+        acceptedUntil: (claims.exp + skewSeconds) * 1000,
+        standing: unasked(),
+        standingAt: new Map(),
+      };
     } catch (error) {
       throw notAccepted(error);
     }
@@ -125,7 +142,18 @@ export function tokenVerifier(options: {
   return { recall, verify };
 }
 
+/** A limit that can't be checked here is not taken as met, one of a later version included. */
+function contextOf({ ctx }: AccessTokenClaims): TokenContext | undefined {
+  if (ctx === undefined) return undefined;
+  try {
+    return parseContext(ctx);
+  } catch {
+    throw new ProtocolError('unreadable_context', 'the token is limited in an unknown way');
+  }
+}
+
 const said: Record<string, string> = {
+  unreadable_context: 'The access token is limited in a way that this resource cannot check.',
   expired: 'The access token has expired: get a new one.',
   not_yet_valid: 'The access token is from the future: a clock is wrong.',
   wrong_audience: 'The access token is for another resource: get one for this resource.',

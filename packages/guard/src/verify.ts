@@ -1,4 +1,3 @@
-import { clientAddress } from './address.ts';
 import { checkBinding } from './binding.ts';
 import { checkContext } from './context.ts';
 import { type Presented, presentedIn } from './credentials.ts';
@@ -81,9 +80,9 @@ function held(
   seen: Seen,
 ): Verified | Promise<Verified> {
   seen.token = token;
-  const address = clientAddress(request.remoteAddress, request.headers['x-forwarded-for'], core.isTrustedProxy);
+  const address = core.places.addressOf(request);
   seen.address = address;
-  checkContext(token.claims.ctx, address);
+  checkContext(core.places, token, address, now);
   checkBinding(core, request, place, presented, token, now);
   const headers = freshNonce(core, presented, now);
   const { scheme } = presented;
@@ -102,7 +101,7 @@ function held(
     at: now,
   };
   if (core.introspect === undefined) return verified;
-  const standing = core.introspect(presented.token, token, now);
+  const standing = core.introspect(presented.token, token, now, address);
   if (typeof standing !== 'boolean') return standing.then((stands) => (stands ? verified : ended()));
   return standing ? verified : ended();
 }

@@ -32,3 +32,12 @@ function countryIn(record: unknown): string | undefined {
   const code = country_code ?? country?.iso_code;
   return isCountry(code) ? code : undefined;
 }
+
+/** Such a file ends with a description of itself, which begins with this. */
+const marker = Buffer.from('\xab\xcd\xefMaxMind.com', 'latin1');
+
+/** How much of the end of a file has that description in it. */
+export const countryFileTail = 128 * 1024;
+
+/** Whether this can be the end of such a file: looked at before there is a reason to read all of it. */
+export const isCountryFileTail = (tail: Buffer): boolean => tail.includes(marker);

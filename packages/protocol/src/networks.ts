@@ -18,8 +18,8 @@ export function networks(list: readonly string[]): Networks {
     blocks.addSubnet(address, network.length, network.bits === 32 ? 'ipv4' : 'ipv6');
   }
   return (address) => {
-    const one = readAddress(address);
-    return one !== undefined && blocks.check(formatPrefix(one), one.bits === 32 ? 'ipv4' : 'ipv6');
+    const plain = canonicalAddress(address);
+    return plain !== undefined && blocks.check(plain, plain.includes(':') ? 'ipv6' : 'ipv4');
   };
 }
 
@@ -39,6 +39,8 @@ export function areNetworks(list: readonly string[]): boolean {
  */
 export function canonicalAddress(text: string): string | undefined {
   if (isIP(text) === 4) return text; // has one spelling
+  const [, mapped] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(text) ?? [];
+  if (mapped !== undefined && isIP(mapped) === 4) return mapped; // as a socket for both families names its callers
   const one = readAddress(text);
   return one && formatPrefix(one);
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { zonesOf } from './zones.ts';
 
 test('the smallest network tells the zone', () => {
-  const zoneOf = zonesOf({
+  const zones = zonesOf({
     'eu-1': ['10.1.0.0/16', '2001:db8:1::/48'],
     lab: ['10.1.7.0/24', '10.1.7.0/24', '10.9.9.9'],
     rest: ['10.0.0.0/8', '10.1.7.8/32'],
@@ -20,8 +20,9 @@ test('the smallest network tells the zone', () => {
     ['192.0.2.1', undefined],
     ['unknown', undefined],
   ];
-  for (const [address, zone] of table) assert.equal(zoneOf(address), zone, address);
-  assert.equal(zonesOf({})('10.0.0.1'), undefined);
+  for (const [address, zone] of table) assert.equal(zones.of(address), zone, address);
+  assert.equal(zonesOf({}).of('10.0.0.1'), undefined);
+  assert.deepEqual(['eu-1', 'eu-2', 'rest'].map(zones.knows), [true, false, true]);
 });
 
 test('what can not be a zone is named', () => {

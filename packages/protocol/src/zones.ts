@@ -1,8 +1,13 @@
 import { formatPrefix, isInside, masked, type Prefix, readAddress, readNetwork } from './address.ts';
 import { isZoneName } from './context.ts';
 
-/** Which compute zone an address is in, by its name. */
-export type Zones = (address: string) => string | undefined;
+/** Which networks are which compute zone. */
+export interface Zones {
+  /** The zone that an address is in, by its name. */
+  of(address: string): string | undefined;
+  /** Whether the networks of this zone are known: who is in none of them is not in it. */
+  knows(zone: string): boolean;
+}
 
 /**
  * Reads which networks are which compute zone. Where networks lie in one another, the smallest tells.
@@ -26,9 +31,12 @@ export function zonesOf(named: Readonly<Record<string, readonly string[]>>): Zon
     }
   }
   known.sort((a, b) => b.prefix.length - a.prefix.length);
-  return (address) => {
-    if (known.length === 0) return undefined;
-    const one = readAddress(address);
-    return one && known.find(({ prefix }) => isInside(one, prefix))?.zone;
+  return {
+    knows: (zone) => known.some((each) => each.zone === zone),
+    of(address) {
+      if (known.length === 0) return undefined;
+      const one = readAddress(address);
+      return one && known.find(({ prefix }) => isInside(one, prefix))?.zone;
+    },
   };
 }

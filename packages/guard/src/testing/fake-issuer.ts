@@ -70,6 +70,10 @@ export interface FakeIssuer {
   away: boolean | Set<string>;
   /** `jti`s that don't stand any more. */
   ended: Set<string>;
+  /** The `presenter_address` of each introspection, in order. */
+  presented: (string | undefined)[];
+  /** Addresses from which no token is active. */
+  outside: Set<string>;
   registration: Record<string, unknown>;
   /** What the decision point says to a question; yes, unless a test wants something else. */
   evaluate: (question: Question) => unknown;
@@ -95,6 +99,8 @@ export async function fakeIssuer(clock = fakeClock()): Promise<FakeIssuer> {
     asked: {},
     away: false,
     ended: new Set(),
+    presented: [],
+    outside: new Set(),
     guard,
     keys: [await firstKey],
     registration: {
@@ -175,7 +181,10 @@ export async function fakeIssuer(clock = fakeClock()): Promise<FakeIssuer> {
       });
       if (assertion.clientId !== guard.client_id) return Response.json({ error: 'invalid_client' }, { status: 401 });
       const claims = accessTokens.get(form.get('token') ?? '');
-      const stands = claims !== undefined && !fake.ended.has(String(claims.jti));
+      const address = form.get('presenter_address') ?? undefined;
+      fake.presented.push(address);
+      const stands =
+        claims !== undefined && !fake.ended.has(String(claims.jti)) && !fake.outside.has(address ?? 'unknown');
       await fake.beforeAnswer();
       return Response.json(stands ? { active: true, ...claims } : { active: false });
     },

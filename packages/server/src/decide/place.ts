@@ -23,6 +23,10 @@ export interface SeenPlace {
   /** In its canonical form; undefined where a proxy doesn't say. */
   readonly address: string | undefined;
   readonly country: string | undefined;
+  /**
+   * By the configured networks of zones; else the one that the instance which asks is vouched to be in, unless that one's networks are
+   * configured: then it isn't there.
+   */
   readonly zone: PolicyContext['zone'];
 }
 
@@ -93,13 +97,14 @@ export function presenterOf(seen: SeenPlace, now: number): Presenter {
 }
 
 /**
- * Where an address is, and the zone where that is configured; else the one that the instance which asks is vouched to be in.
+ * What is seen of somebody.
  * @param address as it was observed, or `unknown`
+ * @param instance what asks, or the zone that a token says it is vouched to be in
  */
 export function seenPlace(
   { places }: Pick<Deps, 'places'>,
   address: string | undefined,
-  instance: { attributes: Instance['attributes'] } | undefined,
+  instance: Pick<Instance, 'attributes'> | string | undefined,
 ): SeenPlace {
   const plain = address === undefined ? undefined : canonicalAddress(address);
   return {
@@ -110,8 +115,8 @@ export function seenPlace(
     get zone(): PolicyContext['zone'] {
       const observed = plain === undefined ? undefined : places.zoneOf(plain);
       if (observed !== undefined) return { name: observed, provenance: 'observed' };
-      const vouched = instance && vouchedZone(instance);
-      return vouched === undefined ? undefined : { name: vouched, provenance: 'attested' };
+      const vouched = typeof instance === 'object' ? vouchedZone(instance) : instance;
+      return vouched === undefined || places.knowsZone(vouched) ? undefined : { name: vouched, provenance: 'attested' };
     },
   };
 }

@@ -1,13 +1,15 @@
 /** What an address tells of where somebody is: the country, by a file of countries, and the compute zone, by configured networks. */
 import { accessSync, closeSync, constants, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { countryReader, zonesOf } from '@bailiwick/protocol';
+import { countryFileTail, countryReader, isCountryFileTail, zonesOf } from '@bailiwick/protocol';
 
 export interface Places {
   /** ISO 3166-1 alpha-2. Undefined where it isn't known: a private address has no country. */
   countryOf(address: string): string | undefined;
-  /** By its configured name. */
+  /** By the configured networks of zones. */
   zoneOf(address: string): string | undefined;
+  /** Whether the networks of this zone are configured: who is in none of them is not in it, whatever else is said. */
+  knowsZone(zone: string): boolean;
 }
 
 const usualFile = '@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb';
@@ -22,13 +24,15 @@ export function openPlaces(config: {
 }): Places {
   const { country_file, zones } = config.context;
   if (country_file !== undefined) mustBeReadable(country_file);
+  const known = zonesOf(zones);
   let countryOf: Places['countryOf'] | undefined;
   return {
     countryOf(address) {
       countryOf ??= readCountries(country_file);
       return countryOf(address);
     },
-    zoneOf: zonesOf(zones),
+    zoneOf: known.of,
+    knowsZone: known.knows,
   };
 }
 
@@ -36,18 +40,15 @@ function readCountries(file: string | undefined): Places['countryOf'] {
   return countryReader(readFileSync(file ?? createRequire(import.meta.url).resolve(usualFile)));
 }
 
-/** Such a file ends with a description of itself, within its last 128 KB. */
-const marker = Buffer.from('\xab\xcd\xefMaxMind.com', 'latin1');
-
 function mustBeReadable(file: string): void {
   try {
     accessSync(file, constants.R_OK);
     const opened = openSync(file, 'r');
     try {
       const { size } = fstatSync(opened);
-      const tail = Buffer.alloc(Math.min(size, 128 * 1024));
+      const tail = Buffer.alloc(Math.min(size, countryFileTail));
       readSync(opened, tail, 0, tail.length, size - tail.length);
-      if (!tail.includes(marker)) throw new Error('it is no MMDB file');
+      if (!isCountryFileTail(tail)) throw new Error('it is no MMDB file');
     } finally {
       closeSync(opened);
     }
