@@ -114,6 +114,33 @@ const requests: Record<string, (t: Things) => Promise<[path: string, body?: unkn
   ],
   refreshTrustDomain: async (t) => [`/trust-domains/${t.trustDomain.id}/refresh`],
   removeTrustDomain: async (t) => [`/trust-domains/${t.trustDomain.id}/remove`, { reason: 'over' }],
+  listPolicies: async () => ['/policies?organization=home&mode=observe'],
+  createPolicy: async () => [
+    '/policies?organization=home',
+    { name: 'days', text: '@id("days")\nforbid (principal, action, resource);\n', mode: 'observe', reason: 'to look' },
+  ],
+  getPolicy: async (t) => [`/policies/${t.policy.id}`],
+  updatePolicy: async (t) => [`/policies/${t.policy.id}`, { mode: 'enforce', reason: 'it is right' }],
+  rollBackPolicy: async (t) => [
+    `/policies/${t.policy.id}/rollback`,
+    { revision: t.policy.revision, reason: 'it was not' },
+  ],
+  removePolicy: async (t) => [`/policies/${t.policy.id}/remove`, { reason: 'over' }],
+  listPolicyVersions: async (t) => [`/policies/${t.policy.id}/versions?limit=2`],
+  getPolicyVersion: async (t) => [`/policies/${t.policy.id}/versions/${t.policy.revision}`],
+  getPolicySchema: async () => ['/policies/schema'],
+  checkPolicy: async () => ['/policies/check', { text: 'permit (principal' }],
+  simulatePolicies: async () => [
+    '/policies/simulate?organization=home',
+    {
+      drafts: [
+        { name: 'starter', remove: true },
+        { name: 'new', text: '@id("a")\npermit (principal, action, resource);' },
+      ],
+      since: '2026-11-01T00:00:00Z',
+      limit: 5,
+    },
+  ],
   listEvents: async () => ['/events?organization=home&limit=200'],
   listKeys: async () => ['/keys'],
   rotateKeys: async () => ['/keys/rotate', { alg: 'ES256' }],

@@ -113,9 +113,9 @@ function responsesOf(route: Route): Json {
   if (status === 201) headers.Location = { schema: { type: 'string', format: 'uri' } };
   if (route.method === 'PATCH' || route.path.endsWith('}')) headers.ETag = { schema: { type: 'string' } };
   const refusals =
-    route.method === 'GET'
-      ? ['400', '401', '403', '404']
-      : ['400', '401', '403', '404', '409', '412', '413', '415', '422'];
+    route.kind === 'write'
+      ? ['400', '401', '403', '404', '409', '412', '413', '415', '422']
+      : ['400', '401', '403', '404', ...(route.body ? ['413', '415', '422'] : [])];
   return {
     [status]: {
       description: status === 204 ? 'Done' : status === 201 ? 'Made' : answerOf(route),

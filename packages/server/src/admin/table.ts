@@ -9,6 +9,8 @@ import { instanceRoutes } from './instances.ts';
 import { keyRoutes } from './keys.ts';
 import { organizationRoutes } from './organizations.ts';
 import { personRoutes } from './people.ts';
+import { policyRoutes } from './policies.ts';
+import { policyRehearsalRoutes } from './policies-rehearsal.ts';
 import { resourceRoutes } from './resources.ts';
 import { roleRoutes } from './roles.ts';
 import type { Route } from './route.ts';
@@ -27,6 +29,8 @@ export const adminTable = [
   ...taskRoutes,
   ...resourceRoutes,
   ...roleRoutes,
+  ...policyRoutes,
+  ...policyRehearsalRoutes,
   ...guardRoutes,
   ...trustDomainRoutes,
   ...eventRoutes,

@@ -38,6 +38,7 @@ const usual: PolicyRequest = {
     chainDepth: 0,
     subject: undefined,
     operation: undefined,
+    claimed: undefined,
   },
 };
 
@@ -66,6 +67,7 @@ const rich: PolicyRequest = {
     chainDepth: 2,
     subject: 'per_1',
     operation: 'can_export',
+    claimed: { 'action.soft': 'hush' },
   },
 };
 
@@ -142,7 +144,17 @@ suite('a question as events keep it', () => {
   test('keeps nothing personal in the leaf', () => {
     for (const [, type, request] of cases) {
       const leaf = JSON.stringify(eventOf(type, request).leaf);
-      for (const secret of ['192.0.2.7', '198.51.100.1', 'tea_1', 'for Ada', 'per_1', 'alice', 'Sales', 'sha256:1']) {
+      for (const secret of [
+        '192.0.2.7',
+        '198.51.100.1',
+        'tea_1',
+        'for Ada',
+        'per_1',
+        'alice',
+        'Sales',
+        'sha256:1',
+        'hush',
+      ]) {
         assert.ok(!leaf.includes(secret), `${secret} in ${leaf}`);
       }
     }

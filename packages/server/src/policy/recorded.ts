@@ -3,7 +3,7 @@
  * policies of that time. Every token pays for its bytes: what is usual is left out, and so is what stands elsewhere in
  * the event. What is personal lies sealed with the rest of what is personal in it.
  */
-import type { Sensitivity } from '@bailiwick/protocol';
+import { canonicalAddress, type Sensitivity } from '@bailiwick/protocol';
 import type { ReadEvent } from '../audit/audit.ts';
 import type {
   AgentPrincipal,
@@ -61,6 +61,7 @@ interface RecordedTask {
 export interface PersonalInput {
   address?: string | undefined;
   attested?: Readonly<Record<string, string>> | undefined;
+  claimed?: Readonly<Record<string, string>> | undefined;
   object?: Known | undefined;
   owner?: string | undefined;
   principal?: Known | undefined;
@@ -114,6 +115,7 @@ export function recordedPersonal(type: DecidedEvent, request: PolicyRequest): Pe
   }
   if (principal.type === 'Subject') personal.principal = known(principal);
   else if (Object.keys(principal.attested).length > 0) personal.attested = principal.attested;
+  if (context.claimed && Object.keys(context.claimed).length > 0) personal.claimed = context.claimed;
   if (resource.type === 'Object') personal.object = known(resource);
   if (context.task?.purpose !== undefined) personal.purpose = context.task.purpose;
   if (context.subject !== undefined) personal.subject = context.subject;
@@ -181,7 +183,7 @@ export function requestOf(event: ReadEvent, about: Surroundings): PolicyRequest 
   if (!principal || !resource) return undefined;
   const asked = leaf.type === 'access.evaluated';
   const client = recordOf(decidedOn.client) as EventClient;
-  const address = asked ? personal.address : (event.personal.address as string | undefined);
+  const address = asked ? personal.address : seenAddress(event.personal.address);
   return {
     principal,
     action: input.action ?? 'token:issue',
@@ -212,9 +214,14 @@ export function requestOf(event: ReadEvent, about: Surroundings): PolicyRequest 
       chainDepth: input.chain_depth ?? 0,
       subject: personal.subject,
       operation: input.operation,
+      claimed: personal.claimed,
     },
   };
 }
+
+/** Where a proxy didn't say it, the event has a word that is no address. */
+const seenAddress = (address: unknown): string | undefined =>
+  typeof address === 'string' ? canonicalAddress(address) : undefined;
 
 const recordOf = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};

@@ -1,5 +1,6 @@
 import type { Queries, Tx } from '../store/database.ts';
 import type { PolicyVersionRow } from '../store/registry-tables.ts';
+import type { PolicySource } from './engine.ts';
 import type { Policy, PolicyMode, PolicyVersion } from './policy.ts';
 
 type JoinedRow = PolicyVersionRow & { name: string; policy_created_at: number };
@@ -52,13 +53,6 @@ export async function lastRevision(q: Queries, org: string): Promise<number> {
     [org],
   );
   return row?.revision ?? 0;
-}
-
-/** One document of a set. */
-export interface PolicySource {
-  name: string;
-  text: string;
-  mode: 'enforce' | 'observe';
 }
 
 /** All that decides, or would, by name. @param revision as of which change: what came later is left out */

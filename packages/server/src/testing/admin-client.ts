@@ -29,6 +29,8 @@ export interface AdminClient {
   ok(method: string, path: string, body?: unknown): Promise<any>;
   /** A live token with all scopes that the client's registration names, for the admin API unless said otherwise. */
   token(resource?: string): Promise<string>;
+  /** A fresh token by these parameters. */
+  tokenWith(parameters: { resource: string } & Record<string, string>): Promise<string>;
   /** Asks about a token, as itself. @see RFC 7662 */
   introspect(token: string): Promise<{ active: boolean } & Record<string, unknown>>;
   /** Enrols an instance of any agent, by the agent's key. Answers its id. */
@@ -57,7 +59,7 @@ export function adminClient(
     });
   const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 
-  async function fetchToken(resource: string, nonce?: string): Promise<string> {
+  async function fetchToken(parameters: { resource: string }, nonce?: string): Promise<string> {
     const htu = `${issuer}/oauth2/token`;
     const response = await fetch(here(htu), {
       method: 'POST',
@@ -75,25 +77,32 @@ export function adminClient(
         grant_type: 'client_credentials',
         client_assertion_type: assertionType,
         client_assertion: await assertion(),
-        resource,
+        ...parameters,
       }),
     });
     const answer = (await response.json()) as { access_token?: string; expires_in: number; error?: string };
     if (answer.error === 'use_dpop_nonce' && nonce === undefined) {
-      return fetchToken(resource, response.headers.get('dpop-nonce') ?? '');
+      return fetchToken(parameters, response.headers.get('dpop-nonce') ?? '');
     }
     assert.ok(answer.access_token, `no token: ${JSON.stringify(answer)}`);
+    const { resource } = parameters;
     held = { token: answer.access_token, resource, until: clock.now() + answer.expires_in * 1000 };
     return answer.access_token;
   }
 
   const token = async (resource = `${issuer}/admin`) =>
-    held && held.resource === resource && clock.now() < held.until ? held.token : fetchToken(resource);
+    held && held.resource === resource && clock.now() < held.until ? held.token : fetchToken({ resource });
 
   const client: AdminClient = {
     clientId: identity.client_id,
     jwk: identity.jwk,
     token,
+    async tokenWith(parameters) {
+      const before = held;
+      const made = await fetchToken(parameters);
+      held = before;
+      return made;
+    },
     async introspect(asked) {
       const response = await fetch(here(`${issuer}/oauth2/introspect`), {
         method: 'POST',
@@ -230,5 +239,25 @@ export async function populate(operator: AdminClient, organization: string) {
     bundle_endpoint: { url: 'https://localhost:1/spiffe/bundle' }, // where nobody answers
     bundle: { keys: [], spiffe_sequence: 1 },
   });
-  return { organization, person, team, resource, role, agent, credential, jwk, instance, guard, guardKey, trustDomain };
+  const policy = await operator.ok('POST', `/policies${at}`, {
+    name: 'nights',
+    text: '@id("nights")\nforbid (principal, action, resource)\nwhen { context.time.hour < 6 };\n',
+    mode: 'observe',
+    reason: 'to see who works at night',
+  });
+  return {
+    organization,
+    person,
+    team,
+    resource,
+    role,
+    agent,
+    credential,
+    jwk,
+    instance,
+    guard,
+    guardKey,
+    trustDomain,
+    policy,
+  };
 }
