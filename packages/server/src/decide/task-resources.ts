@@ -7,7 +7,7 @@ import {
   readDetail,
 } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
-import type { Deps } from '../deps.ts';
+import { checkDetails } from '../resources/details-schema.ts';
 import type { Resource } from '../resources/resource.ts';
 import { findResource, findResourceByIdentifier } from '../resources/store.ts';
 import type { Queries } from '../store/database.ts';
@@ -19,7 +19,6 @@ import { UnfitTask, type WantedResource } from '../tasks/wanted.ts';
  * @throws UnfitTask naming the member: what isn't there and what this agent wasn't given are the same
  */
 export async function taskResources(
-  _deps: Deps,
   q: Queries,
   agent: Agent,
   wanted: readonly WantedResource[] | undefined,
@@ -35,7 +34,7 @@ export async function taskResources(
     resources.push({
       resource: resource.id,
       scope: scopesOf(resource, each, field),
-      details: detailsOf(resource, each, field),
+      details: await detailsOf(resource, each, field),
     });
   }
   return resources;
@@ -68,27 +67,32 @@ function scopesOf(
   return names;
 }
 
-function detailsOf(resource: Resource, wanted: WantedResource, field: string): AuthorizationDetail[] {
+async function detailsOf(resource: Resource, wanted: WantedResource, field: string): Promise<AuthorizationDetail[]> {
   const { operations, authorization_details: written = [] } = wanted;
-  const details = written.map((each, index) => knownDetail(resource, each, `${field}.authorization_details[${index}]`));
+  const details = await knownDetails(resource, written, `${field}.authorization_details`);
   if (operations === undefined) return details;
   const actions = [...new Set(operations)];
   knownOperations(resource, actions, `${field}.operations`);
   return [...details, { type: operationType, actions }];
 }
 
-function knownDetail(resource: Resource, written: unknown, field: string): AuthorizationDetail {
+async function knownDetails(
+  resource: Resource,
+  written: readonly unknown[],
+  field: string,
+): Promise<AuthorizationDetail[]> {
   try {
-    const detail = readDetail(written, field);
-    if (detail.type === operationType) {
-      knownOperations(resource, asOperationDetail(detail, field).actions, `${field}.actions`);
-    } else if (!resource.detailsTypes.some(({ type }) => type === detail.type)) {
-      throw new UnfitTask(`${field}.type`, 'must be a type of details of the resource');
+    const details = written.map((each, index) => readDetail(each, `${field}[${index}]`));
+    await checkDetails(resource.detailsTypes, details, field);
+    for (const [index, detail] of details.entries()) {
+      if (detail.type !== operationType) continue;
+      knownOperations(resource, asOperationDetail(detail, field).actions, `${field}[${index}].actions`);
     }
-    return detail;
+    return details;
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
-    throw new UnfitTask(field, error.message.replace(/^\S+ /, ''));
+    const [, place = field, message = error.message] = /^(\S+) (.*)$/s.exec(error.message) ?? []; // it begins with where
+    throw new UnfitTask(place, message);
   }
 }
 

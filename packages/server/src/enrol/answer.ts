@@ -72,6 +72,7 @@ export async function tokenFor(
   const form = new Map<string, readonly string[]>();
   if (wanted.resource !== undefined) form.set('resource', [wanted.resource]);
   if (wanted.scope !== undefined) form.set('scope', [wanted.scope]);
+  if (wanted.task !== undefined) form.set('task', [wanted.task]);
   // its proofs are spent by the enrolment; what it proves itself with from now on is its own key
   const acting: Client = { ...client, instance, thumbprint: key.thumbprint, proofs: [] };
   const grant = grantFor('client_credentials', acting);

@@ -28,7 +28,16 @@ const wanted = {
     .max(8, 'must be at most 8 audiences')
     .default([]),
   x509_svid: z.boolean({ error: 'must be true or false' }).default(true),
-  token: z.strictObject({ resource: uri.optional(), scope: scope.optional() }, { error: object }).optional(),
+  token: z
+    .strictObject(
+      {
+        resource: uri.optional(),
+        scope: scope.optional(),
+        task: text(16_384, 'must be the id of a task, or a signed one').optional(),
+      },
+      { error: object },
+    )
+    .optional(),
 };
 
 export const attributeName = /^[a-z][a-z0-9_.-]{0,62}$/;

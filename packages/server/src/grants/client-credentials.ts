@@ -7,7 +7,7 @@ import { requestedContext } from './context.ts';
 import { requestedDetails } from './details.ts';
 import type { Grant } from './grant.ts';
 import { requestedResource, requestedScope } from './target.ts';
-import { requestedTask, taskParameters } from './task.ts';
+import { namedByTask, requestedTask, taskParameters } from './task.ts';
 
 export const clientCredentials = {
   type: 'client_credentials',
@@ -16,15 +16,17 @@ export const clientCredentials = {
   async plan(deps, client, request) {
     const { agent, instance } = client;
     const { resource, registered } = await requestedResource(deps, client, request.form); // RFC 8707 §2: exactly one
-    const details = await requestedDetails(resource, request.form); // RFC 9396 §5
+    const task = await requestedTask(deps, client, request.form);
+    const named = namedByTask(task, resource, request.form); // what the orchestrator named, where the request names nothing
+    const details = named?.details ?? (await requestedDetails(resource, request.form)); // RFC 9396 §5
     return {
       grantType: 'client_credentials',
       client,
       subject: instance?.spiffeId ?? spiffeId(deps.config, agent),
       resource,
-      scope: requestedScope(request.form, registered, details), // OAuth 2.1 §3.2.2.1: nothing unnamed
+      scope: named?.scope ?? requestedScope(request.form, registered, details), // OAuth 2.1 §3.2.2.1: nothing unnamed
       details,
-      task: await requestedTask(deps, client, request.form),
+      task,
       context: requestedContext(request.form),
       binding: request.binding,
       spends: [...client.proofs, ...(request.binding?.proofs ?? [])],

@@ -71,7 +71,7 @@ export async function signedTask(deps: Deps, client: Client, jwt: string): Promi
       step,
       environment,
       purpose,
-      resources: await taskResources(deps, deps.db, client.agent, resources),
+      resources: await taskResources(deps.db, client.agent, resources),
       restsOn: [key.id],
       rev: client.asOf.rev,
       createdAt: now,

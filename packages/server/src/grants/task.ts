@@ -10,7 +10,7 @@ import { isId } from '../lib/ids.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { taskOpen } from '../tasks/standing.ts';
 import { findTask } from '../tasks/store.ts';
-import type { Task } from '../tasks/task.ts';
+import type { Task, TaskResource } from '../tasks/task.ts';
 import { single } from '../tokens/form.ts';
 import { signedTask } from './task-jwt.ts';
 
@@ -95,6 +95,20 @@ function declaredTask(form: Form): PlannedTask | undefined {
     declared[name] = value;
   }
   return Object.keys(declared).length === 0 ? undefined : { provenance: 'declared', ...declared };
+}
+
+/**
+ * What is asked for where the request itself names nothing: what the orchestrator named on this resource, if it did.
+ * @returns undefined where the request, or the registration, has the say
+ */
+export function namedByTask(
+  task: PlannedTask | undefined,
+  resource: { id: string },
+  form: Form,
+): Pick<TaskResource, 'scope' | 'details'> | undefined {
+  if (single(form, 'scope') !== undefined || single(form, 'authorization_details') !== undefined) return undefined;
+  if (task?.provenance !== 'orchestrated') return undefined;
+  return task.task.resources?.find((each) => each.resource === resource.id);
 }
 
 const noSuchTask = (reason: string) =>

@@ -42,6 +42,7 @@ const askedOf = ({ form }: OAuthRequest) => ({
   grant_type: readable(single(form, 'grant_type'), 128),
   resource: readable(single(form, 'resource'), 512),
   scope: readable(single(form, 'scope'), 512),
+  task: single(form, 'task')?.includes('.') ? 'signed' : readable(single(form, 'task'), 64),
 });
 
 /** Text as the log can hold it: not without end, and no control characters (PostgreSQL refuses a NUL). */

@@ -6,7 +6,7 @@ import { credentialIds } from '../credentials/store.ts';
 import { taskResources } from '../decide/task-resources.ts';
 import type { Deps } from '../deps.ts';
 import { newId } from '../lib/ids.ts';
-import type { Tx } from '../store/database.ts';
+import type { Queries } from '../store/database.ts';
 import { registerTask, taskOpen } from '../tasks/standing.ts';
 import { findTask, insertTask } from '../tasks/store.ts';
 import { openAtMost, type Task } from '../tasks/task.ts';
@@ -16,7 +16,7 @@ import { type Caller, mayWrite } from '../web/caller.ts';
 import { type Answer, earlierAnswer, idempotentRequest, rememberAnswer } from '../web/idempotency.ts';
 import { fieldErrors } from '../web/invalid.ts';
 import { ownerOf } from '../web/own-api.ts';
-import { badRequest, conflict, invalid } from '../web/problem.ts';
+import { badRequest, conflict, invalid, Problem } from '../web/problem.ts';
 import { mustHaveScope, serviceResource } from '../web/service.ts';
 import { recorded } from './refusal.ts';
 import { shownTask } from './show.ts';
@@ -36,28 +36,32 @@ export async function openTask(
     const request = idempotentRequest(once, caller.agent, { method: 'POST', url: '/tasks', body });
     const owner = await ownerOf(deps, caller);
     const sealing = await sealingFor(deps, caller.asOf.version, owner);
+    const planned = await newTask(deps, caller, wanted).catch(problemOf);
     // a task moves no version of the registry, and opening one must not make every token wait
     return deps.db.settle(async (tx) => {
       await mayWrite(tx, serviceResource(deps.config), caller);
-      const now = deps.clock.now();
-      const earlier = request && (await earlierAnswer(tx, request, now));
+      const earlier = request && (await earlierAnswer(tx, request, deps.clock.now()));
       if (earlier) return { ...earlier, headers: { ...earlier.headers, 'idempotent-replayed': 'true' } };
-      const task = await newTask(deps, tx, caller, wanted, now);
+      if (planned instanceof Problem) throw planned;
+      const { task, shown } = planned;
       if (await insertTask(tx, task, openAtMost)) {
         throw conflict('agent', `has ${openAtMost} open tasks already: end some`);
       }
       await registerTask(tx, task);
       const about = { address: caller.address, jti: caller.jti, resource: serviceResource(deps.config) };
       await appendEvent(tx, deps, sealing, taskOpened(task, owner, { scope: caller.scopes }, about));
-      const answer: Answer = {
-        status: 201,
-        headers: { location: `${deps.config.issuer}/tasks/${task.id}` },
-        body: JSON.stringify(await shownTask(tx, task, true)),
-      };
+      const headers = { location: `${deps.config.issuer}/tasks/${task.id}` };
+      const answer: Answer = { status: 201, headers, body: JSON.stringify(shown) };
       if (request) await rememberAnswer(tx, request, answer);
       return answer;
     }, `tasks of ${wanted.agent}`);
   });
+}
+
+/** A refusal that waits: whoever asks again hears what was answered before, whatever has changed since. */
+function problemOf(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  throw error;
 }
 
 /** @throws Problem 400 naming every field that is wrong */
@@ -68,16 +72,22 @@ function parsed(body: unknown): TaskBody {
 }
 
 /** @throws Problem 422 naming the field that can't be accepted as things stand */
-async function newTask(deps: Deps, tx: Tx, caller: Caller, wanted: TaskBody, now: number): Promise<Task> {
-  const agent = await findAgent(tx, wanted.agent);
+async function newTask(
+  deps: Deps,
+  caller: Caller,
+  wanted: TaskBody,
+): Promise<{ task: Task; shown: Record<string, unknown> }> {
+  const { db } = deps;
+  const now = deps.clock.now();
+  const agent = await findAgent(db, wanted.agent);
   const expired = agent?.expiresAt !== undefined && agent.expiresAt <= now;
   if (agent?.org !== caller.org || agent.status !== 'active' || agent.orgStatus !== 'active' || expired) {
     throw invalid('agent', 'must be the id of an active agent of the same organization');
   }
-  const above = await taskOfCaller(tx, caller, now);
+  const above = await taskOfCaller(db, caller, now);
   try {
     const endsAt = Math.min(endOf(wanted, now), above?.endsAt ?? Number.POSITIVE_INFINITY);
-    return {
+    const task: Task = {
       id: newId(deps, 'task'),
       org: caller.org,
       agent: agent.id,
@@ -86,13 +96,14 @@ async function newTask(deps: Deps, tx: Tx, caller: Caller, wanted: TaskBody, now
       step: wanted.step,
       environment: wanted.environment,
       purpose: wanted.purpose,
-      resources: await taskResources(deps, tx, agent, wanted.resources),
-      restsOn: [...(await credentialsOf(tx, caller)), ...(above ? [above.id, ...above.restsOn] : [])],
+      resources: await taskResources(db, agent, wanted.resources),
+      restsOn: [...(await credentialsOf(db, caller)), ...(above ? [above.id, ...above.restsOn] : [])],
       rev: caller.asOf.rev,
       createdAt: now,
       endsAt,
       endedAt: undefined,
     };
+    return { task, shown: await shownTask(db, task, true) };
   } catch (error) {
     if (error instanceof UnfitTask) throw invalid(error.field, error.message);
     throw error;
@@ -100,15 +111,15 @@ async function newTask(deps: Deps, tx: Tx, caller: Caller, wanted: TaskBody, now
 }
 
 /** What the orchestrator proved itself with when it got its token: the token links it by a tag. */
-async function credentialsOf(tx: Tx, { agent, claims }: Caller): Promise<string[]> {
+async function credentialsOf(q: Queries, { agent, claims }: Caller): Promise<string[]> {
   const linked = new Set(claims.links);
-  return (await credentialIds(tx, agent)).filter((id) => linked.has(linkTag(id)));
+  return (await credentialIds(q, agent)).filter((id) => linked.has(linkTag(id)));
 }
 
 /** The task that the orchestrator itself is at: what it opens there ends with it. */
-async function taskOfCaller(tx: Tx, { claims }: Caller, now: number): Promise<Task | undefined> {
+async function taskOfCaller(q: Queries, { claims }: Caller, now: number): Promise<Task | undefined> {
   if (claims.task === undefined) return undefined;
-  const task = await findTask(tx, claims.task.id);
-  if (task && (await taskOpen(tx, task, now))) return task;
+  const task = await findTask(q, claims.task.id);
+  if (task && (await taskOpen(q, task, now))) return task;
   throw invalid('agent', 'can be given no task by a task that has ended');
 }
