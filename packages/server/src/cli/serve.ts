@@ -40,7 +40,8 @@ export const serve = command({
       issuer: options.issuer,
     };
     const config = loadConfig({ env: io.env, cwd: io.cwd, file: globals.config, overrides });
-    const { start } = await import('../app.ts'); // loaded here: no other command should wait for a server's code
+    // loaded here: no other command should wait for a server's code
+    const [{ start }, { warmPolicies }] = [await import('../app.ts'), await import('../policy/policies.ts')];
     const terminated = io.terminated(); // listened for before there is anything to lose
     const before = issuerOfData(config.data);
     const server = await start(config).catch((error: unknown) => {
@@ -52,6 +53,7 @@ export const serve = command({
         ? `${JSON.stringify(started(server, config, movedFrom))}\n`
         : `${banner(context, server, config, movedFrom)}\n`,
     );
+    void warmPolicies(server.deps);
     await terminated;
     if (!globals.json) io.err('Ending: requests under way may finish. Once more ends at once.\n');
     await server.close();

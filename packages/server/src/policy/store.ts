@@ -55,6 +55,12 @@ export async function lastRevision(q: Queries, org: string): Promise<number> {
   return row?.revision ?? 0;
 }
 
+/** Ids, oldest first. */
+export async function organizationsWithPolicies(q: Queries, limit: number): Promise<string[]> {
+  const rows = await q.all<{ org: string }>('select distinct org from policies order by org limit ?', [limit]);
+  return rows.map(({ org }) => org);
+}
+
 /** All that decides, or would, by name. @param revision as of which change: what came later is left out */
 export async function selectSet(q: Queries, org: string, revision: number): Promise<PolicySource[]> {
   const rows = await q.all<{ name: string; text: string; mode: PolicySource['mode'] }>(
