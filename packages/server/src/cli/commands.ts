@@ -13,6 +13,7 @@ import { guardCommands } from './nouns/guards.ts';
 import { instanceCommands } from './nouns/instances.ts';
 import { keyCommands } from './nouns/keys.ts';
 import { ownerCommands } from './nouns/owners.ts';
+import { policyCommands } from './nouns/policy/index.ts';
 import { resourceCommands } from './nouns/resources.ts';
 import { resourceToolCommands } from './nouns/resources-tools.ts';
 import { roleCommands } from './nouns/roles.ts';
@@ -36,6 +37,7 @@ export const commands: readonly Command[] = [
   ...resourceCommands,
   ...resourceToolCommands,
   ...roleCommands,
+  ...policyCommands,
   ...guardCommands,
   ...trustDomainCommands,
   ...ownerCommands,
