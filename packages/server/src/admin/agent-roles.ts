@@ -14,7 +14,15 @@ import {
 import { pageOf } from '../web/paging.ts';
 import { notFound } from '../web/problem.ts';
 import { idOf, slug } from './fields.ts';
-import { adminScopesIn, governedAgent, keepingAnOperator, knownRole, mustHold, notRetired, within } from './reach.ts';
+import {
+  adminScopesOfRole,
+  governedAgent,
+  keepingAnOperator,
+  knownRole,
+  mustHold,
+  notRetired,
+  within,
+} from './reach.ts';
 import { read, type WriteCall, write } from './route.ts';
 import { byId, common, listQuery, pageFilter, pageOfSchema } from './shapes.ts';
 
@@ -73,7 +81,7 @@ export const agentRoleRoutes = [
     async handler(call, { params }) {
       const agent = await governedAgent(call, params.id);
       const role = await knownRole(call, agent.org, params.role_id);
-      mustHold(call, await adminScopesIn(call.tx, role.permissions), `the role ${role.name}`);
+      mustHold(call, await adminScopesOfRole(call.tx, role), `the role ${role.name}`);
       const { grant, made } = await giveRole(call, agent, role);
       const body = show(grant);
       if (!made) return { body };
@@ -94,7 +102,7 @@ export const agentRoleRoutes = [
       notRetired('agent', agent);
       const role = await findRole(tx, params.role_id);
       // as giving it does: what somebody mightier lost to a narrow administrator, that one could not give back
-      if (role) mustHold(call, await adminScopesIn(tx, role.permissions), `power over the role ${role.name}`);
+      if (role) mustHold(call, await adminScopesOfRole(tx, role), `power over the role ${role.name}`);
       const grant = await keepingAnOperator(call, agent.id, () => deleteRoleGrant(tx, agent.id, params.role_id));
       if (grant === undefined) throw notFound('role', params.role_id);
       await endSubject(tx, { id: grant, reason: 'role taken away', by: call.caller.agent, now });

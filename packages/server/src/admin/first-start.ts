@@ -193,7 +193,7 @@ async function makeOperator(
 }
 
 async function giveOperator(tx: Tx, deps: Deps, agent: { id: string; org: string }, role: Role): Promise<void> {
-  if ((await rolesOf(tx, agent.id)).some((held) => held.role === role.id)) return;
+  if ((await rolesOf(tx, agent.id)).some((held) => held.role === role.id && held.via === undefined)) return;
   const now = deps.clock.now();
   const grant = { id: newId(deps, 'grant'), org: agent.org, agent: agent.id, role: role.id, createdAt: now };
   await insertRoleGrant(tx, grant);

@@ -21,7 +21,7 @@ import { jwkBody } from './credential.ts';
 import { idOf, line, oneOf, record, slug, text } from './fields.ts';
 import { addCredential } from './new-credential.ts';
 import { governedAgent, knownResource, selectedReference, within } from './reach.ts';
-import { shownResource, showResource } from './resources.ts';
+import { shownResource, showResource } from './resource-shape.ts';
 import { type Call, read, write } from './route.ts';
 import { guardScope } from './scopes.ts';
 import { byId, common, exampleId, listQuery, pageFilter, pageOfSchema } from './shapes.ts';

@@ -6,8 +6,8 @@ import type { Agent } from '../agents/agent.ts';
 import { findAgent } from '../agents/store.ts';
 import { findOrganization, findPerson, findTeam } from '../people/store.ts';
 import type { Resource } from '../resources/resource.ts';
-import { type Permission, type Role, scopesOn } from '../resources/role.ts';
-import { findRole, findSystemRole, lastingHolders, rolesOf } from '../resources/role-store.ts';
+import { type Permission, type Role, type RolePower, scopesOn } from '../resources/role.ts';
+import { findRole, findSystemRole, lastingHolders, permissionsOf, rolesOf } from '../resources/role-store.ts';
 import { findResource, findResourceByIdentifier, findSystemResource } from '../resources/store.ts';
 import type { Queries } from '../store/database.ts';
 import { type Caller, insufficientScope } from '../web/caller.ts';
@@ -116,6 +116,11 @@ export async function adminScopesIn(q: Queries, permissions: readonly Permission
   return admin ? scopesOn(permissions, admin.id) : [];
 }
 
+/** The scopes of the admin API that a role gives, by itself or by what it inherits. */
+export async function adminScopesOfRole(q: Queries, role: RolePower): Promise<string[]> {
+  return adminScopesIn(q, await permissionsOf(q, role));
+}
+
 /** The scopes of the admin API that an agent's roles give it. */
 export async function adminScopesOf(q: Queries, agent: string): Promise<string[]> {
   const roles = await rolesOf(q, agent);
@@ -168,7 +173,7 @@ export async function keepingAnOperator<Result>(
   if (!concerned || (await lastingHolders(call.q, operator.id)).length > 0) return result;
   throw new Problem(
     'conflict',
-    'this is the last identity with the role operator that can act for good (not suspended, without an end, with a key without an end, the grant client_credentials and the admin API among its resources): make another one first, or nobody could administer this server',
+    'this is the last identity with the role operator that can act for good (not suspended, without an end or limits of place and time, with a key without an end, the grant client_credentials and the admin API among its resources): make another one first, or nobody could administer this server',
     { errors: [{ field: 'agent', message: 'is the last operator' }] },
   );
 }

@@ -2,14 +2,14 @@ import { z } from 'zod';
 import { rfc3339 } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
 import { endSubject, narrowSubject, registerSubject } from '../liveness/liveness.ts';
-import { isNarrower, type Permission, type Role, scopesOn } from '../resources/role.ts';
+import { isNarrower, type Role } from '../resources/role.ts';
 import { findRole, insertRole, selectRoles, updateRole } from '../resources/role-store.ts';
 import { pageOf } from '../web/paging.ts';
-import { conflict, invalid } from '../web/problem.ts';
+import { conflict } from '../web/problem.ts';
 import { idOf, line, oneOf, record, scopeName, setOf, shownTime, slug } from './fields.ts';
-import { adminScopesIn, knownResource, mustHold, notBuiltIn, notRetired, within } from './reach.ts';
+import { adminScopesOfRole, keepingAnOperator, mustHold, notBuiltIn, notRetired, within } from './reach.ts';
+import { resolvedInheritance, resolvedPermissions, typesIn } from './role-power.ts';
 import { type Call, read, write } from './route.ts';
-import { guardScope } from './scopes.ts';
 import {
   byId,
   changes,
@@ -25,19 +25,36 @@ import {
 
 const permission = z.strictObject({
   resource: line(512, 1).meta({ description: 'Id or identifier of the resource; shown as its id.' }),
-  scopes: setOf(scopeName, 500, 'scopes'),
+  scopes: setOf(scopeName, 500, 'scopes').default([]),
+  details: setOf(z.record(z.string(), z.unknown(), { error: 'must be a JSON object' }), 50, 'details')
+    .optional()
+    .meta({
+      description:
+        'Bounds of authorization_details (RFC 9396): such may be asked for as are within one of these. A member that a bound does not have may be anything.',
+      examples: [[{ type: 'transfer', amount: 100 }]],
+    }),
 });
 
 const writable = {
   description: line(500).default(''),
   permissions: setOf(permission, 100, 'permissions').default([]),
+  inherits: setOf(idOf('role'), 20, 'roles')
+    .default([])
+    .meta({ description: 'Roles whose permissions it has as well: such as inherit nothing themselves.' }),
 };
 
 const shown = z.strictObject({
   ...common('role'),
   name: slug,
   description: z.string(),
-  permissions: z.array(z.strictObject({ resource: idOf('resource'), scopes: z.array(z.string()) })),
+  permissions: z.array(
+    z.strictObject({
+      resource: idOf('resource'),
+      scopes: z.array(z.string()),
+      details: z.array(z.record(z.string(), z.unknown())).optional(),
+    }),
+  ),
+  inherits: z.array(idOf('role')),
   system: z.boolean().meta({ description: 'Built in: usable from every organization, changed by none.' }),
   status: oneOf(['active', 'retired']),
   updated_at: shownTime,
@@ -49,6 +66,7 @@ const show = (role: Role): z.output<typeof shown> => ({
   name: role.name,
   description: role.description,
   permissions: role.permissions,
+  inherits: role.inherits,
   system: role.system,
   status: role.status,
   created_at: rfc3339(role.createdAt),
@@ -61,40 +79,6 @@ async function changeable(call: Call, id: string): Promise<Role> {
   const role = notBuiltIn('role', await found(call, id));
   notRetired('role', role);
   return role;
-}
-
-/**
- * Permissions with their references resolved. What the role gave before stays, even if it has ended since.
- * @throws Problem 422 naming the permission, 403 for scopes of the admin API that the caller lacks
- */
-async function resolved(call: Call, org: string, wanted: readonly Permission[], before: readonly Permission[]) {
-  const permissions: Permission[] = [];
-  for (const [index, { resource: reference, scopes }] of wanted.entries()) {
-    const field = `permissions[${index}]`;
-    if (before.some((kept) => kept.resource === reference && scopes.every((scope) => kept.scopes.includes(scope)))) {
-      permissions.push({ resource: reference, scopes });
-      continue;
-    }
-    const resource = await knownResource(call, org, reference, `${field}.resource`);
-    const unknown = scopes.filter((scope) => !resource.scopes.some(({ name }) => name === scope));
-    if (unknown.length > 0)
-      throw invalid(`${field}.scopes`, `must be scopes of ${resource.name}: it has no ${unknown.join(', ')}`);
-    if (resource.system === 'admin') {
-      if (scopes.includes(guardScope))
-        throw invalid(`${field}.scopes`, `can not give ${guardScope}: being registered as a guard does`);
-      const given = scopesOn(before, resource.id);
-      mustHold(
-        call,
-        scopes.filter((scope) => !given.includes(scope)),
-        'this role',
-      );
-    }
-    permissions.push({ resource: resource.id, scopes });
-  }
-  if (new Set(permissions.map(({ resource }) => resource)).size < permissions.length) {
-    throw invalid('permissions', 'must name each resource once');
-  }
-  return permissions;
 }
 
 export const roleRoutes = [
@@ -130,8 +114,8 @@ export const roleRoutes = [
         org: org.id,
         name: body.name,
         description: body.description,
-        permissions: await resolved(call, org.id, body.permissions, []),
-        inherits: [],
+        permissions: await resolvedPermissions(call, org.id, body.permissions, []),
+        inherits: await resolvedInheritance(call, { org: org.id, name: body.name }, body.inherits, []),
         system: false,
         status: 'active',
         createdAt: now,
@@ -139,8 +123,8 @@ export const roleRoutes = [
       };
       if (!(await insertRole(tx, role))) throw conflict('name', 'is or was the name of another role here');
       await registerSubject(tx, { id: role.id, kind: 'role', parent: org.id, now });
-      const { name, description, permissions } = role;
-      const changed = { name, description, permissions };
+      const { name, description, permissions, inherits } = role;
+      const changed = { name, description, permissions, inherits };
       return { body: show(role), event: { type: 'role.created', org: org.id, target: role.id, changed } };
     },
   }),
@@ -157,7 +141,7 @@ export const roleRoutes = [
     id: 'updateRole',
     path: '/roles/{id}',
     summary: 'Change a role',
-    description: 'A scope that is taken away ends the tokens of all who hold the role.',
+    description: 'What is taken away ends the tokens of all who hold the role, or one that inherits it.',
     scopes: ['roles:write'],
     params: byId('role'),
     body: patchOf(writable),
@@ -168,21 +152,22 @@ export const roleRoutes = [
       const role = await changeable(call, params.id);
       const before = show(role);
       checkMatch(call, before);
-      const { description, permissions } = role;
-      const wanted = patchedBy(z.strictObject(writable), { description, permissions }, body);
+      const { description, permissions, inherits } = role;
+      const wanted = patchedBy(z.strictObject(writable), { description, permissions, inherits }, body);
       const after: Role = {
         ...role,
         description: wanted.description,
-        permissions: await resolved(call, role.org, wanted.permissions, permissions),
+        permissions: await resolvedPermissions(call, role.org, wanted.permissions, permissions),
+        inherits: await resolvedInheritance(call, role, wanted.inherits, inherits),
         updatedAt: now,
       };
       const changed = changes(before, show(after));
       if (Object.keys(changed).length === 0) return { body: before };
-      const kept = await adminScopesIn(tx, after.permissions);
-      const lost = (await adminScopesIn(tx, permissions)).filter((scope) => !kept.includes(scope));
+      const kept = await adminScopesOfRole(tx, after);
+      const lost = (await adminScopesOfRole(tx, role)).filter((scope) => !kept.includes(scope));
       mustHold(call, lost, `power over what the role ${role.name} gives`); // it could not be given back
-      await updateRole(tx, after);
-      if (isNarrower(role, after, () => [])) {
+      await keepingAnOperator(call, undefined, () => updateRole(tx, after));
+      if (isNarrower(role, after, await typesIn(tx, [role, after]))) {
         await narrowSubject(tx, { id: role.id, reason: 'narrowed by an administrator', by: call.caller.agent, now });
       }
       return { body: show(after), event: { type: 'role.updated', org: role.org, target: role.id, changed } };
@@ -202,9 +187,11 @@ export const roleRoutes = [
       const { tx, now } = call;
       const role = notBuiltIn('role', await found(call, params.id));
       if (role.status === 'retired') return { body: show(role) };
-      mustHold(call, await adminScopesIn(tx, role.permissions), `power over the role ${role.name}`);
+      mustHold(call, await adminScopesOfRole(tx, role), `power over the role ${role.name}`);
       const reason = body.reason || 'retired by an administrator';
-      await endSubject(tx, { id: role.id, reason, by: call.caller.agent, now });
+      await keepingAnOperator(call, undefined, () =>
+        endSubject(tx, { id: role.id, reason, by: call.caller.agent, now }),
+      );
       const event = { type: 'role.retired' as const, org: role.org, target: role.id, details: { reason } };
       return { body: show({ ...role, status: 'retired' }), event };
     },

@@ -79,7 +79,7 @@ interface Reading {
  */
 export async function readSchema(schema: unknown): Promise<Schema> {
   if (!isJsonObject(schema)) throw new SchemaError('', 'must be an object');
-  const text = JSON.stringify(schema);
+  const text = canonical(schema, '');
   if (Buffer.byteLength(text) > bounds.bytes) throw new SchemaError('', `must be at most ${bounds.bytes} bytes`);
   const defs = schema.$defs ?? {};
   if (!isJsonObject(defs)) throw new SchemaError('$defs', 'must be an object of schemas');
@@ -222,7 +222,7 @@ function canonical(value: unknown, at: string): string {
   try {
     return canonicalJson(value);
   } catch {
-    throw new SchemaError(at, 'must be JSON');
+    throw new SchemaError(at, 'must be JSON, in valid Unicode and not nested without end');
   }
 }
 

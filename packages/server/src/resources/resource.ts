@@ -1,4 +1,4 @@
-import type { DetailsType, JwsAlgorithm, Operation } from '@bailiwick/protocol';
+import { canonicalJson, type DetailsType, type JwsAlgorithm, type Operation } from '@bailiwick/protocol';
 
 export interface ResourceScope {
   name: string;
@@ -55,8 +55,9 @@ export interface Guard {
 }
 
 /**
- * Whether a change takes something away that a token for the resource may carry now: a scope, its freedom to be used
- * without a key, a part of its lifetime, the audience that verifiers look for. Such a change is a revocation (design §4).
+ * Whether a change takes something away that a token for the resource may carry now, or makes it mean something else: a scope, its freedom
+ * to be used without a key, a part of its lifetime, the audience that verifiers look for, a type of details, what an
+ * operation is that a token may name. Such a change is a revocation (design §4).
  */
 export function isNarrower(before: Resource, after: Resource): boolean {
   return (
@@ -65,8 +66,14 @@ export function isNarrower(before: Resource, after: Resource): boolean {
     (after.token.lifetime_seconds ?? Number.POSITIVE_INFINITY) <
       (before.token.lifetime_seconds ?? Number.POSITIVE_INFINITY) ||
     before.token.audience !== after.token.audience ||
-    before.detailsTypes.some(
-      (type) => !after.detailsTypes.some((kept) => JSON.stringify(kept) === JSON.stringify(type)),
-    )
+    before.detailsTypes.some((type) => !after.detailsTypes.some((kept) => meaningOf(kept) === meaningOf(type))) ||
+    before.operations.some((one) => !after.operations.some((kept) => essenceOf(kept) === essenceOf(one)))
   );
 }
+
+/** What a type allows; what people read of it is not part of that. */
+const meaningOf = ({ type, schema, compare }: DetailsType) => canonicalJson({ type, schema, compare });
+
+/** What an operation is and takes: a token that names it was granted exactly that. */
+const essenceOf = ({ name, method, path, tool, scope, details }: Operation) =>
+  canonicalJson({ name, method, path, tool, scope: scope.toSorted(), details });
