@@ -63,7 +63,7 @@ async function decideOne(room: DecisionRoom, verified: Verified, message: Messag
   const { guard } = room;
   if (method === 'tools/call') return decideCall(room, verified, message);
   const tool = `${methodPrefix}${method}`;
-  const listed = verified.registration.operationOfTool(tool);
+  const listed = tool === allTools ? undefined : verified.registration.operationOfTool(tool);
   if (listed !== undefined)
     return outcomeOf(await guard.allows(verified, { tool, parameters: params }), methodNotFound);
   if (room.methods.has(method) || isOpen(message)) return tool;

@@ -1,3 +1,4 @@
+import { systemRuntime } from '../runtime.ts';
 import type { McpHandler } from './node-bridge.ts';
 
 /**
@@ -7,7 +8,7 @@ import type { McpHandler } from './node-bridge.ts';
  */
 export function forwardTo(url: string | URL, options: { fetch?: typeof globalThis.fetch } = {}): McpHandler {
   const target = new URL(url);
-  const { fetch = globalThis.fetch } = options;
+  const { fetch = systemRuntime.fetch } = options;
   return async (request, caller) => {
     const headers = new Headers(request.headers);
     for (const name of [...headers.keys()]) if (name === 'host' || name.startsWith('bailiwick-')) headers.delete(name);
