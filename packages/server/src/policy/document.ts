@@ -30,11 +30,20 @@ export interface Document {
  * @throws PolicyError with line and column
  */
 export function readDocument(engine: CedarEngine, words: Words, source: Source): Document {
+  const statements = readStatements(engine, words, source);
+  return { statements, warnings: validate(engine, source) };
+}
+
+/**
+ * Reads a policy, without asking whether its words are those of the schema.
+ * @throws PolicyError with line and column
+ */
+export function readStatements(engine: CedarEngine, words: Words, source: Source): Statement[] {
   const spans = scan(source);
   const parsed = engine.call(({ checkParsePolicySet }) => checkParsePolicySet({ staticPolicies: source.text }));
   if (parsed.type === 'failure') throw firstError(source, parsed.errors);
   const ids = new Set<string>();
-  const statements = spans.map((span) => {
+  return spans.map((span) => {
     const statement = readStatement(engine, words, source, span);
     if (ids.has(statement.id)) {
       const message = `@id("${statement.id}") is there twice`;
@@ -43,7 +52,6 @@ export function readDocument(engine: CedarEngine, words: Words, source: Source):
     ids.add(statement.id);
     return statement;
   });
-  return { statements, warnings: validate(engine, source) };
 }
 
 function readStatement(engine: CedarEngine, words: Words, source: Source, span: Span): Statement {

@@ -3,11 +3,12 @@
  * asked about, what is remembered and how outcomes become an answer is ours.
  * @see https://docs.cedarpolicy.com/auth/authorization.html
  */
+import { sha256Base64url } from '@bailiwick/protocol';
 import { type CedarEngine, openCedar } from './cedar.ts';
 import { combine, isSameDecision, type Judged } from './combine.ts';
 import { type Document, readDocument, type Statement } from './document.ts';
 import { type Facts, factsOf } from './facts.ts';
-import { type Entry, entriesOf, type Outcomes, outcomesOf } from './outcomes.ts';
+import { type Entry, entriesOf, type Memory, newMemory, type Outcomes, outcomesOf } from './outcomes.ts';
 import { errorAt } from './policy-error.ts';
 import { type PolicyAnswer, type PolicyRequest, policyActions } from './request.ts';
 import { namedIn, outside, type ScopeIndex, scopeIndex } from './scope.ts';
@@ -82,8 +83,8 @@ export interface PolicyEngine {
 /** The most statements that a set may have. */
 export const mostStatements = 500;
 
-/** Outcomes of statements that a set remembers; each about 100 bytes. */
-const mostRemembered = 50_000;
+/** Outcomes of statements that are remembered, of all sets together; each about 100 bytes, at most 600. */
+const mostRemembered = 100_000;
 const mostDocuments = 2_000;
 const mostSets = 200;
 
@@ -99,26 +100,33 @@ let loaded: Promise<PolicyEngine> | undefined;
 
 /** The engine, one for the whole process: loaded when it is first asked for. */
 export function loadPolicyEngine(): Promise<PolicyEngine> {
-  loaded ??= Promise.resolve().then(() => createPolicyEngine(openCedar()));
+  loaded ??= Promise.resolve()
+    .then(() => createPolicyEngine(openCedar()))
+    .catch((error: unknown) => {
+      loaded = undefined;
+      throw error;
+    });
   return loaded;
 }
 
-/** An engine of its own, which tests and benchmarks want. */
-export function createPolicyEngine(cedar: CedarEngine, remember = mostRemembered): PolicyEngine {
+/**
+ * An engine of its own, which tests and benchmarks want.
+ * @param most how many outcomes of statements it remembers
+ */
+export function createPolicyEngine(cedar: CedarEngine, most = mostRemembered, read = readDocument): PolicyEngine {
   const words = cedar.call(wordsOf);
   const documents = new Map<string, Document>();
   const sets = new Map<string, Compiled>();
+  const memory = newMemory(most);
 
   function documentOf(name: string, text: string): Document {
-    return remembered(documents, JSON.stringify([name, text]), mostDocuments, () =>
-      readDocument(cedar, words, { name, text }),
-    );
+    return remembered(documents, [name, text], mostDocuments, () => read(cedar, words, { name, text }));
   }
 
   return {
     compile(sources, revision) {
-      const key = JSON.stringify([revision, sources.map(({ name, text, mode }) => [name, text, mode])]);
-      return remembered(sets, key, mostSets, () => compile(cedar, documentOf, sources, revision, remember));
+      const key = [revision, sources.map(({ name, text, mode }) => [name, text, mode])];
+      return remembered(sets, key, mostSets, () => compile(cedar, documentOf, sources, revision, memory));
     },
     evaluate: (set, request) => evaluate(words, compiled(set), request).answer,
     check(text, name = '') {
@@ -160,7 +168,8 @@ export function createPolicyEngine(cedar: CedarEngine, remember = mostRemembered
 const compiled = (set: PolicySet): Compiled => set as Compiled;
 
 /** The oldest makes room. */
-function remembered<Value>(memory: Map<string, Value>, key: string, most: number, make: () => Value): Value {
+function remembered<Value>(memory: Map<string, Value>, content: unknown, most: number, make: () => Value): Value {
+  const key = sha256Base64url(JSON.stringify(content));
   const known = memory.get(key);
   const value = known ?? make();
   memory.delete(key);
@@ -181,7 +190,7 @@ function compile(
   documentOf: (name: string, text: string) => Document,
   sources: readonly PolicySource[],
   revision: string,
-  remember: number,
+  memory: Memory,
 ): Compiled {
   const modes = new Map<Statement, PolicySource['mode']>();
   const names = new Set<string>();
@@ -206,7 +215,7 @@ function compile(
     statements: withModes.map(summary),
     entries: withModes,
     index: scopeIndex(withModes, policyActions),
-    outcomes: outcomesOf(cedar, { entries: withModes, atoms }, remember),
+    outcomes: outcomesOf(cedar, { entries: withModes, atoms }, memory),
   };
 }
 

@@ -16,8 +16,16 @@ export interface Outcomes {
   of(facts: Facts, statements: readonly Entry[]): Outcome[];
   /** How many statements were answered from memory and how many by Cedar, so far. */
   counts(): { remembered: number; asked: number };
-  forget(): void;
 }
+
+/** How much is remembered, of all sets together: when it is too much, all is forgotten, and learnt again. */
+export interface Memory {
+  readonly most: number;
+  size: number;
+  generation: number;
+}
+
+export const newMemory = (most: number): Memory => ({ most, size: 0, generation: 0 });
 
 /** A statement in a set. */
 export interface Entry {
@@ -26,7 +34,7 @@ export interface Entry {
   readonly chunk: Chunk;
   /** Indices of its atoms among those of the set. */
   readonly atoms: readonly number[];
-  readonly known: Map<number | string, Outcome>;
+  readonly remembered: { generation: number; outcomes: Map<number | string, boolean> };
 }
 
 export interface Entries {
@@ -58,7 +66,7 @@ export function entriesOf(statements: readonly Statement[]): Entries {
         scope: statement.scope,
         chunk,
         atoms: [...new Set(statement.reads.atoms.map(numberOf))],
-        known: new Map(),
+        remembered: { generation: 0, outcomes: new Map() },
       });
     }
   }
@@ -66,16 +74,13 @@ export function entriesOf(statements: readonly Statement[]): Entries {
 }
 
 /** Longer keys are not worth keeping: what is that long is hardly ever the same. */
-const longestKey = 1024;
+const longestKey = 256;
 
-/**
- * @param most how many outcomes are remembered; then everything is forgotten, and learnt again
- */
-export function outcomesOf(engine: CedarEngine, { entries, atoms }: Entries, most: number): Outcomes {
+/** Asks Cedar about the statements of a set, and remembers. */
+export function outcomesOf(engine: CedarEngine, { atoms }: Entries, memory: Memory): Outcomes {
   const values = new Uint8Array(atoms.length);
   const made = new Uint32Array(atoms.length);
   let request = 0;
-  let size = 0;
   const counted = { remembered: 0, asked: 0 };
 
   /** Each comparison is made once for a request, however many statements make it. */
@@ -87,9 +92,22 @@ export function outcomesOf(engine: CedarEngine, { entries, atoms }: Entries, mos
     return values[number] as number;
   }
 
-  function forget(): void {
-    for (const { known } of entries) known.clear();
-    size = 0;
+  function knownOf({ remembered }: Entry): Map<number | string, boolean> {
+    if (remembered.generation !== memory.generation) {
+      remembered.outcomes.clear();
+      remembered.generation = memory.generation;
+    }
+    return remembered.outcomes;
+  }
+
+  function remember(entry: Entry, key: number | string, outcome: boolean): void {
+    if (typeof key === 'string' && key.length > longestKey) return;
+    if (memory.size >= memory.most) {
+      memory.generation += 1;
+      memory.size = 0;
+    }
+    memory.size += 1;
+    knownOf(entry).set(key, outcome);
   }
 
   function keyOf(entry: Entry, facts: Facts): number | string {
@@ -124,12 +142,14 @@ export function outcomesOf(engine: CedarEngine, { entries, atoms }: Entries, mos
       const { satisfied, errors } = engine.ask(chunk, questionOf(facts, members));
       for (const { entry, key, at } of some) {
         const error = errors.get(entry.statement.name);
-        const outcome = error === undefined ? satisfied.has(entry.statement.name) : { error };
+        if (error !== undefined) {
+          // not remembered: what Cedar says of a mistake may name whoever asked
+          outcomes[at] = { error };
+          continue;
+        }
+        const outcome = satisfied.has(entry.statement.name);
         outcomes[at] = outcome;
-        if (typeof key === 'string' && key.length > longestKey) continue;
-        if (size >= most) forget();
-        if (!entry.known.has(key)) size += 1;
-        entry.known.set(key, outcome);
+        remember(entry, key, outcome);
       }
     }
   }
@@ -145,7 +165,7 @@ export function outcomesOf(engine: CedarEngine, { entries, atoms }: Entries, mos
       const missing: Asked[] = [];
       const outcomes = statements.map((entry, at): Outcome => {
         const key = keyOf(entry, facts);
-        const known = entry.known.get(key);
+        const known = knownOf(entry).get(key);
         if (known === undefined) missing.push({ entry, key, at });
         return known ?? false;
       });
@@ -155,7 +175,6 @@ export function outcomesOf(engine: CedarEngine, { entries, atoms }: Entries, mos
       return outcomes;
     },
     counts: () => ({ ...counted }),
-    forget,
   };
 }
 

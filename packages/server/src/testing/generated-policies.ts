@@ -1,0 +1,479 @@
+/** Test support: policies and requests out of a grammar, and what Cedar itself says of them with nothing of ours in between. */
+import fc from 'fast-check';
+import type { CedarQuestion, CedarValueJson, EntityJson } from '../policy/cedar.ts';
+import type { PolicyRequest } from '../policy/request.ts';
+
+/** Names that would mean something else if anybody pasted them together. */
+const hostile = [
+  '"',
+  '\\',
+  'a"b',
+  'x\n@id("y")',
+  '__proto__',
+  'constructor',
+  'toString',
+  '',
+  'Ω',
+  '😀',
+  '\u{fffd}',
+  '*',
+  'a*',
+  'r1"];',
+];
+const words = ['alpha', 'beta', 'r1', 'low', 'high', ...hostile];
+const word = fc.constantFrom(...words);
+/** Requests may hold what no policy can say: half of a character. */
+const anyWord = fc.oneof(
+  { weight: 12, arbitrary: word },
+  { weight: 1, arbitrary: fc.constantFrom('\ud83d', 'alpha\ude00') },
+);
+
+/** A string as a policy writes it. */
+export const literal = (text: string): string =>
+  `"${[...text].map((each) => (/^[ !#-[\]-~]$/.test(each) ? each : `\\u{${(each.codePointAt(0) as number).toString(16)}}`)).join('')}"`;
+
+const roles = ['r1', 'r2', 'reader', ...hostile];
+const identifiers = ['https://a.example', 'https://b.example', 'x"y', '__proto__'];
+const actions = ['token:issue', 'token:exchange', 'resource:access', 'approval:request', 'lease:create'] as const;
+const addresses = [
+  '10.1.2.3',
+  '10.2.0.1',
+  '192.0.2.7',
+  '127.0.0.1',
+  '::1',
+  '2001:db8::1',
+  '2001:db8:1::7',
+  '::ffff:10.1.2.3',
+  'ff02::1',
+  '224.0.0.9',
+  'fe80::1%eth0',
+  '0.0.0.0',
+];
+const networks = [
+  '10.0.0.0/8',
+  '10.1.2.3',
+  '10.9.9.9/8',
+  '192.0.2.0/24',
+  '2001:db8::/32',
+  '2001:db8:ffff::/33',
+  '::/0',
+  '0.0.0.0/0',
+  '::ffff:a00:0/104',
+  '::1',
+  '10.1.2.3/32',
+];
+const instants = [
+  '2026-11-23',
+  '2026-11-23T01:00:00Z',
+  '2026-03-29T02:30:00+0100',
+  '2026-11-23T01:00:00.000-0800',
+  '2027-01-01T00:00:00Z',
+];
+
+const strings = [
+  'principal.owner',
+  'principal.name',
+  'principal.kind',
+  'principal.environment',
+  'principal.instance',
+  'principal.id',
+  'principal.nothing',
+  'resource.sensitivity',
+  'resource.name',
+  'resource.identifier',
+  'resource.api',
+  'resource.kind',
+  'resource.id',
+  'context.task.workflow',
+  'context.task.purpose',
+  'context.task.provenance',
+  'context.task.id',
+  'context.task["step"]',
+  'context.zone.name',
+  'context.zone.provenance',
+  'context.country',
+  'context.binding',
+  'context.method',
+  'context.subject',
+  'context.operation',
+  'context.time.weekday',
+  'context.time.date',
+  'context.nothing',
+  'context.task.nothing.more',
+];
+const entities = fc.oneof(
+  fc.constantFrom(...roles).map((id) => `Role::${literal(id)}`),
+  word.map((id) => `Agent::${literal(id)}`),
+  word.map((id) => `Subject::${literal(`user:${id}`)}`),
+  fc.constantFrom(...identifiers).map((id) => `Api::${literal(id)}`),
+  fc
+    .tuple(fc.constantFrom('Operation', 'Tool'), fc.constantFrom(...identifiers), word)
+    .map(([type, api, name]) => `${type}::${literal(`${api}#${name}`)}`),
+  word.map((id) => `Object::${literal(`record:${id}`)}`),
+);
+const typed = fc.constantFrom('Agent', 'Subject', 'Api', 'Operation', 'Tool', 'Object');
+const variable = fc.constantFrom('principal', 'resource');
+const list = (each: fc.Arbitrary<string>) => fc.array(each, { maxLength: 3 }).map((all) => `[${all.join(', ')}]`);
+const stringList = list(word.map(literal));
+
+const { yes } = fc.letrec<{ text: string; long: string; yes: string }>((tie) => ({
+  text: fc.oneof(
+    { weight: 6, arbitrary: fc.constantFrom(...strings) },
+    { weight: 4, arbitrary: word.map(literal) },
+    fc
+      .tuple(fc.constantFrom('principal', 'resource', 'context.claimed'), word)
+      .map(([of, tag]) => `${of}.getTag(${literal(tag)})`),
+    fc
+      .tuple(fc.constantFrom('principal', 'context.claimed'), fc.constantFrom(...strings))
+      .map(([of, tag]) => `${of}.getTag(${tag})`),
+    fc.tuple(tie('yes'), tie('text'), tie('text')).map(([a, b, c]) => `(if ${a} then ${b} else ${c})`),
+    tie('text').map((a) => `{a: ${a}}.a`),
+    tie('yes').map((a) => `(if ${a} then principal else resource).name`),
+  ),
+  long: fc.oneof(
+    fc.constantFrom(
+      'context.time.hour',
+      'context.time.minute',
+      'context.time.minutes',
+      'context.proof_age',
+      'context.chain_depth',
+      'context.nothing',
+    ),
+    fc.integer({ min: -3, max: 1500 }).map(String),
+    fc.constantFrom('9223372036854775807', '9007199254740993', '0', '60'),
+    fc
+      .tuple(tie('long'), fc.constantFrom('+', '-', '*'), tie('long'))
+      .map(([a, operator, b]) => `(${a} ${operator} ${b})`),
+    tie('long').map((a) => `-(${a})`),
+  ),
+  yes: fc.oneof(
+    fc.tuple(tie('text'), fc.constantFrom('==', '!='), tie('text')).map((parts) => parts.join(' ')),
+    fc.tuple(stringList, tie('text')).map(([all, a]) => `${all}.contains(${a})`),
+    fc
+      .tuple(
+        fc.constantFrom(...strings),
+        fc.array(fc.constantFrom('*', '*', 'a', 'pha', 'al', '\\*', '\\"', 'Ω', ''), { maxLength: 5 }),
+      )
+      .map(([a, pattern]) => `${a} like "${pattern.join('')}"`),
+    fc
+      .tuple(tie('long'), fc.constantFrom('<', '<=', '>', '>=', '==', '!='), tie('long'))
+      .map((parts) => parts.join(' ')),
+    fc.constantFrom(
+      'context has task',
+      'context has task.workflow',
+      'context.task has purpose',
+      'context has address',
+      'context has zone',
+      'context has zone.name',
+      'principal has instance',
+      'principal has owner',
+      'resource has api',
+      'context has subject',
+      'context has "__proto__"',
+      'context has constructor',
+      'principal has toString',
+      'context has nothing.more',
+      'context.nothing has more',
+      'context.binding has more',
+      'context.claimed has x',
+    ),
+    fc
+      .tuple(fc.constantFrom('principal', 'resource', 'context.claimed'), word)
+      .map(([of, tag]) => `${of}.hasTag(${literal(tag)})`),
+    fc
+      .tuple(fc.constantFrom('principal', 'context.claimed'), fc.constantFrom(...strings))
+      .map(([of, tag]) => `${of}.hasTag(${tag})`),
+    fc.tuple(variable, fc.constantFrom('==', '!=', 'in'), entities).map((parts) => parts.join(' ')),
+    fc.tuple(variable, list(entities)).map(([a, b]) => `${a} in ${b}`),
+    fc.tuple(list(entities), variable).map(([a, b]) => `${a}.contains(${b})`),
+    fc.tuple(variable, typed).map(([a, b]) => `${a} is ${b}`),
+    fc.tuple(variable, typed, entities).map(([a, b, c]) => `${a} is ${b} in ${c}`),
+    fc.constantFrom(...actions).map((action) => `action == Action::"${action}"`),
+    fc.subarray([...actions]).map((some) => `action in [${some.map((action) => `Action::"${action}"`).join(', ')}]`),
+    fc
+      .tuple(fc.constantFrom('context.scope', 'context.details', 'context.nothing'), tie('text'))
+      .map(([a, b]) => `${a}.contains(${b})`),
+    fc
+      .tuple(
+        fc.constantFrom('context.scope', 'context.details'),
+        fc.constantFrom('containsAll', 'containsAny'),
+        stringList,
+      )
+      .map(([a, operator, b]) => `${a}.${operator}(${b})`),
+    fc
+      .tuple(
+        stringList,
+        fc.constantFrom('containsAll', 'containsAny'),
+        fc.constantFrom('context.scope', 'context.details'),
+      )
+      .map(([a, operator, b]) => `${a}.${operator}(${b})`),
+    fc.tuple(fc.constantFrom('context.scope', 'context.details'), stringList).map(([a, b]) => `${a} == ${b}`),
+    fc.constantFrom(
+      'context.scope.isEmpty()',
+      'context.details.isEmpty()',
+      'context.scope == context.details',
+      'context.scope.containsAny(context.details)',
+    ),
+    fc.constantFrom(...networks).map((network) => `context.address.isInRange(ip("${network}"))`),
+    fc.constantFrom(...networks).map((network) => `context.address == ip("${network}")`),
+    fc.constantFrom(
+      'context.address.isLoopback()',
+      'context.address.isMulticast()',
+      'context.address.isIpv4()',
+      'context.address.isIpv6()',
+      'ip("10.0.0.0/8").isInRange(context.address)',
+      'context.address.isInRange(context.address)',
+      'ip(context.country).isIpv4()',
+    ),
+    fc
+      .tuple(fc.constantFrom('<', '<=', '>', '>=', '=='), fc.constantFrom(...instants))
+      .map(([operator, at]) => `context.now ${operator} datetime("${at}")`),
+    fc.constantFrom(...instants).map((at) => `datetime("${at}") <= context.now`),
+    fc.constantFrom(
+      'context.now.toTime() < duration("2h")',
+      'context.now.toDate() == datetime("2026-11-23")',
+      'context.now.offset(duration("1d")) > datetime("2026-11-24")',
+      'context.now.durationSince(datetime("2026-11-22")).toHours() > 30',
+      'context.now.offset(duration("106751991167d")) > context.now',
+    ),
+    fc.constantFrom(
+      'context.task == {provenance: "declared"}',
+      'context == context',
+      'principal == principal',
+      '{p: principal}.p.name == "alpha"',
+      '(if context has task then principal else principal) in Role::"r1"',
+      'true',
+      'false',
+      'principal.owner < 3',
+      'context.task like "x"',
+      'decimal("1.2").lessThan(decimal("1.3"))',
+      'context.claimed == Claimed::"claimed"',
+      'principal == context.claimed',
+      'context.scope.contains(3)',
+    ),
+    fc.tuple(tie('yes'), fc.constantFrom('&&', '||'), tie('yes')).map(([a, operator, b]) => `(${a} ${operator} ${b})`),
+    tie('yes').map((a) => `!(${a})`),
+    fc.tuple(tie('yes'), tie('yes'), tie('yes')).map(([a, b, c]) => `(if ${a} then ${b} else ${c})`),
+  ),
+}));
+
+const head = (name: string) =>
+  fc.oneof(
+    { weight: 6, arbitrary: fc.constant(name) },
+    { weight: 2, arbitrary: entities.map((entity) => `${name} == ${entity}`) },
+    { weight: 4, arbitrary: entities.map((entity) => `${name} in ${entity}`) },
+    {
+      weight: 2,
+      arbitrary: fc.constantFrom('Agent', 'Api', 'Operation', 'Subject').map((type) => `${name} is ${type}`),
+    },
+    { weight: 1, arbitrary: fc.tuple(typed, entities).map(([type, entity]) => `${name} is ${type} in ${entity}`) },
+  );
+const actionHead = fc.oneof(
+  fc.constant('action'),
+  fc.constantFrom(...actions).map((action) => `action == Action::"${action}"`),
+  fc
+    .subarray([...actions], { minLength: 1 })
+    .map((some) => `action in [${some.map((action) => `Action::"${action}"`).join(', ')}]`),
+);
+const clause = fc.tuple(fc.constantFrom('when', 'unless'), yes).map(([kind, body]) => `${kind} { ${body} }`);
+
+/** One statement, without its annotations. */
+export const statement = fc.record({
+  effect: fc.constantFrom('permit' as const, 'permit' as const, 'forbid' as const),
+  stepUp: fc.constantFrom(undefined, undefined, 'approval', 'task'),
+  text: fc
+    .tuple(head('principal'), actionHead, head('resource'), fc.array(clause, { maxLength: 2 }))
+    .map(([principal, action, resource, clauses]) => `(${principal}, ${action}, ${resource}) ${clauses.join(' ')};`),
+});
+
+const said = fc.option(anyWord, { nil: undefined });
+const tags = fc.array(fc.tuple(anyWord, anyWord), { maxLength: 3 }).map((pairs) => Object.fromEntries(pairs));
+const sensitivity = fc.constantFrom('low' as const, 'medium' as const, 'high' as const);
+
+const agent = fc.record({
+  type: fc.constant('Agent' as const),
+  id: anyWord,
+  name: anyWord,
+  kind: fc.constantFrom('ai_agent' as const, 'workload' as const),
+  environment: anyWord,
+  owner: anyWord,
+  roles: fc.uniqueArray(fc.constantFrom(...roles), { maxLength: 3 }),
+  instance: said,
+  attested: tags,
+});
+const subject = fc.record({
+  type: fc.constant('Subject' as const),
+  kind: fc.constant('user'),
+  id: anyWord,
+  properties: tags,
+});
+const api = fc.record({
+  type: fc.constant('Api' as const),
+  identifier: fc.constantFrom(...identifiers),
+  name: anyWord,
+  sensitivity,
+});
+const operation = fc.record({
+  type: fc.constantFrom('Operation' as const, 'Tool' as const),
+  identifier: fc.constantFrom(...identifiers),
+  name: anyWord,
+  sensitivity,
+});
+const object = fc.record({
+  type: fc.constant('Object' as const),
+  kind: fc.constant('record'),
+  id: anyWord,
+  properties: fc.oneof(tags, fc.constant({ sensitivity: 'low' })),
+});
+
+const context = fc.record({
+  at: fc.oneof(
+    fc.integer({ min: Date.UTC(2026, 0), max: Date.UTC(2027, 0) }),
+    fc.constantFrom(Date.UTC(2026, 10, 23, 1), Date.UTC(2026, 2, 29, 1, 0), Date.UTC(2026, 9, 25, 1, 30)),
+  ),
+  timeZone: fc.constantFrom('UTC', 'Europe/Vienna', 'America/New_York', 'Asia/Kolkata'),
+  address: fc.option(fc.constantFrom(...addresses, 'nowhere'), { nil: undefined }),
+  country: said,
+  zone: fc.option(fc.record({ name: anyWord, provenance: fc.constantFrom('attested' as const, 'observed' as const) }), {
+    nil: undefined,
+  }),
+  task: fc.option(
+    fc.record({
+      provenance: fc.constantFrom('orchestrated' as const, 'declared' as const),
+      id: said,
+      workflow: said,
+      step: said,
+      environment: said,
+      purpose: said,
+    }),
+    { nil: undefined },
+  ),
+  binding: fc.constantFrom('dpop' as const, 'mtls' as const, 'none' as const),
+  method: anyWord,
+  proofAge: fc.constantFrom(0, 1.2, 60, 2000),
+  scope: fc.uniqueArray(anyWord, { maxLength: 3 }),
+  details: fc.uniqueArray(anyWord, { maxLength: 2 }),
+  chainDepth: fc.nat(5),
+  subject: said,
+  operation: said,
+  claimed: fc.option(tags, { nil: undefined }),
+});
+
+/** Requests of every shape that the schema has. */
+export const request: fc.Arbitrary<PolicyRequest> = fc.oneof(
+  fc.record({
+    principal: agent,
+    action: fc.constantFrom('token:issue' as const, 'token:exchange' as const),
+    resource: api,
+    context,
+  }),
+  fc.record({
+    principal: fc.oneof(agent, subject),
+    action: fc.constant('resource:access' as const),
+    resource: fc.oneof(api, operation, object),
+    context,
+  }),
+  fc.record({
+    principal: agent,
+    action: fc.constantFrom('approval:request' as const, 'lease:create' as const),
+    resource: fc.oneof(api, operation),
+    context,
+  }),
+);
+
+/** Requests that share much, as an agent's requests do. */
+export const requests = fc
+  .tuple(
+    fc.array(request, { minLength: 3, maxLength: 3 }),
+    fc.array(fc.tuple(fc.nat(2), fc.nat(2)), { minLength: 12, maxLength: 12 }),
+  )
+  .map(([some, mixes]) => [
+    ...some,
+    ...mixes.map(([a, b]) => ({ ...(some[a] as PolicyRequest), context: (some[b] as PolicyRequest).context })),
+  ]);
+
+const plainAddresses = new Map<string | undefined, string | undefined>([
+  ['::ffff:10.1.2.3', '10.1.2.3'],
+  ['fe80::1%eth0', undefined],
+  ['nowhere', undefined],
+]);
+
+/** A request as the schema says it, written without `facts.ts`, in another way. */
+export function plainQuestion({ principal, action, resource, context }: PolicyRequest): CedarQuestion {
+  const what = entityOfResource(resource);
+  const who: EntityJson =
+    principal.type === 'Agent'
+      ? {
+          uid: { type: 'Agent', id: principal.name },
+          attrs: plain({ ...principal, type: undefined, roles: undefined, attested: undefined }),
+          parents: principal.roles.map((id) => ({ type: 'Role', id })),
+          tags: named(principal.attested),
+        }
+      : {
+          uid: { type: 'Subject', id: `${principal.kind}:${principal.id}` },
+          attrs: { kind: principal.kind, id: principal.id },
+          parents: [],
+          tags: named(principal.properties),
+        };
+  const claimed = { type: 'Claimed', id: 'claimed' };
+  const address = plainAddresses.has(context.address) ? plainAddresses.get(context.address) : context.address;
+  const minute = new Date(Math.floor(context.at / 60_000) * 60_000);
+  const members = {
+    task: context.task,
+    address: address && { __extn: { fn: 'ip', arg: address } },
+    country: context.country,
+    zone: context.zone,
+    time: clock(minute, context.timeZone),
+    now: { __extn: { fn: 'datetime', arg: minute.toISOString() } },
+    binding: context.binding,
+    method: context.method,
+    proof_age: Math.ceil(context.proofAge),
+    scope: context.scope,
+    details: context.details,
+    chain_depth: context.chainDepth,
+    subject: context.subject,
+    operation: context.operation,
+    claimed: { __entity: claimed },
+  };
+  return plain({
+    principal: who.uid,
+    action: { type: 'Action', id: action },
+    resource: what.uid,
+    context: members,
+    entities: [who, what, { uid: claimed, attrs: {}, parents: [], tags: named(context.claimed ?? {}) }],
+  }) as unknown as CedarQuestion;
+}
+
+function entityOfResource(resource: PolicyRequest['resource']): EntityJson {
+  if (resource.type === 'Object') {
+    const { kind, id, properties } = resource;
+    const said = new Map(Object.entries(properties)).get('sensitivity');
+    const sensitivity = ['low', 'medium'].includes(said ?? '') ? said : 'high';
+    return {
+      uid: { type: 'Object', id: `${kind}:${id}` },
+      attrs: plain({ kind, id, sensitivity }),
+      parents: [],
+      tags: named(properties),
+    };
+  }
+  const { type, identifier, name, sensitivity } = resource;
+  if (type === 'Api')
+    return { uid: { type, id: identifier }, attrs: { identifier, name, sensitivity }, parents: [], tags: {} };
+  const uid = { type, id: `${identifier}#${name}` };
+  return { uid, attrs: { api: identifier, name, sensitivity }, parents: [{ type: 'Api', id: identifier }], tags: {} };
+}
+
+function clock(at: Date, timeZone: string) {
+  const [date = '', time = ''] = at.toLocaleString('sv-SE', { timeZone }).split(' ');
+  const [hour = 0, minute = 0] = time.split(':').map(Number);
+  const weekday = at.toLocaleString('en-US', { timeZone, weekday: 'short' }).toLowerCase();
+  return { hour, minute, minutes: 60 * hour + minute, weekday, date };
+}
+
+/** As it would travel: what is undefined is not there, and what is no Unicode is what everybody makes of it. */
+function plain(value: Record<string, unknown>): Record<string, CedarValueJson> {
+  return JSON.parse(JSON.stringify(value, (_, each) => (typeof each === 'string' ? each.toWellFormed() : each)));
+}
+
+const named = (tags: Readonly<Record<string, string>>) =>
+  Object.fromEntries(Object.entries(tags).filter(([name]) => name.isWellFormed()));
