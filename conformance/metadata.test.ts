@@ -45,6 +45,24 @@ for (const path of ['', '/tenants/one']) {
       }
     });
 
+    test('says where its decision point is, by AuthZEN before its path and behind it', async () => {
+      const { origin } = new URL(world.issuer);
+      const wellKnown = '/.well-known/authzen-configuration';
+      for (const url of [origin + wellKnown + path, origin + path + wellKnown]) {
+        const metadata = await json(url);
+        assert.equal(
+          metadata.policy_decision_point,
+          world.issuer,
+          'that into which the well-known string was inserted',
+        );
+        const endpoints = Object.entries(metadata).filter(([name]) => name.endsWith('_endpoint'));
+        assert.equal(endpoints.length, 5);
+        for (const [name, endpoint] of endpoints) {
+          assert.equal((await fetch(String(endpoint), { method: 'POST' })).status, 401, `${name} is there`);
+        }
+      }
+    });
+
     test('issues tokens that name exactly this issuer', async () => {
       const scene = await world.scene();
       const reply = await send(scene.tokenEndpoint, makeRequest(scene));

@@ -106,7 +106,10 @@ export function policyRequest(plan: TokenPlan, { held, sensitivity, seen, now }:
 }
 
 /** An agent as policies see it. */
-export function agentPrincipal({ agent, instance, attested }: Client, held: readonly HeldRole[]): AgentPrincipal {
+export function agentPrincipal(
+  { agent, instance, attested }: Pick<Client, 'agent' | 'instance' | 'attested'>,
+  held: readonly HeldRole[],
+): AgentPrincipal {
   return {
     type: 'Agent',
     id: agent.id,

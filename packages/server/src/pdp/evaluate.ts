@@ -8,9 +8,10 @@ import type { Agent } from '../agents/agent.ts';
 import type { Instance } from '../agents/instance.ts';
 import { mayAct } from '../decide/decide.ts';
 import { presenterOf, seenPlace } from '../decide/place.ts';
+import { agentPrincipal, bindingOf } from '../decide/policy.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
-import type { AgentPrincipal, PolicyContext, PolicyRequest } from '../policy/request.ts';
+import type { PolicyContext, PolicyRequest } from '../policy/request.ts';
 import type { HeldRole } from '../resources/role.ts';
 import { instanceAlive } from '../tokens/instance-standing.ts';
 import { agentType } from './agent-type.ts';
@@ -69,7 +70,7 @@ async function requestOf(deps: Deps, seen: Seen): Promise<PolicyRequest> {
   const instance = await living(deps, found, token, now);
   const held = await rolesHeld(deps, version, agent.id);
   granted(asked, question, held, token);
-  return requestFor(deps, { ...common, principal: principalOf(agent, instance, held), instance, token });
+  return requestFor(deps, { ...common, principal: agentPrincipal({ agent, instance }, held), instance, token });
 }
 
 /** A guard has no business with what only others know. */
@@ -134,25 +135,6 @@ function granted(
   if (!grantsOperation(operation, byToken, parameters)) throw new No('the token does not carry this operation');
 }
 
-function principalOf(agent: Agent, instance: Instance | undefined, held: readonly HeldRole[]): AgentPrincipal {
-  const attributes = Object.entries(instance?.attributes ?? {});
-  return {
-    type: 'Agent',
-    id: agent.id,
-    name: agent.name,
-    kind: agent.kind,
-    environment: agent.environment,
-    owner: agent.owner,
-    roles: [...new Set(held.map(({ roleName }) => roleName))],
-    instance: instance?.id,
-    attested: Object.fromEntries(
-      attributes.flatMap(([name, { value, provenance }]) =>
-        provenance === 'attested' || provenance === 'observed' ? [[name, value]] : [],
-      ),
-    ),
-  };
-}
-
 /** Nobody knows how long ago somebody proved something who was only named. */
 const longAgo = Number.MAX_SAFE_INTEGER;
 
@@ -179,7 +161,7 @@ function requestFor(
       return seen.zone;
     },
     task: token?.task ?? (context.task && { provenance: 'declared', ...context.task }),
-    binding: bindingOf(claims?.cnf),
+    binding: bindingOf({ jkt: claims?.cnf?.jkt, x5t: claims?.cnf?.['x5t#S256'] }),
     method: token ? 'access_token' : 'none',
     proofAge: claims ? Math.max(0, Math.floor(now / 1000) - claims.iat) : longAgo,
     scope: token ? [...token.scope] : [],
@@ -190,11 +172,6 @@ function requestFor(
     claimed: claimedIn(question, asked),
   };
   return { principal, action: 'resource:access', resource: asked.policy, context: at };
-}
-
-function bindingOf(cnf: { jkt?: string; 'x5t#S256'?: string } | undefined): PolicyContext['binding'] {
-  if (cnf?.jkt === undefined) return cnf?.['x5t#S256'] === undefined ? 'none' : 'mtls';
-  return cnf['x5t#S256'] === undefined ? 'dpop' : 'dpop+mtls';
 }
 
 /** What the asking side says and nobody vouches for, by where it said so. */

@@ -9,7 +9,7 @@ import type { PolicySaid } from './verdict.ts';
 export async function askPolicy(deps: Deps, version: number, org: string, request: PolicyRequest): Promise<PolicySaid> {
   const engine = await loadPolicyEngine();
   const set = await policySetOf(deps, version, org);
-  return { answer: engine.evaluate(set, request), policy: set.revision };
+  return { answer: engine.evaluate(set, request), policy: `${org}/${set.revision}` };
 }
 
 /** What the policies that are enforced call by its name. */
