@@ -105,13 +105,25 @@ function requirementsOf(text: string): Requirement[] {
 }
 
 function requirementOf(text: string): Requirement {
-  const [type, value, ...rest] = text.split(/\s+/);
-  if (rest.length === 0) {
-    if (value === undefined && (type === 'approval' || type === 'narrower' || type === 'task')) return { type };
-    if (type === 'binding' && (value === 'dpop' || value === 'mtls')) return { type, binding: value };
-    if (type === 'fresh_proof' && /^[1-9]\d{0,4}$/.test(value ?? '')) return { type, max_age: Number(value) };
-  }
+  const requirement = readRequirement(text);
+  if (requirement !== undefined) return requirement;
   throw new AnnotationError('step_up', `@step_up("${text}") is nothing that a client could do`, howToStepUp);
+}
+
+/** Reads a requirement as policies write it: `approval`, `fresh_proof 60`. */
+export function readRequirement(text: string): Requirement | undefined {
+  const [type, value, ...rest] = text.split(/\s+/);
+  if (rest.length > 0) return undefined;
+  if (value === undefined && (type === 'approval' || type === 'narrower' || type === 'task')) return { type };
+  if (type === 'binding' && (value === 'dpop' || value === 'mtls')) return { type, binding: value };
+  if (type === 'fresh_proof' && /^[1-9]\d{0,4}$/.test(value ?? '')) return { type, max_age: Number(value) };
+  return undefined;
+}
+
+/** Writes a requirement as {@link readRequirement} reads it. */
+export function formatRequirement(requirement: Requirement): string {
+  if (requirement.type === 'fresh_proof') return `fresh_proof ${requirement.max_age}`;
+  return requirement.type === 'binding' ? `binding ${requirement.binding}` : requirement.type;
 }
 
 function contextOf(values: ReadonlyMap<string, string>): TokenContext | undefined {
