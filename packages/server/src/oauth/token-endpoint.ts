@@ -1,4 +1,5 @@
 /** The road of every token. @see RFC 6749 §3.2, RFC 9449 §5 */
+import { parseDetails } from '@bailiwick/protocol';
 import { authenticateClient } from '../client-auth/authenticate.ts';
 import { provenBinding, readProof } from '../client-auth/dpop.ts';
 import { noteUse } from '../client-auth/last-use.ts';
@@ -39,11 +40,22 @@ export async function tokenEndpoint(deps: Deps, request: OAuthRequest): Promise<
 
 /** What was asked for, as the log can keep it. */
 const askedOf = ({ form }: OAuthRequest) => ({
+  details: typesAsked(single(form, 'authorization_details')),
   grant_type: readable(single(form, 'grant_type'), 128),
   resource: readable(single(form, 'resource'), 512),
   scope: readable(single(form, 'scope'), 512),
   task: single(form, 'task')?.includes('.') ? 'signed' : readable(single(form, 'task'), 64),
 });
+
+/** The types of details alone: the rest may tell of people, and what was never granted need not be kept. */
+function typesAsked(text: string | undefined): string[] | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return [...new Set(parseDetails(text).map(({ type }) => readable(type, 128) as string))].sort();
+  } catch {
+    return ['?'];
+  }
+}
 
 /** Text as the log can hold it: not without end, and no control characters (PostgreSQL refuses a NUL). */
 function readable(text: string | undefined, most: number): string | undefined {

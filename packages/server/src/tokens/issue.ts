@@ -125,7 +125,7 @@ function issuedEvent(plan: DecidedPlan, jti: string, context: RequestContext): A
     decided_on: {
       ...knownOf(client),
       ...(plan.context && { ctx: plan.context }),
-      ...(plan.details.length > 0 && { details: plan.details }),
+      ...(plan.details.length > 0 && { details: typesOf(plan.details) }),
       expires_at: plan.expiresAt,
       grant_type: plan.grantType,
       jkt: plan.binding?.jkt,
@@ -141,6 +141,14 @@ function issuedEvent(plan: DecidedPlan, jti: string, context: RequestContext): A
       ...(plan.task?.provenance === 'orchestrated' && { task: plan.task.task.id }),
       x5t: plan.binding?.x5t,
     },
-    personal: { ...personalOf(client, context), ...policyInput(plan.personal) },
+    personal: { ...personalOf(client, context), ...granted(plan) },
   };
 }
+
+/** Which types stand in the leaf for ever; whose account it is may be erased. */
+const typesOf = (details: readonly AuthorizationDetail[]) => [...new Set(details.map(({ type }) => type))].sort();
+
+const granted = ({ details, personal }: DecidedPlan) =>
+  details.length === 0
+    ? policyInput(personal)
+    : { details: { authorization_details: details, ...policyInput(personal)?.details } };
