@@ -1,0 +1,235 @@
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { networks } from '@bailiwick/protocol';
+import { type DialectName, dialects } from './dialect.ts';
+
+/** How the sidecar is set up is wrong; the message says what to write. */
+export class SidecarConfigError extends Error {
+  override name = 'SidecarConfigError';
+}
+
+export interface SidecarConfig {
+  resource: string;
+  issuer: string | undefined;
+  credential: string;
+  proxy: DialectName;
+  listen: { host: string; port: number };
+  mode: 'introspect' | 'offline';
+  trustedProxies: readonly string[];
+  clientCertificates: boolean;
+  localPath: string | undefined;
+  nonce: 'required' | 'off';
+  cacheSeconds: number | undefined;
+  zones: Record<string, string[]> | undefined;
+  countryFile: string | undefined;
+  log: 'all' | 'refused' | 'none';
+}
+
+/** What the command line asks for. */
+export interface Invocation {
+  action: 'run' | 'check' | 'help';
+  config: SidecarConfig | undefined;
+}
+
+interface Setting {
+  /** What stands behind the flag in the help; undefined for one that is there or not. */
+  value?: string;
+  list?: true;
+  help: string;
+}
+
+/** Every setting: `--trusted-proxy`, `BAILIWICK_GUARD_TRUSTED_PROXY`, and `trusted_proxy` in the file. */
+export const settings: Record<string, Setting> = {
+  resource: { value: 'URL', help: 'the identifier of the service: the URL that callers use' },
+  credential: { value: 'FILE', help: 'the guard’s own identity, from `bailiwick guards create … --key-out FILE`' },
+  proxy: { value: 'NAME', help: `who asks: ${Object.keys(dialects).join(', ')}. Headers of no other are read` },
+  listen: { value: 'ADDRESS:PORT', help: 'where to listen (127.0.0.1:8457)' },
+  mode: { value: 'MODE', help: 'introspect (default) or offline: a revoked token then works for up to 15 minutes' },
+  'trusted-proxy': { value: 'NETWORK', list: true, help: 'whose headers are believed (127.0.0.1 and ::1)' },
+  'client-certificates': { help: 'believe the proxy’s Client-Cert header (RFC 9440); nginx and caddy' },
+  'local-path': { value: 'PATH', help: 'where the service lies below the proxy, if not at the path of the resource' },
+  'dpop-nonce': { value: 'MODE', help: 'required or off (default): callers use nonces of this process' },
+  'introspection-cache': { value: 'SECONDS', help: 'how long an answer about a token is believed (2)' },
+  zone: { value: 'NAME=NETWORK,…', list: true, help: 'the addresses of a compute zone that tokens can be limited to' },
+  'country-file': { value: 'FILE', help: 'an MMDB file with countries, in place of the one that comes along' },
+  issuer: { value: 'URL', help: 'the identity provider, if the credential doesn’t name it' },
+  log: { value: 'WHAT', help: 'decisions to write, as JSON lines: all (default), refused or none' },
+};
+
+type Given = Record<string, string | string[] | boolean | undefined>;
+
+/**
+ * Reads flags, then the environment, then the file that `--config` names: what comes first counts. Unknown names are refused everywhere.
+ * @throws SidecarConfigError naming the flag, variable or member
+ */
+export function readInvocation(args: readonly string[], env: Readonly<Record<string, string | undefined>>): Invocation {
+  const flags = flagsOf(args);
+  if (flags.help) return { action: 'help', config: undefined };
+  const fromEnv = environmentOf(env);
+  const file = flags.config ?? fromEnv.config;
+  const given = { ...(file === undefined ? {} : fileOf(String(file))), ...fromEnv, ...flags };
+  return { action: flags.check ? 'check' : 'run', config: configFrom(given) };
+}
+
+function flagsOf(args: readonly string[]): Given {
+  const options: Record<string, { type: 'string' | 'boolean'; multiple?: boolean; short?: string }> = {
+    help: { type: 'boolean', short: 'h' },
+    check: { type: 'boolean' },
+    config: { type: 'string' },
+  };
+  for (const [name, { value, list }] of Object.entries(settings)) {
+    options[name] = { type: value === undefined ? 'boolean' : 'string', ...(list ? { multiple: true } : {}) };
+  }
+  try {
+    const { values } = parseArgs({ args: [...args], options, strict: true, allowPositionals: false });
+    return { ...values } as Given;
+  } catch (error) {
+    const said = (error as Error).message.split('. ')[0];
+    throw new SidecarConfigError(`${said}. Try --help.`);
+  }
+}
+
+const prefix = 'BAILIWICK_GUARD_';
+
+function environmentOf(env: Readonly<Record<string, string | undefined>>): Given {
+  const given: Given = {};
+  for (const [variable, value] of Object.entries(env)) {
+    if (!variable.startsWith(prefix) || value === undefined) continue;
+    const name = variable.slice(prefix.length).toLowerCase().replaceAll('_', '-');
+    const setting = Object.hasOwn(settings, name) ? settings[name] : undefined;
+    if (setting === undefined && name !== 'config') throw new SidecarConfigError(`${variable} is no setting.`);
+    given[name] = typed(variable, setting, value);
+  }
+  return given;
+}
+
+/** An environment has text alone: lists are separated by spaces, what is there or not is `true` or `false`. */
+function typed(variable: string, setting: Setting | undefined, value: string): Given[string] {
+  if (setting?.list) return value.split(/ +/).filter((each) => each !== '');
+  if (setting === undefined || setting.value !== undefined) return value;
+  if (value !== 'true' && value !== 'false') throw new SidecarConfigError(`${variable} must be true or false.`);
+  return value === 'true';
+}
+
+function fileOf(file: string): Given {
+  let content: unknown;
+  try {
+    content = JSON.parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    const why = (error as NodeJS.ErrnoException).code ?? 'it is not JSON';
+    throw new SidecarConfigError(`The configuration ${file} can't be read: ${why}.`);
+  }
+  if (typeof content !== 'object' || content === null || Array.isArray(content)) {
+    throw new SidecarConfigError(`The configuration ${file} must be a JSON object.`);
+  }
+  const given: Given = {};
+  for (const [member, value] of Object.entries(content)) {
+    const name = member.replaceAll('_', '-');
+    const setting = Object.hasOwn(settings, name) && !member.includes('-') ? settings[name] : undefined;
+    if (setting === undefined) throw new SidecarConfigError(`${file}: "${member}" is no setting.`);
+    given[name] = checked(`${file}: ${member}`, setting, value);
+  }
+  return given;
+}
+
+function checked(where: string, { value: shape, list }: Setting, value: unknown): Given[string] {
+  if (list) {
+    if (Array.isArray(value) && value.every((each) => typeof each === 'string')) return value;
+    throw new SidecarConfigError(`${where} must be a list of strings.`);
+  }
+  if (shape === undefined) {
+    if (typeof value === 'boolean') return value;
+    throw new SidecarConfigError(`${where} must be true or false.`);
+  }
+  if (typeof value === 'string') return value;
+  if (typeof value === 'number' && shape === 'SECONDS') return String(value);
+  throw new SidecarConfigError(`${where} must be a string.`);
+}
+
+function configFrom(given: Given): SidecarConfig {
+  const text = (name: string): string | undefined => given[name] as string | undefined;
+  const proxy = given.proxy as DialectName | undefined;
+  if (proxy === undefined || !Object.hasOwn(dialects, proxy)) {
+    throw new SidecarConfigError(
+      `--proxy must be one of ${Object.keys(dialects).join(', ')}: whose headers are believed.`,
+    );
+  }
+  const resource = required(given, 'resource', 'the URL that callers use for the service, as it is registered');
+  const credential = required(given, 'credential', 'the file from `bailiwick guards create … --key-out FILE`');
+  const clientCertificates = given['client-certificates'] === true;
+  if (clientCertificates && !dialects[proxy].certificates) {
+    throw new SidecarConfigError(`--client-certificates: ${proxy} passes no certificates on as RFC 9440 has it.`);
+  }
+  return {
+    resource,
+    credential,
+    proxy,
+    clientCertificates,
+    issuer: text('issuer'),
+    listen: listenOf(text('listen') ?? '127.0.0.1:8457'),
+    mode: oneOf(given, 'mode', ['introspect', 'offline']),
+    trustedProxies: proxiesOf((given['trusted-proxy'] as string[] | undefined) ?? ['127.0.0.1', '::1']),
+    localPath: text('local-path'),
+    nonce: oneOf(given, 'dpop-nonce', ['off', 'required']),
+    cacheSeconds: secondsOf(text('introspection-cache')),
+    zones: zonesOf(given.zone as string[] | undefined),
+    countryFile: text('country-file'),
+    log: oneOf(given, 'log', ['all', 'refused', 'none']),
+  };
+}
+
+function required(given: Given, name: string, what: string): string {
+  const value = given[name];
+  if (typeof value === 'string' && value !== '') return value;
+  throw new SidecarConfigError(`--${name} is missing: ${what}.`);
+}
+
+/** The first is the default. */
+function oneOf<Choice extends string>(given: Given, name: string, choices: readonly [Choice, ...Choice[]]): Choice {
+  const value = given[name] ?? choices[0];
+  if ((choices as readonly unknown[]).includes(value)) return value as Choice;
+  throw new SidecarConfigError(`--${name} must be ${choices.join(' or ')}.`);
+}
+
+function listenOf(text: string): SidecarConfig['listen'] {
+  const [, bracketed, plain, port = ''] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? [];
+  const host = bracketed ?? plain;
+  if (host !== undefined && Number(port) <= 65_535) return { host, port: Number(port) };
+  throw new SidecarConfigError('--listen must be an address and a port, like 127.0.0.1:8457 or [::1]:8457.');
+}
+
+function proxiesOf(list: readonly string[]): readonly string[] {
+  if (list.length === 0) throw new SidecarConfigError('--trusted-proxy must name the proxy, or nobody is answered.');
+  // Whoever is believed says which method and path is asked about, and from where: everybody would be anybody.
+  if (list.some((entry) => /\/0+$/.test(entry))) {
+    throw new SidecarConfigError(
+      '--trusted-proxy: a network of everybody would let everybody say what they asked for.',
+    );
+  }
+  try {
+    networks(list);
+    return list;
+  } catch (error) {
+    throw new SidecarConfigError(`--trusted-proxy: ${(error as Error).message}.`);
+  }
+}
+
+function secondsOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const seconds = Number(text);
+  if (/^\d{1,3}(\.\d+)?$/.test(text) && seconds <= 300) return seconds;
+  throw new SidecarConfigError('--introspection-cache must be a number of seconds from 0 to 300.');
+}
+
+function zonesOf(list: readonly string[] | undefined): Record<string, string[]> | undefined {
+  if (list === undefined) return undefined;
+  const zones: Record<string, string[]> = Object.create(null);
+  for (const entry of list) {
+    const [, name, addresses] = /^([\w.:@/-]{1,64})=(\S+)$/.exec(entry) ?? [];
+    if (name === undefined || addresses === undefined) {
+      throw new SidecarConfigError(`--zone must be a name and its networks, like eu-1=10.1.0.0/16: "${entry}".`);
+    }
+    zones[name] = [...(zones[name] ?? []), ...addresses.split(',')];
+  }
+  return { ...zones };
+}
