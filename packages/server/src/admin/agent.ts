@@ -1,9 +1,6 @@
 /** An agent as the admin API writes, shows, registers and ends it. Guards are agents too. */
-import { areNetworks } from '@bailiwick/protocol';
 import { z } from 'zod';
 import { type Agent, agentKinds } from '../agents/agent.ts';
-import { whyReserved } from '../agents/dns-names.ts';
-import { provenances } from '../agents/instance.ts';
 import { findAgent, insertAgent } from '../agents/store.ts';
 import { credentialIds } from '../credentials/store.ts';
 import { grants } from '../grants/index.ts';
@@ -14,13 +11,13 @@ import type { HeldRole } from '../resources/role.ts';
 import { grantsOf, rolesOf } from '../resources/role-store.ts';
 import { findGuardOfAgent } from '../resources/store.ts';
 import { spiffeId } from '../tokens/claims.ts';
-import { insufficientScope } from '../web/caller.ts';
 import { conflict, invalid } from '../web/problem.ts';
+import { readContext, shownContext, writableContext } from './context.ts';
 import { flag, idOf, line, oneOf, scopeName, setOf, shownTime, slug, text, time, wholeNumber } from './fields.ts';
-import { keepingAnOperator, knownOwner, knownResource, mustHold, reachesAny, within } from './reach.ts';
+import { keepingAnOperator, knownOwner, knownResource, mustHold, within } from './reach.ts';
 import type { Call, WriteCall } from './route.ts';
-import { adminResource } from './scopes.ts';
 import { common } from './shapes.ts';
+import { allowedTemplate, shownTemplate, writableTemplate } from './template.ts';
 
 type GrantType = (typeof grants)[number]['type'];
 const grantTypes = grants.map(({ type }) => type) as [GrantType, ...GrantType[]];
@@ -34,53 +31,6 @@ const entry = z.strictObject({
     .default([])
     .meta({ description: 'Meant when a token request names no scope. Empty: requests must name theirs.' }),
 });
-
-const dnsName = 'must be a DNS name in lower case, or *. and one';
-const attributeName = 'must be a name of lowercase letters, digits, dots, hyphens or underscores';
-
-/** What its running copies may be. Bounds are those of every instance (design §2). */
-const template = {
-  lifetime_seconds: wholeNumber(60, 86_400).optional().meta({
-    description: 'How long an instance and its certificate live unless it renews, and the most that one may ask for.',
-  }),
-  live_at_most: wholeNumber(1, 1_000_000)
-    .optional()
-    .meta({ description: 'How many may live at once, children included.' }),
-  depth: wholeNumber(0, 5).optional().meta({
-    description: 'How many generations of children there may be below one; 1 unless said otherwise, 0 for none.',
-  }),
-  dns_names: setOf(
-    z
-      .string({ error: dnsName })
-      .max(253, dnsName)
-      .regex(/^(\*\.)?[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/, dnsName),
-    20,
-    'names',
-  )
-    .optional()
-    .meta({
-      description:
-        'Names that its certificates may carry beside the SPIFFE ID, if its csr asks for them. Adding one takes the scope `organizations:any`; never a host of this server, localhost or an address.',
-    }),
-  attributes: setOf(
-    z
-      .strictObject({
-        name: z.string({ error: attributeName }).regex(/^[a-z][a-z0-9_.-]{0,62}$/, attributeName),
-        provenance: oneOf(provenances).meta({ description: 'Who must say so, or somebody more believable.' }),
-        values: setOf(line(256, 1), 50, 'values').optional().meta({
-          description: 'What it may be; for `address` addresses and networks. Without: anything.',
-        }),
-      })
-      .refine(({ name, values = [] }) => name !== 'address' || areNetworks(values), {
-        error: 'must be addresses or networks (10.0.0.0/8), for address',
-        path: ['values'],
-      }),
-    16,
-    'attributes',
-  )
-    .optional()
-    .meta({ description: 'What must be known of an instance, or it is not enrolled or renewed.' }),
-};
 
 export const writableAgent = {
   owner: ownerId.meta({ description: 'Who answers for it.' }),
@@ -98,10 +48,8 @@ export const writableAgent = {
       token_lifetime_seconds: wholeNumber(1, 900).optional(),
     })
     .default({}),
-  instances: z.strictObject(template).default({}).meta({
-    description:
-      'What its running copies may be. A narrower template ends nothing: an instance that does not fit any more is not renewed, and ends at its end. New `dns_names` take the scope `organizations:any`, and are never hosts of this server, localhost or addresses.',
-  }),
+  context: writableContext,
+  instances: writableTemplate,
 };
 
 export const shownAgent = z.strictObject({
@@ -116,17 +64,8 @@ export const shownAgent = z.strictObject({
   grants: z.array(z.string()),
   resources: z.array(z.strictObject({ resource: idOf('resource'), default: z.boolean(), scope: z.array(z.string()) })),
   limits: z.strictObject({ tokens_per_minute: z.number().optional(), token_lifetime_seconds: z.number().optional() }),
-  instances: z.strictObject({
-    lifetime_seconds: z.number().optional(),
-    live_at_most: z.number().optional(),
-    depth: z.number().optional(),
-    dns_names: z.array(z.string()).optional(),
-    attributes: z
-      .array(
-        z.strictObject({ name: z.string(), provenance: oneOf(provenances), values: z.array(z.string()).optional() }),
-      )
-      .optional(),
-  }),
+  context: shownContext,
+  instances: shownTemplate,
   roles: z.array(z.strictObject({ id: idOf('role'), name: slug, grant: idOf('grant') })),
   status: oneOf(['active', 'suspended', 'retired']),
   updated_at: shownTime,
@@ -141,6 +80,7 @@ export const writtenAgent = (agent: Agent) => ({
   grants: agent.grants as GrantType[],
   resources: agent.resources,
   limits: agent.limits,
+  context: agent.context as z.output<typeof shownContext>,
   instances: agent.instances,
 });
 
@@ -152,7 +92,9 @@ export function showAgent(call: Call, agent: Agent, roles: readonly HeldRole[]):
     kind: agent.kind,
     subject: spiffeId(call.deps.config, agent),
     ...writtenAgent(agent),
-    roles: roles.map(({ role, roleName, grant }) => ({ id: role, name: roleName, grant })),
+    roles: roles
+      .filter(({ via }) => via === undefined) // what these inherit, they say themselves
+      .map(({ role, roleName, grant }) => ({ id: role, name: roleName, grant })),
     status: agent.status,
     created_at: rfc3339(agent.createdAt),
     updated_at: rfc3339(agent.updatedAt),
@@ -202,29 +144,6 @@ export async function resolvedResources(
   return entries;
 }
 
-/**
- * The template as it was written. A name in certificates is whoever it names to those who believe our authority, so an administrator
- * of one organization gives none; what was given before stays.
- * @throws Problem 422 or 403 naming `instances.dns_names`
- */
-export function allowedTemplate(
-  call: Call,
-  wanted: Written['instances'],
-  before: Agent['instances'],
-): Agent['instances'] {
-  const known = new Set(before.dns_names);
-  for (const [index, name] of (wanted.dns_names ?? []).entries()) {
-    const fault = known.has(name) ? undefined : whyReserved(call.deps.config, name);
-    if (fault !== undefined) throw invalid(`instances.dns_names[${index}]`, fault);
-  }
-  if (reachesAny(call.caller) || (wanted.dns_names ?? []).every((name) => known.has(name))) return wanted;
-  throw insufficientScope(
-    adminResource(call.deps.config),
-    ['organizations:any'],
-    'instances.dns_names: names in certificates are given by those alone who administer every organization, with the scope organizations:any',
-  );
-}
-
 export function futureTime(call: Call, field: string, wanted: string | undefined): number | undefined {
   if (wanted === undefined) return undefined;
   const at = Date.parse(wanted);
@@ -236,7 +155,7 @@ export function futureTime(call: Call, field: string, wanted: string | undefined
 export async function registerAgent(
   call: WriteCall,
   org: { id: string; name: string; timeZone: string },
-  wanted: Written & { name: string; kind: Agent['kind'] },
+  wanted: Omit<Written, 'context'> & { name: string; kind: Agent['kind']; context?: Written['context'] },
 ): Promise<Agent> {
   const { tx, deps, now } = call;
   const agent: Agent = {
@@ -254,7 +173,7 @@ export async function registerAgent(
     resources: await resolvedResources(call, org.id, wanted.resources, []),
     limits: wanted.limits,
     instances: allowedTemplate(call, wanted.instances, {}),
-    context: {},
+    context: readContext(wanted.context ?? {}),
     status: 'active',
     orgStatus: 'active',
     createdAt: now,

@@ -7,7 +7,6 @@ import { rolesOf, rolesOfAgents } from '../resources/role-store.ts';
 import { pageOf } from '../web/paging.ts';
 import {
   agentNow,
-  allowedTemplate,
   endAgent,
   foundAgent,
   futureTime,
@@ -19,6 +18,7 @@ import {
   writableAgent,
   writtenAgent,
 } from './agent.ts';
+import { limitedBy, readContext } from './context.ts';
 import { idOf, line, oneOf, record, slug } from './fields.ts';
 import { governedAgent, keepingAnOperator, knownOwner, notRetired, selectedReference } from './reach.ts';
 import { read, write } from './route.ts';
@@ -34,15 +34,17 @@ import {
   patchOf,
   stopBody,
 } from './shapes.ts';
+import { allowedTemplate } from './template.ts';
 
-const detailsOf = ({ owner, purpose }: { owner?: unknown; purpose?: unknown }) => ({
+const detailsOf = ({ owner, purpose, context }: { owner?: unknown; purpose?: unknown; context?: unknown }) => ({
   ...(owner !== undefined && { owner }),
   ...(purpose !== undefined && { purpose }),
+  ...(limitedBy(context).length > 0 && { context }),
 });
 
 function openOf(changed: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const { owner: _owner, purpose: _purpose, ...open } = changed;
-  return open;
+  const { owner: _owner, purpose: _purpose, context, ...open } = changed;
+  return { ...open, ...(context !== undefined && { context: limitedBy(context) }) };
 }
 
 export const agentRoutes = [
@@ -146,6 +148,7 @@ export const agentRoutes = [
         grants: wanted.grants,
         resources: await resolvedResources(call, agent.org, wanted.resources, agent.resources),
         limits: wanted.limits,
+        context: readContext(wanted.context),
         instances: allowedTemplate(call, wanted.instances, agent.instances),
         updatedAt: now,
       };

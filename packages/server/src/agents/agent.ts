@@ -1,4 +1,4 @@
-import type { TokenContext } from '@bailiwick/protocol';
+import { isContextWithin, type TokenContext } from '@bailiwick/protocol';
 import type { InstanceTemplate } from './instance.ts';
 
 /** What may no longer act for good is called retired; what may act again, suspended. */
@@ -52,14 +52,16 @@ export interface Agent {
 }
 
 /**
- * Whether a change takes something away that a token of the agent may carry now: a resource, a grant, a part of its
- * lifetime. Such a change is a revocation (design §4).
+ * Whether a change takes something away that a token of the agent may carry now: a resource, a grant, a place or hour, a part of
+ * its lifetime. Such a change is a revocation (design §4).
  */
 export function isNarrower(before: Agent, after: Agent): boolean {
   const { token_lifetime_seconds: least = Number.POSITIVE_INFINITY } = after.limits;
   return (
     before.resources.some(({ resource }) => !after.resources.some((kept) => kept.resource === resource)) ||
     before.grants.some((grant) => !after.grants.includes(grant)) ||
+    !isContextWithin(before.context, after.context) ||
+    (after.instances.bind ?? []).some((each) => !before.instances.bind?.includes(each)) ||
     least < (before.limits.token_lifetime_seconds ?? Number.POSITIVE_INFINITY) ||
     (after.expiresAt ?? Number.POSITIVE_INFINITY) < (before.expiresAt ?? Number.POSITIVE_INFINITY)
   );

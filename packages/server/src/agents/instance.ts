@@ -41,6 +41,10 @@ export interface Instance {
   expiresAt: number;
 }
 
+/** By what the tokens of an instance can be limited to the place that it enrolled from. */
+export const bindings = ['address', 'country', 'zone'] as const;
+type Binding = (typeof bindings)[number];
+
 /** What instances of an agent may be: a part of the agent's registration. */
 export interface InstanceTemplate {
   /** Seconds until one that does not renew is gone; at most 24 hours. */
@@ -52,7 +56,7 @@ export interface InstanceTemplate {
   /** Names that its certificates may carry beside the SPIFFE ID: exact, or `*.` and a domain. */
   dns_names?: string[];
   /** What of an instance its tokens are limited to: the address or zone that it enrolled from, or that address's country. */
-  bind?: ('address' | 'country' | 'zone')[];
+  bind?: Binding[];
   /** What must be known of one, from where, and which values are allowed (none said: any). */
   attributes?: { name: string; provenance: Provenance; values?: string[] }[];
 }

@@ -29,6 +29,8 @@ export const eventTypes = {
   'token.refused': 'An authenticated client asked for a token and was refused.',
   'token.revoked': 'A token was ended before its time (RFC 7009).',
   'token.dead_presented': 'A guard asked about a token of its resource that is no longer alive (RFC 7662).',
+  'token.presented_outside':
+    'A guard asked about a token of its resource that was presented from outside of where it may be used.',
   'admin.refused': 'A caller of the admin API was known, and refused.',
   'organization.created': 'An organization was made.',
   'organization.updated': 'An organization was changed.',

@@ -1,5 +1,5 @@
 /** What the admin API shows, as far as the command line reads it. The schemas that bind are those of `admin/`. */
-import type { Operation, PublicJwk } from '@bailiwick/protocol';
+import type { Operation, PublicJwk, TokenContext } from '@bailiwick/protocol';
 import type { InstanceTemplate } from '../agents/instance.ts';
 import type { CredentialKind, Standing } from '../credentials/credential.ts';
 
@@ -39,6 +39,7 @@ export interface Agent extends Thing {
   grants: string[];
   resources: { resource: string; default: boolean; scope: string[] }[];
   limits: { tokens_per_minute?: number; token_lifetime_seconds?: number };
+  context: TokenContext;
   instances: InstanceTemplate;
   status: 'active' | 'suspended' | 'retired';
   subject: string;

@@ -71,15 +71,36 @@ export function narrowedOrDenied(a: TokenContext | undefined, b: TokenContext | 
 
 /**
  * @param at milliseconds
+ * @param what the sentence for the client begins with
  * @throws OAuthError `access_denied`
  */
-export function mustBeInside(context: TokenContext | undefined, seen: SeenPlace, at: number): void {
+export function mustBeInside(
+  context: TokenContext | undefined,
+  seen: SeenPlace,
+  at: number,
+  what = 'this token may not be used',
+): void {
   const dimension = contextRefusal(context, presenterOf(seen, at));
   if (dimension === undefined) return;
-  throw new OAuthError('access_denied', `this token may not be used ${outside[dimension]}`, {
+  throw new OAuthError('access_denied', `${what} ${outside[dimension]}`, {
     reason: `asked for outside of its context: ${dimension}`,
     decidedOn: { outside: dimension },
   });
+}
+
+/**
+ * What an instance does for itself, renewing or having children, it does where its tokens may be used: else whoever had found its
+ * key could bind it to another place.
+ * @throws OAuthError `access_denied`
+ */
+export function mustBeWhereBound(
+  deps: Pick<Deps, 'places'>,
+  agent: Pick<Agent, 'instances'>,
+  instance: Pick<Instance, 'attributes'>,
+  request: RequestContext,
+): void {
+  const bound = boundPlace(deps, agent, instance);
+  mustBeInside(bound, seenPlace(deps, request.address, instance), request.at, 'this instance can not act');
 }
 
 /** What a place is held against limits as. @param now milliseconds */
@@ -141,5 +162,8 @@ export function boundPlace(
 
 function known(what: string, value: string | undefined): string {
   if (value !== undefined) return value;
-  throw new OAuthError('access_denied', `tokens of this instance are limited to its ${what}, which is not known`);
+  throw new OAuthError(
+    'access_denied',
+    `instances of this agent are bound to their ${what}, and that of this one is not known`,
+  );
 }

@@ -4,6 +4,7 @@ import { ProtocolError, parseScope } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
 import type { Instance } from '../agents/instance.ts';
 import { mayAct } from '../decide/decide.ts';
+import { mustBeWhereBound } from '../decide/place.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { ownUrls } from '../lib/own-urls.ts';
@@ -37,6 +38,7 @@ export async function enrolChild(deps: Deps, request: InstanceRequest, id: strin
       const now = deps.clock.now();
       mayAct(agent, now);
       mayHaveChildren(agent.instances, parent);
+      mustBeWhereBound(deps, agent, parent, context);
       const key = keyOfChild(deps, body, id, agent);
       spends.push(...key.proofs);
       const attributes = attributesOf({

@@ -5,6 +5,7 @@
 
 import { noteUse } from '../client-auth/last-use.ts';
 import { mayAct } from '../decide/decide.ts';
+import { boundPlace } from '../decide/place.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { ownUrls } from '../lib/own-urls.ts';
@@ -48,6 +49,7 @@ export async function enrol(deps: Deps, request: InstanceRequest): Promise<Insta
         declared: body.attributes,
       });
       mustFit(agent.instances, attributes);
+      boundPlace(deps, agent, { attributes }); // what its tokens would be limited to has to be known
       const expiresAt = endOf(deps, now, body, { client, parent: undefined });
       const instance = newInstance(deps, now, { client, key, attributes, expiresAt });
       const answer = await given(deps, { client, instance, key, enrolment: enrolment?.id, spends, context }, body);

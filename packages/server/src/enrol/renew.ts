@@ -4,6 +4,7 @@ import type { Agent } from '../agents/agent.ts';
 import type { Instance } from '../agents/instance.ts';
 import { findInstance } from '../agents/instance-store.ts';
 import { mayAct } from '../decide/decide.ts';
+import { mustBeWhereBound } from '../decide/place.ts';
 import type { Deps } from '../deps.ts';
 import { plannedAnew } from '../tokens/planned-anew.ts';
 import type { InstanceAnswer } from './answer.ts';
@@ -32,6 +33,7 @@ export async function renew(deps: Deps, request: InstanceRequest, id: string): P
       const now = deps.clock.now();
       mayAct(agent, now);
       mayStillBe(agent.instances, before);
+      mustBeWhereBound(deps, agent, before, context);
       const key = nextKey(deps, body, before, agent);
       const attributes = attributesOf({
         address: context.address,

@@ -262,7 +262,7 @@ async function lastingHoldersOf(q: Queries, role: string): Promise<string[]> {
        join subjects t on t.id = a.org
        join subjects u on u.id = g.id
       where g.role = ? and s.state = 'active' and t.state = 'active' and u.state = 'active'
-        and a.expires_at is null
+        and a.expires_at is null and a.context = '{}'
         and exists (
           select c.id from credentials c join subjects v on v.id = c.id
            where c.agent = a.id and c.kind = 'public_key' and v.state = 'active' and c.expires_at is null

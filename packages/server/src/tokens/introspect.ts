@@ -1,5 +1,14 @@
 /** Whether a token is what it says, and still alive. @see RFC 7662 */
-import { type AccessTokenClaims, type ParsedJws, ProtocolError, parseCompact, verifyParsed } from '@bailiwick/protocol';
+import {
+  type AccessTokenClaims,
+  type ContextDimension,
+  contextRefusal,
+  type ParsedJws,
+  ProtocolError,
+  parseCompact,
+  verifyParsed,
+} from '@bailiwick/protocol';
+import { presenterOf, seenPlace } from '../decide/place.ts';
 import type { Deps } from '../deps.ts';
 import { verificationKey } from '../keys/keys.ts';
 import { type Counter, tagsEndedSince } from '../liveness/liveness.ts';
@@ -30,6 +39,18 @@ export async function standingOf(deps: Deps, token: string, asOf: Counter): Prom
 /** Whether a revocation has ended this token of ours: of itself or of anything that it names or links. */
 export async function tokenEnded(q: Queries, claims: AccessTokenClaims): Promise<boolean> {
   return tagsEndedSince(q, tagsOf(claims), claims.rev);
+}
+
+/**
+ * Which limit of a token of ours (`ctx`) somebody is outside of who shows it now, from this address; undefined if of none. Who isn't found is
+ * outside of every limit in place.
+ */
+export function outsideOf(
+  deps: Pick<Deps, 'places' | 'clock'>,
+  { ctx, zone }: AccessTokenClaims,
+  address: string | undefined,
+): ContextDimension | undefined {
+  return ctx && contextRefusal(ctx, presenterOf(seenPlace(deps, address, zone), deps.clock.now()));
 }
 
 function parsedOrNothing(token: string): ParsedJws | undefined {

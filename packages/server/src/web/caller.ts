@@ -25,7 +25,7 @@ import { asOf, type Counter } from '../liveness/liveness.ts';
 import type { SystemResource } from '../resources/resource.ts';
 import { findSystemResource } from '../resources/store.ts';
 import type { Tx } from '../store/database.ts';
-import { tokenEnded } from '../tokens/introspect.ts';
+import { outsideOf, tokenEnded } from '../tokens/introspect.ts';
 import { spendAll, spendOf } from '../tokens/spend.ts';
 import { Problem } from './problem.ts';
 
@@ -81,6 +81,9 @@ export async function callerOf(
   const bound = claims.cnf?.jkt;
   if (bound === undefined || bound !== jkt || claims.cnf?.['x5t#S256'] !== undefined) {
     throw refused(resource, 'invalid_token', 'the token is not bound to the key of the proof');
+  }
+  if (outsideOf(deps, claims, request.address) !== undefined) {
+    throw refused(resource, 'invalid_token', 'the token may not be used from here and now');
   }
   if (await tokenEnded(deps.db, claims)) throw refused(resource, 'invalid_token', 'the token has been revoked');
   const use = memory.spend({ jkt, jti, issuedAt: iat * 1000 }, deps.clock.now());

@@ -113,6 +113,7 @@ export function newDoer(api: Api, fleet: Fleet, present: Present, bundles: Reado
       grants: wanted.grants,
       resources: shown && Object.entries(shown).map(([name, use]) => ({ resource: id('resource', name), ...use })),
       limits: replaced(change, 'limits', wanted.limits),
+      context: replaced(change, 'context', wanted.context),
       instances: replaced(change, 'instances', wanted.instances),
     };
   }

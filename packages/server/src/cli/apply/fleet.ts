@@ -1,8 +1,8 @@
 /** What a fleet file says: the strict schema of `bailiwick apply -f fleet.yaml`. */
-import { jwsAlgorithms } from '@bailiwick/protocol';
+import { jwsAlgorithms, ProtocolError, parseContext, parseHours } from '@bailiwick/protocol';
 import { z } from 'zod';
 import { agentKinds } from '../../agents/agent.ts';
-import { provenances } from '../../agents/instance.ts';
+import { bindings, provenances } from '../../agents/instance.ts';
 import { subjectFields } from '../../credentials/credential.ts';
 import { operationSchema } from '../operation.ts';
 
@@ -115,9 +115,31 @@ const instanceTemplate = z.strictObject(
         'must be {name: …, provenance: …, values: […]}',
       ),
     ).optional(),
+    bind: list(z.enum(bindings, `must be one of ${bindings.join(', ')}`)).optional(),
   },
-  'must say what instances may be: lifetime_seconds, live_at_most, depth, dns_names, attributes',
+  'must say what instances may be: lifetime_seconds, live_at_most, depth, dns_names, attributes, bind',
 );
+
+/** Where and when its tokens may be used; hours as people write them. */
+const context = z
+  .strictObject(
+    {
+      ip: list(z.string()).optional(),
+      country: list(z.string()).optional(),
+      zone: list(z.string()).optional(),
+      hours: list(z.string('must be hours such as "mon-fri 08:00-18:00 Europe/Berlin"')).optional(),
+    },
+    'must say where and when: ip, country, zone, hours',
+  )
+  .transform(({ hours, ...places }, at) => {
+    try {
+      return parseContext({ ...places, ...(hours && { hours: hours.map(parseHours) }) });
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      at.addIssue({ code: 'custom', message: `is wrong: ${error.message}` });
+      return z.NEVER;
+    }
+  });
 
 const agentSchema = z.strictObject(
   {
@@ -151,6 +173,7 @@ const agentSchema = z.strictObject(
         token_lifetime_seconds: seconds.optional(),
       })
       .optional(),
+    context: context.optional(),
     instances: instanceTemplate.optional(),
     keys: list(key).optional(),
     credentials: list(credential).optional(),

@@ -45,6 +45,7 @@ export function agentChanges(
       one.resources.map((use) => [nameOf(use.resource), { default: use.default, scope: use.scope.toSorted() }]),
     ),
     limits: one.limits,
+    context: one.context,
     instances: one.instances,
   }));
   const own = present.credentials.filter((credential) => credential.agent === agent?.id);
@@ -108,6 +109,7 @@ function agentValues(
         ]),
       ),
     limits: wanted.limits,
+    context: wanted.context,
     instances: wanted.instances,
   };
 }

@@ -1,6 +1,7 @@
 import { agentKinds } from '../../agents/agent.ts';
 import { type Api, openApi } from '../api.ts';
-import { command, yes } from '../command.ts';
+import { command, type OptionValues, yes } from '../command.ts';
+import { contextFrom, contextInWords, contextOptions } from '../context-options.ts';
 import { described } from '../credential-words.ts';
 import { CliError } from '../errors.ts';
 import { confirm } from '../io.ts';
@@ -31,6 +32,7 @@ const agentOptions = {
       'give there now). The first is meant when it names no resource.',
   },
   'tokens-per-minute': { value: 'NUMBER', description: 'How many tokens it may ask for in a minute.' },
+  ...contextOptions,
   ...templateOptions,
 } as const;
 
@@ -106,6 +108,7 @@ const showOne = command({
             ? 'none of its own: its instances enrol with tokens'
             : `none: it cannot prove who it is yet\n${waysIn(agent.name)}`),
       ],
+      ['tokens', contextInWords(agent.context)],
       ['instances', templateInWords(agent.instances)],
       ['created', shortTime(agent.created_at)],
     ]);
@@ -179,6 +182,11 @@ const update = command({
   examples: [
     { command: 'bailiwick agents update desk --owner person:ada', does: 'Somebody else answers for it now' },
     { command: 'bailiwick agents update desk --expires 2030-01-31T12:00:00Z', does: 'It ends by itself' },
+    {
+      command: 'bailiwick agents update desk --ip 10.0.0.0/8 --hours "mon-fri 08:00-18:00 Europe/Berlin"',
+      does: 'Its tokens work in the office, at office hours',
+    },
+    { command: 'bailiwick agents update desk --ip any', does: 'From everywhere again' },
   ],
   async run(context, [name], options) {
     const api = openApi(context);
@@ -262,7 +270,8 @@ async function agentBody(
     expires: string | undefined;
     resource: string[];
     'tokens-per-minute': string | undefined;
-  } & TemplateValues,
+  } & OptionValues<typeof contextOptions> &
+    TemplateValues,
   roles: readonly Role[],
 ): Promise<Record<string, unknown>> {
   const resources = await inOrder(options.resource, async (text) => {
@@ -282,6 +291,7 @@ async function agentBody(
         ? undefined
         : resources.map(({ resource, scope }, index) => ({ resource, default: index === 0, scope })),
     limits: perMinute === undefined ? undefined : { tokens_per_minute: wholeNumber('--tokens-per-minute', perMinute) },
+    context: contextFrom(options),
     instances: template(options),
   };
   return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
