@@ -62,11 +62,11 @@ async function requestOf(deps: Deps, seen: Seen): Promise<PolicyRequest> {
   if (!found) throw new No('no such agent is registered');
   const { agent } = found;
   seen.agent = agent;
+  const token = await verified(deps, { ...common, agent }); // first: whoever has a dead one is to get another
+  if (token) seen.jti = token.claims.jti;
   mayAct(agent, now);
   if (asked.registered && asked.registered.status !== 'active')
     throw new No(`the resource is ${asked.registered.status}`);
-  const token = await verified(deps, { ...common, agent });
-  if (token) seen.jti = token.claims.jti;
   const instance = await living(deps, found, token, now);
   const held = await rolesHeld(deps, version, agent.id);
   granted(asked, question, held, token);
