@@ -166,6 +166,6 @@ function challenges(
   });
   if (!bearer) return dpop;
   const plain = formatChallenge('Bearer', { ...told('Bearer'), ...needed, resource_metadata: metadataUrl });
-  // The scheme that was tried stands first: there are clients (MCP's SDK 1) that read no further.
-  return scheme === 'Bearer' ? [plain, dpop] : [dpop, plain];
+  // The scheme that was tried stands first, and else that of clients (MCP's SDK 1) that read no further.
+  return scheme === 'DPoP' ? [dpop, plain] : [plain, dpop];
 }

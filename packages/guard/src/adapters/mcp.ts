@@ -91,9 +91,15 @@ function answerNode(
     headers: headersOfNode(request),
     signal: gone.signal,
     // Whoever parsed the body before us has emptied the stream: what they made of it is what is checked, and handed on.
-    body: (most) =>
-      bytesOf(request.readableEnded && request.body !== undefined ? [written(request.body)] : request, most),
+    body: (most) => bytesOf(chunksOf(request), most),
   });
+}
+
+/** Whoever parsed the body before us has emptied the stream: what they made of it is what is checked, and handed on. */
+function chunksOf(request: NodeRequest): AsyncIterable<Uint8Array> | Iterable<Uint8Array> {
+  if (request.readableEnded && request.body !== undefined) return [written(request.body)];
+  // The connection is needed for the answer, also when there is too much to read.
+  return request.iterator({ destroyOnReturn: false });
 }
 
 /** The client's URL, never of the `Host` header. */

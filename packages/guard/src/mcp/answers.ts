@@ -5,8 +5,11 @@ import { idKey, isObject } from './message.ts';
 export interface AnswerView {
   /** By the ids of the requests that are answered, which method each called. Undefined where that isn't known: streams that are picked up again. */
   methods: ReadonlyMap<string, string> | undefined;
-  /** Which tools of a list the caller gets to see. */
-  shown(tools: readonly unknown[]): unknown[];
+  /**
+   * Which tools of a list the caller gets to see.
+   * @param isAnswer whether it answers what was just asked, and isn't one that is told again
+   */
+  shown(tools: readonly unknown[], isAnswer: boolean): unknown[];
   /** The server says that its tools changed. */
   changed(): void;
   /** Whether the stream may go on; asked before each event. */
@@ -44,7 +47,7 @@ export function seenThrough(value: unknown, view: AnswerView): unknown {
   if (!isObject(result) || !Object.hasOwn(result, 'tools')) return value;
   const method = view.methods?.get(idKey(value.id));
   if (method !== undefined && method !== list) return value;
-  const tools = Array.isArray(result.tools) ? view.shown(result.tools) : [];
+  const tools = Array.isArray(result.tools) ? view.shown(result.tools, method === list) : [];
   // What one caller sees is not for others: whoever keeps it keeps it for this one.
   const kept = Object.hasOwn(result, 'cacheScope') ? { cacheScope: 'private' } : {};
   return { ...value, result: { ...result, tools, ...kept } };

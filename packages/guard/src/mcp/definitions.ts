@@ -3,7 +3,7 @@ import { isObject } from './message.ts';
 
 /** What the server behind said of a tool when it was last asked. */
 interface Seen {
-  /** The hash of its definition; undefined for one that can't be hashed, or that was said in two ways. */
+  /** The hash of its definition; undefined for one that can't be hashed, or of which two things were said. */
   hash: string | undefined;
   /** As it was said: headers are held against it. */
   inputSchema: unknown;
@@ -16,8 +16,11 @@ export interface Definitions {
   readonly generation: number;
   /** What the server said of a tool not long ago; undefined if it has to be asked. */
   of(tool: string): Seen | undefined;
-  /** Takes in what a list said, unless something changed since it was asked for. */
-  learn(tools: readonly unknown[], asked: { generation: number; at: number }): void;
+  /**
+   * Takes in what a list said, unless something changed since it was asked for.
+   * @param asked.whole whether these are all pages. A page alone that says something else than what is known makes nothing known.
+   */
+  learn(tools: readonly unknown[], asked: { generation: number; at: number; whole: boolean }): void;
   /** The tools of a server changed: what is known is not to be believed any more. */
   forget(): void;
 }
@@ -28,23 +31,30 @@ const mostTools = 10_000;
 export function definitionsFor(runtime: { now(): number }, freshMs: number): Definitions {
   const known = new Map<string, Seen>();
   let generation = 0;
+
+  function of(tool: string): Seen | undefined {
+    const seen = known.get(tool);
+    if (seen === undefined) return undefined;
+    const age = runtime.now() - seen.at;
+    return age >= 0 && age < freshMs ? seen : undefined;
+  }
+
   return {
     get generation() {
       return generation;
     },
-    of(tool) {
-      const seen = known.get(tool);
-      if (seen === undefined) return undefined;
-      const age = runtime.now() - seen.at;
-      return age >= 0 && age < freshMs ? seen : undefined;
-    },
+    of,
     learn(tools, asked) {
       if (asked.generation !== generation) return;
       const here = new Map<string, Seen>();
       for (const tool of tools) {
         if (!isObject(tool) || typeof tool.name !== 'string') continue;
-        const hash = here.has(tool.name) ? undefined : hashOf(tool);
-        here.set(tool.name, { hash, inputSchema: tool.inputSchema, at: asked.at });
+        const hash = hashOf(tool);
+        const before = asked.whole ? undefined : of(tool.name);
+        const isSaidTwice = here.has(tool.name) || (before !== undefined && before.hash !== hash);
+        const { inputSchema } = tool;
+        // Who keeps asking for lists must not keep something known for ever: the server is asked for all of it in time.
+        here.set(tool.name, { hash: isSaidTwice ? undefined : hash, inputSchema, at: before?.at ?? asked.at });
       }
       if (known.size + here.size > mostTools) known.clear();
       for (const [name, seen] of here) known.set(name, seen);

@@ -152,12 +152,12 @@ export function mcpEndpoint(guard: Guard, handler: McpHandler, options: McpOptio
     methodsAsked: ReadonlyMap<string, string> | undefined,
     endsWithToken: boolean,
   ): AnswerView {
-    const asked = { generation: definitions.generation, at: guard.now() };
+    const asked = { generation: definitions.generation, at: guard.now(), whole: false };
     const room = roomFor(request, verified);
     return {
       methods: methodsAsked,
-      shown(tools) {
-        definitions.learn(tools, asked);
+      shown(tools, isAnswer) {
+        if (isAnswer) definitions.learn(tools, asked);
         return shownTools(room, verified, tools, hashOf);
       },
       changed: definitions.forget,

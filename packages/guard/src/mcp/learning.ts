@@ -26,7 +26,7 @@ export async function learnTools(
   runtime: { now(): number; random(bytes: number): string },
   asking: Asking,
 ): Promise<void> {
-  const asked = { generation: definitions.generation, at: runtime.now() };
+  const asked = { generation: definitions.generation, at: runtime.now(), whole: true };
   const tools: unknown[] = [];
   let cursor: string | undefined;
   const signal = AbortSignal.timeout(timeoutMs);

@@ -197,6 +197,8 @@ export async function sendResponse(answer: Response, response: ServerResponse): 
     const before = headers[name];
     headers[name] = before === undefined ? value : [...[before].flat(), value];
   }
+  // What is still coming is read by nobody.
+  if (answer.status === 413 && response.req.httpVersionMajor === 1) headers.connection = 'close';
   response.writeHead(answer.status, headers);
   if (answer.body === null || response.req.method === 'HEAD') {
     response.end();

@@ -228,7 +228,7 @@ export function adapterContract(adapter: AdapterUnderTest): void {
       const reply = await world.send({ scheme: 'none' });
       assert.deepEqual(
         challengesOf(reply).map(({ scheme }) => scheme),
-        ['DPoP', 'Bearer'],
+        ['Bearer', 'DPoP'],
       );
       assert.equal((await world.send({ scheme: 'Bearer', bound: 'nothing' })).status, 200);
       assert.equal(world.callers.at(-1)?.proof, 'none');
