@@ -12,6 +12,7 @@ export interface Calls {
   startEnrol: { input: { keys: Record<string, unknown>[] }; output: EnrolTarget };
   /** Answers how many instances there are now. */
   fillPast: { input: { count: number }; output: number };
+  policy: { input: { rounds: number; count: number }; output: PolicyFigures };
   /** Answers CPU microseconds each. */
   svids: { input: { count: number }; output: number };
 }
@@ -56,6 +57,26 @@ export interface GuardFigures {
   joseVerify: number[];
   dpopWarm: number[];
   es256Verify: number[];
+}
+
+/** One number per round; CPU microseconds where nothing else is said. */
+export interface PolicyFigures {
+  policies: number;
+  agents: number;
+  /** Milliseconds to load Cedar, and to read all policies. */
+  loadMs: number;
+  compileMs: number[];
+  /** The first decision, with nothing remembered. */
+  cold: number[];
+  p50: number[];
+  p99: number[];
+  mean: number[];
+  /** The part of decisions for which Cedar was not asked anything. */
+  hitRate: number[];
+  /** Statements that applied to a request by their heads, on average. */
+  slice: number;
+  /** Decisions by what they were, of all rounds. */
+  decisions: Record<string, number>;
 }
 
 export interface Child {

@@ -1,20 +1,22 @@
-// npm run -s bench -- <token|guard|enrol> [--json] [--rounds n] [--count n] [--past n]
+// npm run -s bench -- <token|guard|enrol|policy> [--json] [--rounds n] [--count n] [--past n]
 // Figures go to stdout (with --json one line of JSON, the last), progress to stderr.
 import { parseArgs } from 'node:util';
 import { pinGenerator } from './child.ts';
 import { enrolDefaults, enrolReport, enrolTable, measureEnrol } from './enrol.ts';
 import { guardDefaults, guardReport, guardTable, measureGuard } from './guard.ts';
+import { measurePolicy, policyDefaults, policyReport, policyTable } from './policy.ts';
 import { measureTokens, tokenDefaults, tokenReport, tokenTable } from './token.ts';
 
-const usage = `Usage: npm run -s bench -- <token|guard|enrol> [options]
+const usage = `Usage: npm run -s bench -- <token|guard|enrol|policy> [options]
 
   token            what a token costs the server that issues it, beside oidc-provider and the bare signatures
   guard            what a request costs the API that is guarded, beside jose and the bare signature
   enrol            what an instance costs to enrol, fifty a second
+  policy           what a decision by policy costs: 200 policies, 10,000 agents, a new task and address in every request
 
   --json           one line of JSON instead of a table
   --rounds <n>     how often each is measured, by turns
-  --count <n>      tokens (or verifications) in each round; enrolments in all
+  --count <n>      tokens (or verifications, decisions) in each round; enrolments in all
   --past <n>       with enrol: measure again after so many instances of the past were made
 `;
 
@@ -40,7 +42,7 @@ async function main(): Promise<number> {
     },
   });
   const [what] = positionals;
-  if (values.help || positionals.length !== 1 || (what !== 'token' && what !== 'guard' && what !== 'enrol')) {
+  if (values.help || positionals.length !== 1 || !['token', 'guard', 'enrol', 'policy'].includes(what ?? '')) {
     (values.help ? print : say)(usage);
     return values.help ? 0 : 2;
   }
@@ -62,6 +64,12 @@ async function main(): Promise<number> {
     };
     const measured = await measureEnrol(options, say);
     print(values.json ? JSON.stringify(enrolReport(measured)) : enrolTable(measured, options));
+    return 0;
+  }
+  if (what === 'policy') {
+    const rounds = positive(values.rounds, policyDefaults.rounds);
+    const measured = await measurePolicy({ rounds, count: positive(values.count, policyDefaults.count) }, say);
+    print(values.json ? JSON.stringify(policyReport(measured)) : policyTable(measured));
     return 0;
   }
   const rounds = positive(values.rounds, guardDefaults.rounds);
