@@ -15,7 +15,7 @@ export interface Nginx {
 const clientCert = path.resolve(import.meta.dirname, '../examples/nginx/client-cert.conf');
 
 /**
- * Starts nginx on a port of its own.
+ * Starts nginx on a port of its own, as a proxy that ends TLS.
  * @param options.behind the port on this machine that requests are passed on to
  * @param options.certificate the PEM of nginx's own certificate and key
  */
@@ -25,14 +25,40 @@ export async function startNginx(options: {
   certificate: { pem: string; key: string };
 }): Promise<Nginx> {
   const { program, behind, certificate } = options;
+  const { port, close } = await runNginx(program, (listen, own) => {
+    writeFileSync(own('server.pem'), certificate.pem);
+    writeFileSync(own('server.key'), certificate.key, { mode: 0o600 });
+    return `
+  include ${clientCert};
+  server {
+    listen 127.0.0.1:${listen} ssl;
+    ssl_certificate ${own('server.pem')};
+    ssl_certificate_key ${own('server.key')};
+    ssl_verify_client optional_no_ca;
+    location / {
+      proxy_pass http://127.0.0.1:${behind};
+      proxy_set_header Host $http_host;
+      proxy_set_header Client-Cert $client_cert;
+    }
+  }`;
+  });
+  return { url: `https://localhost:${port}`, close };
+}
+
+/**
+ * Starts nginx in a folder of its own.
+ * @param http what stands in `http {}`, given the port to listen on and where its own files lie
+ */
+export async function runNginx(
+  program: string,
+  http: (port: number, own: (name: string) => string) => string,
+): Promise<{ port: number; close(): Promise<void> }> {
   const folder = mkdtempSync(path.join(tmpdir(), 'bailiwick-nginx-'));
   const port = await freePort();
   const own = (name: string) => path.join(folder, name);
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (name) => `${name}_temp_path ${own(name)};`,
   );
-  writeFileSync(own('server.pem'), certificate.pem);
-  writeFileSync(own('server.key'), certificate.key, { mode: 0o600 });
   const configuration = `
 daemon off;
 master_process off;
@@ -42,18 +68,7 @@ events {}
 http {
   access_log off;
   ${temporary.join('\n  ')}
-  include ${clientCert};
-  server {
-    listen 127.0.0.1:${port} ssl;
-    ssl_certificate ${own('server.pem')};
-    ssl_certificate_key ${own('server.key')};
-    ssl_verify_client optional_no_ca;
-    location / {
-      proxy_pass http://127.0.0.1:${behind};
-      proxy_set_header Host $http_host;
-      proxy_set_header Client-Cert $client_cert;
-    }
-  }
+  ${http(port, own)}
 }
 `;
   writeFileSync(own('nginx.conf'), configuration);
@@ -61,7 +76,7 @@ http {
   const ended = once(child, 'exit');
   await listening(child.stderr, ended);
   return {
-    url: `https://localhost:${port}`,
+    port,
     async close() {
       child.kill('SIGTERM');
       await ended;
