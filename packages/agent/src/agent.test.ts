@@ -201,6 +201,7 @@ suite('agent.token', () => {
       {
         resource: api,
         scope: ['tickets:read'],
+        details: [],
         tokenType: 'DPoP',
         expiresAt: world.time.now + 600_000,
         dangerouslyExposeToken: undefined,

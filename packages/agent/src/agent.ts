@@ -1,4 +1,6 @@
 import { X509Certificate } from 'node:crypto';
+import type { AuthorizationDetail } from '@bailiwick/protocol';
+import { type Asked, askedOf, atTask, laterThan, type TaskReference, type TokenWishes } from './asked.ts';
 import { BailiwickError } from './errors.ts';
 import { type AgentFetch, createFetch } from './fetch.ts';
 import { assertedBy, assertedBySvid, type Identity, provenByTls } from './identity.ts';
@@ -13,10 +15,10 @@ import {
   type Deps,
   freshKey,
   privateKeyOf,
-  scopeList,
   signerOf,
 } from './options.ts';
 import { createResources } from './resources.ts';
+import { type OpenTask, openTask, type Task, type TaskOptions, workAt } from './task.ts';
 import { createTlsFetch, type TlsFetch } from './tls-fetch.ts';
 import { createTokenRequester, type HeldToken } from './token-request.ts';
 import { createTokens, type Tokens } from './tokens.ts';
@@ -28,6 +30,8 @@ export interface TokenInfo {
   /** The API it is for, if it was named. */
   readonly resource: string | undefined;
   readonly scope: readonly string[];
+  /** What it grants beyond scopes. */
+  readonly details: readonly AuthorizationDetail[];
   readonly tokenType: 'DPoP' | 'Bearer';
   /** In ms. */
   readonly expiresAt: number;
@@ -41,7 +45,16 @@ export interface Agent {
   /** `fetch`, with a token that is found, bound, kept and renewed behind the scenes. */
   readonly fetch: AgentFetch;
   /** Gets a token and says what it is, for tools that show or test it. Calling an API takes only `fetch`. */
-  token(wanted?: { resource?: string; scope?: string | readonly string[] }): Promise<TokenInfo>;
+  token(wanted?: TokenWishes & { resource?: string }): Promise<TokenInfo>;
+  /** The same agent with other wishes: for a part of the work, narrower than the rest. */
+  with(wishes: TokenWishes & { task?: TaskReference }): Agent;
+  /**
+   * Works at a task: one that an orchestrator opened (by id, or signed), or one that is opened here, which takes the role
+   * `orchestrator`, and ended when the work is done or has failed.
+   */
+  task<Result>(task: TaskReference | TaskOptions, work: (task: Task) => Promise<Result>): Promise<Result>;
+  /** Opens a task, for this agent or another. It takes the role `orchestrator`. */
+  openTask(options: TaskOptions): Promise<OpenTask>;
 }
 
 /**
@@ -85,17 +98,30 @@ export function assemble(deps: Deps, { clock, nonces }: { clock: IssuerClock; no
       }
     },
   };
-  const agent: Agent = {
-    issuer: deps.issuer,
-    clientId: deps.clientId,
-    fetch: createFetch({ deps, nonces, resources, tokens, proofNow: clock.now }),
-    async token(wanted = {}) {
-      const resource = wanted.resource ?? deps.resource;
-      if (resource !== undefined) checkResource(resource);
-      return tokenInfo(await tokens.get({ resource, scope: scopeList(wanted.scope) ?? deps.scope }));
-    },
-  };
-  return { agent, tokens };
+  function agentAsking(asked: Asked): Agent {
+    const fetch = createFetch({ deps, nonces, resources, tokens, proofNow: clock.now, asked });
+    const agent: Agent = {
+      issuer: deps.issuer,
+      clientId: deps.clientId,
+      fetch,
+      async token({ resource = deps.resource, ...wishes } = {}) {
+        if (resource !== undefined) checkResource(resource);
+        return tokenInfo(await tokens.get({ ...laterThan(asked, askedOf(wishes)), resource }));
+      },
+      with: ({ task, ...wishes }) => {
+        const at = task === undefined ? {} : { task: atTask(task) };
+        return Object.freeze(agentAsking(laterThan(asked, { ...askedOf(wishes), ...at })));
+      },
+      openTask: (options) => openTask(deps, opening(asked), options),
+      task: (task, work) => workAt(agent, task, work),
+    };
+    return agent;
+  }
+  /** Tokens for opening tasks are for nothing else; opened at a task, a task ends with it. */
+  function opening({ task }: Asked): AgentFetch {
+    return createFetch({ deps, nonces, resources, tokens, proofNow: clock.now, asked: { ...(task && { task }) } });
+  }
+  return { agent: agentAsking(deps.asked), tokens };
 }
 
 /** An agent that proves itself by what it signs, or has signed. */
@@ -151,10 +177,11 @@ function checkResource(resource: string): void {
   throw new BailiwickError('bad_option', 'resource has a fragment', { hint: 'leave out # and what follows' });
 }
 
-function tokenInfo({ value, type, scope, resource, expiresAt }: HeldToken): TokenInfo {
+function tokenInfo({ value, type, scope, details, resource, expiresAt }: HeldToken): TokenInfo {
   return Object.freeze({
     resource,
     scope: [...scope],
+    details: structuredClone(details),
     tokenType: type,
     expiresAt,
     dangerouslyExposeToken: () => value,

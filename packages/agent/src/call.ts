@@ -1,11 +1,9 @@
+import { type Asked, askedOf, type TokenWishes } from './asked.ts';
 import { BailiwickError } from './errors.ts';
-import { scopeList } from './options.ts';
 import { safeUrl } from './urls.ts';
 
 /** What `agent.fetch` takes beyond what fetch takes. */
-export interface AgentRequestInit extends RequestInit {
-  /** The scopes that this call needs. Left out: the agent's, else the registration's defaults. */
-  scope?: string | readonly string[];
+export interface AgentRequestInit extends RequestInit, TokenWishes {
   /** The API that this URL belongs to, when it should not be asked. */
   resource?: string;
   /**
@@ -25,7 +23,8 @@ export interface Call {
   canRepeat: boolean;
   signal: AbortSignal | null;
   redirect: NonNullable<RequestInit['redirect']>;
-  scope: string[] | undefined;
+  /** What was said of its token: the rest is the agent's. */
+  asked: Asked;
   resource: string | undefined;
   peer: string | undefined;
   /** Whatever else fetch understands, such as a dispatcher. */
@@ -37,7 +36,8 @@ export interface Call {
  * @throws BailiwickError `bad_url`, `insecure_url`, `bad_option`; TypeError as fetch does
  */
 export function readCall(input: string | URL | Request, init: AgentRequestInit = {}): Call {
-  const { scope, resource, peer, method, headers, body, signal, redirect, ...rest } = init;
+  const { scope, details, ctx, declared, narrower, resource, peer, method, headers, body, signal, redirect, ...rest } =
+    init;
   const request = input instanceof Request ? input : undefined;
   const url = safeUrl(request?.url ?? (input as string | URL), 'the URL');
   const given = body === undefined ? (request?.body ?? null) : body;
@@ -58,7 +58,7 @@ export function readCall(input: string | URL | Request, init: AgentRequestInit =
     canRepeat,
     signal: signal === undefined ? (request?.signal ?? null) : signal,
     redirect: redirect ?? request?.redirect ?? 'follow',
-    scope: scopeList(scope),
+    asked: askedOf({ scope, details, ctx, declared, narrower }),
     resource,
     peer,
     rest,

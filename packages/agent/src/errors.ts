@@ -12,7 +12,7 @@ export class BailiwickError extends Error {
   /** What to do about it. */
   readonly hint: string | undefined;
 
-  constructor(code: string, message: string, more: { status?: number; hint?: string } = {}) {
+  constructor(code: string, message: string, more: { status?: number | undefined; hint?: string | undefined } = {}) {
     super(message);
     this.name = 'BailiwickError';
     this.code = code;

@@ -1,4 +1,5 @@
 import {
+  type Challenge,
   createDpopProof,
   isSubset,
   parseScope,
@@ -7,6 +8,7 @@ import {
   type Signer,
   union,
 } from '@bailiwick/protocol';
+import { type Asked, keyOf, laterThan } from './asked.ts';
 import { type AgentRequestInit, type Call, readCall } from './call.ts';
 import { BailiwickError } from './errors.ts';
 import { discard, isRedirect, networkError, orAborted } from './http.ts';
@@ -26,16 +28,18 @@ interface Rooms {
   tokens: Tokens;
   /** The present for proofs, in ms. */
   proofNow: () => number;
+  /** What tokens are asked for unless a call says otherwise. */
+  asked: Asked;
 }
 
 /** Where a call stands: what is sent next. */
 interface State {
   call: Call;
   resource: Resource;
-  scope: readonly string[] | undefined;
+  asked: Asked;
   token: HeldToken;
   /** Remedies that were tried; each is tried once. */
-  tried: Set<'nonce' | 'token' | 'scope' | 'resource'>;
+  tried: Set<'nonce' | 'token' | 'proof' | 'scope' | 'resource'>;
   redirects: number;
 }
 
@@ -52,18 +56,18 @@ export function createFetch(rooms: Rooms): AgentFetch {
   return async (input, init) => {
     const call = readCall(input, init);
     call.signal?.throwIfAborted();
-    const asked = call.scope ?? rooms.deps.scope;
+    const wished = laterThan(rooms.asked, call.asked);
     const resource = await orAborted(resourceOf(rooms, call), call.signal);
-    const key = JSON.stringify([resource.identifier, asked ?? null]);
-    const scope = widened.get(key) ?? asked;
-    const token = await tokenFor(rooms, call, resource, scope);
-    let state: State = { call, resource, scope, token, tried: new Set(), redirects: 0 };
+    const keyFor = ({ identifier }: Resource) => JSON.stringify([identifier, keyOf(wished)]);
+    const scope = widened.get(keyFor(resource));
+    const asked = scope === undefined ? wished : { ...wished, scope };
+    const token = await tokenFor(rooms, call, resource, asked);
+    let state: State = { call, resource, asked, token, tried: new Set(), redirects: 0 };
     for (;;) {
       const [response, next] = await exchange(rooms, state);
       if (next === undefined) return response;
       discard(response);
-      if (next.scope !== state.scope)
-        remember(widened, JSON.stringify([next.resource.identifier, asked ?? null]), next.scope);
+      if (next.asked !== state.asked) remember(widened, keyFor(next.resource), next.asked.scope);
       state = next;
     }
   };
@@ -90,10 +94,10 @@ async function tokenFor(
   rooms: Rooms,
   call: Call,
   resource: Resource,
-  scope: State['scope'],
+  asked: Asked,
   refused?: HeldToken,
 ): Promise<HeldToken> {
-  const token = await orAborted(rooms.tokens.get({ resource: resource.identifier, scope }, refused), call.signal);
+  const token = await orAborted(rooms.tokens.get({ ...asked, resource: resource.identifier }, refused), call.signal);
   const isBound = token.type === 'DPoP' || (token.identity.mutualTls && resource.takesCertificates);
   if (resource.boundOnly && !isBound) {
     throw new BailiwickError(
@@ -208,7 +212,7 @@ function asGet(call: Call, url: URL): Call {
 
 /** A 401: another nonce, another API than we thought, or a fresh token. */
 const answerChallenge: Remedy = async (rooms, state, response, hasOtherNonce) => {
-  const { call, tried, scope } = state;
+  const { call, tried, asked } = state;
   const challenges = challengesOf(response.headers);
   const errors = challenges.map(({ params }) => params.error);
   if (errors.includes('use_dpop_nonce')) {
@@ -218,13 +222,21 @@ const answerChallenge: Remedy = async (rooms, state, response, hasOtherNonce) =>
   const place = challenges.find(({ params }) => params.resource_metadata !== undefined)?.params.resource_metadata;
   if (place !== undefined && isOther(rooms, state, place)) {
     const resource = await orAborted(rooms.resources.rediscover(call.url, place), call.signal);
-    const token = await tokenFor(rooms, call, resource, scope);
+    const token = await tokenFor(rooms, call, resource, asked);
     return { ...state, resource, token, tried: new Set([...tried, 'resource']) };
   }
-  if (!errors.includes('invalid_token') || tried.has('token')) return undefined;
-  const token = await tokenFor(rooms, call, state.resource, scope, state.token);
-  return { ...state, token, tried: new Set([...tried, 'token']) };
+  const remedy = errors.includes('invalid_token') ? 'token' : wantsProofAnew(challenges) ? 'proof' : undefined;
+  if (remedy === undefined || tried.has(remedy)) return undefined;
+  const token = await tokenFor(rooms, call, state.resource, asked, state.token);
+  return { ...state, token, tried: new Set([...tried, remedy]) };
 };
+
+/** Is what the token was got by too old (RFC 9470 §3)? A fresh token has a fresh proof; how people sign in is not ours to change. */
+function wantsProofAnew(challenges: readonly Challenge[]): boolean {
+  return challenges.some(
+    ({ params }) => params.error === 'insufficient_user_authentication' && /^\d{1,9}$/.test(params.max_age ?? ''),
+  );
+}
 
 /** Does the host point at other metadata than that of the resource we took it for? Only a resource that was found is looked for again. */
 function isOther({ deps }: Rooms, { call, resource, tried }: State, place: string): boolean {
@@ -239,10 +251,10 @@ const widenScope: Remedy = async (rooms, state, response) => {
   const challenge = challengesOf(response.headers).find(({ params }) => params.error === 'insufficient_scope');
   const needed = scopesOf(challenge?.params.scope);
   if (needed === undefined || isSubset(needed, token.scope)) return undefined;
-  const scope = union(token.scope, needed);
+  const asked = { ...state.asked, scope: union(token.scope, needed) };
   try {
-    const wider = await tokenFor(rooms, call, resource, scope);
-    return { ...state, scope, token: wider, tried: new Set([...tried, 'scope']) };
+    const wider = await tokenFor(rooms, call, resource, asked);
+    return { ...state, asked, token: wider, tried: new Set([...tried, 'scope']) };
   } catch (error) {
     // The issuer won't: then the API's own answer says it best.
     if (error instanceof BailiwickError && refusals.has(error.code)) return undefined;

@@ -1,4 +1,5 @@
 export { type Agent, createAgent, type TokenInfo } from './agent.ts';
+export type { DeclaredWork, NarrowerWishes, TaskReference, TokenWishes } from './asked.ts';
 export type { AgentRequestInit } from './call.ts';
 export { type EnrolOptions, enrol } from './enrol.ts';
 export { BailiwickError } from './errors.ts';
@@ -7,3 +8,6 @@ export { agentFromFile } from './file.ts';
 export type { AgentInstance, ChildOptions, InstanceOptions } from './instance.ts';
 export type { InstanceAttribute } from './instance-api.ts';
 export type { AgentOptions, CommonOptions, TokenBinding } from './options.ts';
+export { type SignTaskOptions, signTask } from './sign-task.ts';
+export { requirementsOf, StepUpRequired } from './step-up.ts';
+export type { OpenTask, Task, TaskOptions, TaskWork } from './task.ts';

@@ -13,6 +13,8 @@ import { createTlsFetch, type TlsFetch } from './tls-fetch.ts';
 export interface Life {
   /** What it proves itself with, renewed beforehand where that is due. @throws BailiwickError `instance_ended`, … */
   identity(): Promise<Identity>;
+  /** The same by its certificate, and bound to that as well; undefined where somebody else's fetch sends everything. */
+  certified(): Promise<Identity | undefined>;
   standing(): Standing;
   /** For anonymous requests: believes the trust domain's authorities, presents nothing. */
   open: PeerFetch;
@@ -38,6 +40,14 @@ export interface LifeInput {
   /** For how long it is renewed, if that was said. */
   lifetimeSeconds: number | undefined;
   first: Standing;
+}
+
+/** What is made of one certificate. */
+interface Parts {
+  identity: Identity;
+  certified: Identity | undefined;
+  tls: TlsFetch[];
+  open: PeerFetch;
 }
 
 const firstRetryMs = 1_000;
@@ -68,7 +78,7 @@ export function createLife(input: LifeInput): Life {
   let parts = partsOf(first);
   adopt(first);
 
-  function partsOf({ clientId, chain, bundle }: Standing): { identity: Identity; tls: TlsFetch[]; open: PeerFetch } {
+  function partsOf({ clientId, chain, bundle }: Standing): Parts {
     const presenting = ownTls && createTlsFetch({ certificate: { chain, key }, ca: deps.ca, bundle }, deps.fetch);
     const anonymous = ownTls && createTlsFetch({ ca: deps.ca, bundle }, deps.fetch);
     const identity: Identity = {
@@ -79,7 +89,9 @@ export function createLife(input: LifeInput): Life {
       fetch: presenting ? presenting.fetch : deps.fetch,
     };
     const tls = presenting && anonymous ? [presenting, anonymous] : [];
-    return { identity, tls, open: anonymous ? anonymous.fetch : deps.fetch };
+    const proven = { authenticate: provenByTls(clientId), proofSigner: signer, mutualTls: true };
+    const certified = presenting ? { ...proven, fetch: presenting.fetch } : undefined;
+    return { identity, certified, tls, open: anonymous ? anonymous.fetch : deps.fetch };
   }
 
   function adopt(next: Standing): void {
@@ -142,17 +154,20 @@ export function createLife(input: LifeInput): Life {
     throw new BailiwickError('instance_ended', message, { ...(status !== undefined && { status }), hint: enrolAgain });
   }
 
+  async function current(): Promise<Parts> {
+    checkAlive();
+    const now = clock.now();
+    if (now < nextTryAt && now < standing.expiresAt) return parts;
+    if (now < standing.expiresAt - lastMs) renewQuietly();
+    else await flight('renew', renew).catch((error) => bridge(error));
+    return parts;
+  }
+
   return {
     standing: () => standing,
     open: (url, init) => parts.open(url, init),
-    async identity() {
-      checkAlive();
-      const now = clock.now();
-      if (now < nextTryAt && now < standing.expiresAt) return parts.identity;
-      if (now < standing.expiresAt - lastMs) renewQuietly();
-      else await flight('renew', renew).catch((error) => bridge(error));
-      return parts.identity;
-    },
+    identity: async () => (await current()).identity,
+    certified: async () => (await current()).certified,
     async jwtSvid(audience) {
       if (!isPrintable(audience, 2048) || audience.length === 0) {
         throw new BailiwickError('bad_option', 'audience is missing', {

@@ -1,20 +1,19 @@
 import { createDpopProof, type JsonObject, type Signer, signerFrom } from '@bailiwick/protocol';
 import { type Agent, assemble } from './agent.ts';
+import { askedOf, scopeList, type TokenWishes } from './asked.ts';
 import { isPassing } from './attempts.ts';
 import { BailiwickError } from './errors.ts';
 import { type InstanceApi, type InstanceAttribute, type InstanceRequest, standingOf } from './instance-api.ts';
 import { createLife, type Life } from './instance-life.ts';
 import type { IssuerClock } from './issuer-clock.ts';
 import type { Nonces } from './nonces.ts';
-import { type CommonDeps, type Deps, freshKey, scopeList, type TokenBinding } from './options.ts';
+import { type CommonDeps, type Deps, freshKey, type TokenBinding } from './options.ts';
 import { heldToken } from './token-request.ts';
 
 /** What an instance, or a child of one, may be told to be. */
-export interface InstanceOptions {
+export interface InstanceOptions extends TokenWishes {
   /** The one API that it calls. Left out, it is found for each URL. Named, its first token comes with the enrolment. */
   resource?: string;
-  /** The scopes to ask for. Left out, they are the registration's defaults. */
-  scope?: string | readonly string[];
   /** How long it lives unless it renews. Left out, as its agent's registration says. */
   lifetimeSeconds?: number;
   /** What it says of itself: its zone, image, node. */
@@ -74,13 +73,16 @@ export async function beginInstance(
   const step = 'enrolling an instance';
   const key = freshKey();
   const signer = signerFrom(key);
-  const first = { resource: wanted.resource, scope: scopeList(wanted.scope) };
-  // A token that is bound to a certificate can't come before the certificate.
-  const withToken = first.resource !== undefined && binding === 'dpop';
+  const { resource } = wanted;
+  const asked = askedOf(wanted);
+  const { scope, ...more } = asked;
+  const first = { ...asked, resource };
+  // A token that is bound to a certificate can't come before the certificate; what is more than scopes is asked for after.
+  const withToken = resource !== undefined && binding === 'dpop' && Object.keys(more).length === 0;
   const body = async (): Promise<JsonObject> => ({
     ...(wanted.lifetimeSeconds !== undefined && { lifetime_seconds: wanted.lifetimeSeconds }),
     ...(wanted.attributes && { attributes: { ...wanted.attributes } }),
-    ...(withToken && { token: { resource: first.resource, ...(first.scope && { scope: first.scope.join(' ') }) } }),
+    ...(withToken && { token: { resource, ...(scope && { scope: scope.join(' ') }) } }),
   });
   const { answer, askedAt, url } = await enrolBy({ step, method: 'POST', path: '/instances', signer, body }, signer);
   const standing = standingOf(step, answer, { now: clock.now(), signer });
@@ -89,10 +91,12 @@ export async function beginInstance(
   noteLife(life);
   const own: Deps = {
     ...deps,
-    ...first,
+    resource,
+    asked,
     clientId: standing.clientId,
     fetch: life.open,
     identity: life.identity,
+    certified: life.certified,
     explain: life.explain,
     unknownHint: 'was this instance ended, or its agent suspended? Then enrol again',
   };

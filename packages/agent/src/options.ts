@@ -1,13 +1,6 @@
 import { createPrivateKey, generateKeyPairSync, KeyObject, randomUUID } from 'node:crypto';
-import {
-  isLoopback,
-  isPrintable,
-  type PrivateJwk,
-  ProtocolError,
-  parseScope,
-  type Signer,
-  signerFrom,
-} from '@bailiwick/protocol';
+import { isLoopback, isPrintable, type PrivateJwk, ProtocolError, type Signer, signerFrom } from '@bailiwick/protocol';
+import { type Asked, askedOf, type TokenWishes } from './asked.ts';
 import { BailiwickError } from './errors.ts';
 import type { Identity, PeerFetch } from './identity.ts';
 import { createTlsFetch } from './tls-fetch.ts';
@@ -18,11 +11,9 @@ import { safeUrl } from './urls.ts';
 export type TokenBinding = 'dpop' | 'mtls' | 'both';
 
 /** What is the same however the agent proves itself. */
-export interface CommonOptions {
+export interface CommonOptions extends TokenWishes {
   /** The one API that this agent calls. Left out, it is found for each URL by RFC 9728 discovery. */
   resource?: string;
-  /** The scopes to ask for. Left out, they are the registration's defaults. */
-  scope?: string | readonly string[];
   /** PEM of authorities to believe beside those of the Web PKI, where issuer or APIs have certificates of one's own. */
   ca?: string | readonly string[];
   /** Ask for a wider token, once, when an API answers that the scope isn't enough? True by default. */
@@ -72,18 +63,23 @@ export interface Deps extends World {
   clientId: string;
   /** What the agent proves itself with, as of now. */
   identity: () => Promise<Identity>;
+  /** One whose tokens are bound to a certificate too, where policy wants that and there is one. */
+  certified?: (() => Promise<Identity | undefined>) | undefined;
   /** What to do when the issuer doesn't know who asks. */
   unknownHint: string;
   /** Where a refused token may have a better reason than the one that was heard: throws that one. */
   explain?: (refusal: unknown) => Promise<void>;
   resource: string | undefined;
-  scope: string[] | undefined;
+  /** What is asked for unless a call says otherwise. */
+  asked: Asked;
   stepUp: boolean;
   timeoutMs: number;
 }
 
 /** What is known before it is known who the agent is. */
-export type CommonDeps = Omit<Deps, 'clientId' | 'identity' | 'unknownHint' | 'explain'> & { ca: readonly string[] };
+export type CommonDeps = Omit<Deps, 'clientId' | 'identity' | 'certified' | 'unknownHint' | 'explain'> & {
+  ca: readonly string[];
+};
 
 /**
  * Checks what every kind of agent is made of and fills in the defaults: the only place that reaches for the clock,
@@ -97,7 +93,7 @@ export function commonDeps(issuer: string, options: CommonOptions): CommonDeps {
   return {
     issuer,
     resource: options.resource,
-    scope: scopeList(options.scope),
+    asked: askedOf(options),
     stepUp: options.stepUp ?? true,
     timeoutMs: options.timeoutMs ?? 10_000,
     ca,
@@ -193,20 +189,6 @@ function checkIssuer(issuer: unknown): void {
  */
 export function freshKey(): KeyObject {
   return generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
-}
-
-/**
- * Scopes as a list, whichever way they were written. An empty list is a wish for no scope at all.
- * @throws BailiwickError `bad_option`
- */
-export function scopeList(scope: string | readonly string[] | undefined): string[] | undefined {
-  if (scope === undefined) return undefined;
-  const text = typeof scope === 'string' ? scope : scope.join(' ');
-  try {
-    return text === '' ? [] : parseScope(text);
-  } catch {
-    throw new BailiwickError('bad_option', 'scope must be names with single spaces between, or a list of names');
-  }
 }
 
 /** An https issuer must not send us to plain http, not even on this machine. */

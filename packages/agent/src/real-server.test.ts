@@ -4,7 +4,7 @@ import { inspect } from 'node:util';
 import { generateJwk, type PrivateJwk, publicJwk } from '@bailiwick/protocol';
 import { startServer, type TestServer } from '../../server/src/testing/harness.ts';
 import { type Agent, type AgentOptions, BailiwickError, createAgent } from './index.ts';
-import { thiefsProof } from './testing.ts';
+import { listen, thiefsProof } from './testing.ts';
 
 interface Thing {
   id: string;
@@ -148,7 +148,10 @@ suite('the agent and the real server', () => {
     }
   });
 
-  test('an API that is none of ours: nothing to find, nothing given away', async () => {
-    await assert.rejects(agentOf().fetch(`${server.issuer}/healthz`), { code: 'resource_unknown' });
+  test('an API that is none of ours: nothing to find, nothing given away', async (t) => {
+    const stranger = await listen(t, (_, response) => response.writeHead(404).end());
+    await assert.rejects(agentOf().fetch(`${stranger}/healthz`), { code: 'resource_unknown' });
+    // the issuer itself is the API for agents, which this one was not given
+    await assert.rejects(agentOf().fetch(`${server.issuer}/tasks`), { code: 'invalid_target' });
   });
 });

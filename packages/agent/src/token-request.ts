@@ -1,4 +1,5 @@
-import { createDpopProof, formatScope, type JsonObject } from '@bailiwick/protocol';
+import { type AuthorizationDetail, createDpopProof, type JsonObject } from '@bailiwick/protocol';
+import { type Asked, detailsIn, parametersOf, scopeList } from './asked.ts';
 import { askIssuer, errorNameOf, wordsOf } from './attempts.ts';
 import { BailiwickError } from './errors.ts';
 import { type Answer, ask } from './http.ts';
@@ -6,13 +7,13 @@ import type { Identity, PeerFetch } from './identity.ts';
 import type { Issuer } from './issuer.ts';
 import type { IssuerClock } from './issuer-clock.ts';
 import type { Nonces } from './nonces.ts';
-import { type Deps, scopeList } from './options.ts';
+import type { Deps } from './options.ts';
+import { requirementsIn, StepUpRequired, steppedUp } from './step-up.ts';
 import { shown } from './urls.ts';
 
 /** What a token is wanted for. Undefined leaves it to the registration. */
-export interface Wanted {
+export interface Wanted extends Asked {
   resource: string | undefined;
-  scope: readonly string[] | undefined;
 }
 
 /** A token in hand. It stays inside this package's closures. */
@@ -20,6 +21,8 @@ export interface HeldToken {
   value: string;
   type: 'DPoP' | 'Bearer';
   scope: string[];
+  /** @see RFC 9396 §7 */
+  details: AuthorizationDetail[];
   resource: string | undefined;
   /** In ms. */
   expiresAt: number;
@@ -36,8 +39,10 @@ export function createTokenRequester(deps: Deps, issuer: Issuer, clock: IssuerCl
   /**
    * @throws BailiwickError with the OAuth error as its code, or `token_refused`, `bad_answer`, and what `ask` throws
    */
-  return async (wanted) => {
-    const identity = await deps.identity();
+  return ({ resource, ...asked }) =>
+    steppedUp(deps, asked, (narrowed, identity) => request({ ...narrowed, resource }, identity));
+
+  async function request(wanted: Wanted, identity: Identity): Promise<HeldToken> {
     const endpoint = await issuer.tokenEndpoint(identity.mutualTls);
     // Its life is counted from before it was asked for, so that it never seems longer than it is.
     let askedAt = deps.now();
@@ -46,8 +51,10 @@ export function createTokenRequester(deps: Deps, issuer: Issuer, clock: IssuerCl
       return send(deps, { endpoint, identity, wanted, now, nonce });
     });
     if (answer.status !== 200) throw refusal(deps, answer, wanted, endpoint);
-    return heldToken(answer.json, wanted, { askedAt, endpoint, identity });
-  };
+    const token = heldToken(answer.json, wanted, { askedAt, endpoint, identity });
+    wanted.task?.known();
+    return token;
+  }
 }
 
 interface Sending {
@@ -64,9 +71,8 @@ async function send(deps: Deps, { endpoint, identity, wanted, now, nonce }: Send
     identity.authenticate({ audience: deps.issuer, now, jti: deps.uuid() }),
     proofSigner && createDpopProof(proofSigner, { htm: 'POST', htu: endpoint.href, now, jti: deps.uuid(), nonce }),
   ]);
-  const form = new URLSearchParams({ grant_type: 'client_credentials', ...proven });
+  const form = new URLSearchParams({ grant_type: 'client_credentials', ...proven, ...parametersOf(wanted) });
   if (wanted.resource !== undefined) form.set('resource', wanted.resource);
-  if (wanted.scope !== undefined && wanted.scope.length > 0) form.set('scope', formatScope(wanted.scope));
   const ofIssuer: PeerFetch = (url, init) => identity.fetch(url, { ...init, ofIssuer: true });
   const by = identity.mutualTls ? { ...deps, fetch: ofIssuer } : deps;
   return ask(by, step, endpoint, {
@@ -105,6 +111,7 @@ export function heldToken(
     type: kind === 'dpop' ? 'DPoP' : 'Bearer',
     // RFC 6749 §5.1: left out, the scope is the one that was asked for.
     scope: typeof scope === 'string' ? (scopeList(scope) ?? []) : [...(wanted.scope ?? [])],
+    details: detailsIn(json?.authorization_details),
     resource: wanted.resource,
     expiresAt: askedAt + seconds * 1000,
     identity,
@@ -118,6 +125,9 @@ const hints: Record<string, string> = {
     'name scopes that a role of the agent gives on this resource (option scope), or have its registration name default ones',
   access_denied: 'a policy refuses this; the audit log of the issuer says which',
   invalid_dpop_proof: 'check the clock of this machine',
+  invalid_authorization_details:
+    'name details of a type that the API has, within what a role of the agent (and its task) gives (option details)',
+  invalid_grant: 'has the task ended, or is it another agent’s?',
   use_dpop_nonce: 'a proxy seems to drop the DPoP-Nonce header',
 };
 
@@ -126,6 +136,11 @@ function refusal(deps: Deps, answer: Answer, wanted: Wanted, endpoint: URL): Bai
   const code = errorNameOf(answer, 'token_refused');
   const what = wanted.resource === undefined ? '' : ` for ${wanted.resource}`;
   const message = `${step}${what}: ${shown(endpoint)} answered ${status} ${code} to ${deps.clientId}${wordsOf(answer)}`;
+  if (code === 'step_up_required') {
+    const { requirements, all } = requirementsIn(answer.json);
+    // one that isn't known here can't be met here: then nothing is tried
+    return all ? new StepUpRequired(message, requirements, { status }) : new BailiwickError(code, message, { status });
+  }
   const known = code === 'invalid_client' ? deps.unknownHint : hints[code];
   const hint = known ?? (status === 429 || status >= 500 ? 'try again later' : undefined);
   return new BailiwickError(code, message, { status, hint });

@@ -1,3 +1,4 @@
+import { keyOf as keyOfAsked } from './asked.ts';
 import { isPassing } from './attempts.ts';
 import { singleFlight } from './single-flight.ts';
 import type { HeldToken, TokenRequester, Wanted } from './token-request.ts';
@@ -58,6 +59,4 @@ export function createTokens(now: () => number, request: TokenRequester): Tokens
   };
 }
 
-function keyOf({ resource, scope }: Wanted): string {
-  return JSON.stringify([resource ?? null, scope === undefined ? null : [...scope].sort()]);
-}
+const keyOf = ({ resource, ...asked }: Wanted): string => JSON.stringify([resource ?? null, keyOfAsked(asked)]);

@@ -124,5 +124,6 @@ export { protectedResourceMetadataUrl, resourceCovers } from './resource-metadat
 export { formatScope, intersect, isScopeToken, isSubset, parseScope, union } from './scope.ts';
 export { type Signer, signerFrom, signWith } from './signer.ts';
 export { parseSpiffeId, type SpiffeId, sameTrustDomain } from './spiffe-id.ts';
+export { createTaskJwt, signedTaskId, type TaskJwtInput, taskIdIn, taskJwtType } from './task-jwt.ts';
 export { toolDefinition } from './tool-definition.ts';
 export { type Zones, zonesOf } from './zones.ts';

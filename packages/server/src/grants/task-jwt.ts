@@ -11,6 +11,8 @@ import {
   type ParsedJws,
   ProtocolError,
   parseCompact,
+  signedTaskId,
+  taskJwtType,
   verifyParsed,
 } from '@bailiwick/protocol';
 import type { PublicKeyCredential } from '../credentials/credential.ts';
@@ -19,7 +21,7 @@ import { mayOrchestrate, orchestratorOf } from '../decide/orchestrator.ts';
 import type { Client } from '../decide/plan.ts';
 import { taskResources } from '../decide/task-resources.ts';
 import type { Deps } from '../deps.ts';
-import { derivedId, isId } from '../lib/ids.ts';
+import { isId } from '../lib/ids.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { rememberedPer } from '../lib/remember.ts';
 import type { Task } from '../tasks/task.ts';
@@ -63,7 +65,7 @@ export async function signedTask(deps: Deps, client: Client, jwt: string): Promi
   const { purpose, workflow, step, environment, resources, ends_at } = wanted.data;
   try {
     return {
-      id: derivedId('task', `${claims.iss}\0${claims.jti}`),
+      id: signedTaskId(claims.iss, claims.jti),
       org: client.agent.org,
       agent: client.agent.id,
       orchestrator: claims.iss,
@@ -97,7 +99,7 @@ function read(jwt: string): ParsedJws {
 function claimsOf(deps: Deps, { agent }: Client, { header, payload }: ParsedJws, now: number) {
   const skewMs = deps.config.clock_skew_seconds * 1000;
   const { iss, sub, aud, exp, iat, nbf, jti } = payload;
-  if (header.typ !== 'task+jwt') throw unfit('the header', 'must have typ task+jwt');
+  if (header.typ !== taskJwtType) throw unfit('the header', 'must have typ task+jwt');
   if (!isJwsAlgorithm(header.alg)) throw unfit('the header', 'names no algorithm of ours');
   if (typeof iss !== 'string' || !isId('agent', iss)) throw unfit('iss', 'must be the client_id of the orchestrator');
   if (sub !== agent.id) throw refused('it is for another agent', 'signed task for another agent');

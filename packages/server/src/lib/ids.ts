@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto';
 import type { Clock } from './clock.ts';
 import type { Random } from './random.ts';
 
@@ -66,19 +65,6 @@ function base32(value: number, length: number): string {
     rest = Math.floor(rest / 32);
   }
   return text;
-}
-
-/**
- * An id that follows from what it is of: the same bytes give the same id, and nobody finds others that do (130 bits of
- * SHA-256). It says nothing of when it was made.
- */
-export function derivedId(kind: IdKind, of: string): string {
-  const digest = hash('sha256', of, 'buffer');
-  let text = '';
-  for (let bit = 0; text.length < 26; bit += 5) {
-    text += alphabet[(digest.readUInt16BE(bit >> 3) >> (11 - (bit & 7))) & 31];
-  }
-  return `${idPrefixes[kind]}_${text}`;
 }
 
 /** A token's `jti`: the event that tells of its issue has the same id, so that one leads to the other. */
