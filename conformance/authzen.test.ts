@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { databases, startServer, type TestServer } from '../testing/harness.ts';
-import { evaluator, type PdpClient, writePolicy } from '../testing/pdp-client.ts';
+import { databases, startServer, type TestServer } from '../packages/server/src/testing/harness.ts';
+import { evaluator, type PdpClient, writePolicy } from '../packages/server/src/testing/pdp-client.ts';
 
 /** §4.4 and §4.5 of the scenario: eight rules, and what searches must find where no properties are told. */
 const fixture = `
@@ -237,6 +237,27 @@ for (const database of databases) {
             decisions,
           );
           assert.equal(body.decision, undefined);
+        });
+      }
+
+      const reads = { resource: record1 };
+      const deletes = { action: { name: 'delete' }, resource: record1 };
+      for (const [semantic, evaluations, wanted] of [
+        ['execute_all', [reads, deletes, reads], [true, false, true]],
+        ['deny_on_first_deny', [reads, deletes, reads], [true, false]],
+        ['deny_on_first_deny', [{}, reads], [false]],
+        ['permit_on_first_permit', [reads, deletes], [true]],
+        ['permit_on_first_permit', [deletes, {}, reads, deletes], [false, false, true]],
+      ] as const) {
+        const said = evaluations.map((each) => ('action' in each ? 'no' : 'resource' in each ? 'yes' : 'unreadable'));
+        test(`${semantic}: ${said.join(', ')} of ${wanted.join(', ')}`, async () => {
+          const options = { evaluations_semantic: semantic, another_option: 'value' };
+          const { status, body } = await pep.ask('evaluations', { subject: alice, action: read, options, evaluations });
+          assert.equal(status, 200);
+          assert.deepEqual(
+            body.evaluations.map(({ decision }: { decision: boolean }) => decision),
+            wanted,
+          );
         });
       }
 

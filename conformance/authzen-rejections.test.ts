@@ -1,8 +1,8 @@
 /** What the decision point takes no notice of, and what it refuses. Nothing here is a decision. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { startServer, type TestServer } from '../testing/harness.ts';
-import { evaluator, type PdpClient } from '../testing/pdp-client.ts';
+import { startServer, type TestServer } from '../packages/server/src/testing/harness.ts';
+import { evaluator, type PdpClient } from '../packages/server/src/testing/pdp-client.ts';
 
 const question = {
   subject: { type: 'user', id: 'alice' },
