@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { assertionRows } from './rejections/assertions.ts';
+import { detailsRows } from './rejections/details.ts';
 import { proofRows } from './rejections/proofs.ts';
 import { requestRows } from './rejections/requests.ts';
 
@@ -12,7 +13,9 @@ const rows = text
   .split('\n')
   .filter((line) => line.startsWith('| ') && !line.startsWith('| clause'))
   .map((line) => line.split(' | '));
-const rejections = new Set([...requestRows, ...assertionRows, ...proofRows].map(([sentence]) => sentence));
+const rejections = new Set(
+  [...requestRows, ...assertionRows, ...detailsRows, ...proofRows].map(([sentence]) => sentence),
+);
 
 test('every row names a clause, what it asks for, and a test', () => {
   assert.ok(rows.length > 60, `${rows.length} rows`);

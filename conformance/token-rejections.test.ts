@@ -6,13 +6,14 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Change, freshIds, type Ids, makeRequest } from './craft.ts';
 import { assertionRows } from './rejections/assertions.ts';
+import { detailsRows } from './rejections/details.ts';
 import { proofRows } from './rejections/proofs.ts';
 import { requestRows } from './rejections/requests.ts';
 import type { Row, Scene } from './rejections/row.ts';
 import { type Reply, send } from './send.ts';
 import { databases, openWorld, type World } from './world.ts';
 
-const rows: Row[] = [...requestRows, ...assertionRows, ...proofRows];
+const rows: Row[] = [...requestRows, ...detailsRows, ...assertionRows, ...proofRows];
 
 for (const database of databases) {
   // PostgreSQL has its say where bytes reach it or where something is spent; the rest never gets that far

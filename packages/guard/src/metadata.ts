@@ -1,4 +1,4 @@
-import { jwsAlgorithms } from '@bailiwick/protocol';
+import { jwsAlgorithms, operationType } from '@bailiwick/protocol';
 import type { Answer } from './refusal.ts';
 import type { Registration } from './registration.ts';
 
@@ -12,12 +12,15 @@ export function resourceMetadata(
   issuer: string,
   about: { registration: Registration | undefined; certificates: boolean },
 ): object {
-  const { name, scopes, profile } = about.registration ?? {};
+  const { name, scopes, detailsTypes, profile } = about.registration ?? {};
   return {
     resource,
     ...(name === undefined ? {} : { resource_name: name }),
     authorization_servers: [issuer],
     ...(scopes === undefined ? {} : { scopes_supported: scopes }),
+    ...(detailsTypes === undefined
+      ? {}
+      : { authorization_details_types_supported: [operationType, ...detailsTypes.map(({ type }) => type)] }),
     bearer_methods_supported: ['header'],
     dpop_signing_alg_values_supported: [...jwsAlgorithms],
     // A token that is bound to a certificate needs no proof beside it.

@@ -1,5 +1,5 @@
 /** What we say of ourselves: computed from the tables that route and authenticate, so it can't lie. @see RFC 8414 §2 */
-import { jwsAlgorithms } from '@bailiwick/protocol';
+import { jwsAlgorithms, operationType } from '@bailiwick/protocol';
 import { supportedMethods } from '../client-auth/authenticate.ts';
 import { certificatesAreSeen } from '../client-auth/by-certificate.ts';
 import type { Config } from '../config.ts';
@@ -31,6 +31,9 @@ export function authorizationServerMetadata(deps: Deps): Record<string, unknown>
     revocation_endpoint_auth_methods_supported: methods,
     revocation_endpoint_auth_signing_alg_values_supported: jwsAlgorithms,
     dpop_signing_alg_values_supported: jwsAlgorithms,
+    // RFC 9396 §10: only the type that every resource has. Those that a resource registers say what an organization does, and stand in
+    // the resource's own metadata (RFC 9728), which its guard publishes: here they would tell everybody of everybody
+    authorization_details_types_supported: [operationType],
     ...mutualTls(config),
     protected_resources: [serviceResource(config), `${config.issuer}/admin`],
   };
