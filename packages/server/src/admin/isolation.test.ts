@@ -80,6 +80,8 @@ for (const database of databases) {
           '/policies/simulate?organization=theirs',
           { drafts: [{ name: 'x', text: 'x' }], since: '2026-01-01T00:00:00Z' },
         ],
+        ['POST', '/policies/explain', { agent: theirs.agent.id, resource: ours.resource.id }],
+        ['POST', '/policies/explain?organization=theirs', { resource: theirs.resource.id, scope: ['tickets:read'] }],
         ['GET', `/trust-domains/${theirs.trustDomain.id}`],
         ['PATCH', `/trust-domains/${theirs.trustDomain.id}`, { bundle: { keys: [] } }],
         ['POST', `/trust-domains/${theirs.trustDomain.id}/refresh`],

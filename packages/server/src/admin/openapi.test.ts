@@ -141,6 +141,10 @@ const requests: Record<string, (t: Things) => Promise<[path: string, body?: unkn
       limit: 5,
     },
   ],
+  explainPolicies: async (t) => [
+    '/policies/explain?organization=home',
+    { resource: t.resource.id, agent: t.agent.id, scope: ['tickets:read'], address: '192.0.2.7' },
+  ],
   listEvents: async () => ['/events?organization=home&limit=200'],
   listKeys: async () => ['/keys'],
   rotateKeys: async () => ['/keys/rotate', { alg: 'ES256' }],

@@ -1,12 +1,11 @@
 /** What can be known before a policy is saved: whether it can be read, and what it would have decided. */
 import { z } from 'zod';
-import { agentNames } from '../agents/store.ts';
-import { type ReadEvent, readEvents } from '../audit/audit.ts';
+import { readEvents } from '../audit/audit.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import { loadPolicyEngine } from '../policy/engine.ts';
 import { type Draft, withDrafts } from '../policy/policies.ts';
 import { PolicyError } from '../policy/policy-error.ts';
-import { decidedEvents, type Surroundings } from '../policy/recorded.ts';
+import { decidedEvents } from '../policy/recorded.ts';
 import { policyActions } from '../policy/request.ts';
 import { policySchema } from '../policy/schema.ts';
 import { type Difference, simulate } from '../policy/simulate.ts';
@@ -15,7 +14,8 @@ import { cursorAfter, readCursor } from '../web/paging.ts';
 import { invalid } from '../web/problem.ts';
 import { idOf, line, oneOf, record, setOf, shownTime, slug, time, wholeNumber } from './fields.ts';
 import { compiledOr422, decidingMode, policyText } from './policy.ts';
-import { ask, type Call, read } from './route.ts';
+import { ask, read } from './route.ts';
+import { surroundingsOf } from './surroundings.ts';
 
 const mistake = z.strictObject({
   line: z.int(),
@@ -73,18 +73,6 @@ const showDifference = ({ agent, first, last, ...rest }: Difference): z.output<t
   first: rfc3339(first),
   last: rfc3339(last),
 });
-
-/** What events don't tell of themselves, for a page of them. */
-async function surroundingsOf(call: Call, events: readonly ReadEvent[]): Promise<Surroundings> {
-  const ids = new Set(events.flatMap(({ leaf }) => (typeof leaf.agent === 'string' ? [leaf.agent] : [])));
-  const names = await agentNames(call.q, call.org.id, [...ids]);
-  const { places } = call.deps;
-  return {
-    agentName: (id) => names.get(id),
-    countryOf: (address) => places.countryOf(address),
-    zoneOf: (address) => places.zoneOf(address),
-  };
-}
 
 export const policyRehearsalRoutes = [
   read({

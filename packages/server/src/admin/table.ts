@@ -10,6 +10,7 @@ import { keyRoutes } from './keys.ts';
 import { organizationRoutes } from './organizations.ts';
 import { personRoutes } from './people.ts';
 import { policyRoutes } from './policies.ts';
+import { policyExplainRoutes } from './policies-explain.ts';
 import { policyRehearsalRoutes } from './policies-rehearsal.ts';
 import { resourceRoutes } from './resources.ts';
 import { roleRoutes } from './roles.ts';
@@ -31,6 +32,7 @@ export const adminTable = [
   ...roleRoutes,
   ...policyRoutes,
   ...policyRehearsalRoutes,
+  ...policyExplainRoutes,
   ...guardRoutes,
   ...trustDomainRoutes,
   ...eventRoutes,

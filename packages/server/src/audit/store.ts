@@ -62,6 +62,7 @@ export async function findPersonal(q: Queries, id: string): Promise<(PersonalRow
 }
 
 export interface EventFilter {
+  id?: string | undefined;
   org?: string | undefined;
   type?: string | undefined;
   /** Of any of these types. */
@@ -101,7 +102,7 @@ async function selectWhere(
   side?: 'agent' | 'target' | 'credentials' | 'instances',
 ): Promise<EventRow[]> {
   let query = q.kysely.selectFrom('events').selectAll().orderBy('id', 'desc').limit(filter.limit);
-  for (const column of ['org', 'type', 'outcome', 'agent', 'target', 'resource', 'owner_blind'] as const) {
+  for (const column of ['id', 'org', 'type', 'outcome', 'agent', 'target', 'resource', 'owner_blind'] as const) {
     const value = filter[column];
     if (value !== undefined) query = query.where(column, '=', value);
   }

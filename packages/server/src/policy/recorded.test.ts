@@ -80,8 +80,16 @@ const foreign: PolicyRequest = {
 
 const surroundings: Surroundings = {
   agentName: (id) => (id === 'agt_1' ? 'desk' : undefined),
-  countryOf: (address) => (address === '192.0.2.7' ? 'AT' : undefined),
-  zoneOf: (address) => (address === '192.0.2.7' ? 'eu-1' : undefined),
+  seen: (address, zone) => ({
+    address,
+    country: address === '192.0.2.7' ? 'AT' : undefined,
+    zone:
+      address === '192.0.2.7'
+        ? { name: 'eu-1', provenance: 'observed' }
+        : zone === undefined
+          ? undefined
+          : { name: zone, provenance: 'attested' },
+  }),
 };
 
 /** The event that keeps a question, read again: as JSON, and with what stands beside it. */

@@ -3,7 +3,7 @@
  * policies of that time. Every token pays for its bytes: what is usual is left out, and so is what stands elsewhere in
  * the event. What is personal lies sealed with the rest of what is personal in it.
  */
-import { canonicalAddress, type Sensitivity } from '@bailiwick/protocol';
+import type { Sensitivity } from '@bailiwick/protocol';
 import type { ReadEvent } from '../audit/audit.ts';
 import type {
   AgentPrincipal,
@@ -78,7 +78,7 @@ const some = <Item>(items: readonly Item[]) => (items.length > 0 ? items : undef
 /**
  * What an event of this type keeps of a question, free of anything personal, in the order of canonical JSON.
  * @param type `access.evaluated`: the event's agent is whoever asked, so all of the principal is told here. Otherwise the event
- *   tells who it is (`agent`, `instance`, `decided_on.client`) and for what (`resource`), and when it was issued its scope
+ *   tells who it is (`agent`, `instance`, `decided_on.client`); and for what (`resource`, `decided_on.scope`) once it was issued
  */
 export function recorded(type: DecidedEvent, request: PolicyRequest): RecordedInput {
   const { principal, action, resource, context } = request;
@@ -93,7 +93,7 @@ export function recorded(type: DecidedEvent, request: PolicyRequest): RecordedIn
     operation: context.operation,
     principal: asked ? principalOf(principal) : undefined,
     proof_age: unless(context.proofAge, 0),
-    resource: resourceOf(resource, asked),
+    resource: resourceOf(resource, type !== 'token.issued'),
     roles: principal.type === 'Agent' ? some(principal.roles) : undefined,
     scope: type === 'token.issued' ? undefined : some(context.scope),
     sensitivity: resource.type === 'Object' ? undefined : unless<Sensitivity>(resource.sensitivity, 'low'),
@@ -135,10 +135,10 @@ const principalOf = (principal: PolicyRequest['principal']): RecordedInput['prin
         name: principal.name,
       };
 
-function resourceOf(resource: PolicyResource, asked: boolean): RecordedInput['resource'] {
+function resourceOf(resource: PolicyResource, named: boolean): RecordedInput['resource'] {
   if (resource.type === 'Object') return { type: 'Object' };
   return {
-    ...(asked && { identifier: resource.identifier }),
+    ...(named && { identifier: resource.identifier }),
     name: resource.name,
     ...(resource.type !== 'Api' && { type: resource.type }),
   };
@@ -156,9 +156,12 @@ const taskOf = ({ provenance, environment, id, step, workflow }: NonNullable<Pol
 export interface Surroundings {
   /** The name of an agent, by its id: it keeps it for ever. */
   agentName(id: string): string | undefined;
-  countryOf(address: string): string | undefined;
-  /** The zone that an address is in, by configuration. */
-  zoneOf(address: string): string | undefined;
+  /**
+   * What is seen of somebody at this address now.
+   * @param address as it was observed; it may be a word that is none
+   * @param zone that an instance was vouched to be in
+   */
+  seen(address: string | undefined, zone: string | undefined): Pick<PolicyContext, 'address' | 'country' | 'zone'>;
 }
 
 /** What `tokens/refusal.ts` keeps of a client, as far as it is read here. */
@@ -183,7 +186,8 @@ export function requestOf(event: ReadEvent, about: Surroundings): PolicyRequest 
   if (!principal || !resource) return undefined;
   const asked = leaf.type === 'access.evaluated';
   const client = recordOf(decidedOn.client) as EventClient;
-  const address = asked ? personal.address : seenAddress(event.personal.address);
+  const address = asked ? personal.address : (event.personal.address as string | undefined);
+  const seen = about.seen(address, principal.type === 'Agent' ? principal.attested.zone : undefined);
   return {
     principal,
     action: input.action ?? 'token:issue',
@@ -191,12 +195,12 @@ export function requestOf(event: ReadEvent, about: Surroundings): PolicyRequest 
     context: {
       at: input.at * 60_000,
       timeZone: input.time_zone ?? 'UTC',
-      address,
+      address: seen.address,
       get country() {
-        return address === undefined ? undefined : about.countryOf(address);
+        return seen.country;
       },
       get zone() {
-        return zoneFrom(principal, address, about);
+        return seen.zone;
       },
       task: input.task && {
         provenance: input.task.declared ? 'declared' : 'orchestrated',
@@ -218,10 +222,6 @@ export function requestOf(event: ReadEvent, about: Surroundings): PolicyRequest 
     },
   };
 }
-
-/** Where a proxy didn't say it, the event has a word that is no address. */
-const seenAddress = (address: unknown): string | undefined =>
-  typeof address === 'string' ? canonicalAddress(address) : undefined;
 
 const recordOf = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
@@ -262,16 +262,4 @@ function resourceFrom(
   if (type === 'Object') return personal.object && { type, ...personal.object };
   if (identifier === undefined) return undefined;
   return { type, identifier, name, sensitivity: input.sensitivity ?? 'low' };
-}
-
-/** As `decide/place.ts` finds it: where the address is by configuration, else what a platform says of the instance. */
-function zoneFrom(
-  principal: PolicyRequest['principal'],
-  address: string | undefined,
-  about: Surroundings,
-): PolicyContext['zone'] {
-  const observed = address === undefined ? undefined : about.zoneOf(address);
-  if (observed !== undefined) return { name: observed, provenance: 'observed' };
-  const attested = principal.type === 'Agent' ? principal.attested.zone : undefined;
-  return attested === undefined ? undefined : { name: attested, provenance: 'attested' };
 }

@@ -1,0 +1,90 @@
+/** Explanations of what was decided: by the policies of that time, and by those of today. */
+import { type ReadEvent, readEvents } from '../audit/audit.ts';
+import { issueEventId } from '../lib/ids.ts';
+import { loadPolicyEngine, type PolicySet } from '../policy/engine.ts';
+import { policySetAsOf, policySetOf } from '../policy/policies.ts';
+import { readSetRevision } from '../policy/policy.ts';
+import { PolicyError } from '../policy/policy-error.ts';
+import { requestOf } from '../policy/recorded.ts';
+import type { PolicyRequest } from '../policy/request.ts';
+import { notFound } from '../web/problem.ts';
+import { saidOf } from './explanation.ts';
+import type { ExplainAnswer } from './policies-explain.ts';
+import type { Call } from './route.ts';
+import { surroundingsOf } from './surroundings.ts';
+
+type EventAnswer = Extract<ExplainAnswer, { about: 'event' }>;
+
+/** @throws Problem 404 for an event of another organization, and one that never was */
+export async function explainEvent(
+  call: Call,
+  { event: eventId, jti = '' }: { event: string | undefined; jti: string | undefined },
+): Promise<EventAnswer> {
+  const { deps, org, caller } = call;
+  const id = eventId ?? issueEventId(jti);
+  const [event] = await readEvents(deps, { org: org.id, id, limit: 1 });
+  if (!event) throw eventId === undefined ? notFound('token', jti) : notFound('event', eventId);
+  const told = { about: 'event' as const, event: shownEvent(event) };
+  const request = requestOf(event, await surroundingsOf(call, [event]));
+  if (request === undefined) return { ...told, asked: false, says: notAsked(event) };
+  const today = await policySetOf(deps, caller.asOf.version, org.id);
+  const now = await explainedBy(today, request);
+  const before = await setOf(call, event);
+  const past = before && (await explainedBy(before, request));
+  if (!past) {
+    const says = `The policies of that time can't be asked any more. Today's: ${now.says}`;
+    return { ...told, asked: true, says, now };
+  }
+  const differs = past.decision !== now.decision;
+  const says = differs ? `${past.says} Today: ${now.says}` : `${past.says} Today's policies decide the same.`;
+  return { ...told, asked: true, says, now, differs, at_the_time: past };
+}
+
+const shownEvent = ({ id, leaf: { at, type, outcome, reason } }: ReadEvent): EventAnswer['event'] => ({
+  id,
+  at: at as string,
+  type: type as string,
+  outcome: outcome as string,
+  ...(typeof reason === 'string' && { reason }),
+});
+
+function notAsked({ leaf, erased }: ReadEvent): string {
+  const { policy_input } = (leaf.decided_on ?? {}) as { policy_input?: unknown };
+  if (policy_input !== undefined && erased) return 'It can’t be asked again: what was personal of it was erased.';
+  const reason = typeof leaf.reason === 'string' && leaf.outcome === 'refused' ? `: ${leaf.reason}` : '';
+  return `Policies were not asked${reason}.`;
+}
+
+/** What policies said then; undefined where this version of the program can't read them. */
+async function setOf({ q, org }: Call, { leaf }: ReadEvent): Promise<PolicySet | undefined> {
+  const { policy } = (leaf.decided_on ?? {}) as { policy?: unknown };
+  const known = readSetRevision(policy);
+  if (known?.org !== org.id) return undefined;
+  try {
+    return await policySetAsOf(q, known.org, known.revision);
+  } catch (error) {
+    if (error instanceof PolicyError) return undefined;
+    throw error;
+  }
+}
+
+async function explainedBy(set: PolicySet, request: PolicyRequest): Promise<NonNullable<EventAnswer['now']>> {
+  const engine = await loadPolicyEngine();
+  const { answer, statements } = engine.explain(set, request);
+  const { decision, requirements, limits } = answer;
+  return {
+    revision: Number(set.revision),
+    decision,
+    says: saidOf(answer, request.action.startsWith('token:') ? 'get the token' : 'use it'),
+    statements: statements.map(({ reason, ...rest }) => ({
+      ...rest,
+      action: request.action,
+      ...(reason !== undefined && { reason }),
+    })),
+    requirements: [...requirements],
+    limits: {
+      ...(limits.context && { context: limits.context }),
+      ...(limits.lifetimeSeconds !== undefined && { lifetime_seconds: limits.lifetimeSeconds }),
+    },
+  };
+}

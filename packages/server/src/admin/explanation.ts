@@ -1,0 +1,295 @@
+/**
+ * Why an agent may do something, or why not: the same functions that decide about a token are asked one by one, about a
+ * plan that nobody has, and each answers with a sentence.
+ */
+import type { AuthorizationDetail, Operation, Requirement, Sensitivity, TokenContext } from '@bailiwick/protocol';
+import { operationType } from '@bailiwick/protocol';
+import type { Agent } from '../agents/agent.ts';
+import type { Instance } from '../agents/instance.ts';
+import { isBound, mayAct, mayBeReached, withinInstance } from '../decide/decide.ts';
+import { mustBeInside, narrowedOrDenied, placeOf, seenPlace } from '../decide/place.ts';
+import type { Client, PlannedTask, TokenPlan } from '../decide/plan.ts';
+import { policyRequest } from '../decide/policy.ts';
+import { detailsWithinInstance, givenByRoles } from '../decide/roles.ts';
+import { sensitivityOf } from '../decide/sensitivity.ts';
+import { withinTask } from '../decide/within-task.ts';
+import type { Deps } from '../deps.ts';
+import { OAuthError } from '../lib/oauth-error.ts';
+import type { Counter } from '../liveness/liveness.ts';
+import type { ExplainedStatement, PolicyEngine, PolicySet } from '../policy/engine.ts';
+import type { PolicyAction, PolicyAnswer, PolicyRequest } from '../policy/request.ts';
+import type { Resource } from '../resources/resource.ts';
+import type { HeldRole } from '../resources/role.ts';
+
+/** What somebody would ask for, and under which circumstances. */
+export interface Wish {
+  resource: Resource;
+  operation: Operation | undefined;
+  /** Undefined: what the agent's registration means by asking for none. */
+  scope: readonly string[] | undefined;
+  details: readonly AuthorizationDetail[];
+  task: PlannedTask | undefined;
+  address: string | undefined;
+  /** Milliseconds. */
+  at: number;
+  binding: 'dpop' | 'mtls' | 'dpop+mtls' | 'none';
+  method: string;
+  /** Seconds. */
+  proofAge: number;
+}
+
+export const layers = [
+  'alive',
+  'resource',
+  'binding',
+  'roles',
+  'instance',
+  'task',
+  'place',
+  'policy',
+  'use',
+  'limits',
+] as const;
+
+export interface Layer {
+  layer: (typeof layers)[number];
+  decision: 'allow' | 'deny' | 'step_up';
+  /** A sentence for people. */
+  says: string;
+}
+
+/** What became of a statement of a policy, when it was asked about this action. */
+export interface AskedStatement extends ExplainedStatement {
+  action: PolicyAction;
+}
+
+export interface Explained {
+  decision: Layer['decision'];
+  layers: Layer[];
+  statements: AskedStatement[];
+  requirements: readonly Requirement[];
+  limits: { context?: TokenContext; lifetime_seconds?: number };
+}
+
+/** Whom a wish is about. */
+export interface Wishing {
+  agent: Agent;
+  instance: Instance | undefined;
+  held: readonly HeldRole[];
+}
+
+/** Asks layer after layer, the later ones even where an earlier one says no: so that all that is in the way is seen at once. */
+export function explained(
+  deps: Deps,
+  engine: PolicyEngine,
+  set: PolicySet,
+  asOf: Counter,
+  { agent, instance, held }: Wishing,
+  wish: Wish,
+): Explained {
+  const { resource, at } = wish;
+  const registered = agent.resources.find((each) => each.resource === resource.id);
+  const plan = planOf(agent, instance, asOf, wish, registered?.scope ?? []);
+  const found: Layer[] = [];
+  const look = (layer: Layer['layer'], ask: () => string) => found.push({ layer, ...outcomeOf(ask) });
+  look('alive', () => {
+    mayAct(agent, at);
+    return 'The agent and its organization are active.';
+  });
+  look('resource', () => {
+    mayBeReached(resource, agent);
+    if (!registered) throw new OAuthError('invalid_target', 'this resource is not among those of its registration');
+    return 'The resource is active, and among those of its registration.';
+  });
+  look('binding', () => {
+    isBound(plan);
+    return plan.binding
+      ? 'Its token would be bound to its key.'
+      : 'The resource takes tokens that are bound to no key.';
+  });
+  look('roles', () => {
+    if (plan.scope.length + plan.details.length === 0) {
+      throw new OAuthError('invalid_scope', 'nothing is asked for: name scopes, or an operation');
+    }
+    const { giving } = givenByRoles(plan, held);
+    return `Given by the ${giving.length === 1 ? 'role' : 'roles'} ${giving.map(({ roleName }) => roleName).join(', ')}.`;
+  });
+  if (instance) {
+    look('instance', () => {
+      withinInstance(plan);
+      detailsWithinInstance(plan);
+      return instance.allowed === undefined
+        ? 'The instance may do what its agent may.'
+        : 'The instance was given this.';
+    });
+  }
+  if (wish.task) {
+    look('task', () => {
+      withinTask(plan);
+      return wish.task?.provenance === 'declared'
+        ? 'The task is what the agent says of itself: it limits nothing here.'
+        : 'The task is for this.';
+    });
+  }
+  let place: TokenContext | undefined;
+  look('place', () => {
+    place = placeOf(deps, plan, { address: wish.address ?? 'unknown', at }).context;
+    return place === undefined
+      ? 'Nothing limits where and when.'
+      : 'It is within the places and hours that it is limited to.';
+  });
+  if (wish.address === undefined && found.at(-1)?.decision === 'deny') {
+    found.push({ ...(found.pop() as Layer), says: 'It is limited to places, and no address was named.' });
+  }
+  const asked = policyLayers(deps, engine, set, plan, held, wish);
+  found.push(...asked.layers);
+  const { context } = asked.limits;
+  if (context !== undefined) {
+    look('limits', () => {
+      mustBeInside(narrowedOrDenied(place, context), seenPlace(deps, wish.address, instance), at);
+      return 'It is within what the policies limit it to.';
+    });
+  }
+  return { ...asked, layers: found, decision: worst(found) };
+}
+
+/** The decision of all layers together: no is stronger than not yet. */
+function worst(all: readonly Layer[]): Layer['decision'] {
+  if (all.some(({ decision }) => decision === 'deny')) return 'deny';
+  return all.some(({ decision }) => decision === 'step_up') ? 'step_up' : 'allow';
+}
+
+function outcomeOf(ask: () => string): Pick<Layer, 'decision' | 'says'> {
+  try {
+    return { decision: 'allow', says: ask() };
+  } catch (error) {
+    if (!(error instanceof OAuthError)) throw error;
+    return { decision: 'deny', says: sentence(error.message) };
+  }
+}
+
+const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.$/, '')}.`;
+
+function planOf(
+  agent: Agent,
+  instance: Instance | undefined,
+  asOf: Counter,
+  wish: Wish,
+  registeredScope: readonly string[],
+): TokenPlan {
+  const { resource, operation, task, binding, method, at, proofAge } = wish;
+  // what an operation takes beyond scopes depends on its parameters: then the operation itself is asked for
+  const named = operation?.details !== undefined ? [{ type: operationType, actions: [operation.name] }] : [];
+  const provenAt = at - proofAge * 1000;
+  const client: Client = {
+    agent,
+    credential: '',
+    thumbprint: '',
+    credentialEndsAt: undefined,
+    method,
+    instance,
+    provenAt,
+    proofs: [],
+    asOf,
+  };
+  const operationScope = operation && operation.details === undefined ? operation.scope : undefined;
+  return {
+    grantType: 'client_credentials',
+    client,
+    subject: '',
+    resource,
+    scope: wish.scope ?? operationScope ?? (operation ? [] : registeredScope),
+    details: [...wish.details, ...named],
+    task,
+    context: undefined,
+    binding:
+      binding === 'none'
+        ? undefined
+        : {
+            ...(binding !== 'mtls' && { jkt: 'a key' }),
+            ...(binding !== 'dpop' && { x5t: 'a certificate' }),
+            provenAt,
+            proofs: [],
+          },
+    spends: [],
+  };
+}
+
+function policyLayers(
+  deps: Deps,
+  engine: PolicyEngine,
+  set: PolicySet,
+  plan: TokenPlan,
+  held: readonly HeldRole[],
+  { operation, resource, address, at }: Wish,
+): Omit<Explained, 'decision'> {
+  if (resource.system) {
+    const says = 'Policies do not decide about the server’s own APIs: roles alone do.';
+    return { layers: [{ layer: 'policy', decision: 'allow', says }], statements: [], requirements: [], limits: {} };
+  }
+  const seen = seenPlace(deps, address, plan.client.instance);
+  const sensitivity: Sensitivity = sensitivityOf(resource, plan.scope, plan.details);
+  const request = policyRequest(plan, { held, sensitivity, seen, now: at });
+  const token = asked(engine, set, request, 'policy', 'get the token');
+  if (!operation) return token;
+  const { name, tool } = operation;
+  const use = asked(
+    engine,
+    set,
+    {
+      ...request,
+      // the getters of the context stay getters
+      context: request.context,
+      action: 'resource:access',
+      resource: {
+        type: tool === undefined ? 'Operation' : 'Tool',
+        identifier: resource.identifier,
+        name,
+        sensitivity: operation.sensitivity,
+      },
+    },
+    'use',
+    'use it',
+  );
+  return {
+    layers: [...token.layers, ...use.layers],
+    statements: [...token.statements, ...use.statements],
+    requirements: [...token.requirements, ...use.requirements],
+    limits: token.limits,
+  };
+}
+
+function asked(
+  engine: PolicyEngine,
+  set: PolicySet,
+  request: PolicyRequest,
+  layer: 'policy' | 'use',
+  what: string,
+): Omit<Explained, 'decision'> {
+  const { answer, statements } = engine.explain(set, request);
+  return {
+    layers: [{ layer, decision: answer.decision, says: saidOf(answer, what) }],
+    statements: statements.map((statement) => ({ ...statement, action: request.action })),
+    requirements: answer.requirements,
+    limits: limitsOf(answer),
+  };
+}
+
+const limitsOf = ({ limits: { context, lifetimeSeconds } }: PolicyAnswer): Explained['limits'] => ({
+  ...(context !== undefined && { context }),
+  ...(lifetimeSeconds !== undefined && { lifetime_seconds: lifetimeSeconds }),
+});
+
+/** What policies say, as a sentence. @param what completes "may …" */
+export function saidOf({ decision, determining, errors }: PolicyAnswer, what: string): string {
+  const [fault] = errors;
+  const by = determining.map(({ policy }) => policy).join(', ');
+  if (fault) return `It may not ${what}: ${fault.policy || 'a policy'} could not be evaluated (${fault.message}).`;
+  if (decision === 'allow') return `It may ${what}: ${by} ${determining.length === 1 ? 'permits' : 'permit'} it.`;
+  if (decision === 'step_up')
+    return `It may not ${what} yet: ${by} ${determining.length === 1 ? 'wants' : 'want'} more.`;
+  if (by === '') return `It may not ${what}: no policy permits it.`;
+  const forbids = determining.every(({ effect }) => effect === 'forbid');
+  if (!forbids) return `It may not ${what}: nothing is within the limits of all that permit it (${by}).`;
+  return `It may not ${what}: ${by} ${determining.length === 1 ? 'forbids' : 'forbid'} it.`;
+}
