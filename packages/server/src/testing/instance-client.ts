@@ -141,12 +141,16 @@ export function instanceClient(server: ServerForClients, client: TokenClient) {
   }
 
   /** A token of an instance, by `client_credentials` and its own key. */
-  async function tokenOf(of: { id: string; signer: Signer }, parameters: Record<string, string> = {}): Promise<Reply> {
+  async function tokenOf(
+    of: { id: string; signer: Signer },
+    parameters: Record<string, string> = {},
+    headers: Record<string, string> = {},
+  ): Promise<Reply> {
     const htu = `${issuer}/oauth2/token`;
     const nonce = server.deps?.nonces.current(clock.now());
     const response = await fetch(here(htu), {
       method: 'POST',
-      headers: { dpop: await proofBy(of.signer, 'POST', htu, nonce === undefined ? {} : { nonce }) },
+      headers: { ...headers, dpop: await proofBy(of.signer, 'POST', htu, nonce === undefined ? {} : { nonce }) },
       body: new URLSearchParams({
         grant_type: 'client_credentials',
         ...(await assertion(of.signer)),

@@ -25,8 +25,8 @@ export interface TokenClient {
   form(parameters?: Record<string, string>): Promise<Record<string, string>>;
   /** The same as the server sees it, with a fresh proof. */
   request(parameters?: Record<string, string>): Promise<OAuthRequest>;
-  /** Sends it, with a fresh proof and a good nonce. */
-  send(parameters?: Record<string, string>): Promise<Answer>;
+  /** Sends it, with a fresh proof and a good nonce, and further headers. */
+  send(parameters?: Record<string, string>, headers?: Record<string, string>): Promise<Answer>;
   /** One request, to be sent as often as the test likes. */
   prepared(): Promise<() => Promise<Answer>>;
 }
@@ -100,10 +100,10 @@ export async function tokenClient(server: ServerForClients, options: TokenClient
       jti: jti(),
       ...(deps && { nonce: deps.nonces.current(clock.now()) }),
     });
-  const send = async ({ form, dpop }: { form: Record<string, string>; dpop: string }) => {
+  const send = async ({ form, dpop }: { form: Record<string, string>; dpop: string }, headers = {}) => {
     const response = await fetch(tokenEndpoint.replace(issuer, server.address), {
       method: 'POST',
-      headers: { dpop },
+      headers: { ...headers, dpop },
       body: new URLSearchParams(form),
     });
     return { status: response.status, body: (await response.json()) as Record<string, unknown> };
@@ -127,7 +127,7 @@ export async function tokenClient(server: ServerForClients, options: TokenClient
         context: { address: '127.0.0.1', at: clock.now() },
       };
     },
-    send: async (parameters) => send({ form: await form(parameters), dpop: await proof() }),
+    send: async (parameters, headers) => send({ form: await form(parameters), dpop: await proof() }, headers),
     async prepared() {
       const request = { form: await form(), dpop: await proof() };
       return () => send(request);
