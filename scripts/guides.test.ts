@@ -101,6 +101,8 @@ const walks = [
   ['docs/guides/protect-an-api.md', 'docs/guides/agents-and-keys.md'],
   ['docs/guides/an-agent-in-a-container.md'],
   ['docs/guides/a-service-behind-nginx.md'],
+  ['docs/guides/any-service-without-code.md'],
+  ['docs/guides/tasks.md'],
 ];
 
 test('guides do not take names, files and ports from each other', () => {

@@ -1,5 +1,5 @@
 import { agentFromFile } from '@bailiwick/agent';
 
-const agent = agentFromFile('caller.json');
-const response = await agent.fetch('http://localhost:8480/weather');
+const agent = agentFromFile('skipper.json');
+const response = await agent.fetch('http://localhost:8480/tides');
 console.log(response.status, await response.text());

@@ -5,4 +5,4 @@ const server = createServer(({ method, url, headers }, response) => {
   const { 'x-bailiwick-agent': agent, 'x-bailiwick-operation': operation } = headers;
   response.end(`Hello ${agent}: ${method} ${url} is the operation "${operation}".\n`);
 });
-server.listen(3080, '127.0.0.1', () => console.log('The service listens, for nginx alone.'));
+server.listen(3070, '127.0.0.1', () => console.log('The service listens, for nginx alone.'));
