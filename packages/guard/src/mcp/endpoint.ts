@@ -1,9 +1,9 @@
-import type { Operation } from '@bailiwick/protocol';
+import { formatScope, type Operation } from '@bailiwick/protocol';
 import { responseOf } from '../adapters/core.ts';
 import { coversFor } from '../allow.ts';
 import type { Caller } from '../caller.ts';
 import type { Guard } from '../guard.ts';
-import type { Refusal } from '../refusal.ts';
+import type { Answer, Refusal } from '../refusal.ts';
 import type { GuardRequest } from '../request.ts';
 import { systemRuntime } from '../runtime.ts';
 import type { Verified } from '../verify.ts';
@@ -20,6 +20,11 @@ import { sessionsFor } from './sessions.ts';
 export interface McpOptions {
   /** Methods of MCP that every caller with a good token may use, beside those of the protocol itself: `prompts/list`, say. */
   methods?: readonly string[];
+  /**
+   * What clients that come without a token are told to ask for first; for more they step up when they are told what a tool needs. Clients that are told
+   * nothing ask for all scopes of the resource, and an agent that isn't given all of them then gets no token at all.
+   */
+  scope?: readonly string[];
   /** How long a tool's definition is believed before the server is asked again, in seconds. 60 by default. */
   definitionSeconds?: number;
   /** The largest body of a request, in bytes. 4 MiB by default. */
@@ -51,7 +56,13 @@ const mostReported = 1000;
 
 /** The guarded MCP server: everything that reaches the handler was checked, and what it answers is cut down to what the caller may see. */
 export function mcpEndpoint(guard: Guard, handler: McpHandler, options: McpOptions = {}): McpEndpoint {
-  const { methods = [], definitionSeconds = 60, maxBodyBytes = defaultBytes, sessions: whose = 'bound' } = options;
+  const {
+    methods = [],
+    scope = [],
+    definitionSeconds = 60,
+    maxBodyBytes = defaultBytes,
+    sessions: whose = 'bound',
+  } = options;
   const definitions = definitionsFor(guard, definitionSeconds * 1000);
   const sessions = sessionsFor();
   const reported = new Set<string>();
@@ -92,7 +103,7 @@ export function mcpEndpoint(guard: Guard, handler: McpHandler, options: McpOptio
 
   async function answer(exchange: McpExchange): Promise<Response> {
     const verified = await guard.verify(exchange.guardRequest);
-    if (!('verified' in verified)) return responseOf(verified);
+    if (!('verified' in verified)) return responseOf(askingFor(verified, scope));
     let response: Response;
     try {
       response = await answerVerified(exchange, verified);
@@ -180,6 +191,14 @@ export function mcpEndpoint(guard: Guard, handler: McpHandler, options: McpOptio
   }
 
   return { answer };
+}
+
+/** @see MCP 2026-07-28, Authorization: scope selection; RFC 6750 §3 */
+function askingFor(answer: Answer, scope: readonly string[]): Answer {
+  const { 'www-authenticate': challenges, ...headers } = answer.headers;
+  if (answer.status !== 401 || challenges === undefined || scope.length === 0) return answer;
+  const wider = [challenges].flat().map((challenge) => `${challenge}, scope="${formatScope(scope)}"`);
+  return { ...answer, headers: { ...headers, 'www-authenticate': wider } };
 }
 
 function callerFor(verified: Verified, operation: string): Caller {

@@ -13,7 +13,7 @@ import type { Caller } from '../caller.ts';
 import type { DecisionRecord } from '../decide.ts';
 import { createGuard, type Guard } from '../guard.ts';
 import type { GuardOptions } from '../options.ts';
-import { type FakeAgent, type FakeIssuer, fakeAgent, fakeClock, fakeIssuer, quiet } from './fake-issuer.ts';
+import { type FakeAgent, type FakeClock, type FakeIssuer, fakeAgent, fakeIssuer, quiet } from './fake-issuer.ts';
 
 export interface Tool {
   name: string;
@@ -109,7 +109,7 @@ export interface McpWorldOptions {
 /** Starts it on a port of its own. Tokens are bound to nothing unless the test binds them. */
 export async function mcpWorld(made: McpWorldOptions = {}): Promise<McpWorld> {
   const { kind = '2026', wrap = (handler) => handler } = made;
-  const fake = await fakeIssuer(fakeClock(Date.now())); // proofs of the official client are of the real time
+  const fake = await fakeIssuer(goingClock());
   const runtime = quiet(fake);
   const http = createServer();
   await new Promise<void>((resolve) => http.listen(0, 'localhost', resolve));
@@ -151,6 +151,17 @@ export async function mcpWorld(made: McpWorldOptions = {}): Promise<McpWorld> {
   world.guarded = bailiwick(guard, wrap(seen, world), made.options);
   http.on('request', made.serve?.(world) ?? world.guarded.node);
   return world;
+}
+
+/** Proofs of the official client are of the real time, so this one goes, and can be put forward. */
+function goingClock(): FakeClock {
+  let ahead = 0;
+  return {
+    now: () => Date.now() + ahead,
+    advance(ms) {
+      ahead += ms;
+    },
+  };
 }
 
 interface Behind {
