@@ -126,17 +126,19 @@ export function instanceClient(server: ServerForClients, client: TokenClient) {
   }
 
   /** A child of an instance, by a new key. */
-  async function child(of: TestInstance, body: Record<string, unknown> = {}, signer?: Signer) {
+  async function child(
+    of: TestInstance,
+    body: Record<string, unknown> = {},
+    signer?: Signer,
+    headers: Record<string, string> = {},
+  ) {
     const own = signer ?? (await newSigner());
     const to = `${url}/${of.id}/children`;
     const proof = await proofBy(own, 'POST', to);
-    const reply = await call(of, 'POST', '/children', {
-      name: `child-${jti()
-        .toLowerCase()
-        .replace(/[^a-z0-9]/g, 'x')}`,
-      proof,
-      ...body,
-    });
+    const name = `child-${jti()
+      .toLowerCase()
+      .replace(/[^a-z0-9]/g, 'x')}`;
+    const reply = await call(of, 'POST', '/children', { name, proof, ...body }, { headers });
     return { ...reply, signer: own, id: reply.body?.instance as string };
   }
 
