@@ -65,7 +65,7 @@ export function openClone(
     recursive: true,
     filter: (source) => !source.endsWith('.test.ts'),
   });
-  for (const file of ['agent.ts', 'api.ts', 'nginx.conf', 'west.yaml']) {
+  for (const file of ['agent.ts', 'api.ts', 'server.ts', 'nginx.conf', 'west.yaml']) {
     const to = path.join(folder, file);
     try {
       writeFileSync(to, here(readFileSync(to, 'utf8')));
@@ -130,11 +130,17 @@ export const isSetting = (line: string): boolean => /^(?:cd|export) /.test(line)
 
 /**
  * @param page in docs/guides
+ * @param part the heading of the commands; what stands before it is said first
  * @param ports that the guide names beside the server's, and that may be taken here: each becomes another one, in its files too
  */
 export async function openGuide(
   context: Context,
-  { page, example, ports = [] }: { page: string; example: string; ports?: readonly number[] },
+  {
+    page,
+    example,
+    ports = [],
+    part = 'From nothing to a bound token',
+  }: { page: string; example: string; ports?: readonly number[]; part?: string },
 ): Promise<Guide> {
   const others = new Map<number, number>();
   const here = (text: string) =>
@@ -157,7 +163,7 @@ export async function openGuide(
 
   const text = readFileSync(path.join(root, 'docs/guides', page), 'utf8');
   const [beginning] =
-    /^[\s\S]*?\n## From nothing to a bound token\n[\s\S]*?(?=\n## )/.exec(text) ?? assert.fail('no such part');
+    new RegExp(`^[\\s\\S]*?\\n## ${part}\\n[\\s\\S]*?(?=\\n## )`).exec(text) ?? assert.fail('no such part');
   return { ...clone, lines: commandsIn(here(beginning)) };
 }
 
