@@ -1,139 +1,11 @@
 /** Every setting of the server, in one strict schema. */
-import { isIP } from 'node:net';
-import { areNetworks, forwardedHeaders, zonesOf } from '@bailiwick/protocol';
 import { z } from 'zod';
-import type { SettingMeta } from './lib/settings.ts';
-
-const about = (meta: SettingMeta) => meta as unknown as z.GlobalMeta;
-const seconds = (min: number, max: number) => z.number().int().min(min).max(max);
-const wholeSeconds = (min: number, max: number) => `a whole number of seconds from ${min} to ${max}`;
+import { mtls, outbound, reached } from './config-network.ts';
+import { about, areZones, isDate, isEncryptionKey, seconds, wholeSeconds } from './config-values.ts';
 
 /** The schema of bailiwick.yaml. Names are what one writes there; `BAILIWICK_` and the name in capitals is the environment's. */
 export const configSchema = z.strictObject({
-  issuer: z
-    .string()
-    .refine(isIssuer)
-    .optional()
-    .meta(
-      about({
-        description:
-          'The address by which everybody knows this server, exactly as tokens name it. Choose it before you register anything: key files and verifiers carry it, and data that was made under another is refused (in plain http, on one machine, it moves along).',
-        expects: 'an https URL without query, fragment or slash at its end (http only for localhost)',
-        example: 'https://id.example.com',
-        computed: 'http://localhost:<port>; https when tls is set',
-      }),
-    ),
-  host: z
-    .array(z.string().refine((host) => host === 'localhost' || isIP(host) !== 0))
-    .min(1)
-    .default(['127.0.0.1', '::1'])
-    .meta(
-      about({
-        description: 'The addresses to listen on. More than this machine needs tls or trusted_proxies.',
-        expects: 'a list of IP addresses of this machine',
-        example: '127.0.0.1,::1',
-      }),
-    ),
-  port: z
-    .number()
-    .int()
-    .min(0)
-    .max(65535)
-    .default(8455)
-    .meta(
-      about({
-        description: 'The port to listen on. 0 takes any free one (for tests).',
-        expects: 'a whole number from 0 to 65535',
-        example: '8455',
-      }),
-    ),
-  data: z
-    .string()
-    .min(1)
-    .default('./data')
-    .meta(
-      about({
-        description:
-          'The folder of the database, the signing keys and operator.json. In bailiwick.yaml relative to that file, otherwise to where the command runs. Keep it private and in your backups.',
-        expects: 'a folder',
-        example: './data',
-      }),
-    ),
-  database_url: z
-    .string()
-    .regex(/^postgres(ql)?:\/\/./)
-    .optional()
-    .meta(
-      about({
-        description:
-          'A PostgreSQL database to use instead of the embedded SQLite. Prefer the environment: it may hold a password.',
-        expects: 'a URL that begins with postgres://',
-        example: 'postgres://bailiwick@db.internal/bailiwick',
-        computed: 'SQLite in <data>/bailiwick.db',
-        secret: true,
-      }),
-    ),
-  trust_domain: z
-    .string()
-    .regex(/^[a-z0-9._-]{1,255}$/)
-    .optional()
-    .meta(
-      about({
-        description:
-          'The first part of every agent’s name, spiffe://<trust_domain>/<organization>/<agent>. Two servers on one host need two. Never change it once agents exist.',
-        expects: 'lowercase letters, digits, dots, hyphens and underscores, at most 255',
-        example: 'agents.example.com',
-        computed: "the issuer's host name",
-      }),
-    ),
-  tls: z
-    .strictObject({
-      cert: z
-        .string()
-        .min(1)
-        .optional()
-        .meta(
-          about({
-            description: 'A PEM file with the certificate and its chain.',
-            expects: 'a PEM file',
-            example: '/etc/bailiwick/tls.crt',
-          }),
-        ),
-      key: z
-        .string()
-        .min(1)
-        .optional()
-        .meta(
-          about({
-            description: 'A PEM file with the certificate’s private key.',
-            expects: 'a PEM file',
-            example: '/etc/bailiwick/tls.key',
-          }),
-        ),
-    })
-    .prefault({}),
-  trusted_proxies: z
-    .array(z.string().refine(isCidr))
-    .default([])
-    .meta(
-      about({
-        description:
-          'The addresses of the reverse proxies that end TLS for this server; what they say of their clients (forwarded_header) is believed from them alone.',
-        expects: 'a list of addresses or networks in CIDR notation',
-        example: '10.0.0.0/8,::1',
-      }),
-    ),
-  forwarded_header: z
-    .enum(forwardedHeaders)
-    .default('x-forwarded-for')
-    .meta(
-      about({
-        description:
-          'The one header in which trusted_proxies say whose request they pass on. The other is not read: a proxy rewrites the one that it knows, and lets through what clients write into the other.',
-        expects: '"x-forwarded-for" or "forwarded" (RFC 7239)',
-        example: 'forwarded',
-      }),
-    ),
+  ...reached,
   token: z
     .strictObject({
       lifetime_seconds: seconds(1, 900)
@@ -225,83 +97,7 @@ export const configSchema = z.strictObject({
         ),
     })
     .prefault({}),
-  mtls: z
-    .strictObject({
-      enabled: z
-        .boolean()
-        .default(true)
-        .meta(
-          about({
-            description:
-              'Whether to listen for mutual TLS, on a port of its own so that no browser is ever asked for a certificate.',
-            expects: 'true or false',
-            example: 'true',
-          }),
-        ),
-      port: z
-        .number()
-        .int()
-        .min(0)
-        .max(65535)
-        .optional()
-        .meta(
-          about({
-            description: 'The port to listen on for mutual TLS. 0 takes any free one (for tests).',
-            expects: 'a whole number from 0 to 65535',
-            example: '8456',
-            computed: 'port + 1',
-          }),
-        ),
-      url: z
-        .string()
-        .refine(isIssuer)
-        .refine((url) => url.startsWith('https:'))
-        .optional()
-        .meta(
-          about({
-            description:
-              'The address of the endpoints for mutual TLS, as metadata names them (RFC 8705 §5). Say it where a proxy speaks mutual TLS for this server.',
-            expects: 'an https URL without query, fragment or slash at its end',
-            example: 'https://mtls.id.example.com',
-            computed: "https, the issuer's host and mtls.port",
-          }),
-        ),
-      cert: z
-        .string()
-        .min(1)
-        .optional()
-        .meta(
-          about({
-            description:
-              'A PEM file with the certificate of the listener for mutual TLS and its chain. Without one this server’s own authority issues it.',
-            expects: 'a PEM file',
-            example: '/etc/bailiwick/mtls.crt',
-          }),
-        ),
-      key: z
-        .string()
-        .min(1)
-        .optional()
-        .meta(
-          about({
-            description: 'A PEM file with that certificate’s private key.',
-            expects: 'a PEM file',
-            example: '/etc/bailiwick/mtls.key',
-          }),
-        ),
-      proxies: z
-        .array(z.string().refine(isCidr))
-        .default([])
-        .meta(
-          about({
-            description:
-              'The addresses of the reverse proxies whose Client-Cert and Client-Cert-Chain headers (RFC 9440) are believed. Each must ask for the certificate itself and drop what clients write there.',
-            expects: 'a list of addresses or networks in CIDR notation',
-            example: '10.0.0.7',
-          }),
-        ),
-    })
-    .prefault({}),
+  mtls,
   spiffe: z
     .strictObject({
       refresh_hint_seconds: seconds(10, 86_400)
@@ -433,42 +229,7 @@ export const configSchema = z.strictObject({
         computed: 'never',
       }),
     ),
-  outbound: z
-    .strictObject({
-      ca_file: z
-        .string()
-        .min(1)
-        .optional()
-        .meta(
-          about({
-            description:
-              'A PEM file with certificates to trust, beside those of the Web, when this server fetches something.',
-            expects: 'a PEM file',
-            example: '/etc/bailiwick/outbound-ca.pem',
-          }),
-        ),
-      timeout_seconds: seconds(1, 60)
-        .default(5)
-        .meta(
-          about({
-            description: 'How long a fetch may take, from the first name asked for to the last byte.',
-            expects: wholeSeconds(1, 60),
-            example: '5',
-          }),
-        ),
-      dangerously_private_networks: z
-        .array(z.string().refine(isCidr))
-        .default([])
-        .meta(
-          about({
-            description:
-              'Networks that this server may fetch from though they are not public. A server on a loopback issuer may always fetch from loopback.',
-            expects: 'a list of addresses or networks in CIDR notation',
-            example: '10.1.0.0/16',
-          }),
-        ),
-    })
-    .prefault({}),
+  outbound,
   limits: z
     .strictObject({
       body_bytes: z
@@ -519,46 +280,3 @@ export const configSchema = z.strictObject({
       }),
     ),
 });
-
-/** RFC 8414 §2: an https URL without query or fragment; http on this machine alone; never with a slash at its end. */
-function isIssuer(value: string): boolean {
-  if (!URL.canParse(value) || /[\s?#\\]/.test(value) || value.endsWith('/')) return false;
-  const url = new URL(value);
-  if (url.username !== '' || url.password !== '') return false;
-  // exactly as a URL parser writes it, or two spellings of one issuer would be about
-  const canonical = url.pathname === '/' ? url.origin : url.origin + url.pathname;
-  if (value !== canonical || /%|\/\/|\/\.\.?(\/|$)/.test(url.pathname)) return false;
-  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname));
-}
-
-/** Whether a host name or address leads to this machine and nowhere else. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host === '[::1]' || (isIP(host) === 4 && host.startsWith('127.'));
-}
-
-function isCidr(value: string): boolean {
-  return areNetworks([value]) && !/\/0+$/.test(value); // everybody is no proxy
-}
-
-function areZones(zones: Record<string, string[]>): boolean {
-  try {
-    zonesOf(zones);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function isDate(value: string): boolean {
-  return /^\d{4}-\d{2}-\d{2}$/.test(value) && !Number.isNaN(Date.parse(value));
-}
-
-function isEncryptionKey(value: string): boolean {
-  return encryptionKeyOf(value) !== undefined;
-}
-
-/** 32 bytes written as hex, base64 or base64url; undefined for anything else. */
-export function encryptionKeyOf(text: string): Buffer | undefined {
-  const bytes = /^[0-9a-f]{64}$/i.test(text) ? Buffer.from(text, 'hex') : Buffer.from(text, 'base64');
-  return bytes.length === 32 && /^[\w+/=-]+$/.test(text) ? bytes : undefined;
-}

@@ -5,7 +5,8 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { z } from 'zod';
-import { configSchema, isLoopback } from './config-schema.ts';
+import { configSchema } from './config-schema.ts';
+import { isLoopback } from './config-values.ts';
 import {
   emptyLayer,
   howToWrite,

@@ -62,7 +62,13 @@ export const rooms: Readonly<Record<string, number>> = {
 export const compositionRank = 11;
 
 /** Stand beside the ranks: anyone may import them. `deps.ts` may name the type of everything it hands around. */
-export const beside: readonly string[] = ['config.ts', 'config-schema.ts', 'deps.ts'];
+export const beside: readonly string[] = [
+  'config.ts',
+  'config-schema.ts',
+  'config-network.ts',
+  'config-values.ts',
+  'deps.ts',
+];
 
 /** May import anything, and is imported by tests and by what lies outside of this package (examples, conformance, bench). */
 export const testRooms: readonly string[] = ['testing', 'ranks.ts'];

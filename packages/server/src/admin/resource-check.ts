@@ -1,6 +1,6 @@
 /** What must hold between the members of a resource, and between resources. */
 import { compileOperations, ProtocolError } from '@bailiwick/protocol';
-import { isLoopback } from '../config-schema.ts';
+import { isLoopback } from '../config-values.ts';
 import { SchemaError } from '../lib/json-schema.ts';
 import { checkDetailsType, checkTemplate } from '../resources/details-schema.ts';
 import type { Resource } from '../resources/resource.ts';

@@ -1,7 +1,7 @@
 /** What a resource is in the words of the admin API: what may be written, and what is shown. */
 import { compareRules, jwsAlgorithms, operationType } from '@bailiwick/protocol';
 import { z } from 'zod';
-import { isLoopback } from '../config-schema.ts';
+import { isLoopback } from '../config-values.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import type { Resource } from '../resources/resource.ts';
 import { flag, line, oneOf, scopeName, setOf, shownTime, wholeNumber } from './fields.ts';

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import type { Config } from '../config.ts';
-import { encryptionKeyOf } from '../config-schema.ts';
+import { encryptionKeyOf } from '../config-values.ts';
 import { type AtRest, encryptedAtRest, isEncrypted, plainAtRest } from '../lib/at-rest.ts';
 import type { Random } from '../lib/random.ts';
 import type { Database, Queries } from '../store/database.ts';

@@ -2,7 +2,7 @@
 import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../../config.ts';
-import { isLoopback } from '../../config-schema.ts';
+import { isLoopback } from '../../config-values.ts';
 import { type AtRest, WrongKey } from '../../lib/at-rest.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { systemRandom } from '../../lib/random.ts';
