@@ -204,10 +204,7 @@ const isEntity = (one: TypeAndId, other: TypeAndId): boolean => one.type === oth
 /** Whether a variable is an entity, or in it. */
 export function isWithin(facts: Facts, variable: Variable, entity: TypeAndId): boolean {
   if (isEntity(whoIs(facts, variable), entity)) return true;
-  const { principal } = facts.request;
-  if (variable === 'principal') {
-    return entity.type === 'Role' && principal.type === 'Agent' && principal.roles.includes(entity.id);
-  }
+  if (variable === 'principal') return entity.type === 'Role' && facts.roles.includes(entity.id);
   return variable === 'resource' && entity.type === 'Api' && facts.api === entity.id;
 }
 

@@ -4,10 +4,14 @@ import type { Statement } from './document.ts';
 import type { Outcome } from './outcomes.ts';
 import type { Determining, PolicyAnswer, PolicyDecision } from './request.ts';
 
-/** A statement that applies, and what it came to. */
-export interface Judged {
-  statement: Pick<Statement, 'name' | 'effect' | 'reason' | 'public' | 'requirements' | 'context' | 'lifetimeSeconds'>;
-  outcome: Outcome;
+/** A statement of a set, as far as it matters here. */
+export interface Stated {
+  statement: Pick<
+    Statement,
+    'name' | 'effect' | 'reason' | 'public' | 'requirements' | 'context' | 'lifetimeSeconds' | 'told'
+  >;
+  order: number;
+  mode: 'enforce' | 'observe';
 }
 
 type Limits = PolicyAnswer['limits'];
@@ -20,41 +24,50 @@ const noLimits: Limits = { context: undefined, lifetimeSeconds: undefined };
  * some forbid until something is there: step up, with all of it; one permits: allow, within the limits of all that permit, unless nothing
  * is within all of them; none does: deny.
  */
-export function combine(judged: readonly Judged[]): Combined {
-  const errors: { policy: string; message: string }[] = [];
-  const forbidding: Judged['statement'][] = [];
-  const permitting: Judged['statement'][] = [];
-  for (const { statement, outcome } of judged) {
-    if (typeof outcome === 'object') errors.push({ policy: statement.name, message: outcome.error });
-    else if (outcome) (statement.effect === 'forbid' ? forbidding : permitting).push(statement);
+export function combine(stated: readonly Stated[], outcomes: readonly Outcome[], observed = false): Combined {
+  let errors: (Stated & { message: string })[] | undefined;
+  let forbidding: Stated[] | undefined;
+  let permitting: Stated[] | undefined;
+  for (let i = 0; i < stated.length; i += 1) {
+    const outcome = outcomes[i];
+    const one = stated[i] as Stated;
+    if (outcome === false || (one.mode === 'observe' && !observed)) continue;
+    if (outcome !== true) {
+      errors ??= [];
+      errors.push({ ...one, message: outcome?.error ?? 'it was not asked' });
+    } else if (one.statement.effect === 'forbid') {
+      forbidding ??= [];
+      forbidding.push(one);
+    } else {
+      permitting ??= [];
+      permitting.push(one);
+    }
   }
-  if (errors.length > 0) {
-    const names = new Set(errors.map(({ policy }) => policy));
-    const failed = judged.flatMap(({ statement }) => (names.has(statement.name) ? [statement] : []));
-    return denied([...failed, ...forbidding], errors);
+  if (errors !== undefined) {
+    const told = errors.sort(inOrder).map(({ statement, message }) => ({ policy: statement.name, message }));
+    return denied([...errors, ...(forbidding ?? [])], told);
   }
-  const final = forbidding.filter(({ requirements }) => requirements.length === 0);
-  if (final.length > 0) return denied(final);
-  if (forbidding.length > 0) {
-    const requirements = unionOf(forbidding.flatMap((statement) => statement.requirements));
-    return { decision: 'step_up', determining: forbidding.map(toldOf), requirements, limits: noLimits, errors };
+  if (forbidding !== undefined) {
+    const final = forbidding.filter(({ statement }) => statement.requirements.length === 0);
+    if (final.length > 0) return denied(final);
+    const determining = toldOf(forbidding);
+    const requirements = unionOf(forbidding.flatMap(({ statement }) => statement.requirements));
+    return { decision: 'step_up', determining, requirements, limits: noLimits, errors: [] };
   }
-  if (permitting.length === 0) return denied([]);
+  if (permitting === undefined) return denied([]);
   const limits = limitsOf(permitting);
   if (limits === undefined) return denied(permitting);
-  return { decision: 'allow', determining: permitting.map(toldOf), requirements: [], limits, errors };
+  return { decision: 'allow', determining: toldOf(permitting), requirements: [], limits, errors: [] };
 }
 
-function denied(statements: readonly Judged['statement'][], errors: PolicyAnswer['errors'] = []): Combined {
-  return { decision: 'deny', determining: statements.map(toldOf), requirements: [], limits: noLimits, errors };
+function denied(stated: Stated[], errors: PolicyAnswer['errors'] = []): Combined {
+  return { decision: 'deny', determining: toldOf(stated), requirements: [], limits: noLimits, errors };
 }
 
-const toldOf = ({ name, effect, reason, public: told }: Judged['statement']): Determining => ({
-  policy: name,
-  effect,
-  reason,
-  public: told,
-});
+const inOrder = (a: Stated, b: Stated): number => a.order - b.order;
+
+/** In the order in which they stand in the set. */
+const toldOf = (stated: Stated[]): Determining[] => stated.sort(inOrder).map(({ statement }) => statement.told);
 
 /** Each once; of proofs and bindings what satisfies all who ask for them. */
 function unionOf(requirements: readonly Requirement[]): Requirement[] {
@@ -70,11 +83,14 @@ function unionOf(requirements: readonly Requirement[]): Requirement[] {
 }
 
 /** Undefined where nothing is within all of them. */
-function limitsOf(statements: readonly Judged['statement'][]): Limits | undefined {
+function limitsOf(permitting: readonly Stated[]): Limits | undefined {
+  if (permitting.every(({ statement }) => statement.context === undefined && statement.lifetimeSeconds === undefined)) {
+    return noLimits;
+  }
   let context: TokenContext | undefined;
   let lifetimeSeconds: number | undefined;
   try {
-    for (const statement of statements) {
+    for (const { statement } of permitting) {
       context = narrowed(context, statement.context);
       if (statement.lifetimeSeconds !== undefined) {
         lifetimeSeconds = Math.min(statement.lifetimeSeconds, lifetimeSeconds ?? statement.lifetimeSeconds);
@@ -85,9 +101,4 @@ function limitsOf(statements: readonly Judged['statement'][]): Limits | undefine
     throw error;
   }
   return { context, lifetimeSeconds };
-}
-
-/** Whether two decisions are the same to whoever asked. */
-export function isSameDecision(a: PolicyDecision, b: PolicyDecision): boolean {
-  return a.decision === b.decision;
 }

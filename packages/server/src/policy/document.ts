@@ -3,6 +3,7 @@ import { type Annotated, AnnotationError, readAnnotations } from './annotations.
 import type { CedarEngine, DetailedError, Expr, PolicyJson } from './cedar.ts';
 import { errorAt, indexOfByte, type PolicyError, type Source } from './policy-error.ts';
 import { type Reads, readsOf } from './reads.ts';
+import type { Determining } from './request.ts';
 import { type Span, scan } from './scan.ts';
 import { policySchema } from './schema.ts';
 import { type Scope, scopeOf } from './scope.ts';
@@ -14,6 +15,8 @@ export interface Statement extends Annotated {
   name: string;
   scope: Scope;
   reads: Reads;
+  /** As answers tell of it. */
+  told: Determining;
   /** The statement as one that permits: so Cedar says of each that it holds, and not only of those that decide. */
   permitting: string;
 }
@@ -67,10 +70,12 @@ function readStatement(engine: CedarEngine, words: Words, source: Source, span: 
   const annotated = annotationsOf(source, span, json);
   const conditions = json.conditions.map(({ body }) => body as Expr);
   for (const condition of conditions) checkLiterals(source, span, condition);
+  const name = `${source.name}/${annotated.id}`;
   return {
     ...annotated,
     effect: json.effect,
-    name: `${source.name}/${annotated.id}`,
+    name,
+    told: { policy: name, effect: json.effect, reason: annotated.reason, public: annotated.public },
     scope: scopeOf(json),
     reads: readsOf(words, conditions),
     permitting: `${text.slice(0, effectAt)}permit${text.slice(effectAt + json.effect.length)}`,

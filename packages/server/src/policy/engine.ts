@@ -5,12 +5,12 @@
  */
 import { sha256Base64url } from '@bailiwick/protocol';
 import { type CedarEngine, openCedar } from './cedar.ts';
-import { combine, isSameDecision, type Judged } from './combine.ts';
+import { combine } from './combine.ts';
 import { type Document, readDocument, type Statement } from './document.ts';
 import { type Facts, factsOf } from './facts.ts';
-import { type Entry, entriesOf, type Memory, newMemory, type Outcomes, outcomesOf } from './outcomes.ts';
+import { type Entry, entriesOf, type Memory, newMemory, type Outcome, type Outcomes, outcomesOf } from './outcomes.ts';
 import { errorAt } from './policy-error.ts';
-import { type PolicyAnswer, type PolicyRequest, policyActions } from './request.ts';
+import { type PolicyAnswer, type PolicyDecision, type PolicyRequest, policyActions } from './request.ts';
 import { namedIn, outside, type ScopeIndex, scopeIndex } from './scope.ts';
 import { type Words, wordsOf } from './words.ts';
 
@@ -137,14 +137,11 @@ export function createPolicyEngine(cedar: CedarEngine, most = mostRemembered, re
       };
     },
     explain(set, request) {
-      const { answer, facts, judged } = evaluate(words, compiled(set), request);
-      const outcomes = new Map(judged.map(({ statement, outcome }) => [statement.name, outcome]));
+      const { answer, facts, applying, outcomes } = evaluate(words, compiled(set), request);
       const statements = compiled(set).entries.map((entry): ExplainedStatement => {
         const because = facts && outside(entry.scope, facts);
         if (because !== undefined) return { ...summary(entry), outcome: 'out_of_scope', because };
-        const outcome = outcomes.get(entry.statement.name) ?? {
-          error: answer.errors[0]?.message ?? 'it was not asked',
-        };
+        const outcome = outcomes[applying.indexOf(entry)] ?? { error: answer.errors[0]?.message ?? 'it was not asked' };
         if (typeof outcome === 'object') return { ...summary(entry), outcome: 'error', message: outcome.error };
         return { ...summary(entry), outcome: outcome ? 'satisfied' : 'not_satisfied' };
       });
@@ -222,7 +219,8 @@ function compile(
 interface Evaluated {
   answer: PolicyAnswer;
   facts: Facts | undefined;
-  judged: (Judged & { mode: PolicySource['mode'] })[];
+  applying: readonly SetEntry[];
+  outcomes: readonly Outcome[];
 }
 
 function evaluate(words: Words, set: Compiled, request: PolicyRequest): Evaluated {
@@ -234,8 +232,7 @@ function evaluate(words: Words, set: Compiled, request: PolicyRequest): Evaluate
     const facts = factsOf(request);
     const applying = set.index.applying(facts);
     const outcomes = set.outcomes.of(facts, applying);
-    const judged = applying.map(({ statement, mode }, at) => ({ statement, mode, outcome: outcomes[at] ?? false }));
-    return { answer: answerOf(judged), facts, judged };
+    return { answer: answerOf(applying, outcomes), facts, applying, outcomes };
   } catch (error) {
     // whatever went wrong: who could not be judged is not let in
     const message = error instanceof Error ? error.message : String(error);
@@ -249,15 +246,18 @@ function evaluate(words: Words, set: Compiled, request: PolicyRequest): Evaluate
       errors,
       observed: undefined,
     };
-    return { answer, facts: undefined, judged: [] };
+    return { answer, facts: undefined, applying: [], outcomes: [] };
   }
 }
 
-function answerOf(judged: readonly (Judged & { mode: PolicySource['mode'] })[]): PolicyAnswer {
-  const enforced = judged.filter(({ mode }) => mode === 'enforce');
-  const answer = combine(enforced);
-  if (enforced.length === judged.length) return { ...answer, observed: undefined };
-  const { decision, determining, requirements } = combine(judged);
-  const observed = { decision, determining, requirements };
-  return { ...answer, observed: isSameDecision(answer, observed) ? undefined : observed };
+function answerOf(applying: readonly SetEntry[], outcomes: readonly Outcome[]): PolicyAnswer {
+  const { decision, determining, requirements, limits, errors } = combine(applying, outcomes);
+  let observed: PolicyDecision | undefined;
+  if (applying.some(({ mode }) => mode === 'observe')) {
+    const all = combine(applying, outcomes, true);
+    if (all.decision !== decision) {
+      observed = { decision: all.decision, determining: all.determining, requirements: all.requirements };
+    }
+  }
+  return { decision, determining, requirements, limits, errors, observed };
 }

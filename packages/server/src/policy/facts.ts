@@ -11,6 +11,8 @@ export type Value = string | number | readonly string[] | Prefix | { readonly [n
 export interface Facts {
   readonly request: PolicyRequest;
   readonly principal: TypeAndId;
+  /** Names of the roles that it is in. */
+  readonly roles: readonly string[];
   readonly resource: TypeAndId;
   /** The API that the resource is in, where it is not itself one. */
   readonly api: string | undefined;
@@ -30,11 +32,14 @@ export function factsOf(request: PolicyRequest): Facts {
       principal.type === 'Agent'
         ? { type: 'Agent', id: text(principal.name) }
         : { type: 'Subject', id: text(`${principal.kind}:${principal.id}`) },
+    roles: principal.type === 'Agent' ? principal.roles : noRoles,
     resource: { type: resource.type, id: resourceId(resource) },
     api: resource.type === 'Operation' || resource.type === 'Tool' ? text(resource.identifier) : undefined,
     members: new Map(),
   };
 }
+
+const noRoles: readonly string[] = [];
 
 function resourceId(resource: PolicyRequest['resource']): string {
   if (resource.type === 'Api') return text(resource.identifier);
@@ -45,11 +50,11 @@ function resourceId(resource: PolicyRequest['resource']): string {
 
 /** What a path leads to, or undefined where there is nothing: then {@link missingAt} says how far there is something. */
 export function valueAt(facts: Facts, path: Path): Value | undefined {
-  const { steps, tag } = path;
+  const { of, steps, tag } = path;
   if (tag !== undefined) return own(tagsOf(facts, path), tag);
-  const [first, ...rest] = steps;
-  let value = first === undefined ? undefined : attribute(facts, path.of, first);
-  for (const step of rest) value = isRecord(value) ? own(value, step) : undefined;
+  const [first] = steps;
+  let value = first === undefined ? undefined : attribute(facts, of, first);
+  for (let i = 1; i < steps.length; i += 1) value = isRecord(value) ? own(value, steps[i] as string) : undefined;
   return value;
 }
 
@@ -189,8 +194,7 @@ function whole(value: number, what: string): number {
 
 /** The request as Cedar reads it, with these members of the context. */
 export function questionOf(facts: Facts, members: Iterable<string>): CedarQuestion {
-  const { request, principal, resource } = facts;
-  const roles = request.principal.type === 'Agent' ? request.principal.roles : [];
+  const { request, principal, roles, resource } = facts;
   const context: Record<string, CedarValueJson> = {};
   const entities: EntityJson[] = [
     {

@@ -12,8 +12,8 @@ import type { Path } from './words.ts';
 export type Outcome = boolean | { error: string };
 
 export interface Outcomes {
-  /** Of statements that apply to the request by their heads, in their order. */
-  of(facts: Facts, statements: readonly Entry[]): Outcome[];
+  /** Of each of these statements, which apply to the request by their heads. */
+  of(facts: Facts, entries: readonly Entry[]): Outcome[];
   /** How many statements were answered from memory and how many by Cedar, so far. */
   counts(): { remembered: number; asked: number };
 }
@@ -30,10 +30,14 @@ export const newMemory = (most: number): Memory => ({ most, size: 0, generation:
 /** A statement in a set. */
 export interface Entry {
   readonly statement: Statement;
+  /** Its place in the set. */
+  readonly order: number;
   readonly scope: Statement['scope'];
   readonly chunk: Chunk;
   /** Indices of its atoms among those of the set. */
   readonly atoms: readonly number[];
+  /** It reads nothing but these, and few enough that how they came out is one number. */
+  readonly plain: boolean;
   readonly remembered: { generation: number; outcomes: Map<number | string, boolean> };
 }
 
@@ -61,17 +65,25 @@ export function entriesOf(statements: readonly Statement[]): Entries {
     const some = statements.slice(first, first + chunkSize);
     const chunk: Chunk = { statements: Object.fromEntries(some.map(({ name, permitting }) => [name, permitting])) };
     for (const statement of some) {
+      const { reads, scope } = statement;
+      const own = [...new Set(reads.atoms.map(numberOf))];
+      const nothingElse = reads.paths.length + reads.tags.length + reads.entities.size === 0 && !reads.everything;
       entries.push({
         statement,
-        scope: statement.scope,
+        order: entries.length,
+        scope,
         chunk,
-        atoms: [...new Set(statement.reads.atoms.map(numberOf))],
+        atoms: own,
+        plain: nothingElse && own.length <= mostInNumber,
         remembered: { generation: 0, outcomes: new Map() },
       });
     }
   }
   return { entries, atoms };
 }
+
+/** 32 to the tenth is a whole number that is exact. */
+const mostInNumber = 10;
 
 /** Longer keys are not worth keeping: what is that long is hardly ever the same. */
 const longestKey = 256;
@@ -110,16 +122,15 @@ export function outcomesOf(engine: CedarEngine, { atoms }: Entries, memory: Memo
     knownOf(entry).set(key, outcome);
   }
 
-  function keyOf(entry: Entry, facts: Facts): number | string {
-    const { reads } = entry.statement;
+  function keyOf({ atoms: own, statement: { reads }, plain }: Entry, facts: Facts): number | string {
+    if (plain) {
+      let number = 0;
+      for (let i = 0; i < own.length; i += 1) number = number * 32 + outcomeOf(own[i] as number, facts);
+      return number;
+    }
     if (reads.everything) return JSON.stringify(questionOf(facts, contextMemberNames));
-    let number = 0;
-    if (entry.atoms.length <= 10) for (const atom of entry.atoms) number = number * 32 + outcomeOf(atom, facts);
-    const few =
-      entry.atoms.length <= 10 && reads.paths.length === 0 && reads.tags.length === 0 && reads.entities.size === 0;
-    if (few) return number;
     return JSON.stringify([
-      entry.atoms.map((atom) => outcomeOf(atom, facts)),
+      own.map((atom) => outcomeOf(atom, facts)),
       reads.paths.map((path) => found(facts, path)),
       reads.tags.map((path) => Object.entries(tagsOf(facts, path)).sort()),
       [...reads.entities].map((name) => (name === 'action' ? facts.request.action : facts[name])),
@@ -162,16 +173,22 @@ export function outcomesOf(engine: CedarEngine, { atoms }: Entries, memory: Memo
         made.fill(0);
         request = 1;
       }
-      const missing: Asked[] = [];
-      const outcomes = statements.map((entry, at): Outcome => {
+      let missing: Asked[] | undefined;
+      const outcomes: Outcome[] = [];
+      for (let at = 0; at < statements.length; at += 1) {
+        const entry = statements[at] as Entry;
         const key = keyOf(entry, facts);
         const known = knownOf(entry).get(key);
-        if (known === undefined) missing.push({ entry, key, at });
-        return known ?? false;
-      });
-      counted.remembered += statements.length - missing.length;
-      counted.asked += missing.length;
-      if (missing.length > 0) ask(facts, missing, outcomes);
+        outcomes.push(known ?? false);
+        if (known === undefined) {
+          missing ??= [];
+          missing.push({ entry, key, at });
+        }
+      }
+      const asked = missing?.length ?? 0;
+      counted.remembered += statements.length - asked;
+      counted.asked += asked;
+      if (missing !== undefined) ask(facts, missing, outcomes);
       return outcomes;
     },
     counts: () => ({ ...counted }),

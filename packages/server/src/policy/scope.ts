@@ -72,84 +72,93 @@ function meets({ type, equals, within }: Head, facts: Facts, variable: 'principa
 
 /** Finds statements by the most telling part of each half of their heads, then looks closely. */
 export interface ScopeIndex<Entry> {
-  /** In the order in which they were given. */
+  /** In no order, each once. */
   applying(facts: Facts): Entry[];
 }
 
-interface Numbered<Entry> {
-  order: number;
-  entry: Entry;
+/** What is kept by half of a head: for anybody, for all of a type, or for an entity and what is in it. */
+interface Shelf<Content> {
+  any: Content;
+  types: Map<string, Content>;
+  entities: Map<string, Map<string, Content>>;
 }
-
-type Buckets<Entry> = Map<string, Map<string, Numbered<Entry>[]>>;
 
 /** Puts statements where a request finds them: by action, then by who, then by what. */
 export function scopeIndex<Entry extends { scope: Scope }>(
   entries: readonly Entry[],
   actions: readonly string[],
 ): ScopeIndex<Entry> {
-  const byAction = new Map<string, Buckets<Entry>>(actions.map((action) => [action, new Map()]));
-  entries.forEach((entry, order) => {
-    const { scope } = entry;
-    for (const action of scope.actions ?? actions) {
-      const buckets = byAction.get(action);
-      if (buckets === undefined) continue;
-      const [who, what] = [keyOf(scope.principal), keyOf(scope.resource)];
-      const bucket = buckets.get(who) ?? new Map<string, Numbered<Entry>[]>();
-      buckets.set(who, bucket);
-      const list = bucket.get(what) ?? [];
-      bucket.set(what, list);
-      // an action that is named twice is one
-      if (list.at(-1)?.order !== order) list.push({ order, entry });
+  const newLists = (): Shelf<Entry[]> => newShelf([]);
+  const byAction = new Map(actions.map((action) => [action, newShelf(newLists())]));
+  for (const entry of entries) {
+    const { principal, resource, actions: named = actions } = entry.scope;
+    // an action that is named twice is one
+    for (const action of new Set(named)) {
+      const shelf = byAction.get(action);
+      if (shelf !== undefined) placeFor(placeFor(shelf, principal, newLists), resource, () => []).push(entry);
     }
-  });
+  }
 
   return {
     applying(facts) {
-      const buckets = byAction.get(facts.request.action);
-      if (buckets === undefined) return [];
-      const what = keysOf(facts.resource, facts.api === undefined ? [] : ['Api', facts.api]);
-      const found: Numbered<Entry>[] = [];
-      const { principal } = facts.request;
-      gather(found, buckets.get(anyone), what, facts);
-      gather(found, buckets.get(typeKey(facts.principal.type)), what, facts);
-      gather(found, buckets.get(entityKey(facts.principal)), what, facts);
-      if (principal.type === 'Agent') {
-        for (const role of new Set(principal.roles)) gather(found, buckets.get(`Role::${role}`), what, facts);
+      const found: Entry[] = [];
+      const shelf = byAction.get(facts.request.action);
+      if (shelf === undefined) return found;
+      const { principal } = facts;
+      take(found, shelf.any, facts);
+      take(found, shelf.types.get(principal.type), facts);
+      take(found, shelf.entities.get(principal.type)?.get(principal.id), facts);
+      const inRoles = shelf.entities.get('Role');
+      const { roles } = facts;
+      for (let i = 0; inRoles !== undefined && i < roles.length; i += 1) {
+        const role = roles[i] as string;
+        if (roles.indexOf(role) === i) take(found, inRoles.get(role), facts);
       }
-      found.sort((a, b) => a.order - b.order);
-      return found.map(({ entry }) => entry);
+      return found;
     },
   };
 }
 
-function gather<Entry extends { scope: Scope }>(
-  found: Numbered<Entry>[],
-  bucket: Map<string, Numbered<Entry>[]> | undefined,
-  what: readonly string[],
+function take<Entry extends { scope: Scope }>(found: Entry[], shelf: Shelf<Entry[]> | undefined, facts: Facts): void {
+  if (shelf === undefined) return;
+  const { resource, api } = facts;
+  takeAll(found, shelf.any, facts);
+  if (shelf.types.size > 0) takeAll(found, shelf.types.get(resource.type), facts);
+  if (shelf.entities.size === 0) return;
+  takeAll(found, shelf.entities.get(resource.type)?.get(resource.id), facts);
+  if (api !== undefined) takeAll(found, shelf.entities.get('Api')?.get(api), facts);
+}
+
+/** Where several parts of a head say something, its place in the index tells one of them. */
+function takeAll<Entry extends { scope: Scope }>(
+  found: Entry[],
+  list: readonly Entry[] | undefined,
   facts: Facts,
 ): void {
-  if (bucket === undefined) return;
-  for (const key of what) {
-    const list = bucket.get(key);
-    if (list === undefined) continue;
-    for (const each of list) if (outside(each.entry.scope, facts) === undefined) found.push(each);
+  if (list === undefined) return;
+  for (const entry of list) {
+    const { principal, resource } = entry.scope;
+    if (meets(principal, facts, 'principal') && meets(resource, facts, 'resource')) found.push(entry);
   }
 }
 
-const anyone = '';
-// names of types have no colons, so none of these is another
-const typeKey = (type: string) => `${type}:`;
-const entityKey = ({ type, id }: TypeAndId) => `${type}::${id}`;
-
-function keyOf({ type, equals, within }: Head): string {
-  const entity = equals ?? within;
-  if (entity !== undefined) return entityKey(entity);
-  return type === undefined ? anyone : typeKey(type);
+function newShelf<Content>(any: Content): Shelf<Content> {
+  return { any, types: new Map(), entities: new Map() };
 }
 
-function keysOf(entity: TypeAndId, [type, id]: readonly string[]): string[] {
-  const keys = [anyone, typeKey(entity.type), entityKey(entity)];
-  if (type !== undefined && id !== undefined) keys.push(entityKey({ type, id }));
-  return keys;
+function placeFor<Content>(shelf: Shelf<Content>, { type, equals, within }: Head, make: () => Content): Content {
+  const entity = equals ?? within;
+  if (entity !== undefined) {
+    const byId = getOrMake(shelf.entities, entity.type, () => new Map<string, Content>());
+    return getOrMake(byId, entity.id, make);
+  }
+  return type === undefined ? shelf.any : getOrMake(shelf.types, type, make);
+}
+
+function getOrMake<Value>(map: Map<string, Value>, key: string, make: () => Value): Value {
+  const known = map.get(key);
+  if (known !== undefined) return known;
+  const value = make();
+  map.set(key, value);
+  return value;
 }

@@ -259,7 +259,7 @@ const { yes } = fc.letrec<{ text: string; long: string; yes: string }>((tie) => 
 
 const head = (name: string) =>
   fc.oneof(
-    { weight: 6, arbitrary: fc.constant(name) },
+    { weight: 14, arbitrary: fc.constant(name) },
     { weight: 2, arbitrary: entities.map((entity) => `${name} == ${entity}`) },
     { weight: 4, arbitrary: entities.map((entity) => `${name} in ${entity}`) },
     {
@@ -269,7 +269,7 @@ const head = (name: string) =>
     { weight: 1, arbitrary: fc.tuple(typed, entities).map(([type, entity]) => `${name} is ${type} in ${entity}`) },
   );
 const actionHead = fc.oneof(
-  fc.constant('action'),
+  { weight: 4, arbitrary: fc.constant('action') },
   fc.constantFrom(...actions).map((action) => `action == Action::"${action}"`),
   fc
     .subarray([...actions], { minLength: 1 })
@@ -280,7 +280,7 @@ const clause = fc.tuple(fc.constantFrom('when', 'unless'), yes).map(([kind, body
 /** One statement, without its annotations. */
 export const statement = fc.record({
   effect: fc.constantFrom('permit' as const, 'permit' as const, 'forbid' as const),
-  stepUp: fc.constantFrom(undefined, undefined, 'approval', 'task'),
+  stepUp: fc.constantFrom(undefined, 'approval', 'task'),
   text: fc
     .tuple(head('principal'), actionHead, head('resource'), fc.array(clause, { maxLength: 2 }))
     .map(([principal, action, resource, clauses]) => `(${principal}, ${action}, ${resource}) ${clauses.join(' ')};`),
