@@ -97,6 +97,48 @@ for (const [what, change, sentence] of [
     { operations: [{ name: 'x', method: 'GET', path: '/a/{b', scope: [] }] },
     /operation x/,
   ],
+  [
+    'with details that can not be read',
+    { operations: [{ ...operations[0], details: 'transfer' }] },
+    /details of the operation list tickets must be an object/,
+  ],
+  [
+    'with details that are null',
+    { operations: [{ ...operations[0], details: null }] },
+    /details of the operation list tickets must be an object/,
+  ],
+  [
+    'with details of a type that it does not list',
+    { operations: [{ ...operations[0], details: { type: 'transfer' } }], details_types: [{ type: 'other' }] },
+    /needs details of the type transfer, which isn't registered/,
+  ],
+  ['with types of details that are no list', { details_types: { type: 'transfer' } }, /details_types is no list/],
+  ['with a type of details that has no name', { details_types: [{ compare: {} }] }, /a type of details has no name/],
+  [
+    'with a type of details whose rules are no rules',
+    { details_types: [{ type: 'x', compare: [] }] },
+    /has no name or no rules/,
+  ],
+  [
+    'with a definition that is no string',
+    { operations: [{ ...operations[0], definition: 7 }] },
+    /definition that is no string/,
+  ],
+  [
+    'with two operations of one name',
+    { operations: [operations[0], { ...operations[1], name: operations[0]?.name }] },
+    /has the name of another/,
+  ],
+  [
+    'with two operations of one tool',
+    {
+      operations: [
+        { name: 'a', tool: 't', scope: [] },
+        { name: 'b', tool: 't', scope: [] },
+      ],
+    },
+    /operation b has the tool of another/,
+  ],
 ] as const) {
   test(`a registration ${what} is not used, and the log says so`, async () => {
     const { status, register, runtime } = await setUp();
@@ -105,6 +147,22 @@ for (const [what, change, sentence] of [
     assert.match(runtime.problems.join(), sentence);
   });
 }
+
+test('details of the registration are enforced, and a rule that is not known here compares strictly', async () => {
+  const { fake, guard, register } = await setUp();
+  register({
+    operations: [{ ...operations[1], details: { type: 'file', id: '{id}' } }],
+    details_types: [{ type: 'file', compare: { id: 'of_another_year' }, description: 'A file', schema: {} }],
+  });
+  const agent = await fakeAgent(fake);
+  const reaches = async (...details: object[]) =>
+    (await guard.decide(await agent.request('GET', '/tickets/7', { claims: { authorization_details: details } })))
+      .allowed;
+  assert.equal(await reaches(), false);
+  assert.equal(await reaches({ type: 'file', id: '7' }), true);
+  assert.equal(await reaches({ type: 'file' }), true);
+  assert.equal(await reaches({ type: 'file', id: ['7', '8'] }), false);
+});
 
 test('a resource that is dangerously_bearer no more takes no unbound token, not even one it knows', async () => {
   const { fake, guard, register, settle } = await setUp();
