@@ -42,11 +42,22 @@ export function readDocuments({ io }: Context, paths: readonly string[]): Docume
   return documents;
 }
 
+export const isPolicyFile = (file: string): boolean => file.endsWith(extension);
+
+/** The documents that lie in a folder; none is fine. */
+export function documentsIn(context: Context, folder: string): Document[] {
+  const names = readdirSync(path.resolve(context.io.cwd, folder)).filter(isPolicyFile);
+  return readDocuments(
+    context,
+    names.toSorted().map((name) => path.join(folder, name)),
+  );
+}
+
 function filesAt(cwd: string, given: string): string[] {
   const stat = statSync(path.resolve(cwd, given), { throwIfNoEntry: false });
   if (!stat) throw new CliError('usage', `There is no file or folder ${given}.`);
   if (!stat.isDirectory()) return [given];
-  const files = readdirSync(path.resolve(cwd, given)).filter((name) => name.endsWith(extension));
+  const files = readdirSync(path.resolve(cwd, given)).filter(isPolicyFile);
   if (files.length > 0) return files.toSorted().map((name) => path.join(given, name));
   throw new CliError('usage', `There is no policy in ${given}.`, {
     hint: `Policies are files that end with ${extension}.`,

@@ -1,13 +1,16 @@
 /** `bailiwick policy …`: from a draft in a file to what decides, and back. */
 import { diff, enforce, observe, remove, rollback, save } from './change.ts';
 import { check } from './check.ts';
+import { explain } from './explain.ts';
 import { list, schema, showOne, versions } from './look.ts';
+import { test } from './run-cases.ts';
 import { simulate } from './simulate.ts';
 
 export const policyCommands = [
   list,
   showOne,
   check,
+  test,
   save,
   diff,
   versions,
@@ -16,5 +19,6 @@ export const policyCommands = [
   enforce,
   remove,
   simulate,
+  explain,
   schema,
 ];
