@@ -197,6 +197,10 @@ for (const [sentence, input, ...parts] of [
   ['a key without its certificate', { yaml: 'tls: { key: a }' }, 'tls.cert', 'certificate is needed'],
   ['everybody as a proxy', { env: { BAILIWICK_TRUSTED_PROXIES: '0.0.0.0/0' } }, 'trusted_proxies', 'CIDR'],
   ['a network that is none', { env: { BAILIWICK_TRUSTED_PROXIES: '10.0.0.0/33' } }, 'trusted_proxies', 'CIDR'],
+  ['a header of proxies that nobody writes', { env: { BAILIWICK_FORWARDED_HEADER: 'x-real-ip' } }, 'forwarded_header'],
+  ['a zone without a network', { env: { BAILIWICK_CONTEXT_ZONES: 'eu-1' } }, 'context.zones', 'eu-1=10.1.0.0/16'],
+  ['a zone with a host', { yaml: 'context: { zones: { eu-1: [host.example] } }' }, 'context.zones', '{ eu-1: ['],
+  ['a network of two zones', { yaml: 'context: { zones: { a: [10.0.0.0/8], b: [10.0.0.0/8] } }' }, 'context.zones'],
   [
     'keys fetched too late',
     { yaml: 'keys: { publish_seconds: 300 }' },
@@ -211,6 +215,15 @@ for (const [sentence, input, ...parts] of [
     assert.doesNotMatch(message, /hunter2|undefined|\[object/);
   });
 }
+
+test('zones are written as a map, or in one line', () => {
+  const zones = { 'eu-1': ['10.1.0.0/16', '10.3.0.0/16'], 'eu-2': ['10.2.0.0/16'] };
+  const yaml = 'context: { zones: { eu-1: [10.1.0.0/16, 10.3.0.0/16], eu-2: [10.2.0.0/16] } }';
+  assert.deepEqual(load({ yaml }).context.zones, zones);
+  const env = { BAILIWICK_CONTEXT_ZONES: 'eu-1=10.1.0.0/16,eu-2=10.2.0.0/16 eu-1=10.3.0.0/16' };
+  assert.deepEqual(load({ env }).context.zones, zones);
+  assert.deepEqual(load({}).context.zones, {});
+});
 
 test('says everything that is wrong at once', () => {
   const message = problems({ env: { BAILIWICK_PROT: '1', BAILIWICK_LOG_LEVEL: 'loud' }, yaml: 'data: 3\nhots: x' });
