@@ -161,6 +161,7 @@ describe('the published packages, installed in an empty folder', () => {
         assert.match(body.subject, /\/desk$/);
       }
       typecheck(...Object.keys(frameworks).map((name) => `${name}.ts`));
+      await runsBesideProxies(resource);
     } finally {
       server.kill('SIGTERM');
     }
@@ -169,6 +170,37 @@ describe('the published packages, installed in an empty folder', () => {
   });
 
   const bailiwick = () => join(folder, 'node_modules/.bin/bailiwick');
+
+  /** The guard as a process of its own: `npx @bailiwick/guard`. */
+  async function runsBesideProxies(resource: string): Promise<void> {
+    const program = join(folder, 'node_modules/.bin/bailiwick-guard');
+    const args = ['--resource', resource, '--credential', 'guard.json', '--proxy', 'nginx'];
+    assert.match(run(process.execPath, program, '--help'), /^Usage: bailiwick-guard /);
+    run(process.execPath, program, ...args, '--check');
+    const port = await freePort();
+    const child = spawn(process.execPath, [program, ...args, '--listen', `127.0.0.1:${port}`], {
+      cwd: folder,
+      env: environment,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const ended = once(child, 'exit');
+    try {
+      let said = '';
+      await new Promise<void>((resolve, reject) => {
+        child.stderr.setEncoding('utf8').on('data', (text: string) => {
+          said += text;
+          if (said.includes('Ready')) resolve();
+        });
+        ended.then(() => reject(new Error(`the sidecar ended: ${said}`)));
+      });
+      const asked = { 'x-original-method': 'GET', 'x-original-uri': '/tickets', 'x-forwarded-for': '192.0.2.7' };
+      assert.equal((await fetch(`http://127.0.0.1:${port}/check`, { headers: asked })).status, 401);
+      assert.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 200);
+    } finally {
+      child.kill('SIGTERM');
+    }
+    assert.deepEqual(await ended, [0, null], 'ends cleanly');
+  }
 
   function typecheck(...files: string[]): void {
     const require = createRequire(import.meta.url);
