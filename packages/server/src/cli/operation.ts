@@ -1,5 +1,5 @@
 /** Operations in one line: `GET /tickets/{id} tickets:read low`. */
-import type { Operation } from '@bailiwick/protocol';
+import type { AuthorizationDetail, Operation } from '@bailiwick/protocol';
 import { z } from 'zod';
 import { didYouMeanHint } from '../lib/did-you-mean.ts';
 import { CliError } from './errors.ts';
@@ -89,6 +89,10 @@ export const operationSchema = z.union(
           'must be a scope or a list of them',
         ),
         sensitivity: z.enum(sensitivities, `must be ${sensitivities.join(', ')}`).default('medium'),
+        details: z
+          .record(z.string(), z.unknown(), 'must be a detail, such as {type: transfer, account: "{account}"}')
+          .transform((detail) => detail as AuthorizationDetail)
+          .optional(),
         definition: z
           .string()
           .regex(/^[A-Za-z0-9_-]{43}$/, 'must be the hash that `bailiwick resources tools` shows')

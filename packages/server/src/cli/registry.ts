@@ -1,5 +1,5 @@
 /** What the admin API shows, as far as the command line reads it. The schemas that bind are those of `admin/`. */
-import type { Operation, PublicJwk, TokenContext } from '@bailiwick/protocol';
+import type { AuthorizationDetail, DetailsType, Operation, PublicJwk, TokenContext } from '@bailiwick/protocol';
 import type { InstanceTemplate } from '../agents/instance.ts';
 import type { CredentialKind, Standing } from '../credentials/credential.ts';
 
@@ -94,6 +94,7 @@ export interface Resource extends Thing {
   name: string;
   scopes: { name: string; description: string }[];
   operations: Operation[];
+  details_types: DetailsType[];
   token: {
     alg: string;
     typ: string;
@@ -108,7 +109,8 @@ export interface Resource extends Thing {
 export interface Role extends Thing {
   name: string;
   description: string;
-  permissions: { resource: string; scopes: string[] }[];
+  permissions: { resource: string; scopes: string[]; details?: AuthorizationDetail[] }[];
+  inherits: string[];
   system: boolean;
   status: string;
 }

@@ -1,7 +1,7 @@
 /** Makes the changes of a plan, one request each. */
 import type { Api } from '../api.ts';
 import { CliError } from '../errors.ts';
-import { resourceFromFile } from '../nouns/resources.ts';
+import { resourceFromFile } from '../nouns/resource-options.ts';
 import type { Change, FieldChange, Noun, Present } from './changes.ts';
 import type { Fleet, FleetAgent } from './fleet.ts';
 import { applyTrustDomain, type WantedBundle } from './trust-domains.ts';
@@ -72,17 +72,22 @@ export function newDoer(api: Api, fleet: Fleet, present: Present, bundles: Reado
     },
     role(change) {
       const wanted = fleet.roles[change.name];
-      const permissions =
-        wanted?.permissions &&
-        Object.entries(wanted.permissions).map(([resource, scopes]) => ({
-          resource: id('resource', resource),
-          scopes,
-        }));
-      return save(
-        change,
-        '/roles',
-        changed(change, { name: change.name, description: wanted?.description, permissions }),
-      );
+      const { permissions, details } = wanted ?? {};
+      const names = [...new Set([...Object.keys(permissions ?? {}), ...Object.keys(details ?? {})])];
+      const body = {
+        name: change.name,
+        description: wanted?.description,
+        permissions:
+          permissions === undefined && details === undefined
+            ? undefined
+            : names.map((name) => ({
+                resource: id('resource', name),
+                scopes: permissions?.[name] ?? [],
+                ...(details?.[name] && { details: details[name] }),
+              })),
+        inherits: wanted?.inherits?.map((name) => id('role', name)),
+      };
+      return save(change, '/roles', changed(change, body));
     },
     async agent(change) {
       const wanted = fleet.agents[change.name];

@@ -1,5 +1,5 @@
 /** What a fleet file says: the strict schema of `bailiwick apply -f fleet.yaml`. */
-import { jwsAlgorithms, ProtocolError, parseContext, parseHours } from '@bailiwick/protocol';
+import { compareRules, jwsAlgorithms, ProtocolError, parseContext, parseHours } from '@bailiwick/protocol';
 import { z } from 'zod';
 import { agentKinds } from '../../agents/agent.ts';
 import { bindings, provenances } from '../../agents/instance.ts';
@@ -65,6 +65,20 @@ export const resourceSchema = z.strictObject(
       .record(scope, z.union([text, z.null().transform(() => '')]), 'must be a list of "scope: what it allows"')
       .optional(),
     operations: list(operationSchema).optional(),
+    details_types: z
+      .record(
+        z.string(),
+        z.strictObject(
+          {
+            description: text.optional(),
+            schema: z.record(z.string(), z.unknown(), 'must be a JSON Schema of type object'),
+            compare: z.record(z.string(), z.enum(compareRules, `must be one of ${compareRules.join(', ')}`)).optional(),
+          },
+          'must describe a type of details, with at least "schema: …"',
+        ),
+        'must be a list of "type: {schema: …}"',
+      )
+      .optional(),
     token: z
       .strictObject({
         alg: z.enum(jwsAlgorithms, `must be one of ${jwsAlgorithms.join(', ')}`).optional(),
@@ -84,6 +98,10 @@ const roleSchema = z.strictObject(
   {
     description: text.optional(),
     permissions: z.record(z.string(), list(scope), 'must be a list of "resource: [scope, scope]"').optional(),
+    details: z
+      .record(z.string(), list(z.record(z.string(), z.unknown())), 'must be a list of "resource: [{type: …}]"')
+      .optional(),
+    inherits: list(z.string()).optional(),
   },
   'must describe a role',
 );

@@ -116,7 +116,10 @@ function agentValues(
 
 /** What roles give on a resource, as the file says it or else the server: an agent's scopes there unless it names others. */
 function scopesGiven(fleet: Fleet, present: Present, { nameOf, resourceName }: Names, roles: readonly string[]) {
-  const permissions = roles.flatMap((name) => {
+  const inherited = (name: string) =>
+    fleet.roles[name]?.inherits ?? (find(present.roles, name)?.inherits ?? []).map(nameOf);
+  const all = [...new Set(roles.flatMap((name) => [name, ...inherited(name)]))];
+  const permissions = all.flatMap((name) => {
     const wanted = fleet.roles[name]?.permissions;
     if (wanted !== undefined)
       return Object.entries(wanted).map(([resource, scopes]) => [resourceName(resource), scopes] as const);

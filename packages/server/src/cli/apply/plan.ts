@@ -1,10 +1,11 @@
 /** What has to change so that the server is as the fleet file says. Pure: what is there in, changes out. */
-import type { Operation } from '@bailiwick/protocol';
+import { canonicalJson, type Operation } from '@bailiwick/protocol';
 import { operationLine } from '../operation.ts';
 import type { Resource } from '../registry.ts';
 import { type Change, change, find, type Noun, type Present, type WantedOfAgent } from './changes.ts';
 import type { Fleet, FleetResource } from './fleet.ts';
 import { agentChanges } from './plan-agent.ts';
+import { heirsLast, roleNow, roleValues } from './plan-role.ts';
 import { trustDomainChanges, type WantedBundle } from './trust-domains.ts';
 
 /**
@@ -38,21 +39,9 @@ export function plan(
     ...Object.entries(fleet.resources).flatMap(([name, wanted]) =>
       change('resource', name, presentResource(present, name, wanted), resourceValues(name, wanted), resourceNow),
     ),
-    ...Object.entries(fleet.roles).flatMap(([name, wanted]) =>
-      change(
-        'role',
-        name,
-        find(present.roles, name),
-        {
-          description: wanted.description,
-          permissions: wanted.permissions && sortedPermissions(wanted.permissions, resourceName),
-        },
-        (role) => ({
-          description: role.description,
-          permissions: sortedPermissions(
-            Object.fromEntries(role.permissions.map(({ resource, scopes }) => [nameOf(resource), scopes])),
-          ),
-        }),
+    ...heirsLast(fleet.roles).flatMap(([name, wanted]) =>
+      change('role', name, find(present.roles, name), roleValues(wanted, resourceName), (role) =>
+        roleNow(role, nameOf),
       ),
     ),
     ...Object.entries(fleet.agents).flatMap(([name, wanted]) =>
@@ -98,11 +87,6 @@ function ownerNames(fleet: Fleet, present: Present): (text: string) => string {
   };
 }
 
-const sortedPermissions = (
-  permissions: Readonly<Record<string, readonly string[]>>,
-  nameOf = (reference: string) => reference,
-) => Object.fromEntries(Object.entries(permissions).map(([resource, scopes]) => [nameOf(resource), scopes.toSorted()]));
-
 /** Resources may be named by identifier, too: the plan speaks of them by name. */
 function resourceNames(fleet: Fleet, present: Present): (reference: string) => string {
   const names = new Map<string, string>();
@@ -124,6 +108,9 @@ export function resourceValues(name: string, wanted: FleetResource): Record<stri
     identifier: wanted.identifier,
     scopes: wanted.scopes === undefined && wanted.operations === undefined ? undefined : scopes,
     operations: wanted.operations?.map(fullLine).toSorted(),
+    details_types:
+      wanted.details_types &&
+      Object.fromEntries(Object.entries(wanted.details_types).map(([type, said]) => [type, typeLine(said)])),
     token: wanted.token && withDefaults(wanted.token),
   };
 }
@@ -134,17 +121,23 @@ function resourceNow(resource: Resource): Record<string, unknown> {
     identifier: resource.identifier,
     scopes: Object.fromEntries(resource.scopes.map(({ name, description }) => [name, description])),
     operations: resource.operations.map(fullLine).toSorted(),
+    details_types: Object.fromEntries(resource.details_types.map(({ type, ...said }) => [type, typeLine(said)])),
     token: withDefaults(resource.token),
   };
 }
 
 const withDefaults = (token: object) => ({ alg: 'ES256', typ: 'at+jwt', dangerously_bearer: false, ...token });
 
+/** A type of details in one line, the same however it was written. */
+const typeLine = (said: { description?: string | undefined; schema: object; compare?: object | undefined }) =>
+  canonicalJson({ description: '', compare: {}, ...said });
+
 /** The line of an operation, with its name where that isn't the usual one, and what is known of its tool. */
 function fullLine(operation: Operation): string {
   const line = operationLine({ ...operation, scope: operation.scope.toSorted() });
   const usual = operation.tool ?? `${operation.method} ${operation.path}`;
-  const named = operation.name === usual ? line : `${line}  (${operation.name})`;
+  const taking = operation.details === undefined ? line : `${line}  details ${canonicalJson(operation.details)}`;
+  const named = operation.name === usual ? taking : `${taking}  (${operation.name})`;
   return operation.definition === undefined ? named : `${named}  definition ${operation.definition}`;
 }
 

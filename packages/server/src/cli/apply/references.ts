@@ -72,9 +72,13 @@ export function referenceMistakes(
       note(['teams', name, 'members', index], missing('person', member, people));
     }
   }
-  for (const [name, { permissions = {} }] of Object.entries(fleet.roles)) {
+  for (const [name, { permissions = {}, details = {}, inherits = [] }] of Object.entries(fleet.roles)) {
     for (const [one, scopes] of Object.entries(permissions)) {
       note(['roles', name, 'permissions'], resource(one) ?? unknownScopes(one, scopes), one);
+    }
+    for (const one of Object.keys(details)) note(['roles', name, 'details'], resource(one), one);
+    for (const [index, one] of inherits.entries()) {
+      note(['roles', name, 'inherits', index], missing('role', one, roles));
     }
   }
   for (const [name, agent] of Object.entries(fleet.agents)) {

@@ -274,11 +274,12 @@ async function agentBody(
     TemplateValues,
   roles: readonly Role[],
 ): Promise<Record<string, unknown>> {
+  const holding = options.resource.length > 0 ? await withInherited(api, roles) : [];
   const resources = await inOrder(options.resource, async (text) => {
     // what follows an equals sign is scopes, unless it belongs to an identifier
     const [, name = text, scopes] = /^(.+?)=([^/]*)$/.exec(text) ?? [];
     const { id } = await findResource(api, name);
-    return { resource: id, scope: scopes === undefined ? givenBy(roles, id) : scopes.split(',').filter(Boolean) };
+    return { resource: id, scope: scopes === undefined ? givenBy(holding, id) : scopes.split(',').filter(Boolean) };
   });
   const perMinute = options['tokens-per-minute'];
   const body = {
@@ -295,6 +296,12 @@ async function agentBody(
     instances: template(options),
   };
   return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
+}
+
+/** These roles, and those that they inherit. */
+async function withInherited(api: Api, roles: readonly Role[]): Promise<Role[]> {
+  const ids = new Set(roles.flatMap(({ inherits }) => inherits));
+  return [...roles, ...(await inOrder([...ids], (id) => findRole(api, id)))];
 }
 
 const givenBy = (roles: readonly Role[], resource: string): string[] => {

@@ -18,6 +18,13 @@ const roleOptions = {
     many: true,
     description: 'Scopes that it gives on a resource: tickets=tickets:read,tickets:write.',
   },
+  details: {
+    value: 'RESOURCE=JSON',
+    many: true,
+    description:
+      'Up to which authorization_details may be asked for on a resource: \'bank={"type":"transfer","amount":100}\'.',
+  },
+  inherit: { value: 'ROLE', many: true, description: 'A role whose permissions it has as well; one level deep.' },
 } as const;
 
 const list = command({
@@ -55,6 +62,7 @@ const showOne = command({
     const role = await findRole(api, name);
     if (context.globals.json) return show(context, role, () => '');
     const nameOf = namer(await api.list<Resource>('/resources'));
+    const roleName = namer(role.inherits.length > 0 ? await api.list<Role>('/roles') : []);
     show(context, role, () =>
       fields(context, [
         ['name', role.name],
@@ -62,6 +70,7 @@ const showOne = command({
         ['status', role.status],
         ['description', role.description],
         ['gives', gives(role, nameOf).join('\n') || 'nothing'],
+        ...(role.inherits.length > 0 ? [['inherits', role.inherits.map(roleName).join('\n')] as const] : []),
       ]),
     );
   },
@@ -69,22 +78,32 @@ const showOne = command({
 
 const create = command({
   name: 'roles create',
-  summary: 'Make a role: a named set of scopes on resources.',
+  summary: 'Make a role: a named set of scopes and details on resources.',
   arguments: [{ name: 'name', description: 'Its name: lowercase letters, digits, dots, hyphens.' }],
   options: roleOptions,
   examples: [
     { command: 'bailiwick roles create ticket-reader --permission tickets=tickets:read', does: 'May read tickets' },
+    {
+      command: 'bailiwick roles create ticket-clerk --permission tickets=tickets:write --inherit ticket-reader',
+      does: 'May write them, and all that ticket-reader may',
+    },
+    {
+      command:
+        'bailiwick roles create small-payments --permission bank=transfers \\\n' +
+        '  --details \'bank={"type":"transfer","amount":100}\'',
+      does: 'May move up to 100 at a time',
+    },
   ],
   async run(context, [name], options) {
     const api = openApi(context);
-    if (options.permission.length === 0) {
+    if (options.permission.length + options.details.length + options.inherit.length === 0) {
       throw new CliError('usage', 'A role that gives nothing is none: name a --permission.', {
         hint: 'Such as --permission tickets=tickets:read.',
       });
     }
-    const permissions = await permissionsOf(api, options.permission);
+    const body = { ...(await powerOf(api, options)), description: options.description ?? '' };
     const role = await api
-      .create<Role>('/roles', { name, description: options.description ?? '', permissions })
+      .create<Role>('/roles', { name, ...body })
       .catch(nameTaken(name, `What it gives is changed with \`bailiwick roles update ${name} --permission …\`.`));
     show(
       context,
@@ -97,7 +116,8 @@ const create = command({
 const update = command({
   name: 'roles update',
   summary: 'Change what a role gives. It is in force at once, for every agent that holds it.',
-  description: '--permission replaces the whole list.',
+  description:
+    '--permission and --details together replace all that it gives itself, --inherit all that it inherits; --inherit none takes that away.',
   arguments: [roleArgument],
   options: roleOptions,
   examples: [
@@ -111,7 +131,7 @@ const update = command({
     const role = await findRole(api, name);
     const body = {
       ...(options.description === undefined ? {} : { description: options.description }),
-      ...(options.permission.length === 0 ? {} : { permissions: await permissionsOf(api, options.permission) }),
+      ...(await powerOf(api, options)),
     };
     if (Object.keys(body).length === 0) {
       throw new CliError('usage', 'Nothing to change was named.', { hint: 'See `bailiwick roles update --help`.' });
@@ -181,14 +201,53 @@ const retire = command({
 export const roleCommands = [list, showOne, create, update, grant, revoke, retire];
 
 const gives = (role: Role, nameOf: (id: string) => string) =>
-  role.permissions.map(({ resource, scopes }) => `${nameOf(resource)}: ${scopes.join(' ')}`);
+  role.permissions.map(
+    ({ resource, scopes, details = [] }) =>
+      `${nameOf(resource)}: ${[...scopes, ...details.map((detail) => JSON.stringify(detail))].join(' ')}`,
+  );
 
-async function permissionsOf(api: Api, texts: readonly string[]) {
-  return inOrder(texts, async (text) => {
+interface PowerOptions {
+  permission: string[];
+  details: string[];
+  inherit: string[];
+}
+
+/** What a role gives, as far as the options say something of it. */
+async function powerOf(api: Api, { permission, details, inherit }: PowerOptions) {
+  const inherited = inherit.length === 1 && inherit[0] === 'none' ? [] : inherit;
+  return {
+    ...(permission.length + details.length > 0 && { permissions: await permissionsOf(api, permission, details) }),
+    ...(inherit.length > 0 && {
+      inherits: (await inOrder(inherited, (name) => findRole(api, name))).map(({ id }) => id),
+    }),
+  };
+}
+
+async function permissionsOf(api: Api, texts: readonly string[], details: readonly string[]) {
+  const permissions = new Map<string, { resource: string; scopes: string[]; details?: unknown[] }>();
+  const on = async (name: string) => {
+    const { id } = await findResource(api, name);
+    const permission = permissions.get(id) ?? { resource: id, scopes: [] };
+    permissions.set(id, permission);
+    return permission;
+  };
+  for (const text of texts) {
     const [resource, scopes] = pair('--permission', text, 'RESOURCE=SCOPE,SCOPE, such as tickets=tickets:read');
-    return {
-      resource: (await findResource(api, resource)).id,
-      scopes: scopes.split(',').filter((scope) => scope !== ''),
-    };
-  });
+    (await on(resource)).scopes.push(...scopes.split(',').filter((scope) => scope !== ''));
+  }
+  for (const text of details) {
+    const shape = 'RESOURCE=JSON, such as \'bank={"type":"transfer","amount":100}\'';
+    const [resource, json] = pair('--details', text, shape);
+    const permission = await on(resource);
+    permission.details = [...(permission.details ?? []), parsed(text, json, shape)];
+  }
+  return [...permissions.values()];
+}
+
+function parsed(text: string, json: string, shape: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    throw new CliError('usage', `--details "${text}" isn't understood: it reads ${shape}.`);
+  }
 }
