@@ -31,7 +31,7 @@ export function factsOf(request: PolicyRequest): Facts {
     principal:
       principal.type === 'Agent'
         ? { type: 'Agent', id: text(principal.name) }
-        : { type: 'Subject', id: text(`${principal.kind}:${principal.id}`) },
+        : { type: 'Subject', id: `${text(principal.kind)}:${text(principal.id)}` },
     roles: principal.type === 'Agent' ? principal.roles : noRoles,
     resource: { type: resource.type, id: resourceId(resource) },
     api: resource.type === 'Operation' || resource.type === 'Tool' ? text(resource.identifier) : undefined,
@@ -41,11 +41,11 @@ export function factsOf(request: PolicyRequest): Facts {
 
 const noRoles: readonly string[] = [];
 
+/** Pasted together from parts that are clean: it is looked at as a whole only where a policy names one. */
 function resourceId(resource: PolicyRequest['resource']): string {
   if (resource.type === 'Api') return text(resource.identifier);
-  return text(
-    resource.type === 'Object' ? `${resource.kind}:${resource.id}` : `${resource.identifier}#${resource.name}`,
-  );
+  if (resource.type === 'Object') return `${text(resource.kind)}:${text(resource.id)}`;
+  return `${text(resource.identifier)}#${text(resource.name)}`;
 }
 
 /** What a path leads to, or undefined where there is nothing: then {@link missingAt} says how far there is something. */
