@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
+import { instanceClient } from '../testing/instance-client.ts';
 import { orchestratorClient } from '../testing/orchestrator.ts';
 import { evaluator, guardClient, type PdpClient, writePolicy } from '../testing/pdp-client.ts';
 import { type TokenClient, tokenClient } from '../testing/token-client.ts';
@@ -120,7 +121,7 @@ for (const database of databases) {
       for (const { context } of answers) assert.deepEqual(Object.keys(context), ['id']);
       const [unknown, powerless] = await Promise.all(answers.map(({ context }) => eventOf(context.id)));
       assert.match(JSON.stringify(unknown), /no such agent/);
-      assert.match(JSON.stringify(powerless), /no role of the agent/);
+      assert.match(JSON.stringify(powerless), /was not given this resource/);
     });
 
     test('what ends bites with the next question: the role, the agent, the resource', async () => {
@@ -142,6 +143,34 @@ for (const database of databases) {
       assert.equal(await decided(), true);
       await server.admin('POST', `/resources/${other.resource}/retire`, { reason: 'a test' });
       assert.equal(await decided(), false, 'a resource that is no more');
+    });
+
+    test('what a role gives on a resource that the agent was not given is nothing', async () => {
+      const other = await tokenClient(server);
+      const question = {
+        subject: agent(other.clientId),
+        action: access,
+        resource: operation(`${other.identifier}#read`),
+      };
+      assert.equal((await pep.decide(question)).decision, true);
+      await server.admin('PATCH', `/agents/${other.clientId}`, { resources: [] });
+      assert.equal((await pep.decide(question)).decision, false);
+    });
+
+    test('an agent whose tokens may be used from some addresses alone is held to that where there is no token, too', async () => {
+      const bound = await tokenClient(server, { agent: { context: { ip: ['10.0.0.0/8'] } } });
+      const asked = async (context: object) =>
+        (
+          await pep.decide({
+            subject: agent(bound.clientId),
+            action: access,
+            resource: operation(`${bound.identifier}#read`),
+            context,
+          })
+        ).decision;
+      assert.equal(await asked({ presenter_address: '10.9.8.7' }), true);
+      assert.equal(await asked({ presenter_address: '11.9.8.7' }), false);
+      assert.equal(await asked({}), false);
     });
 
     test('an agent whose time is up may nothing', async () => {
@@ -223,6 +252,33 @@ for (const database of databases) {
       assert.equal((await asked(token)).decision, true);
       assert.equal((await orchestrator.call('DELETE', `/tasks/${billing.id}`)).status, 204);
       assert.equal((await asked(token)).context.error.status, 401);
+    });
+
+    test('a running copy is known by its SPIFFE ID: as long as it lives, and as far as its parent let it', async () => {
+      const other = await tokenClient(server, { agent: { instances: { depth: 1 } } });
+      const at = instanceClient(server, other);
+      const asked = async (id: string, context = {}) =>
+        pep.decide({ subject: agent(id), action: access, resource: operation(`${other.identifier}#read`), context });
+      const parent = await at.instance();
+      const id = String(parent.answer.spiffe_id);
+      assert.equal((await asked(id)).decision, true);
+      const able = await at.child(parent, { allowed: [{ resource: other.identifier, scope: 'tickets:read' }] });
+      const unable = await at.child(parent, { allowed: [{ resource: other.identifier, scope: 'tickets:write' }] });
+      assert.deepEqual(
+        [(await asked(able.body.spiffe_id)).decision, (await asked(unable.body.spiffe_id)).decision],
+        [true, false],
+      );
+      const { body } = await at.tokenOf(parent, { resource: other.identifier });
+      assert.equal((await asked(id, { access_token: body.access_token })).decision, true);
+      assert.equal((await asked(other.clientId, { access_token: body.access_token })).decision, true);
+      assert.equal(
+        (await asked(able.body.spiffe_id, { access_token: body.access_token })).decision,
+        false,
+        'another’s',
+      );
+      await at.call(parent, 'DELETE');
+      assert.deepEqual([(await asked(id)).decision, (await asked(able.body.spiffe_id)).decision], [false, false]);
+      assert.equal((await asked(other.clientId, { access_token: body.access_token })).context.error.status, 401);
     });
 
     // policies
@@ -326,6 +382,7 @@ for (const database of databases) {
       assert.equal((await guard.decide(mayRead())).decision, true);
       for (const [what, question] of [
         ['another resource', { ...mayRead(), resource: operation(`${other.identifier}#read`) }],
+        ['a resource that isn’t there', { ...mayRead(), resource: operation('https://nowhere.example#read') }],
         ['an object', { ...mayRead(), resource: { type: 'record', id: '1' } }],
         ['a person', { ...mayRead(), subject: { type: 'user', id: 'alice' } }],
       ] as const) {

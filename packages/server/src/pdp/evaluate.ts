@@ -3,23 +3,22 @@
  * token; then policy is asked. The default is no, and so is any error.
  * @see AuthZEN 1.0 §6
  */
-import { contextRefusal, grantsOperation } from '@bailiwick/protocol';
+import { contextRefusal } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
 import type { Instance } from '../agents/instance.ts';
-import { mayAct } from '../decide/decide.ts';
 import { presenterOf, seenPlace } from '../decide/place.ts';
 import { agentPrincipal, bindingOf } from '../decide/policy.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import type { PolicyContext, PolicyRequest } from '../policy/request.ts';
-import type { HeldRole } from '../resources/role.ts';
 import { instanceAlive } from '../tokens/instance-standing.ts';
 import { agentType } from './agent-type.ts';
 import type { Asking } from './asking.ts';
+import { mustBeGiven } from './given.ts';
 import { askPolicy } from './policy.ts';
 import type { Question } from './question.ts';
 import { agentCalled, type FoundAgent, rolesHeld } from './registered.ts';
-import { type Asked, askedAbout, isRegisteredType } from './resource.ts';
+import { type Asked, askedAbout, identifierIn, isRegisteredType } from './resource.ts';
 import { chainDepth, type ShownToken, shownBy } from './token.ts';
 import { No, type PolicySaid, type Seen, type Verdict, verdictOf } from './verdict.ts';
 
@@ -51,7 +50,6 @@ async function requestOf(deps: Deps, seen: Seen): Promise<PolicyRequest> {
   const asked = await askedAbout(deps, version, org, resource, action.name);
   if (!asked) throw new No('nothing of that name is registered, or listed there');
   if (asked.registered) seen.resource = asked.registered.identifier;
-  isTheGuards(asking, asked);
   const common = { asking, question, asked, now };
   if (subject.type !== agentType) {
     if (asked.registered) throw new No('roles are given to agents alone'); // nothing is granted that no role gives
@@ -64,23 +62,19 @@ async function requestOf(deps: Deps, seen: Seen): Promise<PolicyRequest> {
   seen.agent = agent;
   const token = await verified(deps, { ...common, agent }); // first: whoever has a dead one is to get another
   if (token) seen.jti = token.claims.jti;
-  mayAct(agent, now);
-  if (asked.registered && asked.registered.status !== 'active')
-    throw new No(`the resource is ${asked.registered.status}`);
   const instance = await living(deps, found, token, now);
   const held = await rolesHeld(deps, version, agent.id);
-  granted(asked, question, held, token);
+  const actor = { agent, instance, permissions: held.flatMap(({ permissions }) => permissions), token };
+  mustBeGiven(deps, actor, asked, question, now);
   return requestFor(deps, { ...common, principal: agentPrincipal({ agent, instance }, held), instance, token });
 }
 
-/** A guard has no business with what only others know. */
+/** A guard has no business with what only others know, nor with what lies elsewhere: not even whether it is there. */
 function mayAsk({ only }: Asking, { subject, resource }: Question): void {
-  if (!only || (subject.type === agentType && isRegisteredType(resource.type))) return;
+  if (!only) return;
+  if (subject.type === agentType && isRegisteredType(resource.type) && identifierIn(resource) === only.identifier)
+    return;
   throw new No('a guard asked about more than it guards', beyond);
-}
-
-function isTheGuards({ only }: Asking, asked: Asked): void {
-  if (only && asked.registered?.id !== only.id) throw new No('a guard asked about more than it guards', beyond);
 }
 
 const beyond = { status: 403, message: 'a guard may ask about agents at its own resource, and nothing else' } as const;
@@ -110,31 +104,6 @@ async function living(deps: Deps, { instance: named }: FoundAgent, token: ShownT
   return instance;
 }
 
-/** Roles are the bound of all that is registered here, and a token never carries more than it says. @throws No */
-function granted(
-  { registered, operation }: Asked,
-  question: Question,
-  held: readonly HeldRole[],
-  token: ShownToken | undefined,
-) {
-  if (!registered) return;
-  const permissions = held.flatMap((role) => role.permissions).filter(({ resource }) => resource === registered.id);
-  if (permissions.length === 0) throw new No('no role of the agent gives anything on this resource');
-  if (!operation) return;
-  const types = registered.detailsTypes;
-  const parameters = () => question.action.parameters;
-  const byRoles = {
-    scope: new Set(permissions.flatMap(({ scopes }) => scopes)),
-    details: permissions.flatMap(({ details = [] }) => details),
-    types,
-  };
-  if (!grantsOperation(operation, byRoles, parameters)) throw new No('no role of the agent gives this operation');
-  if (!token) return;
-  const { scope, claims } = token;
-  const byToken = { scope, details: claims.authorization_details ?? [], types };
-  if (!grantsOperation(operation, byToken, parameters)) throw new No('the token does not carry this operation');
-}
-
 /** Nobody knows how long ago somebody proved something who was only named. */
 const longAgo = Number.MAX_SAFE_INTEGER;
 
@@ -160,7 +129,7 @@ function requestFor(
     get zone() {
       return seen.zone;
     },
-    task: token?.task ?? (context.task && { provenance: 'declared', ...context.task }),
+    task: token ? token.task : context.task && { provenance: 'declared', ...context.task },
     binding: bindingOf({ jkt: claims?.cnf?.jkt, x5t: claims?.cnf?.['x5t#S256'] }),
     method: token ? 'access_token' : 'none',
     proofAge: claims ? Math.max(0, Math.floor(now / 1000) - claims.iat) : longAgo,

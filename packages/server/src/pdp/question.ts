@@ -65,8 +65,8 @@ const action = z
     properties: textsOf(parameters, issues, ['properties']),
   }));
 
+/** As an agent may say of itself: what has an id was opened by an orchestrator, and a token tells of it. */
 const aboutTask = z.object({
-  id: text(256).optional(),
   workflow: text(256).optional(),
   step: text(256).optional(),
   environment: text(256).optional(),

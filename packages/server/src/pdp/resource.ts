@@ -34,7 +34,8 @@ export async function askedAbout(
 ): Promise<Asked | undefined> {
   if (!isRegisteredType(type))
     return { registered: undefined, operation: undefined, policy: { type: 'Object', kind: type, id, properties } };
-  const [identifier, name] = type === 'api' ? [id, undefined] : splitName(id);
+  const identifier = identifierIn({ type, id });
+  const name = id === identifier ? undefined : id.slice(identifier.length + 1);
   const resource = await resourceCalled(deps, version, org, identifier);
   if (!resource) return undefined;
   if (type === 'api') return action === accessAction ? wholeApi(resource) : listed(resource, undefined, action);
@@ -77,8 +78,8 @@ function listed(resource: Resource, type: RegisteredType | undefined, name: stri
   return oneOperation(resource, operation);
 }
 
-/** An identifier has no fragment: the first `#` ends it. @see RFC 8707 §2 */
-function splitName(id: string): [identifier: string, name: string | undefined] {
-  const at = id.indexOf('#');
-  return at < 0 ? [id, undefined] : [id.slice(0, at), id.slice(at + 1)];
+/** Of which API or server something registered is: identifiers have no fragment, so the first `#` ends one. @see RFC 8707 §2 */
+export function identifierIn({ type, id }: Pick<AskedEntity, 'type' | 'id'>): string {
+  const at = type === 'api' ? -1 : id.indexOf('#');
+  return at < 0 ? id : id.slice(0, at);
 }

@@ -36,9 +36,10 @@ for (const database of databases) {
         post('/roles', { name, permissions: [{ resource: identifier, scopes: given }] });
       const reading = await role('reading', ['files:read']);
       const writing = await role('writing', ['files:write']);
+      const resources = [{ resource: identifier, default: true }];
       const made: string[] = [];
       for (let i = 0; i < 8; i++) {
-        const { id } = await post('/agents', { name: `agent-${i}`, kind: 'ai_agent', owner: team });
+        const { id } = await post('/agents', { name: `agent-${i}`, kind: 'ai_agent', owner: team, resources });
         made.push(id);
         if (i % 2 === 0) await server.admin('PUT', `/agents/${id}/roles/${reading.id}`);
         if (i === 7) await server.admin('PUT', `/agents/${id}/roles/${writing.id}`);
@@ -166,6 +167,7 @@ for (const database of databases) {
       const { id } = await server.admin<{ id: string }>('POST', '/agents', {
         name: 'late',
         kind: 'workload',
+        resources: [{ resource: identifier, default: true }],
         owner: teams.find(({ name }) => name === 'files')?.id,
       });
       await server.admin('PUT', `/agents/${id}/roles/${roles.find(({ name }) => name === 'reading')?.id}`);

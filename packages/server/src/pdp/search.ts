@@ -2,6 +2,7 @@
  * Who may, what may be reached, what may be done: only what an evaluation at this moment would allow.
  * @see AuthZEN 1.0 §8
  */
+import { setImmediate } from 'node:timers/promises';
 import type { AuditEvent } from '../audit/event.ts';
 import type { Deps } from '../deps.ts';
 import type { Asking } from './asking.ts';
@@ -11,8 +12,9 @@ import { evaluate } from './evaluate.ts';
 import { readSearch, type Search, type SearchKind } from './question.ts';
 
 /** How many candidates one request looks at: a page can be shorter than it may be, and still not be the last. */
-const mostLookedAt = 1000;
-const atOnce = 100;
+const mostLookedAt = 500;
+/** After so many, others get their turn. */
+const atOnce = 50;
 
 /** `page` first, as §8.3 recommends. */
 export interface SearchAnswer {
@@ -84,6 +86,7 @@ async function lookThrough(
   let { after } = start;
   for (let seen = 0; seen < mostLookedAt; ) {
     const some = await candidates(after, atOnce);
+    await setImmediate();
     for (const candidate of some) {
       if (found.length === start.limit) return { found, next: nextToken(start, after ?? '') };
       const { decision } = await evaluate(deps, asking, candidate.question);

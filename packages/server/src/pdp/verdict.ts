@@ -110,7 +110,7 @@ function eventOf(
       // what it was called is told where it names something of ours; foreign names may be people's
       ...(seen.resource !== undefined && { asked: { action: question.action.name, type: question.resource.type } }),
       by,
-      decision: decision ? 'allow' : no ? 'deny' : (answer?.decision ?? 'deny'),
+      decision: answer?.decision ?? 'deny', // policy's own: what comes of it is the outcome
       ...(answer && answer.errors.length > 0 && { errors: answer.errors.map(({ policy }) => policy) }),
       ...(answer?.observed && { observed: observedOf(answer.observed) }),
       ...(said && { policy: said.policy }),
