@@ -110,6 +110,17 @@ for (const database of databases) {
       });
     }
 
+    test('of a token that was issued the log says what is limited in the open, and to where sealed', async () => {
+      const client = await clientWith({ ip: ['10.1.2.3'] });
+      await client.send({}, from('10.1.2.3'));
+      type Listed = { items: (Record<string, unknown> & { decided_on: { ctx: string[] } })[] };
+      const { items } = await server.admin<Listed>('GET', `/events?agent=${client.clientId}&type=token.issued`);
+      const { personal, ...open } = items[0] ?? assert.fail('no event');
+      assert.deepEqual(open.decided_on.ctx, ['ip']);
+      assert.ok(!JSON.stringify(open).includes('10.1.2.3'));
+      assert.ok(JSON.stringify(personal).includes('"ctx":{"ip":["10.1.2.3"]}'));
+    });
+
     test('a refusal for the place is on record, with the dimension in the open and the address sealed', async () => {
       const client = await clientWith({ country: ['DE'] });
       await client.send({}, from(austrian));

@@ -124,7 +124,7 @@ function issuedEvent(plan: DecidedPlan, jti: string, context: RequestContext): A
     reason: plan.reasons.join('; '),
     decided_on: {
       ...knownOf(client),
-      ...(plan.context && { ctx: plan.context }),
+      ...(plan.context && { ctx: Object.keys(plan.context) }),
       ...(plan.details.length > 0 && { details: typesOf(plan.details) }),
       expires_at: plan.expiresAt,
       grant_type: plan.grantType,
@@ -145,10 +145,16 @@ function issuedEvent(plan: DecidedPlan, jti: string, context: RequestContext): A
   };
 }
 
-/** Which types stand in the leaf for ever; whose account it is may be erased. */
+/** Which types stand in the leaf for ever; whose account it is may be erased, and so may from which address. */
 const typesOf = (details: readonly AuthorizationDetail[]) => [...new Set(details.map(({ type }) => type))].sort();
 
-const granted = ({ details, personal }: DecidedPlan) =>
-  details.length === 0
-    ? policyInput(personal)
-    : { details: { authorization_details: details, ...policyInput(personal)?.details } };
+function granted({ details, context, personal }: DecidedPlan) {
+  if (details.length === 0 && context === undefined) return policyInput(personal);
+  return {
+    details: {
+      ...(details.length > 0 && { authorization_details: details }),
+      ...(context && { ctx: context }),
+      ...policyInput(personal)?.details,
+    },
+  };
+}
