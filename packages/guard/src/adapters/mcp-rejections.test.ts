@@ -267,6 +267,17 @@ test('a session is its caller’s alone, whoever knows its id', async (context) 
   assert.equal((await own.send({ method: 'DELETE', headers: session })).status, 200, 'its caller may end it');
 });
 
+test('a stream is picked up again by its session alone', async (context) => {
+  const wrap: McpWorldOptions['wrap'] = () => async (request) =>
+    new Response(null, { status: 200, headers: { 'x-from': request.headers.get('last-event-id') ?? 'nowhere' } });
+  const heard = async (sessions: 'bound' | 'server') => {
+    const resuming = await open(context, { wrap, options: { sessions } });
+    return (await resuming.send({ method: 'GET', headers: { 'last-event-id': '7' } })).headers.get('x-from');
+  };
+  assert.equal(await heard('bound'), 'nowhere');
+  assert.equal(await heard('server'), '7', 'which the server is said to see to');
+});
+
 test('a server that gives two callers one session gives it to the first alone', async (context) => {
   const wrap: McpWorldOptions['wrap'] = () => async () =>
     Response.json({ jsonrpc: '2.0', id: 1, result: {} }, { headers: { 'mcp-session-id': 'same' } });
@@ -388,13 +399,13 @@ const oddLists: [what: string, wrap: McpWorldOptions['wrap'], call: number, list
   [
     'without the tool',
     listing((id) => listOf(id, [debugTool])),
-    503,
+    403,
     ({ json }) => assert.deepEqual(json.result?.tools, []),
   ],
   [
     'with what is no tool',
     listing((id) => listOf(id, [null, 'read_ticket', { name: 7 }, ['read_ticket']])),
-    503,
+    403,
     ({ json }) => assert.deepEqual(json.result?.tools, []),
   ],
   [

@@ -35,13 +35,11 @@ export type Outcome = { operations: string[] } | { refused: Response };
  * missing, the answer names those of all messages, so that the client asks once.
  */
 export async function decideAll(room: DecisionRoom, verified: Verified, body: Body): Promise<Outcome> {
-  const operations: string[] = [];
-  const refusals: { answer: Answer; code: number; message: Message }[] = [];
-  for (const message of body.messages) {
-    const decided = await decideOne(room, verified, message);
-    if (typeof decided === 'string') operations.push(decided);
-    else refusals.push({ ...decided, message });
-  }
+  const decided = await Promise.all(body.messages.map((message) => decideOne(room, verified, message)));
+  const operations = decided.filter((one) => typeof one === 'string');
+  const refusals = decided.flatMap((one, index) =>
+    typeof one === 'string' ? [] : [{ ...one, message: body.messages[index] as Message }],
+  );
   const [first] = refusals;
   if (first === undefined) return { operations };
   const lacking = refusals.filter(({ answer }) => answer.problem?.error === 'insufficient_scope');
@@ -90,7 +88,7 @@ async function definitionRefusal(
 ): Promise<Refusal | undefined> {
   const { definitions } = room;
   const tool = operation.tool as string;
-  if (definitions.of(tool) === undefined) {
+  if (definitions.of(tool) === undefined && !definitions.isWhole()) {
     try {
       await room.learn(message);
     } catch (error) {
@@ -99,7 +97,8 @@ async function definitionRefusal(
     }
   }
   const seen = definitions.of(tool);
-  if (seen === undefined) return unknownDefinition(operation);
+  // What is missing where all is known isn't there any more; else something changed while we asked.
+  if (seen === undefined) return definitions.isWhole() ? notOffered('this tool') : unknownDefinition(operation);
   if (seen.hash === operation.definition) return undefined;
   room.changed(operation, seen.hash);
   return changedTool(operation);

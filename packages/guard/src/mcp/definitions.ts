@@ -16,6 +16,8 @@ export interface Definitions {
   readonly generation: number;
   /** What the server said of a tool not long ago; undefined if it has to be asked. */
   of(tool: string): Seen | undefined;
+  /** Whether all tools that the server listed are known: one that isn't among them isn't there. */
+  isWhole(): boolean;
   /**
    * Takes in what a list said, unless something changed since it was asked for.
    * @param asked.whole whether these are all pages. A page alone that says something else than what is known makes nothing known.
@@ -31,12 +33,16 @@ const mostTools = 10_000;
 export function definitionsFor(runtime: { now(): number }, freshMs: number): Definitions {
   const known = new Map<string, Seen>();
   let generation = 0;
+  let wholeAt = Number.NEGATIVE_INFINITY;
+
+  function isFresh(at: number): boolean {
+    const age = runtime.now() - at;
+    return age >= 0 && age < freshMs;
+  }
 
   function of(tool: string): Seen | undefined {
     const seen = known.get(tool);
-    if (seen === undefined) return undefined;
-    const age = runtime.now() - seen.at;
-    return age >= 0 && age < freshMs ? seen : undefined;
+    return seen !== undefined && isFresh(seen.at) ? seen : undefined;
   }
 
   return {
@@ -44,6 +50,7 @@ export function definitionsFor(runtime: { now(): number }, freshMs: number): Def
       return generation;
     },
     of,
+    isWhole: () => isFresh(wholeAt),
     learn(tools, asked) {
       if (asked.generation !== generation) return;
       const here = new Map<string, Seen>();
@@ -56,11 +63,13 @@ export function definitionsFor(runtime: { now(): number }, freshMs: number): Def
         // Who keeps asking for lists must not keep something known for ever: the server is asked for all of it in time.
         here.set(tool.name, { hash: isSaidTwice ? undefined : hash, inputSchema, at: before?.at ?? asked.at });
       }
-      if (known.size + here.size > mostTools) known.clear();
+      if (asked.whole || known.size + here.size > mostTools) known.clear();
+      if (asked.whole) wholeAt = asked.at;
       for (const [name, seen] of here) known.set(name, seen);
     },
     forget() {
       generation += 1;
+      wholeAt = Number.NEGATIVE_INFINITY;
       known.clear();
     },
   };

@@ -123,6 +123,8 @@ export function mcpEndpoint(guard: Guard, handler: McpHandler, options: McpOptio
     if (whose === 'bound' && session !== null && !sessions.isOf(session, verified)) {
       return refused(verified, notOffered('this session'), 404, sessionNotFound);
     }
+    // Where no session says whose stream it was, none is picked up again.
+    if (whose === 'bound' && session === null) headers.delete('last-event-id');
     if (method === 'POST') return post(exchange, headers, verified);
     if (method !== 'GET' && method !== 'DELETE') return refused(verified, notOffered('this HTTP method'), 405);
     const { url, signal } = exchange;
