@@ -1,10 +1,14 @@
 /** A real nginx with the configuration that we ship (examples/sidecar) before a service, and the guard's sidecar beside it. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
+import { request as httpsRequest } from 'node:https';
 import { type AddressInfo, connect } from 'node:net';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { parseChallenges } from '@bailiwick/protocol';
+import { type TestCertificate as Made, testCertificate } from '../packages/guard/src/testing/certificates.ts';
 import { operations } from '../packages/guard/src/testing/fake-issuer.ts';
 import { type SidecarWorld, sidecarWorld } from '../packages/guard/src/testing/sidecar-world.ts';
 import { systemTool } from '../packages/server/src/testing/system-tool.ts';
@@ -205,6 +209,58 @@ describe('nginx and the sidecar', { skip: 'skip' in nginx && nginx.skip }, () =>
     assert.deepEqual([reply.status, reply.headers['retry-after']], [503, ['1']]);
     assert.equal(JSON.parse(reply.body).title, 'The access token cannot be checked right now');
     assert.equal(arrived.length, count);
+  });
+
+  test('a token that is bound to a certificate passes with that, and a header of the client’s is none', async (context) => {
+    const [own, another, server] = ['agent', 'agent', 'server'].map((name) => testCertificate(name)) as [
+      Made,
+      Made,
+      Made,
+    ];
+    const bound = await sidecarWorld('nginx', ['--client-certificates'], { operations });
+    const before = await runNginx(nginxPath(), (port, file) => {
+      writeFileSync(file('server.pem'), server.cert);
+      writeFileSync(file('server.key'), server.key, { mode: 0o600 });
+      // as the guide has it
+      const text = readFileSync(path.join(example, 'bailiwick-server.conf'), 'utf8');
+      writeFileSync(file('bailiwick-server.conf'), text.replace('Client-Cert ""', 'Client-Cert $client_cert'));
+      const plain = inFront(port, new URL(bound.sidecar.url).host, service);
+      return `include ${path.join(example, '../nginx/client-cert.conf')};\n${plain}`
+        .replace(`127.0.0.1:${port};`, `127.0.0.1:${port} ssl;`)
+        .replace(
+          /include \S+bailiwick-server\.conf;/,
+          `include ${file('bailiwick-server.conf')};
+          ssl_certificate ${file('server.pem')}; ssl_certificate_key ${file('server.key')}; ssl_verify_client optional_no_ca;`,
+        );
+    });
+    context.after(async () => {
+      await before.close();
+      await bound.end();
+    });
+    const thumbprint = createHash('sha256').update(own.der).digest('base64url');
+    const token = await bound.agent.token({ cnf: { 'x5t#S256': thumbprint } });
+    const statusWith = (certificate: Made | undefined, headers: Record<string, string> = {}) =>
+      new Promise<number | undefined>((resolve, reject) => {
+        const tls = certificate === undefined ? {} : { cert: certificate.cert, key: certificate.key };
+        const options = {
+          host: '127.0.0.1',
+          port: before.port,
+          path: '/v1/tickets',
+          agent: false,
+          rejectUnauthorized: false,
+        };
+        httpsRequest({ ...options, ...tls, headers: { authorization: `Bearer ${token}`, ...headers } }, (response) => {
+          response.resume().on('end', () => resolve(response.statusCode));
+        })
+          .on('error', reject)
+          .end();
+      });
+    const forged = { 'client-cert': `:${own.der.toString('base64')}:` };
+    assert.equal(await statusWith(own), 200);
+    assert.equal(await statusWith(another), 401);
+    assert.equal(await statusWith(undefined), 401);
+    assert.equal(await statusWith(undefined, forged), 401);
+    assert.equal(await statusWith(another, forged), 401);
   });
 
   test('the guard is not there: 503, and no open door', async (context) => {

@@ -1,7 +1,9 @@
 /** The sidecar over HTTP, asked in every dialect as the proxies of that dialect ask (dialect.ts cites where that is read). */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { parseChallenges } from '@bailiwick/protocol';
+import { testCertificate } from '../testing/certificates.ts';
 import { operations, resource } from '../testing/fake-issuer.ts';
 import { type Asking, type Reply, type SidecarWorld, sidecarWorld } from '../testing/sidecar-world.ts';
 import { type DialectName, dialects } from './dialect.ts';
@@ -16,6 +18,10 @@ function heard(
   const real = Number(headers['x-bailiwick-status'] ?? status);
   assert.ok([401, 403].includes(status), 'nginx knows no other answer');
   return { status: real, problem: JSON.parse(String(headers['x-bailiwick-problem'])) };
+}
+
+function heardStatus(dialect: DialectName, reply: Reply): number {
+  return reply.status === 200 ? 200 : heard(dialect, reply).status;
 }
 
 for (const dialect of Object.keys(dialects) as DialectName[]) {
@@ -281,6 +287,31 @@ test('further proxies: the address is that of the first one that nobody vouches 
     [200, 401, 401],
   );
 });
+
+for (const dialect of ['nginx', 'caddy'] as const) {
+  test(`${dialect} says which certificate it saw, where it is told to`, async (context) => {
+    const [own, another] = [testCertificate('agent'), testCertificate('agent')];
+    const world = await open(context, dialect, ['--client-certificates'], { operations });
+    const thumbprint = createHash('sha256').update(own.der).digest('base64url');
+    const authorization = `Bearer ${await world.agent.token({ cnf: { 'x5t#S256': thumbprint } })}`;
+    const presenting = async (...values: string[]) => {
+      const proxy = { 'client-cert': values };
+      return heardStatus(
+        dialect,
+        await world.ask('GET', '/v1/tickets', { client: ['authorization', authorization], proxy }),
+      );
+    };
+    const headerOf = ({ der }: { der: Buffer }) => `:${der.toString('base64')}:`;
+    assert.equal(await presenting(headerOf(own)), 200);
+    assert.equal(await presenting(headerOf(another)), 401);
+    assert.equal(await presenting(headerOf(own), headerOf(own)), 401, 'twice');
+    assert.equal(await presenting(), 401);
+    assert.equal(await presenting('::'), 401);
+    assert.equal(await presenting(''), 401);
+    const metadata = JSON.parse((await world.raw('/.well-known/oauth-protected-resource/v1')).body);
+    assert.equal(metadata.tls_client_certificate_bound_access_tokens, true);
+  });
+}
 
 test('a nonce of our own is asked for and accepted', async (context) => {
   const world = await open(context, 'nginx', ['--dpop-nonce', 'required'], { operations });
