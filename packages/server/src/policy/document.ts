@@ -28,13 +28,23 @@ export interface Document {
 }
 
 /**
- * Reads a policy strictly: it parses, every statement has an `@id` and only annotations that there are, and all of it is valid by the
+ * Reads policies strictly: each parses, every statement has an `@id` and only annotations that there are, and all of it is valid by the
  * schema. A statement that could never apply is wrong: whoever wrote it meant something.
  * @throws PolicyError with line and column
  */
-export function readDocument(engine: CedarEngine, words: Words, source: Source): Document {
-  const statements = readStatements(engine, words, source);
-  return { statements, warnings: validate(engine, source) };
+export function readDocuments(engine: CedarEngine, words: Words, sources: readonly Source[]): Document[] {
+  const read = sources.map((source) => ({ source, statements: readStatements(engine, words, source) }));
+  // reading the schema takes Cedar longer than anything else: only mistakes are looked for one by one
+  const valid = sources.length > 1 && areValid(engine, sources);
+  return read.map(({ source, statements }) => ({ statements, warnings: valid ? [] : validate(engine, source) }));
+}
+
+function areValid(engine: CedarEngine, sources: readonly Source[]): boolean {
+  const policies = { staticPolicies: sources.map(({ text }) => text).join('\n') };
+  const answer = engine.call(({ validate }) => validate({ schema: policySchema, policies }));
+  if (answer.type === 'failure') return false;
+  const { validationErrors, validationWarnings, otherWarnings } = answer;
+  return validationErrors.length + validationWarnings.length + otherWarnings.length === 0;
 }
 
 /**

@@ -6,10 +6,10 @@
 import { sha256Base64url } from '@bailiwick/protocol';
 import { type CedarEngine, openCedar } from './cedar.ts';
 import { combine } from './combine.ts';
-import { type Document, readDocument, type Statement } from './document.ts';
+import { type Document, readDocuments, type Statement } from './document.ts';
 import { type Facts, factsOf } from './facts.ts';
 import { type Entry, entriesOf, type Memory, newMemory, type Outcome, type Outcomes, outcomesOf } from './outcomes.ts';
-import { errorAt } from './policy-error.ts';
+import { errorAt, type Source } from './policy-error.ts';
 import { type PolicyAnswer, type PolicyDecision, type PolicyRequest, policyActions } from './request.ts';
 import { namedIn, outside, type ScopeIndex, scopeIndex } from './scope.ts';
 import { type Words, wordsOf } from './words.ts';
@@ -113,24 +113,33 @@ export function loadPolicyEngine(): Promise<PolicyEngine> {
  * An engine of its own, which tests and benchmarks want.
  * @param most how many outcomes of statements it remembers
  */
-export function createPolicyEngine(cedar: CedarEngine, most = mostRemembered, read = readDocument): PolicyEngine {
+export function createPolicyEngine(cedar: CedarEngine, most = mostRemembered, read = readDocuments): PolicyEngine {
   const words = cedar.call(wordsOf);
   const documents = new Map<string, Document>();
   const sets = new Map<string, Compiled>();
   const memory = newMemory(most);
 
-  function documentOf(name: string, text: string): Document {
-    return remembered(documents, [name, text], mostDocuments, () => read(cedar, words, { name, text }));
+  function documentsOf(sources: readonly Source[]): Document[] {
+    const keys = sources.map(({ name, text }) => keyOf([name, text]));
+    const unread = sources.filter((_, at) => !documents.has(keys[at] as string));
+    const found = new Map(unread.map((source, at) => [source, at] as const));
+    const fresh = unread.length > 0 ? read(cedar, words, unread) : [];
+    return sources.map((source, at) => {
+      const key = keys[at] as string;
+      const document = documents.get(key) ?? (fresh[found.get(source) as number] as Document);
+      return kept(documents, key, mostDocuments, document);
+    });
   }
 
   return {
     compile(sources, revision) {
-      const key = [revision, sources.map(({ name, text, mode }) => [name, text, mode])];
-      return remembered(sets, key, mostSets, () => compile(cedar, documentOf, sources, revision, memory));
+      const key = keyOf([revision, sources.map(({ name, text, mode }) => [name, text, mode])]);
+      const set = sets.get(key) ?? compile(cedar, documentsOf(sources), sources, revision, memory);
+      return kept(sets, key, mostSets, set);
     },
     evaluate: (set, request) => evaluate(words, compiled(set), request).answer,
     check(text, name = '') {
-      const { statements, warnings } = documentOf(name, text);
+      const { statements, warnings } = documentsOf([{ name, text }])[0] as Document;
       return {
         statements: statements.map(({ id, effect, reason }) => ({ policy: `${name}/${id}`, effect, reason })),
         warnings,
@@ -164,11 +173,10 @@ export function createPolicyEngine(cedar: CedarEngine, most = mostRemembered, re
 
 const compiled = (set: PolicySet): Compiled => set as Compiled;
 
-/** The oldest makes room. */
-function remembered<Value>(memory: Map<string, Value>, content: unknown, most: number, make: () => Value): Value {
-  const key = sha256Base64url(JSON.stringify(content));
-  const known = memory.get(key);
-  const value = known ?? make();
+const keyOf = (content: unknown): string => sha256Base64url(JSON.stringify(content));
+
+/** Keeps a value as the newest; the oldest makes room. */
+function kept<Value>(memory: Map<string, Value>, key: string, most: number, value: Value): Value {
   memory.delete(key);
   if (memory.size >= most) memory.delete(memory.keys().next().value as string);
   memory.set(key, value);
@@ -184,17 +192,17 @@ const summary = ({ statement, mode }: { statement: Statement; mode: PolicySource
 
 function compile(
   cedar: CedarEngine,
-  documentOf: (name: string, text: string) => Document,
+  documents: readonly Document[],
   sources: readonly PolicySource[],
   revision: string,
   memory: Memory,
 ): Compiled {
   const modes = new Map<Statement, PolicySource['mode']>();
   const names = new Set<string>();
-  for (const { name, text, mode } of sources) {
+  for (const [at, { name, text, mode }] of sources.entries()) {
     if (names.has(name)) throw errorAt({ name, text }, 0, `the policy ${name} is there twice`);
     names.add(name);
-    for (const statement of documentOf(name, text).statements) modes.set(statement, mode);
+    for (const statement of documents[at]?.statements ?? []) modes.set(statement, mode);
     if (modes.size > mostStatements)
       throw errorAt(
         { name, text },
