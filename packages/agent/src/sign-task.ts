@@ -1,7 +1,6 @@
-import { randomUUID } from 'node:crypto';
 import { createTaskJwt, signedTaskId } from '@bailiwick/protocol';
 import { BailiwickError } from './errors.ts';
-import { type AgentOptions, checkClientId, signerOf } from './options.ts';
+import { type AgentOptions, checkClientId, commonDeps, signerOf } from './options.ts';
 import { lifetimeOf, type TaskWork, wireOf } from './task.ts';
 
 export interface SignTaskOptions extends TaskWork {
@@ -28,24 +27,16 @@ export interface SignTaskOptions extends TaskWork {
  * @throws BailiwickError `bad_option`, or what is wrong with the key
  */
 export async function signTask(options: SignTaskOptions): Promise<{ id: string; jwt: string }> {
-  const {
-    issuer,
-    clientId,
-    key,
-    agent,
-    jti = randomUUID(),
-    presentableSeconds = 300,
-    now = Date.now,
-    endsAt,
-    ...work
-  } = options;
+  const { issuer, clientId, key, agent, jti, presentableSeconds = 300, now, endsAt, ...work } = options;
   checkClientId(clientId);
   if (!(presentableSeconds > 0 && presentableSeconds <= 900)) {
     throw new BailiwickError('bad_option', 'presentableSeconds must be from 1 to 900');
   }
-  const time = now();
+  const world = commonDeps(issuer, now === undefined ? {} : { now });
+  const time = world.now();
+  const name = jti ?? world.uuid();
   const ends_at = new Date(endsAt ?? time + lifetimeOf(work) * 1000).toISOString();
   const task = { ...wireOf(work), ends_at };
-  const signing = { orchestrator: clientId, agent, issuer, jti, now: time, presentableSeconds, task };
-  return { id: signedTaskId(clientId, jti), jwt: await createTaskJwt(signerOf(key, 'key'), signing) };
+  const signing = { orchestrator: clientId, agent, issuer, jti: name, now: time, presentableSeconds, task };
+  return { id: signedTaskId(clientId, name), jwt: await createTaskJwt(signerOf(key, 'key'), signing) };
 }

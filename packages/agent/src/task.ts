@@ -75,14 +75,14 @@ export function lifetimeOf({ lifetimeSeconds = usualSeconds }: TaskWork): number
 
 /**
  * Opens a task at the issuer.
- * @param fetch of the orchestrator
+ * @param send `fetch` of the orchestrator
  * @throws BailiwickError `task_refused`, and whatever getting a token throws
  */
-export async function openTask(deps: Deps, fetch: AgentFetch, options: TaskOptions): Promise<OpenTask> {
+export async function openTask(deps: Deps, send: AgentFetch, options: TaskOptions): Promise<OpenTask> {
   const { agent = deps.clientId, ...work } = options;
   const body = { agent, ...wireOf(work), lifetime_seconds: lifetimeOf(work) };
   const step = 'opening a task';
-  const response = await call(deps, fetch, step, '/tasks', {
+  const response = await call(deps, send, step, '/tasks', {
     method: 'POST',
     // should the answer be lost on its way, the same request has the same answer
     headers: { 'content-type': 'application/json', 'idempotency-key': deps.uuid() },
@@ -95,7 +95,7 @@ export async function openTask(deps: Deps, fetch: AgentFetch, options: TaskOptio
   }
   let ending: Promise<void> | undefined;
   const end = () => {
-    ending ??= endTask(deps, fetch, id);
+    ending ??= endTask(deps, send, id);
     return ending;
   };
   return Object.freeze({
@@ -112,21 +112,21 @@ export async function openTask(deps: Deps, fetch: AgentFetch, options: TaskOptio
   });
 }
 
-async function endTask(deps: Deps, fetch: AgentFetch, id: string): Promise<void> {
-  const response = await call(deps, fetch, 'ending the task', `/tasks/${id}`, { method: 'DELETE' }, [404]);
+async function endTask(deps: Deps, send: AgentFetch, id: string): Promise<void> {
+  const response = await call(deps, send, 'ending the task', `/tasks/${id}`, { method: 'DELETE' }, [404]);
   await response.body?.cancel();
 }
 
 /** Calls the issuer's own API for orchestrators. */
 async function call(
   deps: Deps,
-  fetch: AgentFetch,
+  send: AgentFetch,
   step: string,
   path: string,
   init: RequestInit,
   also: readonly number[] = [],
 ): Promise<Response> {
-  const response = await fetch(deps.issuer + path, { ...init, resource: deps.issuer, scope: 'tasks:open' });
+  const response = await send(deps.issuer + path, { ...init, resource: deps.issuer, scope: 'tasks:open' });
   if (response.ok || also.includes(response.status)) return response;
   const json = (await response.json().catch(() => undefined)) as { detail?: unknown } | undefined;
   const words = wordsOf({

@@ -18,7 +18,7 @@ export async function insertTask(tx: Tx, task: Task, atMost: number): Promise<'k
     `insert into tasks
        (id, org, agent, orchestrator, workflow, step, environment, purpose, resources, rests_on, rev, created_at, ends_at)
      select ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
-      where (select count(*) from (select id from tasks where agent = ? and ends_at > ? and ended_at is null limit ?) as living) < ?
+      where (select count(*) from (select 1 as one from tasks where agent = ? and ends_at > ? and ended_at is null limit ?) as living) < ?
      on conflict do nothing returning id`,
     [
       task.id,

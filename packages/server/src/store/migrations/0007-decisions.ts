@@ -26,7 +26,7 @@ export const decisions: Migration = {
       ended_at bigint
     )`,
     'create index tasks_by_org on tasks (org, id)',
-    'create index tasks_by_agent on tasks (agent, ends_at)',
+    'create index tasks_by_agent on tasks (agent, ends_at, ended_at)',
     'create index tasks_by_end on tasks (ends_at)',
     `create table policies (
       id text primary key,
