@@ -103,6 +103,7 @@ const walks = [
   ['docs/guides/a-service-behind-nginx.md'],
   ['docs/guides/any-service-without-code.md'],
   ['docs/guides/tasks.md'],
+  ['docs/guides/policies.md'],
   ['docs/guides/where-tokens-work.md'],
   ['docs/guides/continuous-authorization.md'],
 ];

@@ -4,6 +4,7 @@ import { type Context, command } from '../../command.ts';
 import { CliError, exitCodes } from '../../errors.ts';
 import { findAgent, findResource } from '../../names.ts';
 import { painter, printable, type Style, shortTime, show, table } from '../../output.ts';
+import type { Event } from '../../registry.ts';
 import { instant, wholeNumber } from '../../values.ts';
 
 interface Statement {
@@ -52,7 +53,7 @@ export const explain = command({
   summary: 'Say who may do something and why not; or why something was decided.',
   description:
     'With an agent it goes layer by layer: alive, resource, binding, roles, task, place, policies. Without one it lists who may and who may not. ' +
-    'With --event or --token it asks about what was decided: by the policies of that time, and by those of today.\n' +
+    'With --last, --event or --token it asks about what was decided: by the policies of that time, and by those of today.\n' +
     'Nothing is issued, and nobody notices. It ends with 0 whatever the answer is.',
   arguments: [{ name: 'agent', optional: true, description: 'The name or id of an agent.' }],
   options: {
@@ -70,6 +71,7 @@ export const explain = command({
     'proof-age': { value: 'SECONDS', description: 'With a proof that is so old.' },
     event: { value: 'ID', description: 'About this event of the log.' },
     token: { value: 'JTI', description: 'About the token of this `jti`.' },
+    last: { description: 'About the last token that the agent asked for, whether it got it or not.' },
     all: { description: 'Without an agent: list those who may not, too.' },
   },
   examples: [
@@ -79,13 +81,16 @@ export const explain = command({
       does: 'And at night?',
     },
     { command: 'bailiwick policy explain --resource tickets --scope tickets:write', does: 'Who may?' },
-    { command: 'bailiwick policy explain --event evt_01jd…', does: 'Why was this refused? Would it be today?' },
+    { command: 'bailiwick policy explain desk --last', does: 'Why was it refused just now? Would it be still?' },
+    { command: 'bailiwick policy explain --event evt_01jd…', does: 'The same of anything that the log tells' },
   ],
   async run(context, [agentName], options) {
     const api = openApi(context);
-    const { event, token } = options;
+    const { token, last } = options;
+    if (last && agentName === undefined) throw new CliError('usage', '--last is about an agent: name it.');
+    const event = last ? await lastAsked(api, agentName ?? '') : options.event;
     if (event !== undefined || token !== undefined) {
-      if (agentName !== undefined || options.resource !== undefined) {
+      if ((agentName !== undefined && !last) || options.resource !== undefined) {
         throw new CliError('usage', 'What was decided names its agent and resource itself: leave them out.');
       }
       const about = await api.ask<AboutEvent>('/policies/explain', { event, jti: token });
@@ -123,6 +128,18 @@ export const explain = command({
     return exitCodes.ok.code;
   },
 });
+
+/** Id of the event that tells of the last token that an agent asked for. @throws CliError (not_found) */
+async function lastAsked(api: Api, name: string): Promise<string> {
+  const agent = (await findAgent(api, name)).id;
+  const found: Event[] = [];
+  for (const type of ['token.issued', 'token.refused']) {
+    found.push(...(await api.list<Event>('/events', { agent, type }, 1)));
+  }
+  const [newest] = found.toSorted((a, b) => (a.id < b.id ? 1 : -1));
+  if (newest) return newest.id;
+  throw new CliError('not_found', `The log tells of no token that ${name} asked for.`);
+}
 
 function taskOf(options: {
   task: string | undefined;

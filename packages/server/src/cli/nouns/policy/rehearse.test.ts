@@ -108,6 +108,7 @@ suite('policy simulate and explain', () => {
     name = (await server.admin<{ name: string }>('GET', `/agents/${client.clientId}`)).name;
     cli.write('noon.cedar', morning(client.identifier));
     for (let n = 0; n < 3; n += 1) await client.send();
+    await server.admin('POST', '/agents', { name: 'idle', kind: 'workload', owner: client.owner });
   });
   after(async () => {
     cli.close();
@@ -151,7 +152,7 @@ suite('policy simulate and explain', () => {
     assert.match(out, /^ {2}It would take a task that an orchestrator has opened\.$/m);
     assert.match((await cli(...about, '--at', '2026-11-01T15:00:00Z')).out, /: yes$/m);
     const all = await cli('policy', 'explain', '--resource', client.identifier, '--scope', 'tickets:read');
-    assert.match(all.out, /^Nobody may\.\n\n2 may not/);
+    assert.match(all.out, /^Nobody may\.\n\n3 may not/);
     const known = await cli.json<{ about: string; decision: string }>(...about);
     assert.deepEqual([known.about, known.decision], ['agent', 'step_up']);
   });
@@ -161,6 +162,7 @@ suite('policy simulate and explain', () => {
     const [event] = (await server.admin<{ items: { id: string }[] }>('GET', `/events?agent=${client.clientId}&limit=1`))
       .items;
     const then = await cli('policy', 'explain', '--event', event?.id ?? '');
+    assert.equal((await cli('policy', 'explain', name, '--last')).out, then.out);
     assert.match(then.out, /^token\.refused at .*\n.*Today's policies decide the same\./);
     await cli('policy', 'observe', 'noon', '--reason', 'x', '--yes');
     const now = await cli('policy', 'explain', '--event', event?.id ?? '');
@@ -172,6 +174,8 @@ suite('policy simulate and explain', () => {
   });
 
   const refused: [what: string, argv: string[], code: number, words: RegExp][] = [
+    ['the last of nobody', ['--last'], 2, /--last is about an agent/],
+    ['the last of who asked for nothing', ['idle', '--last'], 5, /The log tells of no token/],
     ['nothing', [], 2, /Name what would be asked for/],
     ['an event of an agent', ['desk', '--event', 'x'], 2, /names its agent and resource itself/],
     ['an agent that is not there', ['desk', '--resource', 'RESOURCE'], 5, /no agent "desk"/],
