@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { tokenEndpoint } from '../oauth/token-endpoint.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
+import { instanceClient, type TestInstance } from '../testing/instance-client.ts';
 import { type Answer, type TokenClient, tokenClient } from '../testing/token-client.ts';
 
 const transferType = {
@@ -226,6 +227,25 @@ for (const database of databases) {
       });
       return (await response.json()) as Record<string, unknown>;
     }
+
+    test('a child that was allowed scopes gets operations of these scopes, and no other details', async () => {
+      const one = await banker(server);
+      await server.admin('PATCH', `/agents/${one.clientId}`, { instances: { depth: 1 } });
+      const at = instanceClient(server, one);
+      const parent = await at.instance();
+      const child = await at.child(parent, { allowed: [{ resource: one.identifier, scope: 'tickets:read' }] });
+      assert.equal(child.status, 201, JSON.stringify(child.body));
+      const error = async (of: Pick<TestInstance, 'id' | 'signer'>, ...details: unknown[]) =>
+        (await at.tokenOf(of, asked(...details))).body.error;
+      const [read, move] = [
+        { type: 'operation', actions: ['read'] },
+        { type: 'operation', actions: ['move'], parameters: { account: ['17'] } },
+      ];
+      assert.equal(await error(parent, transfer), undefined);
+      assert.equal(await error(child, read), undefined);
+      assert.equal(await error(child, transfer), invalid);
+      assert.equal(await error(child, read, move), invalid);
+    });
 
     const ends: [what: string, path: (c: TokenClient) => string, body: (c: TokenClient) => unknown][] = [
       [
