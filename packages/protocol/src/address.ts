@@ -1,19 +1,33 @@
 import { isIP } from 'node:net';
+import { boundedCache } from './bounded-cache.ts';
 
 /**
  * A network: all addresses whose first `length` bits are those of `value`. An address is a network of one. An IPv4 address is
  * one however it is written: `::ffff:192.0.2.1` is `192.0.2.1`.
  */
 export interface Prefix {
-  bits: 32 | 128;
-  value: bigint;
-  length: number;
+  readonly bits: 32 | 128;
+  readonly value: bigint;
+  readonly length: number;
 }
 
 const mapped = 0xffffn << 32n;
 
+/** A server hears from the same addresses again and again, and asks about each several times. */
+const known = boundedCache<Prefix>(4_096);
+const longest = 45;
+
 /** Reads an address, in any spelling of IPv4, IPv6 and IPv4 in IPv6. What names an interface too (`fe80::1%eth0`) is none. */
 export function readAddress(text: string): Prefix | undefined {
+  if (text.length > longest) return undefined;
+  const before = known.get(text);
+  if (before !== undefined) return before;
+  const read = readAnew(text);
+  if (read !== undefined) known.set(text, read);
+  return read;
+}
+
+function readAnew(text: string): Prefix | undefined {
   const version = text.includes('%') ? 0 : isIP(text);
   if (version === 0) return undefined;
   if (version === 4) return { bits: 32, value: ipv4(text), length: 32 };

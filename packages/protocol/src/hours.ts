@@ -37,11 +37,19 @@ export function isTimeZone(name: string): boolean {
  * Whether a schedule is open at an instant (milliseconds), by what a clock on the wall shows there: an hour that daylight saving
  * leaves out is never open, one that comes twice is open twice. What can't be told is closed.
  */
-export function isOpen({ tz, windows }: Schedule, now: number): boolean {
-  const shown = clockOf(tz)?.(now);
+export function isOpen(schedule: Schedule, now: number): boolean {
+  const shown = clockOf(schedule.tz)?.(now);
   if (shown === undefined) return false;
-  return windows.some((window) => minutesOf(window).some(([start, end]) => start <= shown && shown < end));
+  let open = known.get(schedule);
+  if (open === undefined) {
+    open = openIn(schedule);
+    known.set(schedule, open);
+  }
+  return open.some(([start, end]) => start <= shown && shown < end);
 }
+
+/** The schedule of a token that is shown again and again. */
+const known = new WeakMap<Schedule, Minutes>();
 
 /**
  * Reads one schedule strictly, in its canonical form: days in the order of the week, none where it is all of them.

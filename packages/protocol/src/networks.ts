@@ -1,5 +1,6 @@
 import { BlockList, isIP } from 'node:net';
 import { formatPrefix, masked, readAddress, readNetwork } from './address.ts';
+import { boundedCache } from './bounded-cache.ts';
 
 /** Whether an address is one of these, or in one of these networks. */
 export type Networks = (address: string) => boolean;
@@ -41,6 +42,14 @@ export function canonicalAddress(text: string): string | undefined {
   if (isIP(text) === 4) return text; // has one spelling
   const [, mapped] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(text) ?? [];
   if (mapped !== undefined && isIP(mapped) === 4) return mapped; // as a socket for both families names its callers
+  const before = spelled.get(text);
+  if (before !== undefined) return before;
   const one = readAddress(text);
-  return one && formatPrefix(one);
+  if (one === undefined) return undefined;
+  const plain = formatPrefix(one);
+  spelled.set(text, plain);
+  return plain;
 }
+
+/** Every request asks for the spelling of an address, mostly of one that was here before. */
+const spelled = boundedCache<string>(4_096);
