@@ -1,7 +1,9 @@
 /** What comes of a question, and how the asking side and the log hear of it. */
+
 import type { Requirement } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
 import type { AuditEvent } from '../audit/event.ts';
+import { named } from '../decide/policy.ts';
 import { recorded, recordedPersonal } from '../policy/recorded.ts';
 import type { PolicyAnswer, PolicyRequest } from '../policy/request.ts';
 import type { Asking } from './asking.ts';
@@ -95,7 +97,7 @@ function eventOf(
   const { asking, question, agent, request } = seen;
   const { decision, owner, said, no } = decided;
   const { answer } = said ?? {};
-  const by = answer?.determining.map(({ policy }) => policy) ?? [];
+  const determining = answer?.determining ?? [];
   const personal = request && recordedPersonal('access.evaluated', request);
   return {
     type: 'access.evaluated',
@@ -105,11 +107,11 @@ function eventOf(
     target: agent?.id,
     resource: seen.resource,
     jti: seen.jti,
-    reason: no?.message ?? (by.length > 0 ? by.join(', ') : 'no policy permits it'),
+    reason: no?.message ?? (determining.map(named).join(', ') || 'no policy permits it'),
     decided_on: {
       // what it was called is told where it names something of ours; foreign names may be people's
       ...(seen.resource !== undefined && { asked: { action: question.action.name, type: question.resource.type } }),
-      by,
+      by: determining.map(({ policy }) => policy),
       decision: answer?.decision ?? 'deny', // policy's own: what comes of it is the outcome
       ...(answer && answer.errors.length > 0 && { errors: answer.errors.map(({ policy }) => policy) }),
       ...(answer?.observed && { observed: observedOf(answer.observed) }),
