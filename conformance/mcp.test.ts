@@ -116,7 +116,7 @@ async function desk(name: string, isBearer: boolean): Promise<Desk> {
   let guard: Guard | undefined;
   const url = await listen(async (identifier) => {
     await cli.json('resources', 'create', identifier, '--name', name, ...(isBearer ? ['--dangerously-bearer'] : []));
-    cli.write('map.yaml', 'secret: { skip: true }\nclose: { scope: tickets:write }\n');
+    cli.write('map.yaml', 'secret: { "skip": true }\nclose: { scope: tickets:write }\n');
     const map = ['--map', 'map.yaml', '--scope', 'tickets:read', '--yes'];
     await cli.json('resources', 'import-tools', name, '--url', behind, ...map);
     const jwk = await generateJwk('ES256');

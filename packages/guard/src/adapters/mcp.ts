@@ -18,10 +18,10 @@ export interface GuardedMcp {
    * @param connection what is known of the connection: the request of `node:http` below, or address and certificate. Without it tokens that are
    *   limited to addresses, or bound to certificates, are refused, and no proxy is believed.
    */
-  fetch(
+  fetch: (
     request: Request,
     connection?: IncomingMessage | Pick<GuardRequest, 'remoteAddress' | 'certificate'>,
-  ): Promise<Response>;
+  ) => Promise<Response>;
   /** For `node:http`, Express and Connect: `app.all('/mcp', mcp.node)`. It may come before or after a parser of bodies. */
   node(request: NodeRequest, response: ServerResponse): void;
 }

@@ -8,7 +8,7 @@ import type { McpHandler } from './node-bridge.ts';
  */
 export function forwardTo(url: string | URL, options: { fetch?: typeof globalThis.fetch } = {}): McpHandler {
   const target = new URL(url);
-  const { fetch = systemRuntime.fetch } = options;
+  const send = options.fetch ?? systemRuntime.fetch;
   return async (request, caller) => {
     const headers = new Headers(request.headers);
     for (const name of [...headers.keys()]) if (name === 'host' || name.startsWith('bailiwick-')) headers.delete(name);
@@ -22,7 +22,7 @@ export function forwardTo(url: string | URL, options: { fetch?: typeof globalThi
     headers.set('accept-encoding', 'identity');
     const { search } = new URL(request.url);
     const body = request.method === 'POST' ? await request.text() : undefined;
-    const answer = await fetch(new URL(search, target), {
+    const answer = await send(new URL(search, target), {
       method: request.method,
       headers,
       signal: request.signal,

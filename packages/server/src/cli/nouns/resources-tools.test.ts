@@ -78,7 +78,7 @@ test('new tools are registered with their scope, their definition, and the sensi
 
 test('a file says what each needs, and what is left out', async () => {
   const name = await resourceWith(read, close, wipe);
-  cli.write('map.yaml', 'read_ticket: { scope: [a, b], sensitivity: high, name: read }\nwipe: { skip: true }\n');
+  cli.write('map.yaml', 'read_ticket: { scope: [a, b], sensitivity: high, name: read }\nwipe: { "skip": true }\n');
   await fromFile(name, '--map', 'map.yaml', '--scope', 'c', '--sensitivity', 'low');
   assert.deepEqual(
     (await shown(name)).map(({ name: one, tool, scope, sensitivity }) => [one, tool, scope, sensitivity]),
