@@ -65,7 +65,7 @@ for (const database of databases) {
         status: 400,
         body: { error: 'access_denied', error_description: 'policy does not allow this' },
       });
-      assert.match((await lastEvent()).reason, /^denied by policy policy-\d+\/no$/);
+      assert.match((await lastEvent()).reason, /^denied by policy policy-\d+\/no \(Not on a Sunday\.\)$/);
       const told = await under(text('@public'), () => client.send());
       assert.deepEqual(told.body, {
         error: 'access_denied',

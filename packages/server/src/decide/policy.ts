@@ -6,7 +6,14 @@ import { OAuthError } from '../lib/oauth-error.ts';
 import { loadPolicyEngine } from '../policy/engine.ts';
 import { policySetOf } from '../policy/policies.ts';
 import { recorded, recordedPersonal } from '../policy/recorded.ts';
-import type { AgentPrincipal, PolicyAnswer, PolicyContext, PolicyDecision, PolicyRequest } from '../policy/request.ts';
+import type {
+  AgentPrincipal,
+  Determining,
+  PolicyAnswer,
+  PolicyContext,
+  PolicyDecision,
+  PolicyRequest,
+} from '../policy/request.ts';
 import type { HeldRole } from '../resources/role.ts';
 import type { SeenPlace } from './place.ts';
 import type { Client, ObservedDecision, TokenPlan } from './plan.ts';
@@ -67,7 +74,7 @@ export async function allowedByPolicy(deps: Deps, plan: TokenPlan, known: Known)
   }
   return {
     policy,
-    reasons: answer.determining.map((each) => `policy ${each.policy}`),
+    reasons: answer.determining.map((each) => `policy ${named(each)}`),
     limits: answer.limits,
     decidedOn: { policy_input: recorded('token.issued', request) },
     personal: recordedPersonal('token.issued', request),
@@ -176,7 +183,7 @@ function refusal(
   recordedAs: { decidedOn: Readonly<Record<string, unknown>>; personal: object | undefined },
 ): OAuthError {
   const said = answer.determining.flatMap((each) => (each.public && each.reason !== undefined ? [each.reason] : []));
-  const by = answer.determining.map(({ policy }) => policy);
+  const by = answer.determining.map(named);
   if (answer.decision === 'step_up') {
     return new OAuthError('step_up_required', sentence('policy asks for more before it allows this', said), {
       reason: `not yet by policy ${by.join(', ')}`,
@@ -195,6 +202,10 @@ function whyDenied({ errors }: PolicyAnswer, by: readonly string[]): string {
   if (fault) return `policy ${fault.policy} could not be evaluated: ${fault.message}`;
   return by.length > 0 ? `denied by policy ${by.join(', ')}` : 'no policy allows it';
 }
+
+/** A statement as the log has it: its name, and what its author says of it. */
+export const named = ({ policy, reason }: Determining): string =>
+  reason === undefined ? policy : `${policy} (${reason})`;
 
 const sentence = (said: string, reasons: readonly string[]): string =>
   reasons.length > 0 ? `${said}: ${[...new Set(reasons)].join(' ')}` : said;
