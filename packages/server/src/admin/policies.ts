@@ -3,8 +3,15 @@ import { z } from 'zod';
 import type { EventType } from '../audit/event.ts';
 import { newId } from '../lib/ids.ts';
 import { loadPolicyEngine, type PolicyEngine } from '../policy/engine.ts';
-import { type Draft, textHash, withDrafts } from '../policy/policies.ts';
-import { mostPolicies, type Policy, type PolicyMode, type PolicyVersion, policyModes } from '../policy/policy.ts';
+import { type Draft, withDrafts } from '../policy/policies.ts';
+import {
+  mostPolicies,
+  type Policy,
+  type PolicyMode,
+  type PolicyVersion,
+  policyModes,
+  textHash,
+} from '../policy/policy.ts';
 import {
   countPolicies,
   findPolicy,

@@ -1,8 +1,7 @@
 /** A policy as the admin API shows and reads it. */
 import { z } from 'zod';
 import { rfc3339 } from '../lib/clock.ts';
-import { textHash } from '../policy/policies.ts';
-import { longestPolicy, type Policy, type PolicyVersion, policyModes } from '../policy/policy.ts';
+import { longestPolicy, type Policy, type PolicyVersion, policyModes, textHash } from '../policy/policy.ts';
 import { PolicyError } from '../policy/policy-error.ts';
 import { type FieldError, Problem } from '../web/problem.ts';
 import { idOf, line, oneOf, shownTime, slug } from './fields.ts';

@@ -1,5 +1,4 @@
 /** The policies that decide for an organization, compiled: what every decision begins with. */
-import { createHash } from 'node:crypto';
 import type { Logger } from '../lib/log.ts';
 import { rememberedPer } from '../lib/remember.ts';
 import { asOf } from '../liveness/liveness.ts';
@@ -116,6 +115,3 @@ export function withDrafts(sources: readonly PolicySource[], drafts: readonly Dr
   );
   return [...kept, ...added].toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
-
-/** SHA-256 of a document, base64url: what events and lists have in its place. */
-export const textHash = (text: string): string => createHash('sha256').update(text).digest('base64url');

@@ -1,4 +1,5 @@
 /** A policy of an organization: a document of Cedar statements under a name, with all that it ever said. */
+import { createHash } from 'node:crypto';
 
 export const policyModes = ['enforce', 'observe', 'removed'] as const;
 
@@ -45,3 +46,6 @@ export function readSetRevision(text: unknown): { org: string; revision: number 
   const [, org, revision] = (typeof text === 'string' && /^(org_[0-9a-z]{26})\/(\d{1,15})$/.exec(text)) || [];
   return org === undefined ? undefined : { org, revision: Number(revision) };
 }
+
+/** SHA-256 of a document, base64url: what events and lists have in its place. */
+export const textHash = (text: string): string => createHash('sha256').update(text).digest('base64url');

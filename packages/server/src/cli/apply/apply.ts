@@ -14,12 +14,13 @@ import { showPlan, titleOf } from './diff.ts';
 import { type Doer, newDoer } from './do.ts';
 import { type Fleet, fleetSchema } from './fleet.ts';
 import { plan, presentResource } from './plan.ts';
+import { presentPolicies, type WantedPolicy, wantedPolicies } from './policies.ts';
 import { referenceMistakes } from './references.ts';
 import { speaksOfTrustDomains, trustDomainMistakes, wantedBundles } from './trust-domains.ts';
 
 export const apply = command({
   name: 'apply',
-  summary: 'Bring agents, keys, resources and roles to the state that a file describes.',
+  summary: 'Bring agents, keys, resources, roles and policies to the state that a file describes.',
   description:
     'It shows what would change (+ made, ~ changed, - ended), asks, and does it. A second time it changes nothing. What the file says of a ' +
     'thing is the whole of it: a role, a key or an operation that is gone from its list is taken away. A field that the file leaves out ' +
@@ -29,7 +30,10 @@ export const apply = command({
   options: {
     file: { value: 'FILE', short: 'f', description: 'The fleet file (YAML).' },
     'dry-run': { description: 'Show what would change, and change nothing.' },
-    prune: { description: 'End agents, roles and resources that the file does not name. Guards and operators stay.' },
+    prune: {
+      description:
+        'End agents, roles and resources that the file does not name, and policies where it names some. Guards, operators and what came with the program stay.',
+    },
     yes,
   },
   examples: [
@@ -45,7 +49,7 @@ export const apply = command({
     if (isEmpty(fleet)) {
       throw new CliError(
         'usage',
-        `${options.file} describes nothing: no trust domains, people, teams, resources, roles or agents.`,
+        `${options.file} describes nothing: no trust domains, people, teams, resources, roles, agents or policies.`,
         {
           hint: 'Is it the file that you meant? The format: docs/guides/agents-and-keys.md.',
         },
@@ -54,26 +58,28 @@ export const apply = command({
     const folder = path.dirname(path.resolve(context.io.cwd, options.file));
     const credentials = wantedCredentials(context, fleet, folder, say);
     const bundles = wantedBundles(fleet, folder, say);
+    const policies = await wantedPolicies(fleet, folder, say);
     const acting = inOrganization(context, fleet);
     const api = openApi(acting, readIdentity(acting), { fields: true });
-    const { registered, ...present } = await readPresent(api, fleet);
+    const { registered, ...present } = await readPresent(api, fleet, policies.wanted);
     keepDefinitions(fleet, present);
     const given = { credentials: credentials.wanted, registered, say };
     const mistakes = [
       ...bundles.mistakes,
       ...credentials.mistakes,
+      ...policies.mistakes,
       ...referenceMistakes(fleet, present, given),
       ...trustDomainMistakes(fleet, present, say),
     ];
     if (mistakes.length > 0) throw mistaken(options.file, mistakes);
-    const changes = plan(fleet, present, credentials.wanted, bundles.wanted, { prune: options.prune });
+    const changes = plan(fleet, present, credentials.wanted, bundles.wanted, policies.wanted, { prune: options.prune });
     const { json } = context.globals;
     if (!json) context.io.out(`${showPlan(changes, painter(context.io))}\n`);
     const dry = options['dry-run'];
     if (!dry && changes.length > 0) {
       await confirm(context.io, 'This changes the server as shown.', options.yes);
       await confirmPruned(context, changes, options.yes);
-      await doAll(context, newDoer(api, fleet, present, bundles.wanted), changes);
+      await doAll(context, newDoer(api, fleet, present, bundles.wanted, policies.wanted), changes);
     }
     if (json) {
       const shown = changes.map(({ action, noun, name, agent, fields }) => ({ action, noun, name, agent, fields }));
@@ -99,10 +105,10 @@ const isEmpty = ({ organization: _, ...fleet }: Fleet) =>
 async function confirmPruned(context: Context, changes: readonly Change[], sure: boolean): Promise<void> {
   const pruned = changes.filter((change) => change.pruned);
   if (pruned.length === 0) return;
-  const counts = (['agent', 'role', 'resource'] as const)
+  const counts = (['agent', 'role', 'resource', 'policy'] as const)
     .map((noun) => [pruned.filter((change) => change.noun === noun).length, noun] as const)
     .filter(([count]) => count > 0)
-    .map(([count, noun]) => `${count} ${noun}${count === 1 ? '' : 's'}`);
+    .map(([count, noun]) => `${count} ${count === 1 ? noun : noun.replace(/y$/, 'ie').concat('s')}`);
   const what = `--prune ends for good what the file does not name: ${counts.join(', ')}.`;
   if (sure && !context.globals.json) context.io.out(`${what}\n`);
   await confirm(context.io, what, sure);
@@ -136,7 +142,11 @@ function inOrganization(context: Context, fleet: Fleet): Context {
   return { ...context, globals: { ...context.globals, organization: fleet.organization } };
 }
 
-async function readPresent(api: Api, fleet: Fleet): Promise<Present & { registered: readonly Credential[] }> {
+async function readPresent(
+  api: Api,
+  fleet: Fleet,
+  policies: ReadonlyMap<string, WantedPolicy>,
+): Promise<Present & { registered: readonly Credential[] }> {
   const agents = await api.list<Agent>('/agents');
   const guards = await api.list<Guard>('/guards');
   const teams: Present['teams'][number][] = [];
@@ -152,6 +162,7 @@ async function readPresent(api: Api, fleet: Fleet): Promise<Present & { register
   return {
     trustDomains: speaksOfTrustDomains(fleet) ? await api.list<TrustDomain>('/trust-domains') : [],
     agents,
+    policies: await presentPolicies(api, policies),
     teams,
     people: await api.list<Person>('/people'),
     resources: await api.list<Resource>('/resources'),

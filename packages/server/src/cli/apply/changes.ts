@@ -1,6 +1,7 @@
 /** What a plan is made of: what is there, what is wanted, and what differs. */
 import { CliError } from '../errors.ts';
 import type { Agent, Credential, Person, Resource, Role, Team, TrustDomain } from '../registry.ts';
+import type { PresentPolicy } from './policies.ts';
 
 /** What the server has now, of one organization. */
 export interface Present {
@@ -11,6 +12,8 @@ export interface Present {
   resources: readonly Resource[];
   roles: readonly Role[];
   agents: readonly Agent[];
+  /** Empty where the file speaks of none. */
+  policies: readonly PresentPolicy[];
   credentials: readonly Credential[];
   /** Agents that --prune leaves alone: the one that asks, and guards. */
   kept: ReadonlySet<string>;
@@ -41,7 +44,17 @@ export interface FieldChange {
   after: unknown;
 }
 
-export type Noun = 'trust_domain' | 'person' | 'team' | 'resource' | 'role' | 'agent' | 'key' | 'credential' | 'grant';
+export type Noun =
+  | 'trust_domain'
+  | 'person'
+  | 'team'
+  | 'resource'
+  | 'role'
+  | 'policy'
+  | 'agent'
+  | 'key'
+  | 'credential'
+  | 'grant';
 
 /** One thing to make, change or end. References in `fields` are names, which the doing turns into ids. */
 export interface Change {

@@ -4,6 +4,7 @@ import { CliError } from '../errors.ts';
 import { resourceFromFile } from '../nouns/resource-options.ts';
 import type { Change, FieldChange, Noun, Present } from './changes.ts';
 import type { Fleet, FleetAgent } from './fleet.ts';
+import { applyPolicy, type WantedPolicy } from './policies.ts';
 import { applyTrustDomain, type WantedBundle } from './trust-domains.ts';
 
 export interface Doer {
@@ -12,7 +13,13 @@ export interface Doer {
 }
 
 /** Remembers the ids of what it makes, so that later changes can refer to them by name. */
-export function newDoer(api: Api, fleet: Fleet, present: Present, bundles: ReadonlyMap<string, WantedBundle>): Doer {
+export function newDoer(
+  api: Api,
+  fleet: Fleet,
+  present: Present,
+  bundles: ReadonlyMap<string, WantedBundle>,
+  policies: ReadonlyMap<string, WantedPolicy>,
+): Doer {
   const ids = knownIds(present);
   const id = (noun: Noun, name: string): string => {
     const known =
@@ -89,6 +96,7 @@ export function newDoer(api: Api, fleet: Fleet, present: Present, bundles: Reado
       };
       return save(change, '/roles', changed(change, body));
     },
+    policy: (change) => applyPolicy(api, policies, change),
     async agent(change) {
       const wanted = fleet.agents[change.name];
       if (wanted !== undefined) await save(change, '/agents', changed(change, agentBody(change, wanted)));
@@ -133,6 +141,9 @@ export function newDoer(api: Api, fleet: Fleet, present: Present, bundles: Reado
 
 async function end(api: Api, { noun, id = '', agent = '' }: Change, agentId: (name: string) => string): Promise<void> {
   switch (noun) {
+    case 'policy':
+      await api.post(`/policies/${id}/remove`, { reason: 'not in the fleet file' });
+      return;
     case 'agent':
     case 'role':
     case 'resource':

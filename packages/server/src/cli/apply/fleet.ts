@@ -211,6 +211,18 @@ const trustDomain = z
 const orNothing = <Schema extends z.ZodType>(schema: Schema) =>
   z.union([schema, z.null().transform(() => ({}) as z.output<Schema>)]);
 
+const policyShape = 'must be the name of a file, {file: …, mode: …} or {text: …, mode: …}';
+const policyMode = z.enum(['enforce', 'observe'], 'must be enforce or observe').optional();
+
+const policy = z.union(
+  [
+    z.string().transform((file) => ({ file, text: undefined, mode: undefined })),
+    z.strictObject({ file: text, mode: policyMode }).transform((one) => ({ ...one, text: undefined })),
+    z.strictObject({ text, mode: policyMode }).transform((one) => ({ ...one, file: undefined })),
+  ],
+  policyShape,
+);
+
 /** The whole file. Everything is keyed by its name. */
 export const fleetSchema = z.strictObject(
   {
@@ -227,8 +239,9 @@ export const fleetSchema = z.strictObject(
     resources: z.record(z.string(), resourceSchema).default({}),
     roles: z.record(name, roleSchema).default({}),
     agents: z.record(name, agentSchema).default({}),
+    policies: z.record(name, policy).default({}),
   },
-  'must hold trust_domains, people, teams, resources, roles or agents',
+  'must hold trust_domains, people, teams, resources, roles, agents or policies',
 );
 
 export type Fleet = z.output<typeof fleetSchema>;

@@ -6,6 +6,7 @@ import { type Change, change, find, type Noun, type Present, type WantedOfAgent 
 import type { Fleet, FleetResource } from './fleet.ts';
 import { agentChanges } from './plan-agent.ts';
 import { heirsLast, roleNow, roleValues } from './plan-role.ts';
+import { policiesToEnd, policyChanges, type WantedPolicy } from './policies.ts';
 import { trustDomainChanges, type WantedBundle } from './trust-domains.ts';
 
 /**
@@ -13,6 +14,7 @@ import { trustDomainChanges, type WantedBundle } from './trust-domains.ts';
  * What the file says of a thing is the whole of it, list by list; what it doesn't mention stays.
  * @param credentials the keys and other credentials of each agent that names some
  * @param bundles those that the file names for trust domains
+ * @param policies those that the file names, with their texts
  * @throws CliError (conflict) for what can't become what the file says
  */
 export function plan(
@@ -20,6 +22,7 @@ export function plan(
   present: Present,
   credentials: ReadonlyMap<string, WantedOfAgent>,
   bundles: ReadonlyMap<string, WantedBundle>,
+  policies: ReadonlyMap<string, WantedPolicy>,
   { prune }: { prune: boolean },
 ): Change[] {
   const nameOf = namesOf(present);
@@ -44,6 +47,7 @@ export function plan(
         roleNow(role, nameOf),
       ),
     ),
+    ...policyChanges(present.policies, policies), // before there are agents for whom they are meant
     ...Object.entries(fleet.agents).flatMap(([name, wanted]) =>
       agentChanges(
         name,
@@ -52,7 +56,7 @@ export function plan(
         credentials.get(name) ?? {},
       ),
     ),
-    ...(prune ? ends(fleet, present) : []),
+    ...(prune ? [...ends(fleet, present), ...policiesToEnd(present.policies, policies).map(ended('policy'))] : []),
   ];
 }
 
@@ -141,9 +145,10 @@ function fullLine(operation: Operation): string {
   return operation.definition === undefined ? named : `${named}  definition ${operation.definition}`;
 }
 
-/** What the file doesn't name: agents first, so that nothing is left that refers to an ended thing. */
-function ends(fleet: Fleet, present: Present): Change[] {
-  const end = (noun: Noun, { id, name }: { id: string; name: string }): Change => ({
+/** That it ends, since the file doesn't name it. */
+const ended =
+  (noun: Noun) =>
+  ({ id, name }: { id: string; name: string }): Change => ({
     action: 'end',
     noun,
     name,
@@ -151,19 +156,22 @@ function ends(fleet: Fleet, present: Present): Change[] {
     pruned: true,
     fields: [],
   });
+
+/** What the file doesn't name: agents first, so that nothing is left that refers to an ended thing. */
+function ends(fleet: Fleet, present: Present): Change[] {
   const identifiers = new Set(Object.values(fleet.resources).map(({ identifier }) => identifier));
   return [
     ...present.agents
       .filter(({ id, name, status }) => status !== 'retired' && !(name in fleet.agents) && !present.kept.has(id))
-      .map((one) => end('agent', one)),
+      .map(ended('agent')),
     ...present.roles
       .filter(({ name, system, status }) => status !== 'retired' && !system && !(name in fleet.roles))
-      .map((one) => end('role', one)),
+      .map(ended('role')),
     ...present.resources
       .filter(
         ({ identifier, name, system, status }) =>
           status !== 'retired' && !system && !identifiers.has(identifier) && !(name in fleet.resources),
       )
-      .map((one) => end('resource', one)),
+      .map(ended('resource')),
   ];
 }
