@@ -3,7 +3,7 @@
 import type { Requirement } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
 import type { AuditEvent } from '../audit/event.ts';
-import { named, named } from '../decide/policy.ts';
+import { named } from '../decide/policy.ts';
 import { recorded, recordedPersonal } from '../policy/recorded.ts';
 import type { PolicyAnswer, PolicyRequest } from '../policy/request.ts';
 import type { Asking } from './asking.ts';
@@ -107,7 +107,7 @@ function eventOf(
     target: agent?.id,
     resource: seen.resource,
     jti: seen.jti,
-    reason: no?.message ?? (determining.map(named).join(', ') || 'no policy permits it'),
+    reason: no?.message ?? why(answer),
     decided_on: {
       // what it was called is told where it names something of ours; foreign names may be people's
       ...(seen.resource !== undefined && { asked: { action: question.action.name, type: question.resource.type } }),
