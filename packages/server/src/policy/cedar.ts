@@ -55,19 +55,14 @@ export interface CedarEngine {
 /** Cedar never frees what it parsed, unless something else is parsed under the same id: so there are this many, used in turn. */
 const mostSlots = 256;
 
-/** Loads Cedar, synchronously from disk. */
+/** Loads a copy of Cedar from disk: each has its own memory, so that none can take what another keeps for its own. */
 export function openCedar(slots = mostSlots): CedarEngine {
-  const require = createRequire(import.meta.url);
-  const path = require.resolve('@cedar-policy/cedar-wasm/nodejs');
-  let cedar: Cedar | undefined = require(path) as Cedar;
+  let cedar: Cedar | undefined = freshCopy();
   // in the order of their last use
   let used = new Map<string, Slot>();
 
   function call<Answer>(work: (cedar: Cedar) => Answer): Answer {
-    if (cedar === undefined) {
-      delete require.cache[path];
-      cedar = require(path) as Cedar;
-    }
+    cedar ??= freshCopy();
     try {
       return work(cedar);
     } catch (error) {
@@ -111,6 +106,13 @@ export function openCedar(slots = mostSlots): CedarEngine {
       return outcomeOf(answer);
     },
   };
+}
+
+function freshCopy(): Cedar {
+  const require = createRequire(import.meta.url);
+  const path = require.resolve('@cedar-policy/cedar-wasm/nodejs');
+  delete require.cache[path];
+  return require(path) as Cedar;
 }
 
 function forget(slot: Slot): void {

@@ -150,7 +150,9 @@ function validate(engine: CedarEngine, source: Source): string[] {
 
 /** Cedar's mistakes come in any order, and one for each kind of request. */
 function firstError(source: Source, errors: readonly DetailedError[], from = 0): PolicyError {
-  const placed = errors.map((error) => ({ error, at: placeOf(source, error, from) })).sort((a, b) => a.at - b.at);
+  const placed = errors
+    .map((error) => ({ error, at: placeOf(source, error, from) }))
+    .sort((a, b) => a.at - b.at || (a.error.message < b.error.message ? -1 : 1));
   const [first] = placed;
   if (first === undefined) return errorAt(source, from, 'this is not understood');
   const { error, at } = first;
