@@ -65,6 +65,17 @@ test('bench enrol --json ends with one line of JSON, every figure above zero; a 
   assert.deepEqual(Object.keys(JSON.parse(alone as string)), ['bench', ...fields]);
 });
 
+test('bench policy --json ends with one line of JSON, every figure above zero', async () => {
+  const lines = await bench('policy', '--json', '--rounds', '1', '--count', '200');
+  assert.equal(lines.length, 1);
+  const { bench: name, ...figures } = JSON.parse(lines[0] as string);
+  assert.equal(name, 'policy');
+  assert.deepEqual(Object.keys(figures), ['policies', 'agents', 'p50_us', 'p99_us', 'cold_us', 'hit_rate']);
+  assert.deepEqual([figures.policies, figures.agents], [200, 10_000]);
+  assert.ok(figures.hit_rate <= 1);
+  for (const [field, value] of Object.entries(figures)) assert.ok((value as number) > 0, field);
+});
+
 test('without --json it prints a table, and without knowing what to measure how to use it', async () => {
   const table = await bench('guard', '--rounds', '1', '--count', '60');
   assert.ok(table.some((line) => /^bare ES256 verify +\d/.test(line)));
