@@ -27,13 +27,13 @@ const nginx: Dialect = {
   threeStatuses: true,
 };
 
-/** @see https://github.com/traefik/traefik/blob/v3.7.9/pkg/middlewares/auth/forward.go, `writeHeader` and `oldWriteHeader` */
+/** @see https://github.com/traefik/traefik/blob/master/pkg/middlewares/auth/forward.go, `writeHeader` and `oldWriteHeader` */
 const traefik: Dialect = {
   headers: { method: 'x-forwarded-method', uri: 'x-forwarded-uri' },
   certificates: false,
 };
 
-/** @see https://github.com/caddyserver/caddy/blob/v2.11.2/modules/caddyhttp/reverseproxy/forwardauth/caddyfile.go */
+/** @see https://github.com/caddyserver/caddy/blob/master/modules/caddyhttp/reverseproxy/forwardauth/caddyfile.go */
 const caddy: Dialect = {
   headers: { method: 'x-forwarded-method', uri: 'x-forwarded-uri' },
   certificates: true,
@@ -41,7 +41,7 @@ const caddy: Dialect = {
 
 /**
  * The request is the original, with a path prefix; only 200 lets through.
- * @see https://github.com/envoyproxy/envoy/blob/v1.33.0/source/extensions/filters/common/ext_authz/ext_authz_http_impl.cc
+ * @see https://github.com/envoyproxy/envoy/blob/main/source/extensions/filters/common/ext_authz/ext_authz_http_impl.cc
  */
 const envoy: Dialect = { certificates: false, never5xx: true };
 
