@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type AdminClient, adminClient, administrator } from '../testing/admin-client.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
+import { evaluator } from '../testing/pdp-client.ts';
 import { type TokenClient, tokenClient } from '../testing/token-client.ts';
 
 const reason = 'a test';
@@ -270,6 +271,37 @@ for (const database of databases) {
       ).jti;
       const token = await explain({ jti });
       assert.deepEqual([token.event.type, token.differs, token.now.decision], ['token.issued', false, 'allow']);
+    });
+
+    test('what a guard asked is asked again, too: of an agent, and of somebody that only it knows', async () => {
+      const asking = await evaluator(server);
+      const about = { type: 'operation', id: `${client.identifier}#read` };
+      const question = { action: { name: 'access' }, resource: about };
+      const agents = { ...question, subject: { type: 'agent', id: client.clientId } };
+      const alice = {
+        ...question,
+        subject: { type: 'user', id: 'alice' },
+        resource: { type: 'record', id: 'record-1' },
+      };
+      assert.equal((await asking.decide(agents)).decision, true);
+      assert.equal((await asking.decide(alice)).decision, false);
+      const forbid = `@id("no-reads")\nforbid (principal, action == Action::"resource:access", resource == Operation::"${about.id}");\n`;
+      const people = `@id("alice")\npermit (principal == Subject::"user:alice", action, resource == Object::"record:record-1");\n`;
+      const whom = async (text: string) =>
+        (await simulate({ drafts: [draft(text)] })).differences.map(
+          (one: Difference & { agent?: string; action: string }) => [one.change, one.agent ?? one.name, one.action],
+        );
+      assert.deepEqual(await whom(forbid), [['loses', client.clientId, 'resource:access']]);
+      assert.deepEqual(await whom(people), [['gains', 'user:alice', 'resource:access']]);
+      const { items } = await operator.ok('GET', '/events?type=access.evaluated&limit=2');
+      const told = await Promise.all(items.map(({ id }: { id: string }) => explain({ event: id })));
+      assert.deepEqual(
+        told.map(({ asked, differs, now }) => [asked, differs, now.decision]),
+        [
+          [true, false, 'deny'],
+          [true, false, 'allow'],
+        ],
+      );
     });
 
     test('what roles refused was no question for policies, and says so', async () => {
