@@ -6,6 +6,7 @@ import { span } from '../output.ts';
 import type { Agent, Credential, Guard, Person, Resource, SigningKey, Team } from '../registry.ts';
 import { checkAgentEnds, checkCredentials, withoutCredentials } from './credentials.ts';
 import { type Finding, fail, note, ok, someOf, warn } from './finding.ts';
+import { checkPolicies } from './policies.ts';
 import { checkTrustDomains } from './trust-domains.ts';
 
 const dayMs = 86_400_000;
@@ -35,6 +36,7 @@ export async function checkRegistry(api: Api, now: number): Promise<Finding[]> {
     ...checkAgentEnds(living, now),
     ...(await allowed('credentials', () => checkThoseOf(api, living, now))),
     ...(await allowed('resources', () => checkResources(api))),
+    ...(await checkPolicies(api, now)),
     ...(await checkTrustDomains(api)),
   ];
 }
