@@ -20,7 +20,7 @@ const hostile = [
   'a*',
   'r1"];',
 ];
-const words = ['alpha', 'beta', 'r1', 'low', 'high', ...hostile];
+const words = ['alpha', 'alalpha', 'beta', 'r1', 'low', 'high', ...hostile];
 const word = fc.constantFrom(...words);
 /** Requests may hold what no policy can say: half of a character. */
 const anyWord = fc.oneof(
@@ -256,6 +256,32 @@ const { yes } = fc.letrec<{ text: string; long: string; yes: string }>((tie) => 
     fc.tuple(tie('yes'), tie('yes'), tie('yes')).map(([a, b, c]) => `(if ${a} then ${b} else ${c})`),
   ),
 }));
+
+/** What stands between the braces of `when`. */
+export const condition = yes;
+
+/** Every comparison with a network, and some others that chance alone would seldom bring together with what tells them apart. */
+export const comparisons: readonly string[] = [
+  ...networks.flatMap((network) => [
+    `context.address.isInRange(ip("${network}"))`,
+    `context has address && context.address.isInRange(ip("${network}"))`,
+  ]),
+  ...['isLoopback', 'isMulticast', 'isIpv4', 'isIpv6'].map((of) => `context.address.${of}()`),
+  ...instants.flatMap((at) => ['<', '<=', '>', '>='].map((than) => `context.now ${than} datetime("${at}")`)),
+  ...strings.flatMap((path) => [
+    `${path} == "alpha"`,
+    `${path} != "beta"`,
+    `["alpha", "\\"", "low"].contains(${path})`,
+    `${path} like "a*"`,
+    `${path} like "*a*a*"`,
+    `${path} like "al*alpha"`,
+    `${path} like "*\\*"`,
+    `${path} == context.task.workflow`,
+    `principal.getTag("alpha") == ${path}`,
+  ]),
+  ...[0, 60, 119].flatMap((n) => ['<', '<=', '>', '>=', '==', '!='].map((than) => `context.time.minutes ${than} ${n}`)),
+  ...[0, 1, 2, 60].map((n) => `${n} < context.proof_age`),
+];
 
 const head = (name: string) =>
   fc.oneof(
