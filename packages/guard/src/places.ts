@@ -7,6 +7,7 @@ import {
   countryReader,
   forwardedHeaders,
   isCountryFileTail,
+  type MmdbReader,
   networks,
   type Zones,
   zonesOf,
@@ -44,7 +45,7 @@ export function placesFrom(
     addressOf: ({ remoteAddress, headers }) => clientAddress(remoteAddress, header, headers[header], isProxy),
     countryOf(address) {
       if (address === undefined) return undefined;
-      countryOf ??= countryReader(readFileSync(countryFile ?? createRequire(import.meta.url).resolve(usualFile)));
+      countryOf ??= readCountries(countryFile);
       return countryOf(address);
     },
     zoneOf(address, claimed) {
@@ -53,6 +54,13 @@ export function placesFrom(
       return claimed !== undefined && !zones.knows(claimed) ? claimed : undefined;
     },
   };
+}
+
+/** What reads the file is loaded with it: most guards need neither. */
+function readCountries(file: string | undefined): (address: string) => string | undefined {
+  const require = createRequire(import.meta.url);
+  const { Reader } = require('mmdb-lib') as { Reader: MmdbReader };
+  return countryReader(readFileSync(file ?? require.resolve(usualFile)), Reader);
 }
 
 function proxiesFrom(list: GuardOptions['trustedProxies'] = []) {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
+import { Reader } from 'mmdb-lib';
 import { countryReader } from './country.ts';
 
 const file = createRequire(import.meta.url).resolve(
@@ -9,7 +10,7 @@ const file = createRequire(import.meta.url).resolve(
 );
 
 test('the country of an address, and of what has none', () => {
-  const countryOf = countryReader(readFileSync(file));
+  const countryOf = countryReader(readFileSync(file), Reader);
   const table: [string, string | undefined][] = [
     ['5.9.0.1', 'DE'],
     ['::ffff:5.9.0.1', 'DE'],
@@ -33,6 +34,6 @@ test('the country of an address, and of what has none', () => {
 
 test('what is no such file is said to be none', () => {
   for (const bytes of [Buffer.alloc(0), Buffer.from('countries'), Buffer.alloc(200_000, 7)]) {
-    assert.throws(() => countryReader(bytes), /no MMDB file/);
+    assert.throws(() => countryReader(bytes, Reader), /no MMDB file/);
   }
 });

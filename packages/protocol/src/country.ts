@@ -1,11 +1,9 @@
-import { createRequire } from 'node:module';
-import type { Reader, Response } from 'mmdb-lib';
 import { isCountry } from './context.ts';
 import { canonicalAddress } from './networks.ts';
 import { isPublicAddress } from './public-address.ts';
 
-/** Loaded with the first file: it takes longer than all the rest of a start. */
-const load = () => createRequire(import.meta.url)('mmdb-lib') as typeof import('mmdb-lib');
+/** What reads the format, as the package `mmdb-lib` does. Whoever needs countries brings it: an agent doesn't. */
+export type MmdbReader = new (bytes: Buffer) => { get(address: string): unknown };
 
 /**
  * Reads a database of countries (MMDB) and answers in which one an address is, as ISO 3166-1 alpha-2 in capitals. Undefined for what
@@ -13,11 +11,10 @@ const load = () => createRequire(import.meta.url)('mmdb-lib') as typeof import('
  * @param bytes the whole file, with countries as `country_code` or, as MaxMind has them, `country.iso_code`
  * @throws Error when it is no such file
  */
-export function countryReader(bytes: Buffer): (address: string) => string | undefined {
-  const { Reader: MmdbReader } = load();
-  let reader: Reader<Response>;
+export function countryReader(bytes: Buffer, Reader: MmdbReader): (address: string) => string | undefined {
+  let reader: InstanceType<MmdbReader>;
   try {
-    reader = new MmdbReader<Response>(bytes);
+    reader = new Reader(bytes);
   } catch (error) {
     throw new Error(`it is no MMDB file: ${(error as Error).message}`);
   }

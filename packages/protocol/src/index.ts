@@ -30,7 +30,7 @@ export {
   parseContext,
   type TokenContext,
 } from './context.ts';
-export { countryFileTail, countryReader, isCountryFileTail } from './country.ts';
+export { countryFileTail, countryReader, isCountryFileTail, type MmdbReader } from './country.ts';
 export {
   type AuthorizationDetail,
   areWithin,

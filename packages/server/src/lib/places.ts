@@ -1,7 +1,7 @@
 /** What an address tells of where somebody is: the country, by a file of countries, and the compute zone, by configured networks. */
 import { accessSync, closeSync, constants, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { countryFileTail, countryReader, isCountryFileTail, zonesOf } from '@bailiwick/protocol';
+import { countryFileTail, countryReader, isCountryFileTail, type MmdbReader, zonesOf } from '@bailiwick/protocol';
 
 export interface Places {
   /** ISO 3166-1 alpha-2. Undefined where it isn't known: a private address has no country. */
@@ -36,8 +36,11 @@ export function openPlaces(config: {
   };
 }
 
+/** What reads the file is loaded with it: a start needs neither. */
 function readCountries(file: string | undefined): Places['countryOf'] {
-  return countryReader(readFileSync(file ?? createRequire(import.meta.url).resolve(usualFile)));
+  const require = createRequire(import.meta.url);
+  const { Reader } = require('mmdb-lib') as { Reader: MmdbReader };
+  return countryReader(readFileSync(file ?? require.resolve(usualFile)), Reader);
 }
 
 function mustBeReadable(file: string): void {
