@@ -68,7 +68,8 @@ export function coversFor(verified: Verified): (detail: AuthorizationDetail) => 
   return covering(grantedBy(verified));
 }
 
-function grantedBy({ token, caller, registration }: Verified): Granted {
+/** What a verified token grants, by scope and by details. */
+export function grantedBy({ token, caller, registration }: Verified): Granted {
   return { scope: token.scope, details: caller.details, types: registration.detailsTypes };
 }
 

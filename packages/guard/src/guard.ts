@@ -29,6 +29,7 @@ import { fetchJson } from './json-client.ts';
 import { GuardConfigError, type GuardOptions, type ResolvedOptions } from './options.ts';
 import { placesFrom } from './places.ts';
 import { nonceMaker } from './proof.ts';
+import { reachable } from './reachable.ts';
 import { type Refreshed, refreshed } from './refreshed.ts';
 import type { Answer, Refusal } from './refusal.ts';
 import { type Registration, readRegistration, registrationOf } from './registration.ts';
@@ -63,6 +64,11 @@ export interface Guard {
    * caller can't use anyway, and decides nothing.
    */
   reaches(verified: Verified, wanted: WantedOperation): boolean;
+  /**
+   * Which of these the caller may do at this moment, with some parameters at least: what the token reaches and, where an operation is one that is asked
+   * about (`continuous`), the decision point says yes to. No answer is a no. For lists: it decides nothing. Never throws.
+   */
+  reachable(verified: Verified, wanted: readonly WantedOperation[]): Promise<boolean[]>;
   /** The answer for what an adapter itself refuses of a verified request; recorded like every refusal. Never throws. */
   refuse(verified: Verified, refusal: Refusal, operation?: Operation): Answer;
   /** Tells the operator of this API what is wrong; the same at most once a minute. Never called with a secret. */
@@ -169,6 +175,12 @@ export function createGuard(options: GuardOptions): Guard {
       const operation = operationOf(verified, wanted);
       return operation !== undefined && reaches(verified, operation);
     },
+    reachable: (verified, wanted) =>
+      reachable(
+        core,
+        verified,
+        wanted.map((each) => operationOf(verified, each)),
+      ),
     refuse: (verified, refusal, operation) => refuseVerified(core, verified, refusal, operation),
     report: runtime.report,
     now: runtime.now,

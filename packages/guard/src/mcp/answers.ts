@@ -9,7 +9,7 @@ export interface AnswerView {
    * Which tools of a list the caller gets to see.
    * @param isAnswer whether it answers what was just asked, and isn't one that is told again
    */
-  shown(tools: readonly unknown[], isAnswer: boolean): unknown[];
+  shown(tools: readonly unknown[], isAnswer: boolean): Promise<unknown[]>;
   /** The server says that its tools changed. */
   changed(): void;
   /** Whether the stream may go on; asked before each event. */
@@ -35,19 +35,25 @@ export async function viewOf(response: Response, view: AnswerView): Promise<Resp
   if (type !== 'application/json' || isEncoded(response)) return unreadable(response);
   const text = await readText(body);
   const value = text === undefined ? undefined : parsed(text);
-  return value === undefined ? unreadable(response) : rewritten(response, JSON.stringify(seenThrough(value, view)));
+  return value === undefined
+    ? unreadable(response)
+    : rewritten(response, JSON.stringify(await seenThrough(value, view)));
 }
 
 /** A message, or a batch of them, as the caller sees it. */
-export function seenThrough(value: unknown, view: AnswerView): unknown {
-  if (Array.isArray(value)) return value.map((each) => seenThrough(each, view));
+export async function seenThrough(value: unknown, view: AnswerView): Promise<unknown> {
+  if (Array.isArray(value)) {
+    const seen: unknown[] = [];
+    for (const each of value) seen.push(await seenThrough(each, view)); // one after another: each list can be much to ask about
+    return seen;
+  }
   if (!isObject(value)) return value;
   if (value.method === 'notifications/tools/list_changed') view.changed();
   const { result } = value;
   if (!isObject(result) || !Object.hasOwn(result, 'tools')) return value;
   const method = view.methods?.get(idKey(value.id));
   if (method !== undefined && method !== list) return value;
-  const tools = Array.isArray(result.tools) ? view.shown(result.tools, method === list) : [];
+  const tools = Array.isArray(result.tools) ? await view.shown(result.tools, method === list) : [];
   // What one caller sees is not for others: whoever keeps it keeps it for this one.
   const kept = Object.hasOwn(result, 'cacheScope') ? { cacheScope: 'private' } : {};
   return { ...value, result: { ...result, tools, ...kept } };
@@ -57,12 +63,12 @@ function eventView(view: AnswerView): TransformStream<Uint8Array, Uint8Array> {
   const reader = eventReader(mostCharacters);
   const encoder = new TextEncoder();
   return new TransformStream({
-    transform(bytes, controller) {
+    async transform(bytes, controller) {
       for (const event of reader.push(bytes)) {
         if (!view.lasts()) return controller.terminate();
         const { data } = event;
         const value = data === undefined || data === '' ? undefined : parsed(data);
-        const seen = value === undefined ? event : { ...event, data: JSON.stringify(seenThrough(value, view)) };
+        const seen = value === undefined ? event : { ...event, data: JSON.stringify(await seenThrough(value, view)) };
         controller.enqueue(encoder.encode(writeEvent(seen)));
       }
     },

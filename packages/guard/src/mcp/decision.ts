@@ -125,13 +125,35 @@ function scopesOf({ registration }: Verified, { messages }: Body): string[] {
 }
 
 /**
- * Which tools of a list a caller gets to see: those that are registered, within reach of the token, and what they were when somebody looked at
- * them. Of a name that is there twice, both are left out.
+ * Which tools of a list a caller gets to see: those that are registered, what they were when somebody looked at them, within reach of the token
+ * and, of those that the guard asks about, allowed at this moment. Of a name that is there twice, both are left out.
  */
-export function shownTools(room: DecisionRoom, verified: Verified, tools: readonly unknown[], hashOf: Hash): unknown[] {
-  if (room.guard.reaches(verified, { tool: allTools })) return [...tools];
+export async function shownTools(
+  room: DecisionRoom,
+  verified: Verified,
+  tools: readonly unknown[],
+  hashOf: Hash,
+): Promise<unknown[]> {
+  const { guard } = room;
+  const [isForAll] = await guard.reachable(verified, [{ tool: allTools }]);
+  if (isForAll === true) return [...tools];
+  const known = knownTools(room, verified, tools, hashOf);
+  const mayCall = await guard.reachable(
+    verified,
+    known.map(({ name: tool }) => ({ tool })),
+  );
+  return known.filter((_, index) => mayCall[index] === true);
+}
+
+/** Those that are registered and unchanged, within reach of the token. */
+function knownTools(
+  room: DecisionRoom,
+  verified: Verified,
+  tools: readonly unknown[],
+  hashOf: Hash,
+): { name: string }[] {
   const names = tools.map((tool) => (isObject(tool) && typeof tool.name === 'string' ? tool.name : undefined));
-  return tools.filter((tool, index) => {
+  return tools.filter((tool, index): tool is { name: string } => {
     const name = names[index];
     if (name === undefined || name.startsWith(methodPrefix) || names.indexOf(name) !== names.lastIndexOf(name))
       return false;
