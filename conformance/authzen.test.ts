@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { databases, startServer, type TestServer } from '../packages/server/src/testing/harness.ts';
 import { evaluator, type PdpClient, writePolicy } from '../packages/server/src/testing/pdp-client.ts';
 
-/** §4.4 and §4.5 of the scenario: eight rules, and what searches must find where no properties are told. */
+/** §4.4 and §4.5 of the scenario: its rules in six statements, which also name what searches must find where no properties are told. */
 const fixture = `
 @id("alice-reads-and-writes")
 permit (principal == Subject::"user:alice", action == Action::"resource:access", resource)
