@@ -7,6 +7,7 @@ import { operationType } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
 import type { Instance } from '../agents/instance.ts';
 import { isBound, mayAct, mayBeReached, withinInstance } from '../decide/decide.ts';
+import { takenBy } from '../decide/in-effect.ts';
 import { mustBeInside, narrowedOrDenied, placeOf, seenPlace } from '../decide/place.ts';
 import type { Client, PlannedTask, TokenPlan } from '../decide/plan.ts';
 import { policyRequest } from '../decide/policy.ts';
@@ -233,13 +234,13 @@ function policyLayers(
   const token = asked(engine, set, request, 'policy', 'get the token');
   if (!operation) return token;
   const { name, tool } = operation;
+  const { context } = policyRequest(plan, { held, sensitivity, seen, now: at }, takenBy([operation]));
   const use = asked(
     engine,
     set,
     {
       ...request,
-      // the getters of the context stay getters
-      context: request.context,
+      context, // as it is: its getters stay getters
       action: 'resource:access',
       resource: {
         type: tool === undefined ? 'Operation' : 'Tool',

@@ -199,6 +199,54 @@ for (const database of databases) {
       );
     });
 
+    test('naming an operation asks for its scopes and details in effect: no policy on them is avoided by it', async () => {
+      const named = (...actions: string[]) => ({
+        authorization_details: JSON.stringify([{ type: 'operation', actions }]),
+      });
+      const outcomes = async (text: string) =>
+        under(text, async () => {
+          const answers: unknown[] = [];
+          for (const asked of [{ scope: 'tickets:read' }, named('read'), { scope: 'tickets:write' }]) {
+            answers.push((await client.send(asked)).body.error ?? 'allowed');
+          }
+          return answers;
+        });
+      const onScope = (annotation: string) =>
+        `@id("no") ${annotation} forbid (principal, action, resource == $API) when { context.scope.contains("tickets:read") };`;
+      assert.deepEqual(await outcomes(onScope('')), ['access_denied', 'access_denied', 'allowed']);
+      assert.deepEqual(await outcomes(onScope('@step_up("approval")')), [
+        'step_up_required',
+        'step_up_required',
+        'allowed',
+      ]);
+      assert.deepEqual(
+        await outcomes(
+          '@id("only") forbid (principal, action, resource == $API) unless { ["tickets:write"].containsAll(context.scope) };',
+        ),
+        ['access_denied', 'access_denied', 'allowed'],
+      );
+    });
+
+    test('what was asked for in effect is on record, and asked again in a simulation', async () => {
+      server.clock.advance(1000);
+      const since = new Date(server.clock.now()).toISOString();
+      const details = JSON.stringify([{ type: 'operation', actions: ['read'] }]);
+      assert.equal((await client.send({ authorization_details: details })).status, 200);
+      const { decided_on } = await lastEvent();
+      assert.deepEqual(decided_on.scope, []);
+      assert.deepEqual((decided_on.policy_input as { scope: string[] }).scope, ['tickets:read']);
+      const text = `@id("no") forbid (principal, action, resource == Api::"${client.identifier}") when { context.scope.contains("tickets:read") };`;
+      const { replayed, differences } = await server.admin<{
+        replayed: number;
+        differences: { change: string; count: number }[];
+      }>('POST', '/policies/simulate', { drafts: [{ name: 'draft', text }], since });
+      assert.ok(replayed > 0);
+      assert.deepEqual(
+        differences.map(({ change }) => change),
+        ['loses'],
+      );
+    });
+
     test('what is only observed changes nothing, and is on record', async () => {
       const text = '@id("later") @step_up("approval") forbid (principal, action, resource == $API);';
       const answer = await under(text, () => client.send(), 'observe');

@@ -15,6 +15,7 @@ import type {
   PolicyRequest,
 } from '../policy/request.ts';
 import type { HeldRole } from '../resources/role.ts';
+import { type InEffect, inEffect } from './in-effect.ts';
 import type { SeenPlace } from './place.ts';
 import type { Client, ObservedDecision, TokenPlan } from './plan.ts';
 
@@ -76,15 +77,23 @@ export async function allowedByPolicy(deps: Deps, plan: TokenPlan, known: Known)
     policy,
     reasons: answer.determining.map((each) => `policy ${named(each)}`),
     limits: answer.limits,
-    decidedOn: { policy_input: recorded('token.issued', request) },
+    decidedOn: { policy_input: recorded('token.issued', request, plan.scope) },
     personal: recordedPersonal('token.issued', request),
     observed: answer.observed && observedOf(answer.observed),
   };
 }
 
-/** What policy is asked about a plan. */
-export function policyRequest(plan: TokenPlan, { held, sensitivity, seen, now }: Known): PolicyRequest {
-  const { client, resource, scope, details, binding } = plan;
+/**
+ * What policy is asked about a plan.
+ * @param beside what counts as asked for though the plan doesn't say it
+ */
+export function policyRequest(
+  plan: TokenPlan,
+  { held, sensitivity, seen, now }: Known,
+  beside?: InEffect,
+): PolicyRequest {
+  const { client, resource, binding } = plan;
+  const { scope, details } = inEffect(resource.operations, plan, beside);
   return {
     principal: agentPrincipal(client, held),
     action: 'token:issue',
@@ -104,7 +113,7 @@ export function policyRequest(plan: TokenPlan, { held, sensitivity, seen, now }:
       method: client.method,
       proofAge: proofAge(plan, now),
       scope,
-      details: [...new Set(details.map(({ type }) => type))],
+      details,
       chainDepth: 0,
       subject: undefined,
       operation: undefined,

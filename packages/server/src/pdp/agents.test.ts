@@ -283,6 +283,60 @@ for (const database of databases) {
 
     // policies
 
+    test('a policy on a scope holds for whatever takes that scope, with a token and without one', async () => {
+      const other = await tokenClient(server);
+      const asked = async (id: string, context = {}) =>
+        (
+          await pep.decide({
+            subject: agent(other.clientId),
+            action: access,
+            resource: id.includes('#') ? operation(id) : { type: 'api', id },
+            context,
+          })
+        ).decision;
+      const details = JSON.stringify([{ type: 'operation', actions: ['read'] }]);
+      const named = await tokenOf(other, { authorization_details: details });
+      const scoped = await tokenOf(other);
+      const all = async () => [
+        await asked(`${other.identifier}#read`),
+        await asked(other.identifier),
+        await asked(`${other.identifier}#read`, { access_token: named }),
+        await asked(`${other.identifier}#read`, { access_token: scoped }),
+      ];
+      assert.deepEqual(await all(), [true, true, true, true]);
+      const forbid = (when: string) =>
+        `@id("no") forbid (principal, action == Action::"resource:access", resource in Api::"${other.identifier}") ${when};`;
+      const id = await writePolicy(server, forbid('when { context.scope.contains("tickets:read") }'));
+      assert.deepEqual(await all(), [false, false, false, false]);
+      const text = forbid('unless { ["tickets:write"].containsAll(context.scope) }');
+      await server.admin('PATCH', `/policies/${id}`, { text, reason: 'a test' });
+      assert.deepEqual(await all(), [false, false, false, false]);
+    });
+
+    test('what an operation takes of details is asked for with it', async () => {
+      const other = await tokenClient(server);
+      await server.admin('PATCH', `/resources/${other.resource}`, {
+        details_types: [{ type: 'ticket', schema: { type: 'object', properties: { type: { const: 'ticket' } } } }],
+        operations: [
+          { name: 'read', method: 'GET', path: '/{id}', scope: ['tickets:read'], details: { type: 'ticket' } },
+        ],
+      });
+      await server.admin('PATCH', `/roles/${other.role}`, {
+        permissions: [{ resource: other.resource, scopes: ['tickets:read'], details: [{ type: 'ticket' }] }],
+      });
+      const asked = async () =>
+        pep.decide({ subject: agent(other.clientId), action: access, resource: operation(`${other.identifier}#read`) });
+      const details = JSON.stringify([{ type: 'operation', actions: ['read'] }]);
+      assert.equal((await asked()).decision, true);
+      await writePolicy(
+        server,
+        `@id("no") forbid (principal, action, resource in Api::"${other.identifier}") when { context.details.contains("ticket") };`,
+      );
+      assert.equal((await asked()).decision, false);
+      assert.equal((await other.send({ authorization_details: details })).body.error, 'access_denied');
+      assert.equal((await other.send({ scope: 'tickets:read' })).status, 200, 'by itself the scope reaches nothing');
+    });
+
     test('a changed policy bites at once: no with its public words, not yet with what it takes', async () => {
       const other = await tokenClient(server);
       const question = {

@@ -6,6 +6,7 @@
 import { contextRefusal } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
 import type { Instance } from '../agents/instance.ts';
+import { inEffect } from '../decide/in-effect.ts';
 import { presenterOf, seenPlace } from '../decide/place.ts';
 import { agentPrincipal, bindingOf } from '../decide/policy.ts';
 import type { Deps } from '../deps.ts';
@@ -18,7 +19,7 @@ import { mustBeGiven } from './given.ts';
 import { askPolicy } from './policy.ts';
 import type { Question } from './question.ts';
 import { agentCalled, type FoundAgent, rolesHeld } from './registered.ts';
-import { type Asked, askedAbout, identifierIn, isRegisteredType } from './resource.ts';
+import { type Asked, askedAbout, identifierIn, isRegisteredType, takenOf } from './resource.ts';
 import { chainDepth, type ShownToken, shownBy } from './token.ts';
 import { No, type PolicySaid, type Seen, type Verdict, verdictOf } from './verdict.ts';
 
@@ -119,6 +120,8 @@ function requestFor(
   const { action, context } = question;
   const { claims } = token ?? {};
   const seen = seenPlace(deps, context.presenterAddress, instance);
+  const carried = { scope: [...(token?.scope ?? [])], details: claims?.authorization_details ?? [] };
+  const { scope, details } = inEffect(asked.registered?.operations ?? [], carried, takenOf(asked));
   const at: PolicyContext = {
     at: now,
     timeZone: asking.agent.orgTimeZone,
@@ -133,8 +136,8 @@ function requestFor(
     binding: bindingOf({ jkt: claims?.cnf?.jkt, x5t: claims?.cnf?.['x5t#S256'] }),
     method: token ? 'access_token' : 'none',
     proofAge: claims ? Math.max(0, Math.floor(now / 1000) - claims.iat) : longAgo,
-    scope: token ? [...token.scope] : [],
-    details: [...new Set((claims?.authorization_details ?? []).map(({ type }) => type))],
+    scope,
+    details,
     chainDepth: claims ? chainDepth(claims) : 0,
     subject: claims?.act ? claims.sub : undefined,
     operation: asked.registered ? undefined : action.name,

@@ -1,5 +1,6 @@
 /** What a question is about: something that is registered here, or an object that only the asking side knows. */
 import { type Operation, sensitivities } from '@bailiwick/protocol';
+import { type InEffect, takenBy } from '../decide/in-effect.ts';
 import type { PolicyResource } from '../policy/request.ts';
 import type { Resource } from '../resources/resource.ts';
 import type { AskedEntity } from './question.ts';
@@ -66,6 +67,13 @@ export const oneOperation = (resource: Resource, operation: Operation): Asked =>
     sensitivity: operation.sensitivity,
   },
 });
+
+/** What it takes to do what is asked about, in scopes and types of details: of an API as a whole, all that it has. */
+export function takenOf({ registered, operation }: Asked): InEffect {
+  if (!registered) return takenBy([]);
+  if (operation) return takenBy([operation]);
+  return { scope: registered.scopes.map(({ name }) => name), details: registered.detailsTypes.map(({ type }) => type) };
+}
 
 export const typeOf = ({ tool }: Operation): 'operation' | 'tool' => (tool === undefined ? 'operation' : 'tool');
 

@@ -93,9 +93,10 @@ const surroundings: Surroundings = {
 };
 
 /** The event that keeps a question, read again: as JSON, and with what stands beside it. */
-function eventOf(type: DecidedEvent, request: PolicyRequest): ReadEvent {
+function eventOf(type: DecidedEvent, request: PolicyRequest, scope = request.context.scope): ReadEvent {
   const { principal, context, resource } = request;
   const asked = type === 'access.evaluated';
+  const issued = type === 'token.issued';
   const personal = recordedPersonal(type, request);
   const client = { environment: 'production', kind: 'ai_agent', method: context.method };
   return {
@@ -108,8 +109,8 @@ function eventOf(type: DecidedEvent, request: PolicyRequest): ReadEvent {
         resource: resource.type === 'Object' ? undefined : resource.identifier,
         decided_on: {
           ...(!asked && { client }),
-          policy_input: recorded(type, request),
-          ...(type === 'token.issued' && { scope: context.scope }),
+          policy_input: recorded(type, request, issued ? scope : undefined),
+          ...(issued && { scope }),
         },
       }),
     ) as ReadEvent['leaf'],
@@ -143,8 +144,14 @@ suite('a question as events keep it', () => {
     });
   }
 
+  test('is the same where less was granted by name than was asked for in effect', () => {
+    for (const granted of [[], ['tickets:write'], ['tickets:read', 'tickets:write']]) {
+      assert.deepEqual(plain(requestOf(eventOf('token.issued', usual, granted), surroundings)), usual);
+    }
+  });
+
   test('of a usual token costs the log few bytes', () => {
-    const bytes = canonicalJson(recorded('token.issued', usual)).length;
+    const bytes = canonicalJson(recorded('token.issued', usual, usual.context.scope)).length;
     assert.ok(bytes <= 90, `${bytes} bytes`);
     assert.equal(recordedPersonal('token.issued', usual), undefined);
   });

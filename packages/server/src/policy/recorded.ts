@@ -38,6 +38,7 @@ export interface RecordedInput {
   /** Usual: `Api`. */
   resource?: { identifier?: string; name?: string; type?: PolicyResource['type'] } | undefined;
   roles?: readonly string[] | undefined;
+  /** All that was asked for in effect. Usual: `decided_on.scope`. */
   scope?: readonly string[] | undefined;
   /** Usual: `low`. */
   sensitivity?: Sensitivity | undefined;
@@ -73,14 +74,21 @@ export interface PersonalInput {
 type Known = Pick<ForeignSubject, 'kind' | 'id' | 'properties'>;
 
 const unless = <Value>(value: Value, usual: Value) => (value === usual ? undefined : value);
+const isSame = (some: readonly string[], others: readonly string[]) =>
+  some.length === others.length && some.every((one) => others.includes(one));
 const some = <Item>(items: readonly Item[]) => (items.length > 0 ? items : undefined);
 
 /**
  * What an event of this type keeps of a question, free of anything personal, in the order of canonical JSON.
  * @param type `access.evaluated`: the event's agent is whoever asked, so all of the principal is told here. Otherwise the event
  *   tells who it is (`agent`, `instance`, `decided_on.client`); and for what (`resource`, `decided_on.scope`) once it was issued
+ * @param issued `decided_on.scope` of `token.issued`: what was asked for in effect is told where it is more
  */
-export function recorded(type: DecidedEvent, request: PolicyRequest): RecordedInput {
+export function recorded(
+  type: DecidedEvent,
+  request: PolicyRequest,
+  issued: readonly string[] | undefined = undefined,
+): RecordedInput {
   const { principal, action, resource, context } = request;
   const asked = type === 'access.evaluated';
   return {
@@ -95,7 +103,7 @@ export function recorded(type: DecidedEvent, request: PolicyRequest): RecordedIn
     proof_age: unless(context.proofAge, 0),
     resource: resourceOf(resource, type !== 'token.issued'),
     roles: principal.type === 'Agent' ? some(principal.roles) : undefined,
-    scope: type === 'token.issued' ? undefined : some(context.scope),
+    scope: issued && isSame(issued, context.scope) ? undefined : some(context.scope),
     sensitivity: resource.type === 'Object' ? undefined : unless<Sensitivity>(resource.sensitivity, 'low'),
     task: context.task && taskOf(context.task),
     time_zone: unless(context.timeZone, 'UTC'),

@@ -91,8 +91,11 @@ type Context = {
   binding: String,      // of the token, to a key: "dpop", "mtls", "dpop+mtls" or "none"
   method: String,       // by which the client proved who it is: "private_key_jwt"
   proof_age: Long,      // seconds since that proof was made
+  // What is asked for in effect, however it was said. At token:issue the scopes that are asked for, and those that the operations
+  // named in authorization_details take; at resource:access those that the token carries, if there is one, and those that the
+  // operation or tool takes, or that the API as a whole has.
   scope: Set<String>,
-  details: Set<String>, // types of authorization_details
+  details: Set<String>, // types of authorization_details, in effect as above
   chain_depth: Long,    // 0 where the agent acts for itself
   subject?: String,     // id of the person for whom it acts
   operation?: String,   // what the asking side calls the action, where it is none of ours
