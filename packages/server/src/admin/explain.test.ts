@@ -358,9 +358,53 @@ for (const database of databases) {
       });
     }
 
+    test('whoever may only read policies learns nothing of agents, nor of what lies sealed in the log', async () => {
+      const { id: event } = await lastEvent(client.clientId);
+      const ofAgent = { agent: client.clientId, resource: client.identifier };
+      const ofAll = { resource: client.identifier, scope: ['tickets:read'] };
+      const drafts = [draft('@id("guess") forbid (principal, action, resource) when { context has task };')];
+      const replay = { since: '2026-11-01T00:00:00Z', drafts };
+      const asked: [path: string, body: object][] = [
+        ['explain', { event }],
+        ['explain', { jti: 'any' }],
+        ['explain', ofAgent],
+        ['explain', ofAll],
+        ['simulate', replay],
+      ];
+      for (const [scopes, expected] of [
+        [['policies:read'], [403, 403, 403, 403, 403]],
+        [
+          ['policies:read', 'agents:read'],
+          [403, 403, 200, 200, 403],
+        ],
+        [
+          ['policies:read', 'events:read'],
+          [200, 404, 403, 403, 200],
+        ],
+        [
+          ['events:read', 'agents:read'],
+          [403, 403, 403, 403, 403],
+        ],
+      ] as const) {
+        const reader = await administrator(server, operator, { scopes: [...scopes] });
+        const replies = await Promise.all(asked.map(([path, body]) => reader.call('POST', `/policies/${path}`, body)));
+        assert.deepEqual(
+          replies.map(({ status }) => status),
+          expected,
+          scopes.join(' '),
+        );
+        for (const { status, body } of replies) {
+          if (status === 403) assert.match(body.type, /insufficient-scope$/);
+        }
+      }
+    });
+
     test('an administrator of another organization learns nothing of this one', async () => {
       await operator.ok('POST', '/organizations', { name: 'theirs' });
-      const stranger = await administrator(server, operator, { scopes: ['policies:read'], organization: 'theirs' });
+      const stranger = await administrator(server, operator, {
+        scopes: ['policies:read', 'agents:read', 'events:read'],
+        organization: 'theirs',
+      });
       const event = await lastEvent(client.clientId);
       for (const [body, status] of [
         [{ event: event.id }, 404],

@@ -1,13 +1,15 @@
 /** Who may do this and why not: for one agent, for all of them, and for what was decided once. */
 import { z } from 'zod';
 import { policyActions } from '../policy/request.ts';
+import { insufficientScope } from '../web/caller.ts';
 import { pageLimits } from '../web/paging.ts';
 import { invalid } from '../web/problem.ts';
 import { explainAgent, explainAgents } from './explain-agents.ts';
 import { explainEvent } from './explain-event.ts';
 import { layers } from './explanation.ts';
 import { idOf, line, oneOf, record, scopeName, setOf, shownTime, time, wholeNumber } from './fields.ts';
-import { ask } from './route.ts';
+import { ask, type Call } from './route.ts';
+import { type AdminScope, adminResource } from './scopes.ts';
 
 const hypotheticalTask = record({
   workflow: line(256, 1),
@@ -97,6 +99,13 @@ const answer = z.discriminatedUnion('about', [
 
 export type ExplainAnswer = z.output<typeof answer>;
 
+/** An explanation tells what otherwise takes this scope. @throws Problem 403 `insufficient_scope` */
+function mayRead({ caller, deps }: Call, scope: AdminScope): void {
+  if (caller.scopes.includes(scope)) return;
+  const needed = ['policies:read', scope];
+  throw insufficientScope(adminResource(deps.config), needed, `this needs ${scope}, which the token does not have`);
+}
+
 export const policyExplainRoutes = [
   ask({
     id: 'explainPolicies',
@@ -104,7 +113,8 @@ export const policyExplainRoutes = [
     summary: 'Learn who may do something and why not, or why something was decided',
     description:
       'About one agent it answers layer by layer: alive, resource, binding, roles, instance, task, place, and what every statement of the policies ' +
-      'says to it. Without an agent it goes through all that are active. About an event it asks the policies as they were then, and as they are now.',
+      'says to it. Without an agent it goes through all that are active. About an event it asks the policies as they were then, and as they are now. ' +
+      'What it tells of agents takes `agents:read` as well, and what it tells of events `events:read`.',
     scopes: ['policies:read'],
     body: question,
     example: { resource: 'https://tickets.example.com/api', scope: ['tickets:read'], address: '192.0.2.7' },
@@ -113,6 +123,7 @@ export const policyExplainRoutes = [
       const { event, jti, resource } = body;
       const given = [event, jti, resource].filter((one) => one !== undefined);
       if (given.length !== 1) throw invalid('resource', 'must be there, or an event, or a jti: one of the three');
+      mayRead(call, resource === undefined ? 'events:read' : 'agents:read');
       if (resource === undefined) return explainEvent(call, { event, jti });
       return body.agent === undefined ? explainAgents(call, body, resource) : explainAgent(call, body, resource);
     },

@@ -113,8 +113,9 @@ export const policyRehearsalRoutes = [
     summary: 'Ask drafts what they would have decided of what was decided',
     description:
       'Each recorded decision is asked again, of the policies that are enforced now and of the same with the drafts in it. Newest first, page by page: the ' +
-      'differences of all pages together are the answer. Country and zone are looked up by the address anew.',
-    scopes: ['policies:read'],
+      'differences of all pages together are the answer. Country and zone are looked up by the address anew. Drafts can ask for all that the log ' +
+      'keeps sealed of a decision, so this takes the right to read the log.',
+    scopes: ['policies:read', 'events:read'],
     body: record({
       drafts: setOf(draft, 50, 'drafts').min(1, 'must be at least one draft'),
       since: time.meta({ description: 'Decisions at this time or later.' }),

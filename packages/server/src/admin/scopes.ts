@@ -19,7 +19,7 @@ export const adminScopes = {
   'roles:write': 'Make, change and end roles, give them to agents and take them away',
   'guards:read': 'See guards',
   'guards:write': 'Register and end guards',
-  'policies:read': 'See policies, explain decisions and rehearse drafts',
+  'policies:read': 'See policies; with agents:read and events:read, explain decisions and rehearse drafts',
   'policies:write': 'Write, observe, roll back and remove policies',
   'tasks:read': 'See tasks',
   'tasks:write': 'End tasks',
