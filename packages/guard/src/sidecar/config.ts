@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { networks } from '@bailiwick/protocol';
+import { networks, type Sensitivity } from '@bailiwick/protocol';
 import { type DialectName, dialects } from './dialect.ts';
 
 /** How the sidecar is set up is wrong; the message says what to write. */
@@ -15,6 +15,8 @@ export interface SidecarConfig {
   proxy: DialectName;
   listen: { host: string; port: number };
   mode: 'introspect' | 'offline';
+  /** Before operations of which sensitivity on it is asked whether they are allowed now; undefined: what the guard does by default. */
+  askFrom: Sensitivity | 'never' | undefined;
   trustedProxies: readonly string[];
   clientCertificates: boolean;
   localPath: string | undefined;
@@ -45,6 +47,10 @@ export const settings: Record<string, Setting> = {
   proxy: { value: 'NAME', help: `who asks: ${Object.keys(dialects).join(', ')}. Headers of no other are read` },
   listen: { value: 'ADDRESS:PORT', help: 'where to listen (127.0.0.1:8457)' },
   mode: { value: 'MODE', help: 'introspect (default) or offline: a revoked token then works for up to 15 minutes' },
+  'ask-from': {
+    value: 'LEVEL',
+    help: 'low, medium, high (default) or never: before which sensitivity on policy is asked each time',
+  },
   'trusted-proxy': { value: 'NETWORK', list: true, help: 'whose headers are believed (127.0.0.1 and ::1)' },
   'client-certificates': { help: 'believe the proxy’s Client-Cert header (RFC 9440); nginx and caddy' },
   'local-path': { value: 'PATH', help: 'where the service lies below the proxy, if not at the path of the resource' },
@@ -55,6 +61,8 @@ export const settings: Record<string, Setting> = {
   issuer: { value: 'URL', help: 'the identity provider, if the credential doesn’t name it' },
   log: { value: 'WHAT', help: 'decisions to write, as JSON lines: all (default), refused or none' },
 };
+
+const askLevels = ['high', 'medium', 'low', 'never'] as const;
 
 type Given = Record<string, string | string[] | boolean | undefined>;
 
@@ -168,6 +176,7 @@ function configFrom(given: Given): SidecarConfig {
     issuer: text('issuer'),
     listen: listenOf(text('listen') ?? '127.0.0.1:8457'),
     mode: oneOf(given, 'mode', ['introspect', 'offline']),
+    askFrom: given['ask-from'] === undefined ? undefined : oneOf(given, 'ask-from', askLevels),
     trustedProxies: proxiesOf((given['trusted-proxy'] as string[] | undefined) ?? ['127.0.0.1', '::1']),
     localPath: text('local-path'),
     nonce: oneOf(given, 'dpop-nonce', ['off', 'required']),
@@ -185,7 +194,11 @@ function required(given: Given, name: string, what: string): string {
 }
 
 /** The first is the default. */
-function oneOf<Choice extends string>(given: Given, name: string, choices: readonly [Choice, ...Choice[]]): Choice {
+function oneOf<const Choice extends string>(
+  given: Given,
+  name: string,
+  choices: readonly [Choice, ...Choice[]],
+): Choice {
   const value = given[name] ?? choices[0];
   if ((choices as readonly unknown[]).includes(value)) return value as Choice;
   throw new SidecarConfigError(`--${name} must be ${choices.join(' or ')}.`);

@@ -46,6 +46,28 @@ for (const [what, args, sentence] of [
   ['a flag without its value', [...needed, '--listen'], /--listen/],
   ['a word without a flag', [...needed, 'nginx'], /^Unexpected argument 'nginx'/],
   ['an unknown mode', [...needed, '--mode', 'trusting'], /^--mode must be introspect or offline\.$/m],
+  [
+    'an unknown sensitivity',
+    [...needed, '--ask-from', 'highest'],
+    /^--ask-from must be high or medium or low or never\.$/m,
+  ],
+  ['no sensitivity', [...needed, '--ask-from', ''], /^--ask-from must be/],
+  ['a sensitivity of JavaScript', [...needed, '--ask-from', 'constructor'], /^--ask-from must be/],
+  [
+    'asking, and offline',
+    [...needed, '--mode', 'offline', '--ask-from', 'low'],
+    /^continuous needs a credential, and a mode/,
+  ],
+  [
+    'a sensitivity that is a number',
+    [...needed, '--config', file('k.json', { ask_from: 1 })],
+    /ask_from must be a string/,
+  ],
+  [
+    'an unknown sensitivity in a file',
+    [...needed, '--config', file('l.json', { ask_from: 'all' })],
+    /^--ask-from must be/,
+  ],
   ['an unknown choice of decisions', [...needed, '--log', 'debug'], /^--log must be all or refused or none/],
   ['a port that is none', [...needed, '--listen', '127.0.0.1:99999'], /^--listen must be an address and a port/],
   ['an address without a port', [...needed, '--listen', '127.0.0.1'], /^--listen must be/],
@@ -118,6 +140,7 @@ for (const [what, args, sentence] of [
 for (const [what, env, sentence] of [
   ['a variable that is none', { BAILIWICK_GUARD_COLOUR: 'red' }, /^BAILIWICK_GUARD_COLOUR is no setting/],
   ['a variable of help', { BAILIWICK_GUARD_HELP: 'true' }, /^BAILIWICK_GUARD_HELP is no setting/],
+  ['an unknown sensitivity', { BAILIWICK_GUARD_ASK_FROM: 'none' }, /^--ask-from must be/],
   ['half a truth', { BAILIWICK_GUARD_CLIENT_CERTIFICATES: '1' }, /must be true or false/],
 ] as const) {
   test(`ends with 2 and says what to write: ${what}`, async () => {
@@ -158,6 +181,20 @@ test('flags count before the environment, and that before the file', () => {
       0,
       { 'eu-1': ['10.1.0.0/16', '10.2.0.0/16'] },
     ],
+  );
+});
+
+test('from where on is asked can be said by flag, environment and file; else the guard itself decides', () => {
+  const inFile = file('ask.json', { ask_from: 'never' });
+  const read = (args: string[], env = {}) => readInvocation([...needed, ...args], env).config?.askFrom;
+  assert.deepEqual(
+    [
+      read([]),
+      read(['--config', inFile]),
+      read(['--config', inFile], { BAILIWICK_GUARD_ASK_FROM: 'medium' }),
+      read(['--ask-from', 'low'], { BAILIWICK_GUARD_ASK_FROM: 'medium' }),
+    ],
+    [undefined, 'never', 'medium', 'low'],
   );
 });
 

@@ -27,7 +27,7 @@ export type SidecarSeams = Pick<GuardOptions, 'runtime' | 'operations' | 'detail
  * @throws GuardConfigError
  */
 export function guardOf(config: SidecarConfig, write: (line: object) => void, seams: SidecarSeams = {}): Guard {
-  const { issuer, localPath, zones, countryFile, cacheSeconds, trustedProxies } = config;
+  const { issuer, localPath, zones, countryFile, cacheSeconds, trustedProxies, askFrom } = config;
   const at = (ms: number) => new Date(ms).toISOString();
   const onDecision = ({ at: ms, ...record }: DecisionRecord) => {
     if (config.log === 'refused' && record.outcome === 'allowed') return;
@@ -40,6 +40,7 @@ export function guardOf(config: SidecarConfig, write: (line: object) => void, se
     dpop: { nonce: config.nonce },
     trustedProxies,
     forwardedHeader: 'x-forwarded-for',
+    ...(askFrom === undefined ? {} : { continuous: askFrom === 'never' ? false : { from: askFrom } }),
     ...(issuer === undefined ? {} : { issuer }),
     ...(localPath === undefined ? {} : { localPath }),
     ...(zones === undefined ? {} : { zones }),

@@ -414,3 +414,26 @@ test('paths that are none of ours are told where to ask', async (context) => {
   const head = await world.raw('/healthz', [], 'HEAD');
   assert.deepEqual([head.status, head.body], [200, '']);
 });
+
+for (const [from, flags, asked] of [
+  ['nothing is said', [], ['purge']],
+  ['high', ['--ask-from', 'high'], ['purge']],
+  ['medium', ['--ask-from', 'medium'], ['close ticket', 'purge']],
+  ['low', ['--ask-from', 'low'], ['list tickets', 'close ticket', 'purge']],
+  ['never', ['--ask-from', 'never'], []],
+] as const) {
+  test(`policy is asked each time, from: ${from}`, async (context) => {
+    const world = await open(context, 'nginx', flags);
+    const token = await world.agent.token({ scope: 'tickets:read tickets:write tickets:purge' });
+    const statuses = async () => [
+      (await world.ask('GET', '/v1/tickets', { token })).status,
+      (await world.ask('POST', '/v1/tickets/7/close', { token })).status,
+      (await world.ask('DELETE', '/v1/tickets/purge', { token })).status,
+    ];
+    assert.deepEqual(await statuses(), [200, 200, 200]);
+    const about = world.fake.evaluated.flat().map(({ resource: { id } }) => id.split('#')[1]);
+    assert.deepEqual(about, asked);
+    world.fake.evaluate = () => ({ decision: false });
+    assert.deepEqual((await statuses()).filter((status) => status === 403).length, asked.length);
+  });
+}
