@@ -1,5 +1,6 @@
 // Documentation that can be run is run: every command of the guides, in their order, against a real server.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -127,6 +128,30 @@ test('guides do not take names, files and ports from each other', () => {
   const port = /listen\((\d+)/.exec(read('examples/nginx/api.ts'))?.[1];
   assert.ok(port !== undefined && !read('README.md').includes(`localhost:${port}`), 'the README has an API there');
 });
+
+test('no private key that a page or the help writes can be committed by accident', () => {
+  const byPages = pages.flatMap((page) => {
+    const folder = /^cd (examples\/\S+)$/m.exec(read(page))?.[1] ?? '.';
+    return keysIn(read(page)).flatMap((file) => [file, path.join(folder, file)]);
+  });
+  const byHelp = commands.flatMap(({ examples }) => examples.flatMap((example) => keysIn(example.command)));
+  const files = new Set([...byPages, ...byHelp].map((file) => path.normalize(file)));
+  assert.ok(files.has('reporter.json') && files.has('examples/places/visitor.json') && files.size > 20);
+  const { status, stdout } = spawnSync('git', ['check-ignore', '--no-index', ...files], {
+    cwd: root,
+    encoding: 'utf8',
+  });
+  if (status === 128) return assert.ok(!existsSync(path.join(root, '.git')), 'git can tell what it ignores');
+  const ignored = new Set(stdout.trim().split('\n'));
+  assert.deepEqual(
+    [...files].filter((file) => !ignored.has(file)),
+    [],
+  );
+});
+
+/** Files that are named after `--key-out`, below the current folder. */
+const keysIn = (text: string) =>
+  [...text.matchAll(/--key-out ([\w./-]+\.json)\b/g)].flatMap(([, file]) => (file === undefined ? [] : [file]));
 
 test('the configuration files of the guides can be started with', () => {
   const files = [...read('docs/guides/operate.md').matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text = '']) => text);
