@@ -107,6 +107,7 @@ export {
   grantsOperation,
   type OperationParameters,
   parametersIn,
+  readByApi,
 } from './operation-details.ts';
 export {
   compileOperations,

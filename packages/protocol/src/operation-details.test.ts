@@ -13,6 +13,7 @@ import {
   parametersIn,
   parametersOf,
   parseDetails,
+  readByApi,
 } from './index.ts';
 import { code } from './testing.ts';
 
@@ -76,6 +77,16 @@ suite('what a token may do', () => {
   for (const [what, scope, details, may] of cases) {
     test(`${what}: ${may ? 'may' : 'may not'}`, () => assert.equal(grants(move, scope, details), may));
   }
+
+  test('what the API reads itself is left to it, and everything else is not', () => {
+    const byApi = { ...move, details: { type: 'transfer', account: '{account}', amount: readByApi } };
+    const bounded = { type: 'transfer', account: '17', amount: 1 };
+    assert.equal(grants(byApi, ['transfers'], [bounded]), true);
+    assert.equal(grants(byApi, ['transfers'], [{ ...bounded, account: '18' }]), false);
+    assert.equal(grants(byApi, ['transfers'], [{ ...bounded, currency: 'EUR' }]), false, 'nobody said who reads it');
+    assert.equal(grants(byApi, ['transfers'], []), false);
+    assert.deepEqual(detailOf(byApi.details, { account: '17' }), { type: 'transfer', account: '17' });
+  });
 
   test('parameters are not looked for where nothing depends on them', () => {
     const never = () => assert.fail('asked for parameters');

@@ -18,6 +18,12 @@ export interface Granted {
   types: readonly ComparedType[];
 }
 
+/**
+ * Stands in an operation's `details` for what the request shows to the API alone, in its body: the guard asks that the rest is covered, and the API
+ * holds this against the token itself. Without it a token that bounds the member doesn't cover the operation.
+ */
+export const readByApi = '{*}';
+
 const placeholder = /^\{([A-Za-z_]\w*)\}$/;
 
 /**
@@ -34,7 +40,11 @@ export function grantsOperation(
   try {
     if (operation.scope.every((each) => scope.has(each))) {
       if (operation.details === undefined) return true;
-      if (details.length > 0 && areWithin(types, [detailOf(operation.details, parameters())], details)) return true;
+      if (details.length > 0) {
+        const own = membersReadByApi(operation.details);
+        const bounds = own.length === 0 ? details : details.map((detail) => without(detail, own));
+        if (areWithin(types, [detailOf(operation.details, parameters())], bounds)) return true;
+      }
     }
     return details.some(
       (detail) => detail.type === operationType && namesOperation(detail as OperationDetail, operation, parameters),
@@ -46,11 +56,22 @@ export function grantsOperation(
 
 /**
  * What a request makes of an operation's `details`: `{name}` as a whole value becomes that parameter, of the path or of the tool. A member whose
- * parameter the request lacks is left out, so that nothing that a token says about it is taken as met.
+ * parameter the request lacks is left out, so that nothing that a token says about it is taken as met; so is what the API reads itself.
  */
 export function detailOf(template: AuthorizationDetail, parameters: OperationParameters): AuthorizationDetail {
-  return { ...(filled(template, parameters) as AuthorizationDetail), type: template.type };
+  const shown = without(template, membersReadByApi(template));
+  return { ...(filled(shown, parameters) as AuthorizationDetail), type: template.type };
 }
+
+const membersReadByApi = (template: AuthorizationDetail): string[] =>
+  Object.keys(template).filter((member) => template[member] === readByApi);
+
+const without = (detail: AuthorizationDetail, members: readonly string[]): AuthorizationDetail =>
+  members.length === 0
+    ? detail
+    : (Object.fromEntries(
+        Object.entries(detail).filter(([member]) => !members.includes(member)),
+      ) as AuthorizationDetail);
 
 /** The parameters that a template of details mentions, each once. */
 export function parametersIn(template: unknown): string[] {

@@ -13,7 +13,7 @@ export interface Operation {
   path?: string;
   tool?: string;
   scope: string[];
-  /** What a token must have been granted besides (RFC 9396); `{name}` stands for a parameter of the path or an argument of the tool. */
+  /** What a token must have been granted besides (RFC 9396); `{name}` stands for a parameter of the path or an argument of the tool, `{*}` for what the API reads itself. */
   details?: AuthorizationDetail;
   sensitivity: Sensitivity;
   /** Of a tool: a hash of its definition when somebody last looked at it. A tool that says something else is refused. */

@@ -15,7 +15,7 @@ const move = {
   method: 'POST',
   path: '/accounts/{account}',
   scope: ['write'],
-  details: { type: 'transfer', account: '{account}' },
+  details: { type: 'transfer', account: '{account}', amount: '{*}' },
 };
 const resource = { name: 'bank', scopes: [{ name: 'write' }], details_types: [type], operations: [move] };
 
@@ -51,6 +51,38 @@ for (const database of databases) {
         { details_types: Array.from({ length: 21 }, (_, i) => ({ ...type, type: `t${i}` })) },
         400,
         /^details_types/,
+      ],
+      [
+        'patterns that block whoever compiles them',
+        withType({
+          schema: {
+            type: 'object',
+            properties: Object.fromEntries(
+              Array.from({ length: 50 }, (_, i) => [`p${i}`, { pattern: `(?i)${'[a-\\x{10fffe}]'.repeat(16)}` }]),
+            ),
+          },
+        }),
+        422,
+        /^details_types\[0\]\.schema\.properties\.p0\.pattern/,
+      ],
+      [
+        'more than 60 patterns in all its types',
+        {
+          details_types: Array.from({ length: 4 }, (_, n) => ({
+            ...type,
+            type: `t${n}`,
+            compare: {},
+            schema: {
+              type: 'object',
+              properties: Object.fromEntries(
+                Array.from({ length: n === 3 ? 1 : 20 }, (_, i) => [`p${i}`, { pattern: 'a' }]),
+              ),
+            },
+          })),
+          operations: [],
+        },
+        422,
+        /^details_types\[3\]\.schema/,
       ],
       ['a type without a schema', { details_types: [{ type: 'x' }] }, 400, /^details_types\[0\]\.schema/],
       ['an unknown rule', withType({ compare: { amount: 'below' } }), 400, /^details_types\[0\]\.compare/],
@@ -145,6 +177,12 @@ for (const database of databases) {
       [
         'a member that the type lacks',
         withOperation({ details: { type: 'transfer', x: 1 } }),
+        422,
+        /^operations\[0\]\.details\.x$/,
+      ],
+      [
+        '{*} for what the type lacks',
+        withOperation({ details: { type: 'transfer', x: '{*}' } }),
         422,
         /^operations\[0\]\.details\.x$/,
       ],
