@@ -11,6 +11,7 @@ import { type Agent, createAgent } from '../packages/agent/src/index.ts';
 import { createGuard, type Guard } from '../packages/guard/src/index.ts';
 import { generateJwk, publicJwk } from '../packages/protocol/src/index.ts';
 import { startServer, type TestServer } from '../packages/server/src/testing/harness.ts';
+import { type OrchestratorClient, orchestratorClient } from '../packages/server/src/testing/orchestrator.ts';
 
 const operations = [
   { name: 'read', method: 'GET', path: '/files/{id}', scope: ['files:read'], sensitivity: 'low' },
@@ -23,6 +24,9 @@ describe('before what is sensitive', () => {
   let api: Server;
   let base: string;
   let guard: Guard;
+  /** Of the same resource: it introspects each time, and asks nothing else. */
+  let strict: Guard;
+  let orchestrator: OrchestratorClient;
   let agent: Agent;
   let newAgent: () => Agent;
   /** What the API answered to the agent, whatever the agent made of it. */
@@ -58,7 +62,9 @@ describe('before what is sensitive', () => {
   before(async () => {
     server = await startServer();
     api = createServer((request, response) =>
-      guard.node((_, answer, caller) => answer.end(caller.operation))(request, response),
+      (request.headers['which-guard'] === 'strict' ? strict : guard).node((_, answer, caller) =>
+        answer.end(caller.operation),
+      )(request, response),
     ).listen(0, '127.0.0.1');
     await once(api, 'listening');
     base = `http://localhost:${(api.address() as AddressInfo).port}/api`;
@@ -92,7 +98,16 @@ describe('before what is sensitive', () => {
           ? Promise.reject(new TypeError('fetch failed'))
           : fetch(input, init),
     });
-    await guard.ready();
+    strict = createGuard({
+      issuer: server.issuer,
+      resource: base,
+      credential: { client_id: guardId, jwk: guardJwk },
+      introspection: { cacheSeconds: 0 },
+      continuous: false,
+      now: server.clock.now,
+    });
+    await Promise.all([guard.ready(), strict.ready()]);
+    orchestrator = await orchestratorClient(server);
     newAgent = () =>
       createAgent({
         issuer: server.issuer,
@@ -114,6 +129,7 @@ describe('before what is sensitive', () => {
   });
   after(async () => {
     guard.close();
+    strict.close();
     api.closeAllConnections();
     api.close();
     await server.close();
@@ -192,6 +208,42 @@ describe('before what is sensitive', () => {
     await server.admin('PUT', `/agents/${agentId}/roles/${roleId}`);
     agent = newAgent();
     assert.equal(await wiped(), 200);
+  });
+
+  test('a task that was ended stops its next sensitive act, though introspection had said yes', async () => {
+    const { id } = await orchestrator.open(agentId, { resources: [{ resource: base, scope: scope.join(' ') }] });
+    const within = agent.with({ task: id });
+    const act = async (method: string) => {
+      seen.length = 0;
+      await within.fetch(`${base}/files/7`, { method }).catch(() => undefined);
+      return seen[0];
+    };
+    assert.deepEqual([(await act('GET'))?.status, (await act('DELETE'))?.status], [200, 200]);
+    assert.equal((await orchestrator.call('DELETE', `/tasks/${id}`)).status, 204);
+    assert.equal((await act('GET'))?.status, 200, 'the answer of before is believed for as long as it was configured');
+    const stopped = await act('DELETE');
+    assert.equal(stopped?.status, 401);
+    assert.match(stopped?.headers.get('www-authenticate') ?? '', /error="invalid_token"/);
+    assert.equal(await wiped(), 200, 'what the agent does outside of the task goes on');
+  });
+
+  test('a guard that introspects refuses the token of a task that was ended, and no other', async () => {
+    const [{ id }, { id: other }] = await Promise.all([orchestrator.open(agentId), orchestrator.open(agentId)]);
+    const act = async (task: string) => {
+      seen.length = 0;
+      const headers = { 'which-guard': 'strict' };
+      await agent
+        .with({ task })
+        .fetch(`${base}/files/7`, { headers })
+        .catch(() => undefined);
+      return seen[0];
+    };
+    assert.deepEqual([(await act(id))?.status, (await act(other))?.status], [200, 200]);
+    assert.equal((await orchestrator.call('DELETE', `/tasks/${id}`)).status, 204);
+    const stopped = await act(id);
+    assert.equal(stopped?.status, 401);
+    assert.match(stopped?.headers.get('www-authenticate') ?? '', /error="invalid_token"/);
+    assert.equal((await act(other))?.status, 200);
   });
 
   test('many requests of one moment are allowed each by a decision of its own', async () => {

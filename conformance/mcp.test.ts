@@ -3,6 +3,7 @@
  * told what is missing, and hear nothing of tools that nobody looked at. @see MCP 2026-07-28, Authorization
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
@@ -21,7 +22,7 @@ import { StreamableHTTPClientTransport as TransportOf1 } from '@modelcontextprot
 import { createMcpHandler, McpServer } from '@modelcontextprotocol/server';
 import { z } from 'zod';
 import { authInfoOf, bailiwick, type McpHandler } from '../packages/guard/src/adapters/mcp.ts';
-import { createGuard, type Guard } from '../packages/guard/src/index.ts';
+import { createGuard, type Guard, type GuardOptions } from '../packages/guard/src/index.ts';
 import type { FakeClock } from '../packages/server/src/lib/clock.ts';
 import { type CommandLine, commandLine } from '../packages/server/src/testing/command-line.ts';
 import { startServer, type TestServer } from '../packages/server/src/testing/harness.ts';
@@ -43,6 +44,8 @@ let closing = 'Closes a ticket.';
 let behind: string;
 let bearer: Desk;
 let bound: Desk;
+/** Its guard asks before every call, and for every tool of a list. */
+let asking: Desk;
 const closers: (() => unknown)[] = [];
 
 const mcp = createMcpHandler(
@@ -102,6 +105,7 @@ before(async () => {
   });
   bearer = await desk('bearer', true);
   bound = await desk('bound', false);
+  asking = await desk('asking', true, { continuous: { from: 'low', budgetMs: 10_000 } });
 });
 
 after(async () => {
@@ -111,7 +115,7 @@ after(async () => {
 });
 
 /** Registers an MCP server as an operator does: the resource, its guard, its tools as the running server lists them, and an agent. */
-async function desk(name: string, isBearer: boolean): Promise<Desk> {
+async function desk(name: string, isBearer: boolean, more: Partial<GuardOptions> = {}): Promise<Desk> {
   const post = (path: string, body: object) => server.admin<{ id: string; agent: string }>('POST', path, body);
   let guard: Guard | undefined;
   const url = await listen(async (identifier) => {
@@ -130,6 +134,7 @@ async function desk(name: string, isBearer: boolean): Promise<Desk> {
       credential: { client_id: agent, jwk },
       introspection: { cacheSeconds: 0 },
       now: server.clock.now,
+      ...more,
     });
     closers.push(guard.close);
     const handler: McpHandler = (request, caller) => mcp.fetch(request, { authInfo: authInfoOf(caller) });
@@ -259,6 +264,40 @@ test('the SDK for agents brings tokens to any client: bound, and wider when it i
   await client.connect(new StreamableHTTPClientTransport(new URL(bound.url), { fetch: agent.fetch as typeof fetch }));
   assert.deepEqual(namesOf(await client.listTools()), ['read']);
   assert.equal(textOf(await client.callTool({ name: 'close', arguments: { id: '7' } })), 'closed 7');
+});
+
+test('a policy about a tool of medium sensitivity bites where the guard asks from low on: it is hidden and refused', async (context) => {
+  const agent = createAgent({
+    issuer: server.issuer,
+    clientId: asking.clientId,
+    key: asking.key,
+    now: server.clock.now,
+  }).with({ scope: ['tickets:read', 'tickets:write'] });
+  const client = new Client({ name: 'test', version: '1' }, { versionNegotiation: { mode: 'auto' } });
+  context.after(() => client.close());
+  await client.connect(new StreamableHTTPClientTransport(new URL(asking.url), { fetch: agent.fetch as typeof fetch }));
+  const listed = async () => namesOf(await client.listTools(undefined, { cacheMode: 'refresh' } as never));
+  const calling = () => client.callTool({ name: 'close', arguments: { id: '7' } });
+  assert.deepEqual(await listed(), ['read', 'close']);
+  assert.equal(textOf(await calling()), 'closed 7');
+
+  // the gallery's policy, with names of ours
+  const text = readFileSync(new URL('../examples/policies/tool-allow-list.cedar', import.meta.url), 'utf8')
+    .replace('Role::"research-assistant"', 'Role::"asking-clerk"')
+    .replace('Api::"https://tools.example.com/mcp"', `Api::"${asking.url}"`)
+    .replace('["search", "fetch_page"]', '["read"]');
+  const policy = await server.admin<{ id: string }>('POST', '/policies', {
+    name: 'allow-list',
+    text,
+    reason: 'a test',
+  });
+  assert.deepEqual(await listed(), ['read']);
+  await assert.rejects(calling(), /may search and read/);
+  assert.match(textOf(await client.callTool({ name: 'read', arguments: { id: '7' } })) ?? '', /^7, for/);
+
+  await server.admin('POST', `/policies/${policy.id}/remove`, { reason: 'a test' });
+  assert.deepEqual(await listed(), ['read', 'close']);
+  assert.equal(textOf(await calling()), 'closed 7');
 });
 
 test('a token of another MCP server is not taken', async () => {
