@@ -63,11 +63,17 @@ function isAdminOfThisMachine(text: string): boolean {
   return url?.protocol === 'http:' && isLoopback(url.hostname) && /\/admin\/*$/.test(url.pathname);
 }
 
+/** Patterns in the schemas of all its types: each takes the compiler its time. */
+const mostPatterns = 60;
+
 /** Types of details, and what operations say of them. @throws Problem 422 */
 async function checkTypes({ detailsTypes, operations }: Resource): Promise<void> {
+  let patterns = 0;
   for (const [index, type] of detailsTypes.entries()) {
     try {
-      await checkDetailsType(type);
+      patterns += await checkDetailsType(type);
+      if (patterns > mostPatterns)
+        throw new SchemaError('schema', `must have fewer patterns: ${mostPatterns} in all types together`);
     } catch (error) {
       if (error instanceof SchemaError) throw invalid(`details_types[${index}].${error.at}`, error.message);
       throw error;

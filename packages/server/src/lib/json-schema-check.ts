@@ -1,7 +1,8 @@
 /** Holds a value against a schema that was read by `json-schema.ts`, within a budget: an answer comes soon, whatever both hold. */
 import { canonicalJson, isJsonObject } from '@bailiwick/protocol';
-import type { JsonType, Limit, Pattern, Schema, SchemaNode } from './json-schema.ts';
+import type { JsonType, Limit, Schema, SchemaNode } from './json-schema.ts';
 import { formats } from './json-schema-formats.ts';
+import type { Pattern } from './json-schema-patterns.ts';
 
 /** What is wrong with a value, and where: `to[0].iban`. */
 export interface Wrong {

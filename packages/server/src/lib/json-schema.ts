@@ -7,15 +7,10 @@
  */
 import { canonicalJson, isJsonObject } from '@bailiwick/protocol';
 import { formats } from './json-schema-formats.ts';
+import { type Pattern, patternReader } from './json-schema-patterns.ts';
 
 export const jsonTypes = ['null', 'boolean', 'object', 'array', 'number', 'integer', 'string'] as const;
 export type JsonType = (typeof jsonTypes)[number];
-
-/** A pattern in linear time, and how much a letter costs it. */
-export interface Pattern {
-  test(text: string): boolean;
-  size: number;
-}
 
 /** A schema that has been read, with everything that it refers to. `true` allows anything, `false` nothing. */
 export type Schema = boolean | SchemaNode;
@@ -44,12 +39,18 @@ export interface SchemaNode {
   not: Schema | undefined;
 }
 
+/** A whole schema. */
+export interface RootSchema extends SchemaNode {
+  /** How many patterns are in it. */
+  patterns: number;
+}
+
 const numberLimits = ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'multipleOf'] as const;
 const countLimits = ['minLength', 'maxLength', 'minItems', 'maxItems', 'minProperties', 'maxProperties'] as const;
 export type Limit = (typeof numberLimits)[number] | (typeof countLimits)[number];
 
-/** Bytes of a schema; levels of nesting; schemas in it, references followed; letters and instructions of a pattern; values of an `enum`. */
-const bounds = { bytes: 16_384, depth: 12, schemas: 1000, pattern: 256, instructions: 300, values: 200 };
+/** Bytes of a schema; levels of nesting; schemas in it, references followed; patterns in it; values of an `enum`. */
+const bounds = { bytes: 16_384, depth: 12, schemas: 1000, patterns: 20, values: 200 };
 
 const draft = 'https://json-schema.org/draft/2020-12/schema';
 const annotations = ['title', 'description', '$comment', 'default', 'examples', 'deprecated'];
@@ -70,6 +71,7 @@ interface Reading {
   /** By name; `reading` while that is going on: who meets it then goes around in a circle. */
   known: Map<string, Schema | 'reading'>;
   pattern(text: string, at: string): Pattern;
+  patterns: number;
   sizes: Map<Schema, number>;
 }
 
@@ -77,22 +79,41 @@ interface Reading {
  * Reads a schema.
  * @throws SchemaError naming the place
  */
-export async function readSchema(schema: unknown): Promise<Schema> {
+export async function readSchema(schema: unknown): Promise<RootSchema> {
   if (!isJsonObject(schema)) throw new SchemaError('', 'must be an object');
   const text = canonical(schema, '');
   if (Buffer.byteLength(text) > bounds.bytes) throw new SchemaError('', `must be at most ${bounds.bytes} bytes`);
   const defs = schema.$defs ?? {};
   if (!isJsonObject(defs)) throw new SchemaError('$defs', 'must be an object of schemas');
-  // the engine takes its time to load; few schemas have patterns
-  const pattern = /"pattern(?:Properties)?":/.test(text) ? await linearPatterns() : noPatterns;
-  const reading: Reading = { defs, known: new Map(), pattern, sizes: new Map() };
+  // few schemas have patterns
+  const readPattern = /"pattern(?:Properties)?":/.test(text) ? await patternReader() : () => 'must be a pattern';
+  const reading: Reading = {
+    defs,
+    known: new Map(),
+    patterns: 0,
+    pattern(of, at) {
+      if (++reading.patterns > bounds.patterns) {
+        throw new SchemaError(at, `must not be one more: a schema has at most ${bounds.patterns} patterns`);
+      }
+      const pattern = readPattern(of);
+      if (typeof pattern === 'string') throw new SchemaError(at, pattern);
+      return pattern;
+    },
+    sizes: new Map(),
+  };
   for (const name of Object.keys(defs)) definition(reading, name, `$defs.${name}`);
-  return read(reading, schema, '', 0);
+  return { ...readNode(reading, schema, '', 0), patterns: reading.patterns };
 }
 
 function read(reading: Reading, schema: unknown, at: string, depth: number): Schema {
   if (typeof schema === 'boolean') return schema;
   if (!isJsonObject(schema)) throw new SchemaError(at, 'must be a schema: an object, true or false');
+  return readNode(reading, schema, at, depth);
+}
+
+type SchemaObject = Readonly<Record<string, unknown>>;
+
+function readNode(reading: Reading, schema: SchemaObject, at: string, depth: number): SchemaNode {
   if (depth > bounds.depth) throw new SchemaError(at, `must be nested at most ${bounds.depth} deep`);
   const place = (keyword: string) => (at === '' ? keyword : `${at}.${keyword}`);
   for (const keyword of Object.keys(schema)) checkKeyword(keyword, schema[keyword], place(keyword), depth);
@@ -262,26 +283,4 @@ function readLimits(schema: Readonly<Record<string, unknown>>, place: (keyword: 
     limits[keyword] = value as number;
   }
   return limits;
-}
-
-const noPatterns = (_text: string, at: string): Pattern => {
-  throw new SchemaError(at, 'must be a pattern');
-};
-
-/** Patterns by RE2's rules: no look-around, no references back, and time linear in the text. A pattern never meets the engine's own RegExp. */
-async function linearPatterns(): Promise<Reading['pattern']> {
-  const { RE2JS } = await import('re2js');
-  return (text, at) => {
-    if (text.length > bounds.pattern)
-      throw new SchemaError(at, `must be a pattern of at most ${bounds.pattern} letters`);
-    let compiled: { test(input: string): boolean; programSize(): number };
-    try {
-      compiled = RE2JS.compile(text);
-    } catch {
-      throw new SchemaError(at, 'must be a pattern by the rules of RE2: no look-around, no references back');
-    }
-    const size = compiled.programSize();
-    if (size > bounds.instructions) throw new SchemaError(at, 'must be a simpler pattern: this one takes too long');
-    return { test: (input) => compiled.test(input), size };
-  };
 }

@@ -23,7 +23,7 @@ const transfer: DetailsType = {
 };
 const types = [transfer];
 
-async function said(work: Promise<void>): Promise<string> {
+async function said(work: Promise<unknown>): Promise<string> {
   try {
     await work;
     return 'fine';

@@ -13,17 +13,18 @@ import {
   ProtocolError,
   parameterNames,
   parametersIn,
+  readByApi,
   readDetail,
 } from '@bailiwick/protocol';
-import { type JsonType, readSchema, type Schema, SchemaError, type SchemaNode } from '../lib/json-schema.ts';
+import { type JsonType, type RootSchema, readSchema, type Schema, SchemaError } from '../lib/json-schema.ts';
 import { type Wrong, wrongWith, wrongWithMember } from '../lib/json-schema-check.ts';
 
-const byType = new WeakMap<DetailsType, Promise<SchemaNode>>();
+const byType = new WeakMap<DetailsType, Promise<RootSchema>>();
 /** Resources are read anew with every version of the registry, and their schemas are mostly the same. */
-const byText = boundedCache<Promise<SchemaNode>>(200);
+const byText = boundedCache<Promise<RootSchema>>(200);
 
 /** The schema of a type, read once. @throws SchemaError */
-function schemaOf(type: DetailsType): Promise<SchemaNode> {
+function schemaOf(type: DetailsType): Promise<RootSchema> {
   let schema = byType.get(type);
   if (!schema) {
     const text = JSON.stringify(type.schema);
@@ -34,10 +35,10 @@ function schemaOf(type: DetailsType): Promise<SchemaNode> {
   return schema;
 }
 
-async function readRoot(schema: Readonly<Record<string, unknown>>): Promise<SchemaNode> {
+async function readRoot(schema: Readonly<Record<string, unknown>>): Promise<RootSchema> {
   const root = await readSchema(schema);
   // only then does it say which members there are, and everything else is refused
-  if (typeof root === 'boolean' || root.types?.size !== 1 || !root.types.has('object')) {
+  if (root.types?.size !== 1 || !root.types.has('object')) {
     throw new SchemaError('type', 'must be object: it describes one detail');
   }
   return root;
@@ -45,10 +46,11 @@ async function readRoot(schema: Readonly<Record<string, unknown>>): Promise<Sche
 
 /**
  * Checks a type when it is registered: its schema, and that its rules are of members that the schema has, and of fitting types.
+ * Answers how many patterns its schema has: what takes several types bounds them together.
  * @throws SchemaError naming the place below the type: `schema.properties.x.pattern`, `compare.amount`
  */
-export async function checkDetailsType(type: DetailsType): Promise<void> {
-  let root: SchemaNode;
+export async function checkDetailsType(type: DetailsType): Promise<number> {
+  let root: RootSchema;
   try {
     root = await schemaOf(type);
   } catch (error) {
@@ -68,6 +70,7 @@ export async function checkDetailsType(type: DetailsType): Promise<void> {
       throw new SchemaError(at, `must be of a member of type ${fitting[0]}: ${rule} compares nothing else`);
     }
   }
+  return root.patterns;
 }
 
 /** What a rule can compare. */
@@ -151,6 +154,8 @@ export async function checkTemplate(types: readonly DetailsType[], operation: Op
   const schema = await schemaOf(type);
   await checkMembers(type, template, at, (member) => {
     const value = template[member];
+    const isMember = schema.properties.has(member) || schema.additionalProperties !== undefined;
+    if (value === readByApi) return isMember;
     if (/\{[A-Za-z_]\w*\*?\}/.test(strings(value))) {
       throw bad(at, { at: member, message: 'may have {name} as a whole value only' });
     }
@@ -162,7 +167,7 @@ export async function checkTemplate(types: readonly DetailsType[], operation: Op
         message: `is of type ${[...allowed].join(' or ')}, and a parameter of a path is text`,
       });
     }
-    return schema.properties.has(member) || schema.additionalProperties !== undefined;
+    return isMember;
   });
 }
 
