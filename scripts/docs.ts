@@ -7,6 +7,7 @@ import path from 'node:path';
 import { cliReference } from './docs/cli.ts';
 import { configReference } from './docs/config.ts';
 import { httpApiReference } from './docs/http-api.ts';
+import { policySchemaReference } from './docs/policy-schema.ts';
 import { withSnippets } from './docs/snippets.ts';
 
 const root = path.resolve(import.meta.dirname, '..');
@@ -16,6 +17,7 @@ const wanted = new Map<string, string>([
   ['docs/reference/config.md', configReference()],
   ['docs/reference/cli.md', cliReference()],
   ['docs/reference/http-api.md', httpApiReference()],
+  ['docs/reference/policy-schema.md', policySchemaReference()],
 ]);
 for (const file of ['README.md', ...globSync(['docs/guides/*.md', 'packages/*/README.md'], { cwd: root })]) {
   const text = read(file);
