@@ -126,6 +126,8 @@ function requestFor(
     at: now,
     timeZone: asking.agent.orgTimeZone,
     address: seen.address,
+    // a guard sees the connection; of whoever presents no token it has nothing to see
+    addressProvenance: asking.only && token ? 'observed' : 'told',
     get country() {
       return seen.country;
     },

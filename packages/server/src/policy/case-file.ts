@@ -102,6 +102,7 @@ const context = z.strictObject(
       .refine(isTimeZone, 'must be the name of a time zone, such as Europe/Vienna')
       .default('UTC'),
     address: string('an address').optional(),
+    address_provenance: oneOf(['observed', 'told']).default('observed'),
     country: string('two capitals, such as DE').optional(),
     zone: zone.optional(),
     task: task.optional(),
@@ -196,6 +197,7 @@ function requestOf({ principal, action, resource: what, context: around }: Given
       at: Date.parse(around.at),
       timeZone: around.time_zone,
       address: around.address,
+      addressProvenance: around.address_provenance,
       country: around.country,
       zone: around.zone,
       task: around.task,

@@ -158,6 +158,7 @@ const contextMembers = {
   task: ({ task }: PolicyContext) =>
     task && recordOf(['provenance', 'id', 'workflow', 'step', 'environment', 'purpose'], task),
   address: ({ address }: PolicyContext) => (address === undefined ? undefined : readAddress(address)),
+  address_provenance: ({ addressProvenance }: PolicyContext) => addressProvenance ?? 'told',
   country: ({ country }: PolicyContext) => optional(country),
   zone: ({ zone }: PolicyContext) => zone && recordOf(['name', 'provenance'], zone),
   time: ({ at, timeZone }: PolicyContext) => localTime(at, timeZone) as unknown as Value,

@@ -27,6 +27,7 @@ const usual: PolicyRequest = {
     at,
     timeZone: 'UTC',
     address: '192.0.2.7',
+    addressProvenance: 'observed',
     country: 'AT',
     zone: { name: 'eu-1', provenance: 'observed' },
     task: undefined,
@@ -50,14 +51,15 @@ const rich: PolicyRequest = {
     ...usual.context,
     timeZone: 'Europe/Vienna',
     address: '198.51.100.1',
+    addressProvenance: 'told',
     country: undefined,
     zone: { name: 'eu-2', provenance: 'attested' },
     task: {
       provenance: 'declared',
       id: undefined,
-      workflow: 'night',
-      step: '1',
-      environment: undefined,
+      workflow: 'mail Bob',
+      step: 'greet him',
+      environment: 'his home',
       purpose: 'for Ada',
     },
     binding: 'dpop+mtls',
@@ -68,6 +70,14 @@ const rich: PolicyRequest = {
     subject: 'per_1',
     operation: 'can_export',
     claimed: { 'action.soft': 'hush' },
+  },
+};
+
+const orchestrated: PolicyRequest = {
+  ...rich,
+  context: {
+    ...rich.context,
+    task: { provenance: 'orchestrated', id: 'tsk_1', workflow: 'w', step: 's', environment: 'e', purpose: 'for Ada' },
   },
 };
 
@@ -134,6 +144,8 @@ suite('a question as events keep it', () => {
     ['a usual token', 'token.issued', usual],
     ['a token with everything', 'token.issued', rich],
     ['a refused token', 'token.refused', rich],
+    ['a token of a task', 'token.issued', orchestrated],
+    ['a guard asks about a task', 'access.evaluated', orchestrated],
     ['a guard asks about an agent', 'access.evaluated', rich],
     ['a guard asks what is usual', 'access.evaluated', usual],
     ['somebody asks about somebody that only they know', 'access.evaluated', foreign],
@@ -169,6 +181,10 @@ suite('a question as events keep it', () => {
         'Sales',
         'sha256:1',
         'hush',
+        'Bob',
+        'him',
+        'his home',
+        'can_export',
       ]) {
         assert.ok(!leaf.includes(secret), `${secret} in ${leaf}`);
       }

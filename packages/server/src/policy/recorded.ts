@@ -22,6 +22,8 @@ export type DecidedEvent = (typeof decidedEvents)[number];
 export interface RecordedInput {
   /** Usual: `token:issue`. */
   action?: PolicyAction | undefined;
+  /** Usual: `observed`. */
+  address_provenance?: 'told' | undefined;
   /** Whole minutes since 1970. */
   at: number;
   /** Usual: `dpop`. */
@@ -30,8 +32,6 @@ export interface RecordedInput {
   /** Types of `authorization_details`. */
   details?: readonly string[] | undefined;
   method?: string | undefined;
-  /** What the asking side calls the action. */
-  operation?: string | undefined;
   /** Where the event's own agent only asked: whose doing it would be, or that only the asking side knows who that is. */
   principal?: 'Subject' | RecordedAgent | undefined;
   proof_age?: number | undefined;
@@ -49,13 +49,16 @@ export interface RecordedInput {
 
 type RecordedAgent = Pick<AgentPrincipal, 'environment' | 'id' | 'instance' | 'kind' | 'name'>;
 
-interface RecordedTask {
-  /** By the agent itself. */
-  declared?: true;
+interface TaskWords {
   environment?: string | undefined;
-  id?: string | undefined;
   step?: string | undefined;
   workflow?: string | undefined;
+}
+
+interface RecordedTask extends TaskWords {
+  /** By the agent itself, or only claimed: then its words are anybody's, and personal. */
+  declared?: true;
+  id?: string | undefined;
 }
 
 /** What is personal of a question and stands in no field of its own in the event: `personal.details.policy_input`. */
@@ -64,10 +67,14 @@ export interface PersonalInput {
   attested?: Readonly<Record<string, string>> | undefined;
   claimed?: Readonly<Record<string, string>> | undefined;
   object?: Known | undefined;
+  /** What the asking side calls the action: its own word. */
+  operation?: string | undefined;
   owner?: string | undefined;
   principal?: Known | undefined;
   purpose?: string | undefined;
   subject?: string | undefined;
+  /** Of a declared task. */
+  task?: TaskWords | undefined;
 }
 
 /** Somebody or something that only the asking side knows. */
@@ -93,12 +100,12 @@ export function recorded(
   const asked = type === 'access.evaluated';
   return {
     action: unless<PolicyAction>(action, 'token:issue'),
+    address_provenance: context.addressProvenance === 'observed' ? undefined : 'told',
     at: Math.floor(context.at / 60_000),
     binding: unless<PolicyContext['binding']>(context.binding, 'dpop'),
     chain_depth: unless(context.chainDepth, 0),
     details: some(context.details),
     method: asked ? context.method : undefined,
-    operation: context.operation,
     principal: asked ? principalOf(principal) : undefined,
     proof_age: unless(context.proofAge, 0),
     resource: resourceOf(resource, type !== 'token.issued'),
@@ -125,7 +132,12 @@ export function recordedPersonal(type: DecidedEvent, request: PolicyRequest): Pe
   else if (Object.keys(principal.attested).length > 0) personal.attested = principal.attested;
   if (context.claimed && Object.keys(context.claimed).length > 0) personal.claimed = context.claimed;
   if (resource.type === 'Object') personal.object = known(resource);
+  if (context.operation !== undefined) personal.operation = context.operation;
   if (context.task?.purpose !== undefined) personal.purpose = context.task.purpose;
+  const { provenance, environment, step, workflow } = context.task ?? {};
+  if (provenance === 'declared' && (environment ?? step ?? workflow) !== undefined) {
+    personal.task = { environment, step, workflow };
+  }
   if (context.subject !== undefined) personal.subject = context.subject;
   return Object.keys(personal).length > 0 ? personal : undefined;
 }
@@ -152,13 +164,8 @@ function resourceOf(resource: PolicyResource, named: boolean): RecordedInput['re
   };
 }
 
-const taskOf = ({ provenance, environment, id, step, workflow }: NonNullable<PolicyContext['task']>): RecordedTask => ({
-  ...(provenance === 'declared' && { declared: true as const }),
-  environment,
-  id,
-  step,
-  workflow,
-});
+const taskOf = ({ provenance, environment, id, step, workflow }: NonNullable<PolicyContext['task']>): RecordedTask =>
+  provenance === 'declared' ? { declared: true } : { environment, id, step, workflow };
 
 /** What a question needs beside what was recorded of it: what never changes, and what is found from an address. */
 export interface Surroundings {
@@ -204,20 +211,14 @@ export function requestOf(event: ReadEvent, about: Surroundings): PolicyRequest 
       at: input.at * 60_000,
       timeZone: input.time_zone ?? 'UTC',
       address: seen.address,
+      addressProvenance: input.address_provenance ?? 'observed',
       get country() {
         return seen.country;
       },
       get zone() {
         return seen.zone;
       },
-      task: input.task && {
-        provenance: input.task.declared ? 'declared' : 'orchestrated',
-        id: input.task.id,
-        workflow: input.task.workflow,
-        step: input.task.step,
-        environment: input.task.environment,
-        purpose: personal.purpose,
-      },
+      task: input.task && taskFrom(input.task, personal),
       binding: input.binding ?? 'dpop',
       method: input.method ?? client.method ?? '',
       proofAge: input.proof_age ?? 0,
@@ -225,10 +226,15 @@ export function requestOf(event: ReadEvent, about: Surroundings): PolicyRequest 
       details: input.details ?? [],
       chainDepth: input.chain_depth ?? 0,
       subject: personal.subject,
-      operation: input.operation,
+      operation: personal.operation,
       claimed: personal.claimed,
     },
   };
+}
+
+function taskFrom({ declared, id, ...told }: RecordedTask, { task, purpose }: PersonalInput): PolicyContext['task'] {
+  const { workflow, step, environment } = declared ? (task ?? {}) : told;
+  return { provenance: declared ? 'declared' : 'orchestrated', id, workflow, step, environment, purpose };
 }
 
 const recordOf = (value: unknown): Record<string, unknown> =>

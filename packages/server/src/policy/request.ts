@@ -50,6 +50,11 @@ export interface PolicyContext {
   at: number;
   timeZone: string;
   address: string | undefined;
+  /**
+   * `observed`: by us, or by a guard that sent along a token that stands. `told`: the asking side says so, and nothing shows it;
+   * the same where this is absent. Country and an observed zone are found by the address, so it holds for them too.
+   */
+  addressProvenance?: 'observed' | 'told' | undefined;
   readonly country: string | undefined;
   readonly zone: { name: string; provenance: 'attested' | 'observed' } | undefined;
   task:
@@ -97,6 +102,8 @@ export interface Determining {
   reason: string | undefined;
   /** Whether the client may be told (`@public`). */
   public: boolean;
+  /** What it limits a token to, where it does (`@limit_…`). */
+  limits?: PolicyAnswer['limits'];
 }
 
 export interface PolicyDecision {

@@ -69,7 +69,7 @@ type Task = {
 
 type Zone = {
   name: String,
-  provenance: String    // "attested": by the instance's platform; "observed": from the address
+  provenance: String    // "attested": by the instance's platform; "observed": found by the address
 };
 
 // The time of day where the organization is.
@@ -81,25 +81,29 @@ type LocalTime = {
   date: String          // "2026-11-23"
 };
 
+// Where each of these comes from stands in brackets. Observed: by us. Verified: shown by a proof or a token that we looked at.
 type Context = {
-  task?: Task,
+  task?: Task,          // [task.provenance tells]
+  // Whose address it is: of the client at token:issue, of whoever presents the token at resource:access. [address_provenance tells]
   address?: ipaddr,
-  country?: String,     // ISO 3166-1: "DE"
-  zone?: Zone,
-  time: LocalTime,
-  now: datetime,        // to the minute
-  binding: String,      // of the token, to a key: "dpop", "mtls", "dpop+mtls" or "none"
-  method: String,       // by which the client proved who it is: "private_key_jwt"
-  proof_age: Long,      // seconds since that proof was made
+  // "observed": by us, or by a guard that sent the token along; "told": whoever asks says so, and nothing shows it.
+  address_provenance: String,
+  country?: String,     // ISO 3166-1: "DE" [found by the address]
+  zone?: Zone,          // [zone.provenance tells]
+  time: LocalTime,      // [observed]
+  now: datetime,        // to the minute [observed]
+  binding: String,      // of the token, to a key: "dpop", "mtls", "dpop+mtls" or "none" [verified]
+  method: String,       // by which the client proved who it is: "private_key_jwt" [verified]; "none" where nobody did
+  proof_age: Long,      // seconds since that proof was made [verified]
   // What is asked for in effect, however it was said. At token:issue the scopes that are asked for, and those that the operations
   // named in authorization_details take; at resource:access those that the token carries, if there is one, and those that the
-  // operation or tool takes, or that the API as a whole has.
+  // operation or tool takes, or that the API as a whole has. [requested; verified at resource:access, as far as a token carries it]
   scope: Set<String>,
   details: Set<String>, // types of authorization_details, in effect as above
-  chain_depth: Long,    // 0 where the agent acts for itself
-  subject?: String,     // id of the person for whom it acts
-  operation?: String,   // what the asking side calls the action, where it is none of ours
-  claimed: Claimed
+  chain_depth: Long,    // 0 where the agent acts for itself [verified]
+  subject?: String,     // id of the person for whom it acts [verified]
+  operation?: String,   // what the asking side calls the action, where it is none of ours [told]
+  claimed: Claimed      // [told]
 };
 
 // A token is asked for.
