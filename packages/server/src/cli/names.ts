@@ -3,7 +3,17 @@ import { didYouMeanHint } from '../lib/did-you-mean.ts';
 import { type IdKind, isId } from '../lib/ids.ts';
 import type { Api } from './api.ts';
 import { CliError } from './errors.ts';
-import type { Agent, ListedPolicy, Person, Policy, Resource, Role, Team, TrustDomain } from './registry.ts';
+import type {
+  Agent,
+  ListedPolicy,
+  Organization,
+  Person,
+  Policy,
+  Resource,
+  Role,
+  Team,
+  TrustDomain,
+} from './registry.ts';
 
 interface Named {
   id: string;
@@ -15,6 +25,9 @@ interface Named {
 export const findAgent = (api: Api, text: string) => find<Agent>(api, 'agent', '/agents', text);
 export const findRole = (api: Api, text: string) => find<Role>(api, 'role', '/roles', text);
 export const findTeam = (api: Api, text: string) => find<Team>(api, 'team', '/teams', text);
+
+export const findOrganization = (api: Api, text: string) =>
+  find<Organization>(api, 'organization', '/organizations', text);
 
 /** A person by id, name or address. */
 export async function findPerson(api: Api, text: string): Promise<Person> {

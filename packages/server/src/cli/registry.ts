@@ -13,6 +13,7 @@ export interface Organization {
   id: string;
   name: string;
   display_name: string;
+  time_zone: string;
   status: string;
   created_at: string;
 }

@@ -329,6 +329,19 @@ test('owners and organizations', async () => {
   assert.ok((await cli('people', 'list')).out.includes(ada.id));
 
   await cli.json('organizations', 'create', 'acme');
+  assert.match((await cli('organizations', 'show', 'acme')).out, /time zone +UTC/);
+  const moved = await cli.json<{ time_zone: string }>(
+    'organizations',
+    'update',
+    'acme',
+    '--time-zone',
+    'Europe/Berlin',
+  );
+  assert.equal(moved.time_zone, 'Europe/Berlin');
+  assert.match((await cli('organizations', 'list')).out, /acme .*Europe\/Berlin/);
+  assert.match((await cli('organizations', 'update', 'acme', '--time-zone', 'Berlin')).err, /IANA name of a time zone/);
+  assert.equal((await cli('organizations', 'update', 'acme')).code, exitCodes.usage.code);
+  assert.equal((await cli('organizations', 'show', 'acne')).code, exitCodes.not_found.code);
   await cli.json('--organization', 'acme', 'teams', 'create', 'ops');
   const there = await cli.json<{ items: Shown[] }>('teams', 'list', '--organization', 'acme');
   assert.deepEqual(

@@ -1,8 +1,9 @@
 /** Organizations, and the people and teams who answer for agents. */
 import { openApi } from '../api.ts';
-import { command } from '../command.ts';
-import { findPerson } from '../names.ts';
-import { show, table } from '../output.ts';
+import { type Context, command } from '../command.ts';
+import { CliError } from '../errors.ts';
+import { findOrganization, findPerson } from '../names.ts';
+import { fields, show, table } from '../output.ts';
 import type { Organization, Person, Team } from '../registry.ts';
 import { inOrder } from '../values.ts';
 import { statusStyle } from './status.ts';
@@ -94,6 +95,7 @@ const organizationsList = command({
         [
           { title: 'NAME', value: ({ name }) => name },
           { title: 'CALLED', value: ({ display_name }) => display_name },
+          { title: 'TIME ZONE', value: ({ time_zone }) => time_zone },
           { title: 'STATUS', value: ({ status }) => status, style: ({ status }) => statusStyle(status) },
           { title: 'ID', value: ({ id }) => id, whole: true },
         ],
@@ -103,21 +105,87 @@ const organizationsList = command({
   },
 });
 
+const organizationOptions = {
+  'display-name': { value: 'TEXT', description: 'What people call it.' },
+  'time-zone': {
+    value: 'NAME',
+    description: 'What its policies call local time, such as Europe/Berlin. UTC unless it was ever said.',
+  },
+} as const;
+
+const organizationBody = (options: { 'display-name': string | undefined; 'time-zone': string | undefined }) => ({
+  ...(options['display-name'] !== undefined && { display_name: options['display-name'] }),
+  ...(options['time-zone'] !== undefined && { time_zone: options['time-zone'] }),
+});
+
+const organizationsShow = command({
+  name: 'organizations show',
+  summary: 'Show an organization.',
+  arguments: [{ name: 'organization', description: 'Its name or id.' }],
+  examples: [{ command: 'bailiwick organizations show default', does: 'Its time zone, among it' }],
+  async run(context, [name]) {
+    const found = await findOrganization(openApi(context), name);
+    show(context, found, () => described(context, found));
+  },
+});
+
+const described = (context: Context, { name, display_name, time_zone, status, id }: Organization) =>
+  fields(context, [
+    ['organization', name],
+    ['called', display_name],
+    ['time zone', `${time_zone}: what its policies call local`],
+    ['status', status],
+    ['id', id],
+  ]);
+
+const organizationsUpdate = command({
+  name: 'organizations update',
+  summary: 'Change what an organization is called, or its time zone.',
+  description: 'A policy that asks for the hour or the weekday decides by the new time zone from the next request on.',
+  arguments: [{ name: 'organization', description: 'Its name or id.' }],
+  options: organizationOptions,
+  examples: [
+    {
+      command: 'bailiwick organizations update default --time-zone Europe/Berlin',
+      does: 'Office hours are those of Berlin, in summer and in winter',
+    },
+  ],
+  async run(context, [name], options) {
+    const body = organizationBody(options);
+    if (Object.keys(body).length === 0) {
+      throw new CliError('usage', 'Say what to change: --display-name or --time-zone.');
+    }
+    const api = openApi(context);
+    const found = await findOrganization(api, name);
+    const after = await api.patch<Organization>(`/organizations/${found.id}`, body);
+    show(context, after, () => described(context, after));
+  },
+});
+
 const organizationsCreate = command({
   name: 'organizations create',
   summary: 'Make an organization: agents, resources and roles of its own.',
   arguments: [{ name: 'name', description: 'Its name, which stands in the names of its agents. Never used again.' }],
-  options: { 'display-name': { value: 'TEXT', description: 'What people call it.' } },
+  options: organizationOptions,
   examples: [
     { command: 'bailiwick organizations create acme', does: 'Then: bailiwick --organization acme agents list' },
   ],
   async run(context, [name], options) {
     const made = await openApi(context).post<Organization>('/organizations', {
       name,
-      display_name: options['display-name'] ?? '',
+      ...organizationBody(options),
     });
     show(context, made, () => `Made the organization ${made.name} (${made.id}).`);
   },
 });
 
-export const ownerCommands = [peopleList, peopleCreate, teamsList, teamsCreate, organizationsList, organizationsCreate];
+export const ownerCommands = [
+  peopleList,
+  peopleCreate,
+  teamsList,
+  teamsCreate,
+  organizationsList,
+  organizationsShow,
+  organizationsCreate,
+  organizationsUpdate,
+];
