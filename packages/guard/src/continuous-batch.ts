@@ -18,6 +18,12 @@ export type Ask = (question: string) => Promise<unknown>;
 const mostQuestions = 100;
 const mostLetters = 32 * 1024;
 
+type Outcome = { answer: unknown } | { error: unknown };
+
+/** Bad JSON, too large, not understood: then nothing of it was decided. */
+const isAboutTheBody = (error: unknown) =>
+  error instanceof Unavailable && [400, 413, 422].includes(error.status as number);
+
 interface Waiting {
   question: string;
   answer: (answer: unknown) => void;
@@ -43,16 +49,29 @@ export function batcher(
     waiting = [];
     letters = 0;
     if (batch.length === 0) return;
+    const outcomes = await outcomesOf(batch.map(({ question }) => question));
+    for (const [index, { answer, fail }] of batch.entries()) {
+      const outcome = outcomes[index] as Outcome;
+      if ('error' in outcome) fail(outcome.error);
+      else answer(outcome.answer);
+    }
+  }
+
+  /** One question that can't be read must not cost the others their answers: a refused batch is asked again in halves, until only that one is refused. */
+  async function outcomesOf(questions: readonly string[]): Promise<Outcome[]> {
     underWay += 1;
     try {
-      const answers = await send(batch.map(({ question }) => question));
-      if (answers.length !== batch.length) throw new Unavailable('the identity provider did not answer every question');
-      for (const [index, { answer }] of batch.entries()) answer(answers[index]);
+      const answers = await send(questions);
+      if (answers.length !== questions.length)
+        throw new Unavailable('the identity provider did not answer every question');
+      return answers.map((answer) => ({ answer }));
     } catch (error) {
-      for (const { fail } of batch) fail(error);
+      if (questions.length === 1 || !isAboutTheBody(error)) return questions.map(() => ({ error }));
     } finally {
       underWay -= 1;
     }
+    const half = questions.length >> 1;
+    return (await Promise.all([outcomesOf(questions.slice(0, half)), outcomesOf(questions.slice(half))])).flat();
   }
 
   function add(question: string, one: Omit<Waiting, 'question'>): void {

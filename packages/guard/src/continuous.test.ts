@@ -134,6 +134,73 @@ test('no batch is longer than the decision point takes, or larger than a body ma
   assert.equal(fake.evaluated.flat().length, 30);
 });
 
+// what one caller sends is that caller's alone
+
+/** A guard of a tool whose details depend on an argument, and a decision point that refuses whole bodies as the server does. */
+async function amongOthers() {
+  const fake = await fakeIssuer();
+  const bodies: string[] = [];
+  const fetch: typeof globalThis.fetch = (url, init) => {
+    if (!String(url).endsWith(evaluations)) return fake.fetch(url, init);
+    const body = String(init?.body);
+    bodies.push(body);
+    if (body.includes('poison')) return Promise.resolve(Response.json({ title: 'Bad request' }, { status: 400 }));
+    return fake.fetch(url, init);
+  };
+  const tool = { name: 'wipe', tool: 'wipe', scope: ['tickets:purge'], sensitivity: 'high' as const };
+  const guard = createGuard(
+    fake.options({
+      operations: [{ ...tool, details: { type: 'wipe', disk: '{disk}' } }],
+      detailsTypes: [{ type: 'wipe', compare: {} }],
+      continuous: {},
+      runtime: quiet(fake),
+      fetch,
+    }),
+  );
+  const agent = await fakeAgent(fake);
+  const token = await agent.token({ scope: 'tickets:purge', authorization_details: [{ type: 'wipe' }] });
+  const verified = await guard.verify(await agent.request('POST', '/mcp', { token }));
+  assert.ok('verified' in verified);
+  const wiped = async (disk: unknown) => {
+    const decision = await guard.allows(verified, { tool: 'wipe', parameters: { disk } });
+    return decision.allowed ? 200 : decision.status;
+  };
+  return { wiped, bodies };
+}
+
+for (const [what, disk] of [
+  ['a NUL', 'a\u0000'],
+  ['half a character', '\ud800'],
+  ['half a character further in', [{ a: ['\udc00'] }]],
+  ['a name with a NUL', { 'a\u0000': 1 }],
+  ['a member __proto__', JSON.parse('{"__proto__": 1}')],
+  ['a member __proto__ further in', JSON.parse('[{"a": {"__proto__": 1}}]')],
+  ['14 levels', JSON.parse('['.repeat(14) + ']'.repeat(14))],
+  ['100,000 levels', JSON.parse('['.repeat(100_000) + ']'.repeat(100_000))],
+] as const) {
+  test(`an argument with ${what} is refused alone, and nobody is asked about it`, async () => {
+    const { wiped, bodies } = await amongOthers();
+    await wiped('a');
+    bodies.length = 0;
+    assert.deepEqual(await Promise.all([wiped('a'), wiped(disk), wiped('b')]), [200, 400, 200]);
+    assert.equal(bodies.length, 1);
+    assert.ok(JSON.parse(bodies[0] ?? '').evaluations.length === 2);
+  });
+}
+
+test('a batch that the decision point refuses whole is asked again in parts: one question that it can’t read is one caller’s', async () => {
+  const { wiped, bodies } = await amongOthers();
+  await wiped('a');
+  bodies.length = 0;
+  const disks = Array.from({ length: 20 }, (_, i) => (i === 13 ? 'poison' : `disk ${i}`));
+  const statuses = await Promise.all(disks.map(wiped));
+  assert.deepEqual(
+    statuses,
+    disks.map((disk) => (disk === 'poison' ? 503 : 200)),
+  );
+  assert.ok(bodies.length <= 11, `${bodies.length} requests`);
+});
+
 // what a no means
 
 test('a no of policy: 403, with its public words and no challenge', async () => {

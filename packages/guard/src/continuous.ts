@@ -93,6 +93,7 @@ function questionOf(resource: string, { request, token, address }: Verified, { o
   const type = operation.tool === undefined ? 'operation' : 'tool';
   const details = token.caller.details;
   const properties = sent(operation, details, parameters());
+  mustBePlain(properties);
   return {
     subject: { type: 'agent', id: token.claims.client_id },
     action: { name: 'access', ...(Object.keys(properties).length > 0 && { properties }) },
@@ -116,6 +117,33 @@ function sent(
     ...granted.filter(({ type }) => type === operationType).flatMap((each) => named(each as OperationDetail)),
   ]);
   return Object.fromEntries(Object.entries(parameters).filter(([name]) => needed.has(name)));
+}
+
+const mostLevels = 8;
+
+/**
+ * What the identity provider would refuse to read is refused here, before it travels with others' questions.
+ * @throws Refusal for NUL, broken UTF-16, `__proto__` and what is nested deeply
+ */
+function mustBePlain(properties: OperationParameters): void {
+  const open: [value: unknown, depth: number][] = [[properties, 0]];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const [value, depth] = next;
+    if (typeof value === 'string' ? !isPlain(value) : depth > mostLevels) throw unreadable();
+    if (typeof value !== 'object' || value === null) continue;
+    for (const [name, member] of Object.entries(value)) {
+      if (name === '__proto__' || !isPlain(name)) throw unreadable();
+      open.push([member, depth + 1]);
+    }
+  }
+}
+
+const isPlain = (text: string) => !text.includes('\0') && text.isWellFormed();
+
+function unreadable(): Refusal {
+  const detail =
+    'A parameter of this operation holds U+0000, broken Unicode or a member "__proto__", or is nested too deeply.';
+  return new Refusal('invalid_request', detail, { reason: 'a parameter that can not be asked about' });
 }
 
 const named = ({ parameters }: OperationDetail): string[] =>

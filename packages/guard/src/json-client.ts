@@ -3,6 +3,12 @@ import type { Runtime } from './runtime.ts';
 /** Why the identity provider could not be asked. The message is for the API's operator; callers of the API never see it. */
 export class Unavailable extends Error {
   override name = 'Unavailable';
+  /** What the identity provider answered, where it did. */
+  readonly status: number | undefined;
+  constructor(message: string, status?: number) {
+    super(message);
+    this.status = status;
+  }
 }
 
 const maxBytes = 256 * 1024;
@@ -32,7 +38,9 @@ export async function fetchJson(
   } catch (error) {
     throw new Unavailable(`${url} can't be reached: ${reasonOf(error)}`);
   }
-  if (status !== 200) throw new Unavailable(`${url} answered ${status}${hints[status] ? `: ${hints[status]}` : ''}`);
+  if (status !== 200) {
+    throw new Unavailable(`${url} answered ${status}${hints[status] ? `: ${hints[status]}` : ''}`, status);
+  }
   let value: unknown;
   try {
     value = JSON.parse(text);
