@@ -49,8 +49,66 @@ test('every proxy takes off what clients send in our headers, and says all of th
     for (const file of ['traefik.yaml', 'Caddyfile', 'envoy.yaml'])
       assert.ok(written(read(file)).has(name), `${file}: ${name}`);
   }
-  assert.match(read('Caddyfile'), /request_header -X-Bailiwick-\*[\s\S]+forward_auth/, 'first taken off, then asked');
 });
+
+test('no client has a proxy take off what the guard said, or says it under a name that is read alike', () => {
+  const [, guarded = ''] = read('Caddyfile').split('route {');
+  const lines = guarded.split('\n').map((line) => line.trim());
+  const asked = lines.findIndex((line) => line.startsWith('forward_auth '));
+  const before = lines.slice(0, asked);
+  assert.deepEqual(
+    before.filter((line) => /strips|Bailiwick\*/.test(line)),
+    [
+      '@strips header_regexp Connection (?i)x[-_]bailiwick',
+      'respond @strips 400',
+      'request_header -X-Bailiwick*',
+      'request_header -X_Bailiwick*',
+    ],
+    'in this order, before the guard is asked',
+  );
+  const taken = takenOffByTraefik();
+  for (const name of identityHeaders) {
+    const [said, ...alike] = spellings(name);
+    for (const other of alike) assert.ok(taken.has(other), other);
+    assert.ok(!taken.has(said as string), `${said}: the guard has said it`);
+  }
+  assert.match(read('envoy.yaml'), /headers_with_underscores_action: REJECT_REQUEST/);
+  assert.doesNotMatch(read('nginx.conf') + read('bailiwick-server.conf'), /underscores_in_headers/, 'off by itself');
+});
+
+test('no header makes another method of the one that was asked about', () => {
+  const names = ['x-http-method-override', 'x-http-method', 'x-method-override'];
+  const taken = takenOffByTraefik();
+  const suffixes = [...read('Caddyfile').matchAll(/request_header -\*(\S+)/g)].map(([, end]) => end?.toLowerCase());
+  const removed: string[] =
+    listeners()[0]?.filter_chains[0]?.filters[0]?.typed_config.route_config.request_headers_to_remove;
+  for (const name of names) {
+    assert.match(read('bailiwick-guarded.conf'), new RegExp(`^proxy_set_header ${name} "";$`, 'im'));
+    assert.ok(removed.includes(name), `envoy.yaml: ${name}`);
+    for (const each of spellings(name)) {
+      assert.ok(taken.has(each), `traefik.yaml: ${each}`);
+      assert.ok(
+        suffixes.some((end) => end !== undefined && each.endsWith(end)),
+        `Caddyfile: ${each}`,
+      );
+    }
+  }
+});
+
+/** A header's name, and all names that CGI and its children read as the same. */
+function spellings(name: string): string[] {
+  const [first = '', ...rest] = name.split('-');
+  return rest.reduce((all, part) => ['-', '_'].flatMap((mark) => all.map((each) => each + mark + part)), [first]);
+}
+
+function takenOffByTraefik(): ReadonlySet<string> {
+  const headers: Record<string, string> = parse(read('traefik.yaml')).http.middlewares['no-token'].headers
+    .customRequestHeaders;
+  return new Set(Object.keys(headers).flatMap((name) => (headers[name] === '' ? [name.toLowerCase()] : [])));
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: whatever the file holds; what is missing fails the test
+const listeners = (): any[] => parse(read('envoy.yaml')).static_resources.listeners;
 
 test('the settings that would open the door are closed', () => {
   const { http } = parse(read('traefik.yaml'));
