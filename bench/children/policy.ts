@@ -1,8 +1,11 @@
 // Decisions by policy, one at a time: no HTTP, no database, nothing to wait for. So the time of a call is what it costs the processor, unless
 // something else runs on this core meanwhile. The processor's own account is too coarse for one call; it gives the mean.
 import assert from 'node:assert/strict';
-import { openCedar } from '../../packages/server/src/policy/cedar.ts';
+import { type CedarEngine, openCedar } from '../../packages/server/src/policy/cedar.ts';
+import { readStatements } from '../../packages/server/src/policy/document.ts';
 import { createPolicyEngine } from '../../packages/server/src/policy/engine.ts';
+import type { Source } from '../../packages/server/src/policy/policy-error.ts';
+import { wordsOf } from '../../packages/server/src/policy/words.ts';
 import { ownCpu, type PolicyFigures, serveCalls } from '../child.ts';
 import { benchPolicies, benchRequests } from '../policies.ts';
 
@@ -14,8 +17,6 @@ const now = (): number => Number(process.hrtime.bigint()) / 1000;
 
 function policy({ rounds, count }: { rounds: number; count: number }): PolicyFigures {
   const sources = benchPolicies().map(({ name, text }) => ({ name, text, mode: 'enforce' as const }));
-  const readers = benchPolicies().filter(({ readsFresh }) => readsFresh).length;
-  assert.deepEqual([sources.length, readers], [200, 40]);
   const figures: PolicyFigures = {
     policies: sources.length,
     agents,
@@ -33,6 +34,8 @@ function policy({ rounds, count }: { rounds: number; count: number }): PolicyFig
   const beforeLoad = now();
   const cedar = openCedar();
   figures.loadMs = (now() - beforeLoad) / 1000;
+  assert.deepEqual([sources.length, readersOf(cedar, sources)], [200, 40]);
+  assertAddressesAreNew(count);
 
   for (let round = 0; round < rounds; round += 1) {
     // nothing remembered, and not the code that the last round has made fast
@@ -76,6 +79,22 @@ function policy({ rounds, count }: { rounds: number; count: number }): PolicyFig
     figures.hitRate.push(hits / count);
   }
   return figures;
+}
+
+/** How many statements read the task or the address, as the engine itself reads them. */
+function readersOf(cedar: CedarEngine, sources: readonly Source[]): number {
+  const words = cedar.call(wordsOf);
+  const statements = sources.flatMap((source) => readStatements(cedar, words, source));
+  return statements.filter(({ reads: { members } }) => members.has('task') || members.has('address')).length;
+}
+
+/** Of as many requests as a round has: no address twice, and no task. */
+function assertAddressesAreNew(count: number): void {
+  const next = benchRequests(agents, 1);
+  const all = 1 + Math.min(warmup, 2 * count) + count;
+  const contexts = Array.from({ length: all }, () => next().context);
+  assert.equal(new Set(contexts.map(({ address }) => address)).size, all);
+  assert.equal(new Set(contexts.map(({ task }) => task?.id)).size, all);
 }
 
 serveCalls({ policy });
