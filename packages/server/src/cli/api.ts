@@ -147,6 +147,7 @@ function optionOf(field: string): string {
 
 const options: Readonly<Record<string, string>> = {
   expires_at: '--expires',
+  'permissions.details': '--details',
   permissions: '--permission',
   'limits.tokens_per_minute': '--tokens-per-minute',
   resources: '--resource',

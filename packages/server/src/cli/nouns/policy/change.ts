@@ -111,7 +111,9 @@ export const save = command({
       return;
     }
     if (!json) context.io.out(`${plan.map((one) => showPlanned(context, one)).join('\n')}\n\n`);
-    await confirm(context.io, `This changes what decides, by ${counted(plan.length)}.`, options.yes);
+    const decides = plan.some(({ mode, present }) => mode === 'enforce' || present?.body.mode === 'enforce');
+    const effect = decides ? 'This changes what decides' : 'This changes what is observed, and decides nothing';
+    await confirm(context.io, `${effect}: ${counted(plan.length)}.`, options.yes);
     const saved: Policy[] = [];
     for (const { document, present, mode: after } of plan) {
       const body = { text: document.text, mode: after, reason: why };
@@ -123,9 +125,16 @@ export const save = command({
     }
     show(context, { saved: saved.map(({ text: _, ...rest }) => rest) }, () => {
       const last = saved.at(-1);
-      const one = `Saved ${saved.map(({ name }) => name).join(', ')}, as revision ${last?.revision}.`;
-      const back = last && !plan.at(-1)?.present ? '' : ' `bailiwick policy rollback` takes it back.';
-      return `${one}${back}`;
+      const names = saved.map(({ name }) => name).join(', ');
+      const now = saved.every(({ mode: after }) => after === 'observe')
+        ? 'Nothing is refused by it: what it would have decided is recorded.'
+        : 'It decides from now on.';
+      const before = plan.at(-1)?.present?.body;
+      const back =
+        before && last
+          ? ` \`bailiwick policy rollback ${last.name} ${before.revision} --reason …\` takes it back.`
+          : '';
+      return `Saved ${names}, as revision ${last?.revision}. ${now}${back}`;
     });
   },
 });
@@ -267,7 +276,8 @@ export const remove = command({
     const others = (await api.list<ListedPolicy>('/policies')).filter(
       ({ id, mode }) => id !== policy.id && mode === 'enforce',
     );
-    const alone = others.length === 0 ? ' It is the only one: without a policy that permits, nothing is allowed.' : '';
+    const alone =
+      others.length === 0 ? ' No other one decides: without a policy that permits, nothing is allowed.' : '';
     await confirm(context.io, `This removes the policy ${policy.name}.${alone}`, options.yes);
     const after = await api.post<Policy>(`/policies/${policy.id}/remove`, { reason: why });
     show(context, after, () => {
