@@ -1,12 +1,13 @@
 /** A policy's text, read: its statements one by one, each with what it says, where it applies and what it reads. */
 import { type Annotated, AnnotationError, readAnnotations } from './annotations.ts';
-import type { CedarEngine, DetailedError, Expr, PolicyJson } from './cedar.ts';
-import { errorAt, indexOfByte, type PolicyError, type Source } from './policy-error.ts';
+import type { CedarEngine, Expr, PolicyJson } from './cedar.ts';
+import { costOf, mostCost, tooCostly } from './cost.ts';
+import { errorAt, type Source } from './policy-error.ts';
 import { type Reads, readsOf } from './reads.ts';
 import type { Determining } from './request.ts';
 import { type Span, scan } from './scan.ts';
-import { policySchema } from './schema.ts';
 import { type Scope, scopeOf } from './scope.ts';
+import { firstError, type Piece, validated } from './validation.ts';
 import type { Words } from './words.ts';
 
 export interface Statement extends Annotated {
@@ -19,6 +20,8 @@ export interface Statement extends Annotated {
   told: Determining;
   /** The statement as one that permits: so Cedar says of each that it holds, and not only of those that decide. */
   permitting: string;
+  /** What it takes to decide by it, in parts of its tree. */
+  cost: number;
 }
 
 export interface Document {
@@ -29,42 +32,58 @@ export interface Document {
 
 /**
  * Reads policies strictly: each parses, every statement has an `@id` and only annotations that there are, and all of it is valid by the
- * schema. A statement that could never apply is wrong: whoever wrote it meant something.
+ * schema. Stops where others may have their turn: no step takes longer than some 50 ms.
  * @throws PolicyError with line and column
  */
-export function readDocuments(engine: CedarEngine, words: Words, sources: readonly Source[]): Document[] {
-  const read = sources.map((source) => ({ source, statements: readStatements(engine, words, source) }));
-  // reading the schema takes Cedar longer than anything else: only mistakes are looked for one by one
-  const valid = sources.length > 1 && areValid(engine, sources);
-  return read.map(({ source, statements }) => ({ statements, warnings: valid ? [] : validate(engine, source) }));
-}
-
-function areValid(engine: CedarEngine, sources: readonly Source[]): boolean {
-  const policies = { staticPolicies: sources.map(({ text }) => text).join('\n') };
-  const answer = engine.call(({ validate }) => validate({ schema: policySchema, policies }));
-  if (answer.type === 'failure') return false;
-  const { validationErrors, validationWarnings, otherWarnings } = answer;
-  return validationErrors.length + validationWarnings.length + otherWarnings.length === 0;
+export function* readDocuments(
+  engine: CedarEngine,
+  words: Words,
+  sources: readonly Source[],
+): Generator<void, Document[]> {
+  const read: { source: Source; statements: Statement[] }[] = [];
+  const pieces: Piece[] = [];
+  for (const source of sources) {
+    const statements: Statement[] = [];
+    for (const { statement, piece } of statementsOf(engine, words, source)) {
+      statements.push(statement);
+      pieces.push(piece);
+      yield;
+    }
+    read.push({ source, statements });
+  }
+  const warnings = yield* validated(engine, pieces);
+  return read.map(({ source, statements }) => ({ statements, warnings: warnings.get(source) ?? [] }));
 }
 
 /**
  * Reads a policy, without asking whether its words are those of the schema.
  * @throws PolicyError with line and column
  */
-export function readStatements(engine: CedarEngine, words: Words, source: Source): Statement[] {
+export const readStatements = (engine: CedarEngine, words: Words, source: Source): Statement[] =>
+  [...statementsOf(engine, words, source)].map(({ statement }) => statement);
+
+function* statementsOf(
+  engine: CedarEngine,
+  words: Words,
+  source: Source,
+): Generator<{ statement: Statement; piece: Piece }> {
   const spans = scan(source);
   const parsed = engine.call(({ checkParsePolicySet }) => checkParsePolicySet({ staticPolicies: source.text }));
   if (parsed.type === 'failure') throw firstError(source, parsed.errors);
   const ids = new Set<string>();
-  return spans.map((span) => {
+  let cost = 0;
+  for (const span of spans) {
     const statement = readStatement(engine, words, source, span);
     if (ids.has(statement.id)) {
       const message = `@id("${statement.id}") is there twice`;
       throw errorAt(source, annotationAt(span, 'id'), message, 'an @id that is unique in the policy');
     }
     ids.add(statement.id);
-    return statement;
-  });
+    cost += statement.cost;
+    if (cost > mostCost) throw tooCostly(source, span.start, 'all statements together take', mostCost);
+    const text = source.text.slice(span.start, span.end);
+    yield { statement, piece: { source, start: span.start, text, cost: statement.cost } };
+  }
 }
 
 function readStatement(engine: CedarEngine, words: Words, source: Source, span: Span): Statement {
@@ -80,6 +99,7 @@ function readStatement(engine: CedarEngine, words: Words, source: Source, span: 
   const annotated = annotationsOf(source, span, json);
   const conditions = json.conditions.map(({ body }) => body as Expr);
   for (const condition of conditions) checkLiterals(source, span, condition);
+  const cost = costOf(words, source, span.start, conditions);
   const name = `${source.name}/${annotated.id}`;
   return {
     ...annotated,
@@ -88,6 +108,7 @@ function readStatement(engine: CedarEngine, words: Words, source: Source, span: 
     told: { policy: name, effect: json.effect, reason: annotated.reason, public: annotated.public },
     scope: scopeOf(json),
     reads: readsOf(words, conditions),
+    cost,
     permitting: `${text.slice(0, effectAt)}permit${text.slice(effectAt + json.effect.length)}`,
   };
 }
@@ -126,43 +147,3 @@ function checkLiterals(source: Source, span: Span, expr: unknown): void {
     if (operator !== 'Value') checkLiterals(source, span, given);
   }
 }
-
-/** @returns warnings */
-function validate(engine: CedarEngine, source: Source): string[] {
-  const policies = { staticPolicies: source.text };
-  const answer = engine.call(({ validate }) => validate({ schema: policySchema, policies }));
-  if (answer.type === 'failure') throw firstError(source, answer.errors);
-  const errors = answer.validationErrors.map(({ error }) => error);
-  if (errors.length > 0) throw firstError(source, errors);
-  const warnings = answer.validationWarnings.map(({ error }) => error);
-  const impossible = warnings.filter(({ message }) =>
-    /policy is impossible|unable to find an applicable action/.test(message),
-  );
-  if (impossible.length > 0) {
-    throw errorAt(
-      source,
-      placeOf(source, impossible[0] as DetailedError),
-      'this can never apply: no request has such a principal, action and resource, or the conditions are never true',
-    );
-  }
-  return [...warnings, ...answer.otherWarnings].map((warning) => said(warning));
-}
-
-/** Cedar's mistakes come in any order, and one for each kind of request. */
-function firstError(source: Source, errors: readonly DetailedError[], from = 0): PolicyError {
-  const placed = errors
-    .map((error) => ({ error, at: placeOf(source, error, from) }))
-    .sort((a, b) => a.at - b.at || (a.error.message < b.error.message ? -1 : 1));
-  const [first] = placed;
-  if (first === undefined) return errorAt(source, from, 'this is not understood');
-  const { error, at } = first;
-  const label = error.sourceLocations?.[0]?.label ?? undefined;
-  return errorAt(source, at, said(error), label?.replace(/^expected /, '') ?? error.help ?? undefined);
-}
-
-function placeOf({ text }: Source, { sourceLocations: [place] = [] }: DetailedError, from = 0): number {
-  return from + (place === undefined ? 0 : indexOfByte(text.slice(from), place.start));
-}
-
-const said = ({ message }: DetailedError): string =>
-  message.replace(/^failed to parse polic(?:ies|y) from string: /, '').replace(/^for policy `policy\d+`, /, '');

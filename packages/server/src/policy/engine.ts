@@ -4,8 +4,10 @@
  * @see https://docs.cedarpolicy.com/auth/authorization.html
  */
 import { sha256Base64url } from '@bailiwick/protocol';
+import { atOnce, withPauses } from '../lib/pauses.ts';
 import { type CedarEngine, openCedar } from './cedar.ts';
 import { combine } from './combine.ts';
+import { mostCost, tooCostly } from './cost.ts';
 import { type Document, readDocuments, type Statement } from './document.ts';
 import { type Facts, factsOf } from './facts.ts';
 import { type Entry, entriesOf, type Memory, newMemory, type Outcome, type Outcomes, outcomesOf } from './outcomes.ts';
@@ -59,7 +61,14 @@ export interface Named {
 
 export interface PolicyEngine {
   /**
-   * Reads policies. Documents that were read before are not read again; the same sources and revision give the same set, with all
+   * Reads policies ahead, with pauses in which the server does what it is there for: `compile` and `check` then take no time.
+   * @throws PolicyError as they do
+   */
+  read(sources: readonly Source[]): Promise<void>;
+  /** Whether all of these were read, and are still known. */
+  hasRead(sources: readonly Source[]): boolean;
+  /**
+   * Compiles a set. Documents that were read before are not read again; the same sources and revision give the same set, with all
    * that it remembers.
    * @throws PolicyError with the policy's name, line and column
    */
@@ -113,25 +122,42 @@ export function loadPolicyEngine(): Promise<PolicyEngine> {
  * An engine of its own, which tests and benchmarks want.
  * @param most how many outcomes of statements it remembers
  */
-export function createPolicyEngine(cedar: CedarEngine, most = mostRemembered, read = readDocuments): PolicyEngine {
+export function createPolicyEngine(
+  cedar: CedarEngine,
+  most = mostRemembered,
+  read: typeof readDocuments = readDocuments,
+): PolicyEngine {
   const words = cedar.call(wordsOf);
   const documents = new Map<string, Document>();
   const sets = new Map<string, Compiled>();
   const memory = newMemory(most);
 
+  const keyOfDocument = ({ name, text }: Source): string => keyOf([name, text]);
+  const unreadOf = (sources: readonly Source[]): Source[] =>
+    sources.filter((source) => !documents.has(keyOfDocument(source)));
+
+  function remember(sources: readonly Source[], fresh: readonly Document[]): void {
+    for (const [at, source] of sources.entries()) {
+      kept(documents, keyOfDocument(source), mostDocuments, fresh[at] as Document);
+    }
+  }
+
   function documentsOf(sources: readonly Source[]): Document[] {
-    const keys = sources.map(({ name, text }) => keyOf([name, text]));
-    const unread = sources.filter((_, at) => !documents.has(keys[at] as string));
-    const found = new Map(unread.map((source, at) => [source, at] as const));
-    const fresh = unread.length > 0 ? read(cedar, words, unread) : [];
-    return sources.map((source, at) => {
-      const key = keys[at] as string;
-      const document = documents.get(key) ?? (fresh[found.get(source) as number] as Document);
-      return kept(documents, key, mostDocuments, document);
+    const unread = unreadOf(sources);
+    const fresh = unread.length > 0 ? atOnce(read(cedar, words, unread)) : [];
+    const found = new Map(unread.map((source, at) => [source, fresh[at] as Document] as const));
+    return sources.map((source) => {
+      const key = keyOfDocument(source);
+      return kept(documents, key, mostDocuments, found.get(source) ?? (documents.get(key) as Document));
     });
   }
 
   return {
+    async read(sources) {
+      const unread = unreadOf(sources);
+      if (unread.length > 0) remember(unread, await withPauses(read(cedar, words, unread)));
+    },
+    hasRead: (sources) => unreadOf(sources).length === 0,
     compile(sources, revision) {
       const key = keyOf([revision, sources.map(({ name, text, mode }) => [name, text, mode])]);
       const set = sets.get(key) ?? compile(cedar, documentsOf(sources), sources, revision, memory);
@@ -199,10 +225,15 @@ function compile(
 ): Compiled {
   const modes = new Map<Statement, PolicySource['mode']>();
   const names = new Set<string>();
+  let cost = 0;
   for (const [at, { name, text, mode }] of sources.entries()) {
     if (names.has(name)) throw errorAt({ name, text }, 0, `the policy ${name} is there twice`);
     names.add(name);
-    for (const statement of documents[at]?.statements ?? []) modes.set(statement, mode);
+    for (const statement of documents[at]?.statements ?? []) {
+      modes.set(statement, mode);
+      cost += statement.cost;
+    }
+    if (cost > mostCost) throw tooCostly({ name, text }, 0, 'all policies together take', mostCost);
     if (modes.size > mostStatements)
       throw errorAt(
         { name, text },

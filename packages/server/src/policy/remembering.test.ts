@@ -15,9 +15,9 @@ const ours = openCedar();
  * @param most that is remembered
  */
 const lenientEngine = (most: number) =>
-  createPolicyEngine(ours, most, (cedar, words, sources) =>
-    sources.map((source) => ({ statements: readStatements(cedar, words, source), warnings: [] })),
-  );
+  createPolicyEngine(ours, most, function* (cedar, words, sources) {
+    return sources.map((source) => ({ statements: readStatements(cedar, words, source), warnings: [] }));
+  });
 
 interface Written {
   name: string;

@@ -13,6 +13,8 @@ const deepest = 32;
 const mostConditionals = 50;
 /** Of operators in one statement, and of dots: each makes its tree deeper by one. */
 const mostOperators = 200;
+/** Names and values in one statement: more than what may be decided by, so that nobody waits for a longer one to be read. */
+const mostWords = 2_500;
 
 /** One statement of a document, as it is written. */
 export interface Span {
@@ -55,7 +57,7 @@ export function scan(source: Source): Span[] {
   if (!text.isWellFormed()) throw errorAt(source, 0, 'the text is not well-formed Unicode');
   const spans: Span[] = [];
   let span: Span | undefined;
-  let counts = { brackets: 0, operators: 0, dots: 0, conditionals: 0 };
+  let counts = none();
   let last = '';
   token.lastIndex = 0;
   for (let match = token.exec(text); match !== null; match = token.exec(text)) {
@@ -75,19 +77,20 @@ export function scan(source: Source): Span[] {
     else if (span.effectAt < 0 && (word === 'permit' || word === 'forbid') && counts.brackets === 0) span.effectAt = at;
     count(counts, word);
     if (counts.brackets > deepest) throw errorAt(source, at, `brackets are nested deeper than ${deepest}`);
-    if (counts.operators > mostOperators || counts.dots > mostOperators || counts.conditionals > mostConditionals) {
+    const { operators, dots, conditionals, words } = counts;
+    if (operators > mostOperators || dots > mostOperators || conditionals > mostConditionals || words > mostWords) {
       throw errorAt(
         source,
         span.start,
         'the statement is too long',
-        `at most ${mostOperators} operators and ${mostOperators} dots; make several statements of it`,
+        `at most ${mostOperators} operators, ${mostOperators} dots and ${mostWords} names and values; make several statements of it`,
       );
     }
     last = word;
     if (word === ';' && counts.brackets === 0) {
       spans.push(span);
       span = undefined;
-      counts = { brackets: 0, operators: 0, dots: 0, conditionals: 0 };
+      counts = none();
       last = '';
     }
   }
@@ -95,10 +98,10 @@ export function scan(source: Source): Span[] {
   return spans;
 }
 
-function count(
-  counts: { brackets: number; operators: number; dots: number; conditionals: number },
-  word: string,
-): void {
+const none = () => ({ brackets: 0, operators: 0, dots: 0, conditionals: 0, words: 0 });
+
+function count(counts: ReturnType<typeof none>, word: string): void {
+  if (/^["\w]/.test(word)) counts.words += 1;
   if (word === '(' || word === '[' || word === '{') counts.brackets += 1;
   else if (word === ')' || word === ']' || word === '}') counts.brackets = Math.max(0, counts.brackets - 1);
   else if (word === '.' || word === 'has') counts.dots += 1;
