@@ -136,6 +136,19 @@ suite('operations', () => {
     '/t/all/purge;x',
     '/t/all;x/purge',
     '/any/a/',
+    '/files/admin.json',
+    '/files/admin.JSON',
+    '/files/admin.tar.gz',
+    '/files/admin.',
+    '/files/admin..',
+    '/files/admin%20',
+    '/files/admin%C2%A0',
+    '/files/admin%20.json',
+    '/files/admin.json/',
+    '/files/admin.json;x',
+    '/files/admin%2ejson',
+    '/files/admin/users.csv',
+    '/t/all/purge.xml',
   ]) {
     test(`GET ${path} is refused, since others may take it for a listed path that is more exact`, () => {
       assert.equal(findGuarded('GET', path), undefined);
@@ -151,9 +164,39 @@ suite('operations', () => {
     ['/files/admin', 'admin'],
     ['/t/ALL/else', 'two'],
     ['/t/01JD/X;y', 'two'],
+    ['/files/report.pdf', 'any file'],
+    ['/files/.admin', 'any file'],
+    ['/files/administrator.json', 'any file'],
+    ['/files/admin.json/users', 'any file'],
+    ['/t/all/purge.d/else', undefined],
+    ['/t/a.b/c.d', 'two'],
+    ['/any/a.json', 'one'],
   ] as const) {
     test(`GET ${path} is ${name}, however it is read`, () => assert.equal(findGuarded('GET', path)?.name, name));
   }
+
+  test('a path with a format that is listed as it is, is that one; another format is the one without, or nobody’s', () => {
+    const formats = compileOperations([
+      operation('page', 'GET', '/{page}'),
+      operation('api', 'GET', '/openapi.json'),
+      operation('export', 'GET', '/export'),
+      operation('table', 'GET', '/export.csv'),
+      operation('folder', 'GET', '/folders/{name}/'),
+      operation('drop', 'GET', '/folders/drop'),
+    ]);
+    const names = (...paths: string[]) => paths.map((path) => formats('GET', path)?.name);
+    assert.deepEqual(names('/openapi.json', '/openapi', '/openapi.yaml'), ['api', 'page', 'page']);
+    assert.deepEqual(names('/export', '/export.csv', '/export.json'), ['export', 'table', undefined]);
+    assert.deepEqual(names('/folders/a.b/', '/folders/drop.zip/'), ['folder', undefined]);
+  });
+
+  test('a long run of dots or blanks is read in no time', () => {
+    for (const run of ['.'.repeat(8000), `${'%20'.repeat(2600)}a`, `a${'.%20'.repeat(2000)}`]) {
+      const started = performance.now();
+      findGuarded('GET', `/files/admin${run}`);
+      assert.ok(performance.now() - started < 50);
+    }
+  });
 
   test('a template in capitals or with a trailing slash is guarded as well as one without', () => {
     const odd = compileOperations([

@@ -46,8 +46,9 @@ const maxPathLength = 8192;
  *
  * The path is given raw, without its query. It is understood the way a router would after decoding; where routers differ (encoded slashes and backslashes,
  * dot segments, empty segments, NUL and other control characters, double encoding) nothing matches, so that no request means one operation here and
- * another behind. Nor does anything match where a router that ignores letter case, a trailing slash or what follows a `;` would come to another
- * operation than the path as it is written: `/files/ADMIN` is not `/files/{rest*}` when `/files/admin` is listed.
+ * another behind. Nor does anything match where a router that ignores letter case, a trailing slash, what follows a `;` or a format at the end
+ * (`.json`) would come to another operation than the path as it is written: `/files/ADMIN` and `/files/admin.json` are not `/files/{rest*}` when
+ * `/files/admin` is listed. A path whose last segment is listed as it is, `/files/admin.json`, is that one.
  *
  * @throws ProtocolError `bad_operation` for a template that is wrong or twice there
  */
@@ -65,7 +66,8 @@ export function compileOperations(operations: readonly Operation[]): OperationMa
     const found = (match(own?.written, segments, 0) ?? match(instead?.written, segments, 0))?.[0];
     if (found === undefined) return undefined;
     if (!own?.irregular && !instead?.irregular && !mayBeReadLoosely(path)) return found;
-    for (const reading of looseReadings(segments)) {
+    const isExact = !/\}\/?$/.test(found.path as string);
+    for (const reading of looseReadings(segments, isExact)) {
       const meant = match(own?.loose, reading, 0) ?? match(instead?.loose, reading, 0);
       if (meant !== undefined && !meant.includes(found)) return undefined;
     }
@@ -162,15 +164,38 @@ function match(node: Node | undefined, segments: readonly string[], index: numbe
 
 /** Cheap, and true too often rather than too rarely: most paths are in small letters, and are looked up once. */
 function mayBeReadLoosely(path: string): boolean {
-  return path.length > 1 && (path.endsWith('/') || /[A-Z;%\u0080-\uffff]/.test(path));
+  return path.length > 1 && (path.endsWith('/') || /[A-Z;.%\u0080-\uffff]/.test(path));
 }
 
-/** How generous routers read a path: `;…` cut off each segment, or with all that follows it; no trailing slash; no letter case. */
-function looseReadings(segments: readonly string[]): string[][] {
+/**
+ * How generous routers read a path: `;…` cut off each segment, or with all that follows it; no trailing slash; no letter case; and of a last segment that
+ * isn't listed as it is, no format, and no dots or blanks at its end.
+ */
+function looseReadings(segments: readonly string[], isExact: boolean): string[][] {
   const each = segments.map(loosened);
   if (each.at(-1) === '') each.pop();
   const cut = segments.findIndex((segment) => segment.includes(';'));
-  return cut < 0 ? [each] : [each, each.slice(0, cut + 1)];
+  const readings = cut < 0 ? [each] : [each, each.slice(0, cut + 1)];
+  if (isExact) return readings;
+  return readings.flatMap((reading) => {
+    const last = reading.at(-1);
+    if (last === undefined) return [reading];
+    return [reading, ...withoutFormat(last).map((shorter) => [...reading.slice(0, -1), shorter])];
+  });
+}
+
+/** `export.tar.gz` is `export.tar` to one router, and `export` to another. */
+function withoutFormat(segment: string): string[] {
+  const ends = [segment.length, segment.lastIndexOf('.'), segment.indexOf('.')];
+  const shorter = ends.filter((end) => end > 0).map((end) => trimmedEnd(segment.slice(0, end)));
+  return [...new Set(shorter)].filter((each) => each !== '' && each !== segment);
+}
+
+/** No expression: it would look at a long run of blanks once for each of them. */
+function trimmedEnd(segment: string): string {
+  let end = segment.length;
+  while (end > 0 && (segment[end - 1] === '.' || segment.slice(end - 1, end).trim() === '')) end -= 1;
+  return segment.slice(0, end);
 }
 
 function loosened(segment: string): string {
