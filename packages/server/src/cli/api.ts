@@ -1,5 +1,5 @@
 /** The admin API as the command line uses it: by an identity's own short tokens, like everybody else. */
-import { BailiwickError, createAgent } from '@bailiwick/agent';
+import { BailiwickError, createAgent, StepUpRequired } from '@bailiwick/agent';
 import type { Context } from './command.ts';
 import { CliError } from './errors.ts';
 import { type Identity, movedHint, readIdentity } from './identity.ts';
@@ -135,7 +135,11 @@ export function tokenRefused(context: Context, identity: Identity, error: Bailiw
         'who holds the server’s data can make a new operator key with `bailiwick operator recover`.',
     });
   }
-  return new CliError('refused', sentence(message), { hint: hint === undefined ? undefined : sentence(hint) });
+  const requirements = error instanceof StepUpRequired ? { requirements: error.requirements } : {};
+  return new CliError('refused', sentence(message), {
+    hint: hint === undefined ? undefined : sentence(hint),
+    refusal: { error: code, ...requirements },
+  });
 }
 
 /** The option by which a field of the admin API is said; a field that has none is named as it is. */

@@ -35,6 +35,8 @@ export class CliError extends Error {
   readonly details: readonly string[];
   /** Of the answer, if the admin API refused. */
   readonly status: number | undefined;
+  /** What the token endpoint said, for programs: its error code, and what policy wants. */
+  readonly refusal: { error: string; requirements?: readonly unknown[] } | undefined;
 
   constructor(
     reason: Exclude<ExitReason, 'ok'>,
@@ -43,7 +45,13 @@ export class CliError extends Error {
       hint,
       details = [],
       status,
-    }: { hint?: string | undefined; details?: readonly string[]; status?: number | undefined } = {},
+      refusal,
+    }: {
+      hint?: string | undefined;
+      details?: readonly string[];
+      status?: number | undefined;
+      refusal?: CliError['refusal'];
+    } = {},
   ) {
     super(message);
     this.name = 'CliError';
@@ -51,5 +59,6 @@ export class CliError extends Error {
     this.hint = hint;
     this.details = details;
     this.status = status;
+    this.refusal = refusal;
   }
 }

@@ -39,7 +39,8 @@ export async function run(commands: readonly Command[], argv: readonly string[],
 function report(io: Io, error: unknown, json: boolean): number {
   const failure = asCliError(error);
   if (json) {
-    const body = { code: failure.reason, message: failure.message, hint: failure.hint, details: failure.details };
+    const { reason, message, hint, details, refusal } = failure;
+    const body = { code: reason, message, hint, details, ...refusal };
     io.err(`${JSON.stringify({ error: body })}\n`);
   } else {
     const paint = painter(io);

@@ -68,6 +68,12 @@ test('an API, its guard, a role and an agent, from nothing to a token and its en
     assert.ok(shown.out.includes(part), shown.out);
   }
 
+  cli.write('later.cedar', '@id("later") @step_up("approval") forbid (principal, action, resource);\n');
+  assert.equal((await cli('policy', 'save', 'later.cedar', '--reason', 'a test', '--yes')).code, 0);
+  const notYet = JSON.parse((await cli('token', '--identity', 'desk.json', '--json')).err);
+  assert.deepEqual([notYet.error.error, notYet.error.requirements], ['step_up_required', [{ type: 'approval' }]]);
+  assert.equal((await cli('policy', 'remove', 'later', '--reason', 'a test', '--yes')).code, 0);
+
   assert.equal((await cli('roles', 'revoke', 'reader', 'desk', '--yes')).code, 0);
   const refused = await cli('token', '--identity', 'desk.json');
   assert.equal(refused.code, exitCodes.refused.code);
@@ -76,6 +82,8 @@ test('an API, its guard, a role and an agent, from nothing to a token and its en
   assert.equal((await cli('roles', 'grant', 'reader', 'desk')).code, 0);
   assert.equal((await cli('agents', 'suspend', 'desk', '--reason', 'odd')).code, 0);
   assert.equal((await cli('token', '--identity', 'desk.json')).code, exitCodes.refused.code);
+  const told = JSON.parse((await cli('token', '--identity', 'desk.json', '--json')).err);
+  assert.equal(told.error.error, 'unauthorized_client', 'programs are told the code of the token endpoint');
   assert.equal((await cli('agents', 'resume', 'desk')).code, 0);
   assert.equal((await cli('token', '--identity', 'desk.json')).code, 0);
 
