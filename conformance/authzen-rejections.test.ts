@@ -36,6 +36,18 @@ describe('the decision point', () => {
       ['a context of 1 MB', { ...question, context: { a: 'x'.repeat(1 << 20) } }, 413, /at most \d+ bytes/],
       ['an empty id', { ...question, subject: { type: 'user', id: '' } }, 400, /subject\.id/],
       ['an id of 1025 letters', { ...question, subject: { type: 'user', id: 'x'.repeat(1025) } }, 400, /subject\.id/],
+      [
+        'a subject’s type with a colon',
+        { ...question, subject: { type: 'a:b', id: '1' } },
+        400,
+        /subject\.type.*colon/,
+      ],
+      [
+        'a resource’s type with a colon',
+        { ...question, resource: { type: 'a:b', id: '1' } },
+        400,
+        /resource\.type.*colon/,
+      ],
       ['a type that is a list', { ...question, resource: { type: ['record'], id: '1' } }, 400, /resource\.type/],
       [
         'properties that are a list',

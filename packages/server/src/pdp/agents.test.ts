@@ -313,6 +313,35 @@ for (const database of databases) {
       assert.deepEqual(await all(), [false, false, false, false]);
     });
 
+    test('an address counts as observed where a guard sends a token along, and as told wherever else', async () => {
+      const other = await tokenClient(server);
+      const guard = await guardClient(server, other.resource);
+      await writePolicy(
+        server,
+        `@id("seen") forbid (principal, action == Action::"resource:access", resource in Api::"${other.identifier}")
+         unless { context has address && context.address_provenance == "observed" };`,
+      );
+      const access_token = await tokenOf(other);
+      const presenter_address = '203.0.113.9';
+      const question = {
+        subject: agent(other.clientId),
+        action: access,
+        resource: operation(`${other.identifier}#read`),
+      };
+      for (const [who, context, decision] of [
+        [guard, { access_token, presenter_address }, true],
+        [guard, { presenter_address }, false],
+        [guard, { access_token }, false],
+        [pep, { access_token, presenter_address }, false],
+        [pep, { presenter_address }, false],
+      ] as const) {
+        const answer = await who.decide({ ...question, context });
+        assert.equal(answer.decision, decision, `${who === guard ? 'guard' : 'other'} ${Object.keys(context)}`);
+        const { address_provenance } = (await eventOf(answer.context.id)).decided_on.policy_input;
+        assert.equal(address_provenance, who === guard && 'access_token' in context ? undefined : 'told');
+      }
+    });
+
     test('what an operation takes of details is asked for with it', async () => {
       const other = await tokenClient(server);
       await server.admin('PATCH', `/resources/${other.resource}`, {

@@ -53,7 +53,10 @@ function asText(value: unknown): string | undefined {
 
 const properties = anything.transform((all, issues) => textsOf(all, issues, [])).default({});
 
-const typed = z.object({ type: text(256), properties }, { error: object });
+/** Policies call what only the asking side knows `<type>:<id>`: with a colon in the type, two could have one name. */
+const type = text(256).refine((name) => !name.includes(':'), 'must have no colon: policies write one after it');
+
+const typed = z.object({ type, properties }, { error: object });
 const entity = typed.extend({ id: text(1024) });
 
 /** Its properties are parameters of the action, too: those of an operation are compared as they were sent. */

@@ -25,6 +25,9 @@ const otherThanKeys = (message: string) => (issue: { code?: string | undefined }
 
 const string = (what: string) => z.string({ error: `must be ${what}` }).max(1000, `must be ${what}`);
 const strings = (what: string) => z.array(string(what), { error: `must be a list of ${what}` });
+/** Policies write a colon after it, so that it has none itself. */
+const typeName = (what: string) =>
+  string(what).refine((name) => !name.includes(':'), `must be ${what}, without a colon`);
 const oneOf = <const Values extends readonly [string, ...string[]]>(values: Values) =>
   z.enum(values, { error: `must be ${values.slice(0, -1).join(', ')} or ${values.at(-1)}` });
 const record = (what: string) =>
@@ -46,7 +49,7 @@ const agent = z.strictObject(
 );
 
 const subject = z.strictObject({
-  type: string('the type of a subject'),
+  type: typeName('the type of a subject'),
   id: string('the id of a subject'),
   properties: record('properties'),
 });
@@ -68,7 +71,7 @@ const resource = z.union(
     }),
     z.strictObject({ api: string('the identifier of an API'), tool: string('the name of a tool'), sensitivity }),
     z.strictObject({
-      type: string('the type of an object'),
+      type: typeName('the type of an object'),
       id: string('the id of an object'),
       properties: record('properties'),
     }),
