@@ -75,7 +75,7 @@ suite('remembered and fresh', () => {
       { numRuns: 100, endOnFailure: true, includeErrorInReport: true },
     );
     for (const [what, times] of Object.entries(seen))
-      assert.ok(times > 40, `${what}: ${times} times, of ${JSON.stringify(seen)}`);
+      assert.ok(times > 10, `${what}: ${times} times, of ${JSON.stringify(seen)}`);
   });
 });
 
@@ -88,11 +88,15 @@ suite('a comparison by itself', () => {
       fc.property(conditions, fc.array(request, { minLength: 60, maxLength: 60 }), (generated, asked) => {
         const all = [...comparisons, ...generated];
         const texts = all.map((body, at) => `@id("s${at}") permit(principal, action, resource) when { ${body} };`);
-        const set = lenient.compile([{ name: 'p', text: texts.join('\n'), mode: 'enforce' }], '1');
+        const nameOf = (at: number) => `p${at % 8}/s${at}`;
+        const sources = Array.from({ length: 8 }, (_, part): PolicySource => {
+          return { name: `p${part}`, text: texts.filter((_, at) => at % 8 === part).join('\n'), mode: 'enforce' };
+        });
+        const set = lenient.compile(sources, '1');
         keep(
           cedar,
           'comparisons',
-          texts.map((text, at) => ({ name: `p/s${at}`, text })),
+          texts.map((text, at) => ({ name: nameOf(at), text })),
         );
         for (const each of asked) {
           const answer = cedar.statefulIsAuthorized({ ...plainQuestion(each), preparsedPolicySetId: 'comparisons' });
@@ -102,7 +106,8 @@ suite('a comparison by itself', () => {
           const failed = new Set(errors.map(({ policyId }) => policyId));
           for (const { policy, outcome } of lenient.explain(set, each).statements) {
             const expected = failed.has(policy) ? 'error' : satisfied.has(policy) ? 'satisfied' : 'not_satisfied';
-            if (outcome !== expected) assert.fail(`${texts[Number(policy.slice(3))]}: ${outcome}, not ${expected}`);
+            if (outcome !== expected)
+              assert.fail(`${texts[Number(policy.slice('p0/s'.length))]}: ${outcome}, not ${expected}`);
           }
         }
       }),

@@ -92,6 +92,7 @@ const strings = [
   'context.zone.name',
   'context.zone.provenance',
   'context.country',
+  'context.address_provenance',
   'context.binding',
   'context.method',
   'context.subject',
@@ -257,8 +258,8 @@ const { yes } = fc.letrec<{ text: string; long: string; yes: string }>((tie) => 
   ),
 }));
 
-/** What stands between the braces of `when`. */
-export const condition = yes;
+/** What stands between the braces of `when`: no longer than a policy may be. */
+export const condition = yes.filter((body) => body.length < 1500);
 
 /** Every comparison with a network, and some others that chance alone would seldom bring together with what tells them apart. */
 export const comparisons: readonly string[] = [
@@ -301,7 +302,7 @@ const actionHead = fc.oneof(
     .subarray([...actions], { minLength: 1 })
     .map((some) => `action in [${some.map((action) => `Action::"${action}"`).join(', ')}]`),
 );
-const clause = fc.tuple(fc.constantFrom('when', 'unless'), yes).map(([kind, body]) => `${kind} { ${body} }`);
+const clause = fc.tuple(fc.constantFrom('when', 'unless'), condition).map(([kind, body]) => `${kind} { ${body} }`);
 
 /** One statement, without its annotations. */
 export const statement = fc.record({
@@ -359,6 +360,7 @@ const context = fc.record({
   ),
   timeZone: fc.constantFrom('UTC', 'Europe/Vienna', 'America/New_York', 'Asia/Kolkata'),
   address: fc.option(fc.constantFrom(...addresses, 'nowhere'), { nil: undefined }),
+  addressProvenance: fc.constantFrom(undefined, 'observed' as const, 'told' as const),
   country: said,
   zone: fc.option(fc.record({ name: anyWord, provenance: fc.constantFrom('attested' as const, 'observed' as const) }), {
     nil: undefined,
@@ -447,6 +449,7 @@ export function plainQuestion({ principal, action, resource, context }: PolicyRe
   const members = {
     task: context.task,
     address: address && { __extn: { fn: 'ip', arg: address } },
+    address_provenance: context.addressProvenance ?? 'told',
     country: context.country,
     zone: context.zone,
     time: clock(minute, context.timeZone),
@@ -496,9 +499,19 @@ function clock(at: Date, timeZone: string) {
   return { hour, minute, minutes: 60 * hour + minute, weekday, date };
 }
 
-/** As it would travel: what is undefined is not there, and what is no Unicode is what everybody makes of it. */
-function plain(value: Record<string, unknown>): Record<string, CedarValueJson> {
-  return JSON.parse(JSON.stringify(value, (_, each) => (typeof each === 'string' ? each.toWellFormed() : each)));
+/**
+ * As it would travel: what is undefined is not there, and what is no Unicode is what everybody makes of it. Not by `JSON.parse`: that of
+ * Node 26.10 reads a key of one escaped character as a backslash where an object before it had that key.
+ */
+function plain(value: Readonly<Record<string, unknown>>): Record<string, CedarValueJson> {
+  const members = Object.entries(value).filter(([, each]) => each !== undefined);
+  return Object.fromEntries(members.map(([name, each]) => [name, travelled(each)]));
+}
+
+function travelled(value: unknown): CedarValueJson {
+  if (typeof value === 'string') return value.toWellFormed();
+  if (Array.isArray(value)) return value.map(travelled);
+  return typeof value === 'object' && value !== null ? plain({ ...value }) : (value as CedarValueJson);
 }
 
 const named = (tags: Readonly<Record<string, string>>) =>
