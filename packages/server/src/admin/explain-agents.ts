@@ -1,10 +1,10 @@
 /** Explanations about what nobody has asked for yet. */
-import { setImmediate } from 'node:timers/promises';
 import { ProtocolError, parseDetails } from '@bailiwick/protocol';
 import { findInstance } from '../agents/instance-store.ts';
 import { findAgent, selectAgents } from '../agents/store.ts';
 import type { PlannedTask } from '../decide/plan.ts';
 import { didYouMeanHint } from '../lib/did-you-mean.ts';
+import { pauses } from '../lib/pauses.ts';
 import { loadPolicyEngine } from '../policy/engine.ts';
 import { policySetOf } from '../policy/policies.ts';
 import { checkDetails } from '../resources/details-schema.ts';
@@ -39,9 +39,6 @@ export async function explainAgent(call: Call, body: ExplainQuestion, reference:
   return { about: 'agent', agent: named, layers: result.layers, says: summary(result), ...shown(result) };
 }
 
-/** Between two pauses, in which the server does what it is there for. */
-const agentsAtOnce = 16;
-
 /** All active agents of the organization, page by page. */
 export async function explainAgents(call: Call, body: ExplainQuestion, reference: string): Promise<About<'agents'>> {
   const { deps, q, caller, org } = call;
@@ -60,8 +57,9 @@ export async function explainAgents(call: Call, body: ExplainQuestion, reference
     page.map(({ id }) => id),
   );
   const items: About<'agents'>['items'] = [];
-  for (const [index, agent] of page.entries()) {
-    if (index % agentsAtOnce === agentsAtOnce - 1) await setImmediate();
+  const pause = pauses();
+  for (const agent of page) {
+    await pause();
     const held = roles.get(agent.id) ?? [];
     const result = explained(deps, engine, set, caller.asOf, { agent, instance: undefined, held }, wish);
     items.push({ agent: { id: agent.id, name: agent.name }, decision: result.decision, says: summary(result) });

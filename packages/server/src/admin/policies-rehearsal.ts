@@ -98,6 +98,7 @@ export const policyRehearsalRoutes = [
     async handler(_, { body }) {
       const engine = await loadPolicyEngine();
       try {
+        await engine.read([{ name: '', text: body.text }]);
         return { valid: true, errors: [], warnings: [...engine.check(body.text).warnings] };
       } catch (error) {
         if (!(error instanceof PolicyError)) throw error;
@@ -147,10 +148,11 @@ export const policyRehearsalRoutes = [
         const index = drafts.findIndex((one) => one.name === name);
         return index < 0 ? `the policy ${name}` : `drafts[${index}].text`;
       };
-      const [before, after] = compiledOr422(
-        () => [engine.compile(sources, 'now'), engine.compile(withDrafts(sources, drafts), 'draft')] as const,
-        fieldOf,
-      );
+      const [before, after] = await compiledOr422(async () => {
+        const drafted = withDrafts(sources, drafts);
+        await engine.read([...sources, ...drafted]);
+        return [engine.compile(sources, 'now'), engine.compile(drafted, 'draft')] as const;
+      }, fieldOf);
       const events = await readEvents(call.deps, {
         org,
         types: decidedEvents,

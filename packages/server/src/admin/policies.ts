@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { EventType } from '../audit/event.ts';
 import { newId } from '../lib/ids.ts';
 import { loadPolicyEngine, type PolicyEngine } from '../policy/engine.ts';
-import { type Draft, withDrafts } from '../policy/policies.ts';
+import { withDrafts } from '../policy/policies.ts';
 import {
   mostPolicies,
   type Policy,
@@ -54,9 +54,33 @@ const revisionNumber = z
 
 const exampleText = '@id("read-only")\nforbid (principal, action, resource)\nwhen { resource.sensitivity != "low" };\n';
 
+/** What a policy is to say. `field` of the request said it. */
+interface Wanted {
+  field: string;
+  name: string;
+  text: string;
+  mode: PolicyMode;
+}
+
+/**
+ * Reads the policies that are to decide, before anything is locked: it takes long, and has pauses.
+ * @throws Problem 422, as `written`
+ */
+async function readAhead({ q }: Call, org: string, wanted: Wanted | undefined): Promise<PolicyEngine> {
+  const engine = await loadPolicyEngine();
+  if (wanted === undefined || wanted.mode === 'removed') return engine;
+  const { field, name, text, mode } = wanted;
+  const sources = withDrafts(await selectSet(q, org, await lastRevision(q, org)), [{ name, text, mode }]);
+  await compiledOr422(() => engine.read(sources), fieldNames(name, field));
+  return engine;
+}
+
+const fieldNames = (name: string, field: string) => (of: string) => (of === name ? field : `the policy ${of}`);
+
 /**
  * Writes what a policy says from now on, unless the organization's policies could then not decide.
- * @throws Problem 422 naming `field` with line, column and what was expected; the running set stays
+ * @throws Problem 422 naming `field` with line, column and what was expected; 409 where another process has written a policy since
+ *   they were read: they would have to be read again, with everybody waiting. The running set stays
  */
 async function written(
   call: WriteCall,
@@ -69,11 +93,9 @@ async function written(
   const { org, name } = policy;
   if (mode !== 'removed') {
     const sources = await selectSet(tx, org, await lastRevision(tx, org));
-    const draft: Draft = { name, text, mode };
-    compiledOr422(
-      () => engine.compile(withDrafts(sources, [draft]), 'draft'),
-      (of) => (of === name ? field : `the policy ${of}`),
-    );
+    const drafted = withDrafts(sources, [{ name, text, mode }]);
+    if (!engine.hasRead(drafted)) throw conflict(field, 'met another change of the policies: try again');
+    await compiledOr422(() => engine.compile(drafted, 'draft'), fieldNames(name, field));
   }
   const newest = await insertVersion(tx, { org, policy: policy.id, text, mode, author: caller.agent, reason, at: now });
   const { revision } = newest;
@@ -136,7 +158,7 @@ export const policyRoutes = [
     body: record({ name: slug, text: policyText, mode: decidingMode.default('enforce'), reason: changeReason }),
     example: { name: 'read-only', text: exampleText, mode: 'observe', reason: 'to see what it would refuse' },
     response: shownPolicy,
-    prepare: loadPolicyEngine,
+    prepare: (call, { body }) => readAhead(call, call.org.id, { field: 'text', ...body }),
     async handler(call, { body }, engine) {
       const { tx, deps, org, now } = call;
       if ((await countPolicies(tx, org.id)) >= mostPolicies) {
@@ -166,7 +188,15 @@ export const policyRoutes = [
     body: record({ text: policyText.optional(), mode: decidingMode.optional(), reason: changeReason }),
     example: { mode: 'enforce', reason: 'it refused what it should, and nothing else' },
     response: shownPolicy,
-    prepare: loadPolicyEngine,
+    async prepare(call, { params, body }) {
+      const { org, name, newest } = await found(call, params.id);
+      return readAhead(call, org, {
+        field: body.text === undefined ? 'mode' : 'text',
+        name,
+        text: body.text ?? newest.text,
+        mode: body.mode ?? newest.mode,
+      });
+    },
     async handler(call, { params, body }, engine) {
       const policy = await found(call, params.id);
       checkMatch(call, showPolicy(policy));
@@ -189,7 +219,11 @@ export const policyRoutes = [
     body: record({ revision: revisionNumber, reason: changeReason }),
     example: { revision: 3, reason: 'the night shift could not work' },
     response: shownPolicy,
-    prepare: loadPolicyEngine,
+    async prepare(call, { params, body }) {
+      const { id, org, name } = await found(call, params.id);
+      const before = await findVersion(call.q, id, body.revision);
+      return readAhead(call, org, before && { field: 'revision', name, text: before.text, mode: before.mode });
+    },
     async handler(call, { params, body }, engine) {
       const policy = await found(call, params.id);
       const before = await findVersion(call.q, policy.id, body.revision);

@@ -83,9 +83,12 @@ export function mistakeOf(field: string, { line: at, column, message, expected }
 }
 
 /** @throws Problem 422 with line, column and what was expected */
-export function compiledOr422<Result>(compile: () => Result, fieldOf: (name: string) => string): Result {
+export async function compiledOr422<Result>(
+  compile: () => Result | Promise<Result>,
+  fieldOf: (name: string) => string,
+): Promise<Result> {
   try {
-    return compile();
+    return await compile();
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
     const mistake = mistakeOf(fieldOf(error.policy), error);

@@ -2,9 +2,9 @@
  * Who may, what may be reached, what may be done: only what an evaluation at this moment would allow.
  * @see AuthZEN 1.0 §8
  */
-import { setImmediate } from 'node:timers/promises';
 import type { AuditEvent } from '../audit/event.ts';
 import type { Deps } from '../deps.ts';
+import { pauses } from '../lib/pauses.ts';
 import type { Asking } from './asking.ts';
 import { type Candidate, candidatesOf } from './candidates.ts';
 import { nextToken, type PageStart, pageStart, searchName } from './cursor.ts';
@@ -13,7 +13,7 @@ import { readSearch, type Search, type SearchKind } from './question.ts';
 
 /** How many candidates one request looks at: a page can be shorter than it may be, and still not be the last. */
 const mostLookedAt = 500;
-/** After so many, others get their turn. */
+/** So many are fetched together. */
 const atOnce = 50;
 
 /** `page` first, as §8.3 recommends. */
@@ -84,11 +84,12 @@ async function lookThrough(
 ): Promise<{ found: Candidate[]; next: string }> {
   const found: Candidate[] = [];
   let { after } = start;
+  const pause = pauses();
   for (let seen = 0; seen < mostLookedAt; ) {
     const some = await candidates(after, atOnce);
-    await setImmediate();
     for (const candidate of some) {
       if (found.length === start.limit) return { found, next: nextToken(start, after ?? '') };
+      await pause();
       const { decision } = await evaluate(deps, asking, candidate.question);
       if (decision) found.push(candidate);
       after = candidate.place;

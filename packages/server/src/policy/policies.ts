@@ -61,6 +61,7 @@ async function compileStored(deps: PolicyDeps, org: string, revision: number): P
   const sources = await selectSet(deps.db, org, revision);
   const engine = await loadPolicyEngine();
   try {
+    await engine.read(sources);
     return engine.compile(sources, String(revision));
   } catch (error) {
     deps.log.error(
@@ -87,7 +88,9 @@ forbid (principal, action, resource);
  */
 export async function policySetAsOf(q: Queries, org: string, revision: number): Promise<PolicySet> {
   const sources = await selectSet(q, org, revision);
-  return (await loadPolicyEngine()).compile(sources, String(revision));
+  const engine = await loadPolicyEngine();
+  await engine.read(sources);
+  return engine.compile(sources, String(revision));
 }
 
 /**

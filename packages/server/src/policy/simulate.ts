@@ -1,7 +1,7 @@
 /** What other policies would have decided of what was decided: who would gain, and who would lose. */
-import { setImmediate } from 'node:timers/promises';
 import { canonicalJson } from '@bailiwick/protocol';
 import type { ReadEvent } from '../audit/audit.ts';
+import { type Pause, pauses } from '../lib/pauses.ts';
 import type { PolicyEngine, PolicySet } from './engine.ts';
 import { requestOf, type Surroundings } from './recorded.ts';
 import type { PolicyAnswer, PolicyRequest } from './request.ts';
@@ -36,19 +36,18 @@ export interface Simulated {
   differences: Difference[];
 }
 
-/** Between two pauses, in which the server does what it is there for. */
-const asksAtOnce = 16;
-
 /** Asks both sets what these events tell of. */
 export async function simulate(
   engine: PolicyEngine,
   sets: { before: PolicySet; after: PolicySet },
   events: readonly ReadEvent[],
   about: Surroundings,
+  pause: Pause = pauses(),
 ): Promise<Simulated> {
   const result: Simulated = { replayed: 0, erased: 0, notAsked: 0, differences: [] };
   const groups = new Map<string, Difference>();
   for (const event of events) {
+    await pause();
     const request = requestOf(event, about);
     if (request === undefined) {
       if (event.erased && wasAsked(event)) result.erased += 1;
@@ -57,10 +56,10 @@ export async function simulate(
     }
     result.replayed += 1;
     const before = engine.evaluate(sets.before, request);
+    await pause();
     const after = engine.evaluate(sets.after, request);
     const change = changeOf(before, after);
     if (change !== undefined) note(groups, request, { before, after, change });
-    if (result.replayed % asksAtOnce === 0) await setImmediate();
   }
   result.differences = [...groups.values()];
   return result;
