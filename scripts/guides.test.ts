@@ -8,6 +8,7 @@ import { commands } from '../packages/server/src/cli/commands.ts';
 import { exitCodes } from '../packages/server/src/cli/errors.ts';
 import { parse } from '../packages/server/src/cli/parse.ts';
 import { loadConfig } from '../packages/server/src/config.ts';
+import { readRequirement } from '../packages/server/src/policy/annotations.ts';
 import { type CommandLine, commandLine } from '../packages/server/src/testing/command-line.ts';
 import { startServer, type TestServer } from '../packages/server/src/testing/harness.ts';
 
@@ -152,6 +153,16 @@ test('no private key that a page or the help writes can be committed by accident
 /** Files that are named after `--key-out`, below the current folder. */
 const keysIn = (text: string) =>
   [...text.matchAll(/--key-out ([\w./-]+\.json)\b/g)].flatMap(([, file]) => (file === undefined ? [] : [file]));
+
+test('what the page on step-up says of each requirement is what policies write and clients hear', () => {
+  const rows = [...read('docs/guides/step-up.md').matchAll(/^\| (`[^|]+) \| `(\{"type"[^|]+)` \|/gm)];
+  const types = rows.map(([, annotation = '', json = '']) => {
+    const [written] = [...annotation.matchAll(/`([^`]+)`/g)].map(([, each = '']) => readRequirement(each));
+    assert.deepEqual(written, JSON.parse(json), annotation);
+    return written?.type;
+  });
+  assert.deepEqual(types, ['approval', 'fresh_proof', 'narrower', 'binding', 'task']);
+});
 
 test('the configuration files of the guides can be started with', () => {
   const files = [...read('docs/guides/operate.md').matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text = '']) => text);
