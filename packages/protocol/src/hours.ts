@@ -120,8 +120,20 @@ function daysOf(range: string): Weekday[] {
 
 /** Writes a schedule as {@link parseHours} reads it. */
 export function formatHours({ tz, windows }: Schedule): string {
-  const written = windows.map(({ days, from, to }) => `${days === undefined ? '' : `${days.join(' ')} `}${from}-${to}`);
+  const written = windows.map(({ days, from, to }) => `${days === undefined ? '' : `${rangesOf(days)} `}${from}-${to}`);
   return `${written.join(', ')} ${tz}`;
+}
+
+/** `mon-fri`: three days or more that follow each other are a range. */
+function rangesOf(days: readonly Weekday[]): string {
+  const runs: Weekday[][] = [];
+  for (const day of days) {
+    const run = runs.at(-1);
+    const last = run?.at(-1);
+    if (run && last && weekdays.indexOf(day) === weekdays.indexOf(last) + 1) run.push(day);
+    else runs.push([day]);
+  }
+  return runs.map((run) => (run.length > 2 ? `${run[0]}-${run.at(-1)}` : run.join(' '))).join(' ');
 }
 
 /** Several schedules that all hold, each once and in a fixed order. */

@@ -3,7 +3,9 @@ import { ProtocolError, parseDetails } from '@bailiwick/protocol';
 import { findInstance } from '../agents/instance-store.ts';
 import { findAgent, selectAgents } from '../agents/store.ts';
 import type { PlannedTask } from '../decide/plan.ts';
+import { planned } from '../grants/task.ts';
 import { didYouMeanHint } from '../lib/did-you-mean.ts';
+import { OAuthError } from '../lib/oauth-error.ts';
 import { pauses } from '../lib/pauses.ts';
 import { loadPolicyEngine } from '../policy/engine.ts';
 import { policySetOf } from '../policy/policies.ts';
@@ -36,8 +38,11 @@ export async function explainAgent(call: Call, body: ExplainQuestion, reference:
   const held = await rolesOf(q, agent.id);
   const result = explained(deps, engine, set, caller.asOf, { agent, instance, held }, wish);
   const named = { id: agent.id, name: agent.name };
-  return { about: 'agent', agent: named, layers: result.layers, says: summary(result), ...shown(result) };
+  const as_of = asOf(wish, agent.orgTimeZone);
+  return { about: 'agent', agent: named, as_of, layers: result.layers, says: summary(result), ...shown(result) };
 }
+
+const asOf = ({ at }: Wish, timeZone: string) => ({ at: new Date(at).toISOString(), time_zone: timeZone });
 
 /** All active agents of the organization, page by page. */
 export async function explainAgents(call: Call, body: ExplainQuestion, reference: string): Promise<About<'agents'>> {
@@ -62,24 +67,39 @@ export async function explainAgents(call: Call, body: ExplainQuestion, reference
     await pause();
     const held = roles.get(agent.id) ?? [];
     const result = explained(deps, engine, set, caller.asOf, { agent, instance: undefined, held }, wish);
-    items.push({ agent: { id: agent.id, name: agent.name }, decision: result.decision, says: summary(result) });
+    items.push({
+      agent: { id: agent.id, name: agent.name },
+      decision: result.decision,
+      says: summary(result),
+      requirements: [...result.requirements],
+      given: agent.resources.some((each) => each.resource === wish.resource.id),
+    });
   }
   const last = page.at(-1);
-  return { about: 'agents', items, ...(agents.length > body.limit && last && { next_cursor: cursorAfter(last.id) }) };
+  const as_of = asOf(wish, org.timeZone);
+  return {
+    about: 'agents',
+    as_of,
+    items,
+    ...(agents.length > body.limit && last && { next_cursor: cursorAfter(last.id) }),
+  };
 }
 
 /** What is in the way first; by what it is allowed, if nothing is. */
-function summary({ layers, decision }: Explained): string {
+function summary({ layers, decision, by }: Explained): string {
   const first = layers.find((one) => one.decision === 'deny') ?? layers.find((one) => one.decision === 'step_up');
   if (decision !== 'allow' && first) return first.says;
-  return layers.find(({ layer }) => layer === 'roles')?.says ?? '';
+  const given = layers.find(({ layer }) => layer === 'roles')?.says ?? '';
+  if (by.length === 0) return given;
+  return `${given.replace(/\.$/, '')}; ${by.join(', ')} ${by.length === 1 ? 'permits' : 'permit'} it.`;
 }
 
-const shown = ({ decision, statements, requirements, limits }: Explained) => ({
+const shown = ({ decision, statements, requirements, limits, observed }: Explained) => ({
   decision,
   statements: statements.map(({ reason, ...rest }) => ({ ...rest, ...(reason !== undefined && { reason }) })),
   requirements: [...requirements],
   limits: { ...limits },
+  ...(observed && { observed }),
 });
 
 async function wishOf(call: Call, org: string, body: ExplainQuestion, reference: string): Promise<Wish> {
@@ -89,7 +109,7 @@ async function wishOf(call: Call, org: string, body: ExplainQuestion, reference:
     operation: operationOf(resource, body.operation),
     scope: body.scope,
     details: await detailsOf(resource, body.authorization_details),
-    task: await taskOf(call, org, body),
+    ...(await taskOf(call, org, body)),
     address: body.address,
     at: body.at === undefined ? call.now : Date.parse(body.at),
     binding: body.binding,
@@ -121,23 +141,31 @@ async function detailsOf(resource: Resource, given: ExplainQuestion['authorizati
 
 /** One that is open, or one that is made up: opened by an orchestrator for anything that the agent may, or the agent's own words. */
 async function taskOf(
-  { q, now }: Call,
+  { q, now, deps, caller }: Call,
   org: string,
-  { task, agent }: ExplainQuestion,
-): Promise<PlannedTask | undefined> {
-  if (task === undefined) return undefined;
+  { task, agent, at }: ExplainQuestion,
+): Promise<Pick<Wish, 'task' | 'taskRefused'>> {
+  if (task === undefined) return { task: undefined };
   if (typeof task === 'string') {
     const known = await findTask(q, task);
     if (known?.org !== org) throw invalid('task', 'must be the id of a task of the same organization');
     if (agent !== undefined && known.agent !== agent) throw invalid('task', 'must be a task of this agent');
-    return orchestrated(known);
+    const asked = { agent: { id: known.agent }, asOf: caller.asOf };
+    try {
+      return { task: await planned(deps, asked, known, 'opened', at === undefined ? now : Date.parse(at)) };
+    } catch (error) {
+      if (!(error instanceof OAuthError)) throw error;
+      return { task: orchestrated(known), taskRefused: error };
+    }
   }
   const { provenance, ...words } = task;
   if (provenance === 'declared') {
     const { workflow, step, purpose } = words;
-    return { provenance, workflow, ...(step !== undefined && { step }), ...(purpose !== undefined && { purpose }) };
+    return {
+      task: { provenance, workflow, ...(step !== undefined && { step }), ...(purpose !== undefined && { purpose }) },
+    };
   }
-  return orchestrated({
+  const supposed = orchestrated({
     id: '',
     org,
     agent: agent ?? '',
@@ -153,6 +181,7 @@ async function taskOf(
     endsAt: now + 60_000,
     endedAt: undefined,
   });
+  return { task: supposed };
 }
 
 const orchestrated = (task: Task): PlannedTask => ({

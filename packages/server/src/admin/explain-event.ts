@@ -2,13 +2,14 @@
 import { type ReadEvent, readEvents } from '../audit/audit.ts';
 import { issueEventId } from '../lib/ids.ts';
 import { loadPolicyEngine, type PolicySet } from '../policy/engine.ts';
+import { outsideInWords, outsideOf } from '../policy/limits.ts';
 import { policySetAsOf, policySetOf } from '../policy/policies.ts';
 import { readSetRevision } from '../policy/policy.ts';
 import { PolicyError } from '../policy/policy-error.ts';
 import { requestOf } from '../policy/recorded.ts';
 import type { PolicyRequest } from '../policy/request.ts';
 import { notFound } from '../web/problem.ts';
-import { saidOf } from './explanation.ts';
+import { limitsOf, observedOf, saidOf } from './explanation-words.ts';
 import type { ExplainAnswer } from './policies-explain.ts';
 import type { Call } from './route.ts';
 import { surroundingsOf } from './surroundings.ts';
@@ -27,17 +28,20 @@ export async function explainEvent(
   const told = { about: 'event' as const, event: shownEvent(event) };
   const request = requestOf(event, await surroundingsOf(call, [event]));
   if (request === undefined) return { ...told, asked: false, says: notAsked(event) };
+  const { at, timeZone } = request.context;
+  const asOf = { as_of: { at: new Date(at).toISOString(), time_zone: timeZone } };
   const today = await policySetOf(deps, caller.asOf.version, org.id);
   const now = await explainedBy(today, request);
   const before = await setOf(call, event);
   const past = before && (await explainedBy(before, request));
   if (!past) {
     const says = `The policies of that time can't be asked any more. Today's: ${now.says}`;
-    return { ...told, asked: true, says, now };
+    return { ...told, ...asOf, asked: true, says, now };
   }
   const differs = past.decision !== now.decision;
-  const says = differs ? `${past.says} Today: ${now.says}` : `${past.says} Today's policies decide the same.`;
-  return { ...told, asked: true, says, now, differs, at_the_time: past };
+  const then = past.observed ? `${past.says} ${past.observed.says}` : past.says;
+  const says = differs ? `${then} Today: ${now.says}` : `${then} Today's policies decide the same.`;
+  return { ...told, ...asOf, asked: true, says, now, differs, at_the_time: past };
 }
 
 const shownEvent = ({ id, leaf: { at, type, outcome, reason } }: ReadEvent): EventAnswer['event'] => ({
@@ -71,20 +75,21 @@ async function setOf({ q, org }: Call, { leaf }: ReadEvent): Promise<PolicySet |
 async function explainedBy(set: PolicySet, request: PolicyRequest): Promise<NonNullable<EventAnswer['now']>> {
   const engine = await loadPolicyEngine();
   const { answer, statements } = engine.explain(set, request);
-  const { decision, requirements, limits } = answer;
+  const outside = outsideOf(answer, request.context);
+  const observed = observedOf(answer, statements);
+  const what = request.action.startsWith('token:') ? 'get the token' : 'use it';
   return {
     revision: Number(set.revision),
-    decision,
-    says: saidOf(answer, request.action.startsWith('token:') ? 'get the token' : 'use it'),
+    decision: outside.length > 0 ? 'deny' : answer.decision,
+    says:
+      outside.length > 0 ? `It may not ${what}: ${outsideInWords(outside, request.context)}.` : saidOf(answer, what),
     statements: statements.map(({ reason, ...rest }) => ({
       ...rest,
       action: request.action,
       ...(reason !== undefined && { reason }),
     })),
-    requirements: [...requirements],
-    limits: {
-      ...(limits.context && { context: limits.context }),
-      ...(limits.lifetimeSeconds !== undefined && { lifetime_seconds: limits.lifetimeSeconds }),
-    },
+    requirements: [...answer.requirements],
+    limits: { ...limitsOf(answer) },
+    ...(observed && { observed }),
   };
 }

@@ -8,19 +8,22 @@ import type { Agent } from '../agents/agent.ts';
 import type { Instance } from '../agents/instance.ts';
 import { isBound, mayAct, mayBeReached, withinInstance } from '../decide/decide.ts';
 import { takenBy } from '../decide/in-effect.ts';
-import { mustBeInside, narrowedOrDenied, placeOf, seenPlace } from '../decide/place.ts';
+import { mustBeInside, narrowedOrDenied, outside, placeOf, type SeenPlace, seenPlace } from '../decide/place.ts';
 import type { Client, PlannedTask, TokenPlan } from '../decide/plan.ts';
 import { policyRequest } from '../decide/policy.ts';
 import { detailsWithinInstance, givenByRoles } from '../decide/roles.ts';
 import { sensitivityOf } from '../decide/sensitivity.ts';
 import { withinTask } from '../decide/within-task.ts';
 import type { Deps } from '../deps.ts';
+import { namedByTask } from '../grants/task.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import type { Counter } from '../liveness/liveness.ts';
 import type { ExplainedStatement, PolicyEngine, PolicySet } from '../policy/engine.ts';
+import { outsideInWords, outsideOf } from '../policy/limits.ts';
 import type { PolicyAction, PolicyAnswer, PolicyRequest } from '../policy/request.ts';
 import type { Resource } from '../resources/resource.ts';
 import type { HeldRole } from '../resources/role.ts';
+import { type LimitsSaid, limitsOf, type Observed, observedOf, saidOf } from './explanation-words.ts';
 
 /** What somebody would ask for, and under which circumstances. */
 export interface Wish {
@@ -30,6 +33,8 @@ export interface Wish {
   scope: readonly string[] | undefined;
   details: readonly AuthorizationDetail[];
   task: PlannedTask | undefined;
+  /** Why nobody may work at it. */
+  taskRefused?: OAuthError | undefined;
   address: string | undefined;
   /** Milliseconds. */
   at: number;
@@ -69,7 +74,10 @@ export interface Explained {
   layers: Layer[];
   statements: AskedStatement[];
   requirements: readonly Requirement[];
-  limits: { context?: TokenContext; lifetime_seconds?: number };
+  limits: LimitsSaid;
+  /** The statements that decide about the token. */
+  by: readonly string[];
+  observed?: Observed;
 }
 
 /** Whom a wish is about. */
@@ -102,6 +110,12 @@ export function explained(
     if (!registered) throw new OAuthError('invalid_target', 'this resource is not among those of its registration');
     return 'The resource is active, and among those of its registration.';
   });
+  const taskRefused = taskRefusal(agent, wish);
+  if (taskRefused) {
+    look('task', () => {
+      throw taskRefused; // before anything is decided, as at the token endpoint
+    });
+  }
   look('binding', () => {
     isBound(plan);
     return plan.binding
@@ -124,11 +138,13 @@ export function explained(
         : 'The instance was given this.';
     });
   }
-  if (wish.task) {
+  const { task } = wish;
+  if (task && !taskRefused) {
     look('task', () => {
       withinTask(plan);
-      return wish.task?.provenance === 'declared'
-        ? 'The task is what the agent says of itself: it limits nothing here.'
+      if (task.provenance === 'declared') return 'The task is what the agent says of itself: it limits nothing here.';
+      return task.task.id === ''
+        ? 'The task is supposed: as if an orchestrator had opened it.'
         : 'The task is for this.';
     });
   }
@@ -139,19 +155,41 @@ export function explained(
       ? 'Nothing limits where and when.'
       : 'It is within the places and hours that it is limited to.';
   });
-  if (wish.address === undefined && found.at(-1)?.decision === 'deny') {
-    found.push({ ...(found.pop() as Layer), says: 'It is limited to places, and no address was named.' });
+  const last = found.at(-1);
+  if (wish.address === undefined && last?.decision === 'deny' && !last.says.endsWith(` ${outside.hours}.`)) {
+    found.splice(-1, 1, { ...last, says: `It is limited to places${noAddress}` });
   }
   const asked = policyLayers(deps, engine, set, plan, held, wish);
+  const { answer, ...rest } = asked;
   found.push(...asked.layers);
-  const { context } = asked.limits;
-  if (context !== undefined) {
+  if (answer?.limits.context !== undefined) {
+    const { context } = answer.limits;
+    const seen = seenPlace(deps, wish.address, instance);
     look('limits', () => {
-      mustBeInside(narrowedOrDenied(place, context), seenPlace(deps, wish.address, instance), at);
+      mustBeWithin(answer, seen, at, wish.address === undefined);
+      mustBeInside(narrowedOrDenied(place, context), seen, at);
       return 'It is within what the policies limit it to.';
     });
   }
-  return { ...asked, layers: found, decision: worst(found) };
+  return { ...rest, layers: found, decision: worst(found) };
+}
+
+const noAddress = ', and no address was named: name one with --address.';
+
+/** @throws OAuthError that says whose limits the request is outside of */
+function mustBeWithin(answer: PolicyAnswer, place: SeenPlace, at: number, nowhere: boolean): void {
+  const seen = { address: place.address, country: place.country, zone: place.zone, at };
+  const limiting = outsideOf(answer, seen);
+  if (limiting.length === 0) return;
+  const unknown = nowhere && limiting.some(({ dimension }) => dimension !== 'hours');
+  throw new OAuthError('access_denied', `${outsideInWords(limiting, seen)}${unknown ? noAddress : ''}`);
+}
+
+/** Why it can't be the task of this agent, or of any. */
+function taskRefusal(agent: Agent, { task, taskRefused }: Wish): OAuthError | undefined {
+  if (task?.provenance !== 'orchestrated' || task.task.id === '') return undefined;
+  if (task.task.agent !== agent.id) return new OAuthError('invalid_grant', 'there is no such task for this agent');
+  return taskRefused;
 }
 
 /** The decision of all layers together: no is stronger than not yet. */
@@ -194,13 +232,16 @@ function planOf(
     asOf,
   };
   const operationScope = operation && operation.details === undefined ? operation.scope : undefined;
+  const unnamed = wish.scope === undefined && wish.details.length === 0 && operation === undefined;
+  const byTask = unnamed ? namedByTask(task, resource, new Map()) : undefined;
   return {
     grantType: 'client_credentials',
     client,
     subject: '',
     resource,
-    scope: wish.scope ?? operationScope ?? (operation ? [] : registeredScope),
-    details: [...wish.details, ...named],
+    scope:
+      wish.scope ?? byTask?.scope ?? operationScope ?? (operation || wish.details.length > 0 ? [] : registeredScope),
+    details: byTask?.details ?? [...wish.details, ...named],
     task,
     context: undefined,
     binding:
@@ -223,10 +264,11 @@ function policyLayers(
   plan: TokenPlan,
   held: readonly HeldRole[],
   { operation, resource, address, at }: Wish,
-): Omit<Explained, 'decision'> {
+): Asked {
   if (resource.system) {
     const says = 'Policies do not decide about the server’s own APIs: roles alone do.';
-    return { layers: [{ layer: 'policy', decision: 'allow', says }], statements: [], requirements: [], limits: {} };
+    const layer: Layer = { layer: 'policy', decision: 'allow', says };
+    return { layers: [layer], statements: [], requirements: [], limits: {}, by: [], answer: undefined };
   }
   const seen = seenPlace(deps, address, plan.client.instance);
   const sensitivity: Sensitivity = sensitivityOf(resource, plan.scope, plan.details);
@@ -253,12 +295,15 @@ function policyLayers(
     'use it',
   );
   return {
+    ...token,
     layers: [...token.layers, ...use.layers],
     statements: [...token.statements, ...use.statements],
     requirements: [...token.requirements, ...use.requirements],
-    limits: token.limits,
+    ...(!token.observed && use.observed && { observed: use.observed }),
   };
 }
+
+type Asked = Omit<Explained, 'decision'> & { answer: PolicyAnswer | undefined };
 
 function asked(
   engine: PolicyEngine,
@@ -266,31 +311,16 @@ function asked(
   request: PolicyRequest,
   layer: 'policy' | 'use',
   what: string,
-): Omit<Explained, 'decision'> {
+): Asked {
   const { answer, statements } = engine.explain(set, request);
+  const observed = observedOf(answer, statements);
   return {
     layers: [{ layer, decision: answer.decision, says: saidOf(answer, what) }],
     statements: statements.map((statement) => ({ ...statement, action: request.action })),
     requirements: answer.requirements,
     limits: limitsOf(answer),
+    by: answer.determining.map(({ policy }) => policy),
+    ...(observed && { observed }),
+    answer,
   };
-}
-
-const limitsOf = ({ limits: { context, lifetimeSeconds } }: PolicyAnswer): Explained['limits'] => ({
-  ...(context !== undefined && { context }),
-  ...(lifetimeSeconds !== undefined && { lifetime_seconds: lifetimeSeconds }),
-});
-
-/** What policies say, as a sentence. @param what completes "may …" */
-export function saidOf({ decision, determining, errors }: PolicyAnswer, what: string): string {
-  const [fault] = errors;
-  const by = determining.map(({ policy }) => policy).join(', ');
-  if (fault) return `It may not ${what}: ${fault.policy || 'a policy'} could not be evaluated (${fault.message}).`;
-  if (decision === 'allow') return `It may ${what}: ${by} ${determining.length === 1 ? 'permits' : 'permit'} it.`;
-  if (decision === 'step_up')
-    return `It may not ${what} yet: ${by} ${determining.length === 1 ? 'wants' : 'want'} more.`;
-  if (by === '') return `It may not ${what}: no policy permits it.`;
-  const forbids = determining.every(({ effect }) => effect === 'forbid');
-  if (!forbids) return `It may not ${what}: nothing is within the limits of all that permit it (${by}).`;
-  return `It may not ${what}: ${by} ${determining.length === 1 ? 'forbids' : 'forbid'} it.`;
 }

@@ -1,22 +1,30 @@
 /** Who may do this and why not: for one agent, for all of them, and for what was decided once. */
 import { z } from 'zod';
 import { policyActions } from '../policy/request.ts';
+import { taskName } from '../tasks/wanted.ts';
 import { insufficientScope } from '../web/caller.ts';
 import { pageLimits } from '../web/paging.ts';
 import { invalid } from '../web/problem.ts';
 import { explainAgent, explainAgents } from './explain-agents.ts';
 import { explainEvent } from './explain-event.ts';
 import { layers } from './explanation.ts';
-import { idOf, line, oneOf, record, scopeName, setOf, shownTime, time, wholeNumber } from './fields.ts';
+import { idOf, line, oneOf, record, scopeName, setOf, shownTime, slug, time, wholeNumber } from './fields.ts';
 import { ask, type Call } from './route.ts';
 import { type AdminScope, adminResource } from './scopes.ts';
 
+/** As an orchestrator would open it; what an agent says of itself may be any words. */
 const hypotheticalTask = record({
-  workflow: line(256, 1),
-  step: line(256, 1).optional(),
-  environment: line(256, 1).optional(),
+  workflow: line(100, 1),
+  step: line(100, 1).optional(),
+  environment: slug.optional(),
   purpose: line(2000, 1).optional(),
   provenance: oneOf(['orchestrated', 'declared']).default('orchestrated'),
+}).superRefine(({ provenance, ...words }, refused) => {
+  if (provenance === 'declared') return;
+  for (const name of ['workflow', 'step'] as const) {
+    const read = taskName.optional().safeParse(words[name]);
+    if (!read.success) refused.addIssue({ code: 'custom', path: [name], message: read.error.issues[0]?.message });
+  }
 });
 
 const question = record({
@@ -67,17 +75,39 @@ const said = {
   statements: z.array(statement),
   requirements: z.array(z.looseObject({ type: z.string() })).meta({ description: 'With step_up: what would lift it.' }),
   limits: z
-    .looseObject({ lifetime_seconds: z.int().optional() })
-    .meta({ description: 'What policies limit the token to: `context` and `lifetime_seconds`.' }),
+    .looseObject({
+      lifetime_seconds: z.int().optional(),
+      by: z.array(z.looseObject({ policy: z.string() })).optional(),
+    })
+    .meta({
+      description: 'What policies limit the token to: `context` and `lifetime_seconds`, and `by` which statements.',
+    }),
+  observed: z
+    .strictObject({ decision, by: z.array(z.string()), says: z.string() })
+    .optional()
+    .meta({ description: 'What policies that are only observed would make of it, where that is something else.' }),
 };
+
+const asOf = z
+  .strictObject({ at: shownTime, time_zone: z.string() })
+  .meta({ description: 'The time that policies were asked about, and the time zone in which they see it.' });
 
 const named = z.strictObject({ id: idOf('agent'), name: z.string() });
 
 const answer = z.discriminatedUnion('about', [
-  z.strictObject({ about: z.literal('agent'), agent: named, layers: z.array(layer), ...said }),
+  z.strictObject({ about: z.literal('agent'), agent: named, as_of: asOf, layers: z.array(layer), ...said }),
   z.strictObject({
     about: z.literal('agents'),
-    items: z.array(z.strictObject({ agent: named, decision, says: z.string() })),
+    as_of: asOf,
+    items: z.array(
+      z.strictObject({
+        agent: named,
+        decision,
+        says: z.string(),
+        requirements: said.requirements,
+        given: z.boolean().meta({ description: 'Whether the resource is among those of its registration.' }),
+      }),
+    ),
     next_cursor: z.string().optional(),
   }),
   z.strictObject({
@@ -90,6 +120,7 @@ const answer = z.discriminatedUnion('about', [
       reason: z.string().optional(),
     }),
     asked: z.boolean().meta({ description: 'Whether policies were asked, and can be asked again.' }),
+    as_of: asOf.optional(),
     says: z.string(),
     at_the_time: z.strictObject({ revision: z.int(), ...said }).optional(),
     now: z.strictObject({ revision: z.int(), ...said }).optional(),

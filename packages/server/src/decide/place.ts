@@ -31,7 +31,7 @@ export interface SeenPlace {
 }
 
 /** How the sentence for the client calls what it is outside of: it says where not to be, and nothing of where to be. */
-const outside: Record<ContextDimension, string> = {
+export const outside: Record<ContextDimension, string> = {
   ip: 'from this address',
   country: 'from the country of this address',
   zone: 'from this zone',

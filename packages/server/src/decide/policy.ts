@@ -4,6 +4,7 @@ import { type Instance, vouchedZone } from '../agents/instance.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { loadPolicyEngine } from '../policy/engine.ts';
+import { type Outside, outsideOf } from '../policy/limits.ts';
 import { policySetOf } from '../policy/policies.ts';
 import { recorded, recordedPersonal } from '../policy/recorded.ts';
 import type {
@@ -16,7 +17,7 @@ import type {
 } from '../policy/request.ts';
 import type { HeldRole } from '../resources/role.ts';
 import { type InEffect, inEffect } from './in-effect.ts';
-import type { SeenPlace } from './place.ts';
+import { outside, type SeenPlace } from './place.ts';
 import type { Client, ObservedDecision, TokenPlan } from './plan.ts';
 
 /** What was found out about a plan by the time policy is asked. */
@@ -67,11 +68,15 @@ export async function allowedByPolicy(deps: Deps, plan: TokenPlan, known: Known)
   const { evaluate } = await loadPolicyEngine();
   const answer = evaluate(set, request);
   const policy = `${agent.org}/${set.revision}`;
-  if (answer.decision !== 'allow') {
+  const limiting = outsideOf(answer, request.context);
+  if (answer.decision !== 'allow' || limiting.length > 0) {
     const type = 'token.refused';
     const observed = answer.observed && { observed: observedOf(answer.observed) };
-    const decidedOn = { ...observed, policy, policy_input: recorded(type, request) };
-    throw refusal(answer, { decidedOn, personal: recordedPersonal(type, request) });
+    const recordedAs = {
+      decidedOn: { ...observed, policy, policy_input: recorded(type, request) },
+      personal: recordedPersonal(type, request),
+    };
+    throw limiting.length > 0 ? outsideOfLimits(limiting, recordedAs) : refusal(answer, recordedAs);
   }
   return {
     policy,
@@ -102,6 +107,7 @@ export function policyRequest(
       at: now,
       timeZone: client.agent.orgTimeZone,
       address: seen.address,
+      addressProvenance: 'observed',
       get country() {
         return seen.country;
       },
@@ -186,12 +192,29 @@ const observedOf = ({ decision, determining, requirements }: PolicyDecision): Ob
   ...(requirements.length > 0 && { requirements }),
 });
 
+interface RecordedAs {
+  decidedOn: Readonly<Record<string, unknown>>;
+  personal: object | undefined;
+}
+
+/** The policies permit it, but not from there, or not now. What they are limited to isn't told. */
+function outsideOfLimits(limiting: readonly Outside[], recordedAs: RecordedAs): OAuthError {
+  const [first] = limiting;
+  const said = limiting.flatMap(({ statement }) => publicReason(statement));
+  const what = `policy does not allow this${first ? ` ${outside[first.dimension]}` : ''}`;
+  const whose = limiting.map(({ statement, dimension }) => `${named(statement)}: ${dimension}`);
+  return new OAuthError('access_denied', sentence(what, said), {
+    reason: `outside of the limits of policy ${whose.join(', ')}`,
+    ...recordedAs,
+  });
+}
+
+const publicReason = ({ public: told, reason }: Determining): string[] =>
+  told && reason !== undefined ? [reason] : [];
+
 /** What a client hears: that policy said no, and the reasons that are meant for it. What decided stands in the log. */
-function refusal(
-  answer: PolicyAnswer,
-  recordedAs: { decidedOn: Readonly<Record<string, unknown>>; personal: object | undefined },
-): OAuthError {
-  const said = answer.determining.flatMap((each) => (each.public && each.reason !== undefined ? [each.reason] : []));
+function refusal(answer: PolicyAnswer, recordedAs: RecordedAs): OAuthError {
+  const said = answer.determining.flatMap(publicReason);
   const by = answer.determining.map(named);
   if (answer.decision === 'step_up') {
     return new OAuthError('step_up_required', sentence('policy asks for more before it allows this', said), {

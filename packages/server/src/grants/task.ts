@@ -3,11 +3,13 @@
  * policy hears as `declared`.
  */
 
+import type { Agent } from '../agents/agent.ts';
 import { mayOrchestrate, orchestratorOf } from '../decide/orchestrator.ts';
 import type { Client, Form, OrchestratedTask, PlannedTask } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { isId } from '../lib/ids.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
+import type { Counter } from '../liveness/liveness.ts';
 import { taskOpen } from '../tasks/standing.ts';
 import { findTask } from '../tasks/store.ts';
 import type { Task, TaskResource } from '../tasks/task.ts';
@@ -47,14 +49,18 @@ export async function requestedTask(deps: Deps, client: Client, form: Form): Pro
   return planned(deps, client, known ?? signed, known ? 'opened' : 'new');
 }
 
-/** The task, if this agent may work at it now. */
-async function planned(
+/**
+ * The task, if this agent may work at it.
+ * @param now milliseconds
+ * @throws OAuthError `invalid_grant`
+ */
+export async function planned(
   deps: Deps,
-  { agent, asOf }: Client,
+  { agent, asOf }: { agent: Pick<Agent, 'id'>; asOf: Counter },
   task: Task | undefined,
   state: 'opened' | 'new',
+  now: number = deps.clock.now(),
 ): Promise<OrchestratedTask> {
-  const now = deps.clock.now();
   if (task?.agent !== agent.id) throw noSuchTask('no such task of this agent');
   const by = await orchestratorOf(deps, asOf.version, task.orchestrator);
   const rests = by?.by;

@@ -105,7 +105,15 @@ function readStatement(engine: CedarEngine, words: Words, source: Source, span: 
     ...annotated,
     effect: json.effect,
     name,
-    told: { policy: name, effect: json.effect, reason: annotated.reason, public: annotated.public },
+    told: {
+      policy: name,
+      effect: json.effect,
+      reason: annotated.reason,
+      public: annotated.public,
+      ...((annotated.context !== undefined || annotated.lifetimeSeconds !== undefined) && {
+        limits: { context: annotated.context, lifetimeSeconds: annotated.lifetimeSeconds },
+      }),
+    },
     scope: scopeOf(json),
     reads: readsOf(words, conditions),
     cost,

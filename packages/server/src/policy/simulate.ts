@@ -3,6 +3,7 @@ import { canonicalJson } from '@bailiwick/protocol';
 import type { ReadEvent } from '../audit/audit.ts';
 import { type Pause, pauses } from '../lib/pauses.ts';
 import type { PolicyEngine, PolicySet } from './engine.ts';
+import { withinLimits } from './limits.ts';
 import { requestOf, type Surroundings } from './recorded.ts';
 import type { PolicyAnswer, PolicyRequest } from './request.ts';
 
@@ -55,9 +56,9 @@ export async function simulate(
       continue;
     }
     result.replayed += 1;
-    const before = engine.evaluate(sets.before, request);
+    const before = withinLimits(engine.evaluate(sets.before, request), request.context);
     await pause();
-    const after = engine.evaluate(sets.after, request);
+    const after = withinLimits(engine.evaluate(sets.after, request), request.context);
     const change = changeOf(before, after);
     if (change !== undefined) note(groups, request, { before, after, change });
   }

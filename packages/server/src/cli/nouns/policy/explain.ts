@@ -1,52 +1,19 @@
 /** Who may do this and why not. */
 import { type Api, openApi } from '../../api.ts';
-import { type Context, command } from '../../command.ts';
+import { command } from '../../command.ts';
 import { CliError, exitCodes } from '../../errors.ts';
 import { findAgent, findResource } from '../../names.ts';
-import { painter, printable, type Style, shortTime, show, table } from '../../output.ts';
+import { show } from '../../output.ts';
 import type { Event } from '../../registry.ts';
 import { instant, wholeNumber } from '../../values.ts';
-
-interface Statement {
-  policy: string;
-  action: string;
-  effect: string;
-  mode: string;
-  outcome: 'satisfied' | 'not_satisfied' | 'error' | 'out_of_scope';
-  because?: string;
-  message?: string;
-  reason?: string;
-}
-
-interface Said {
-  decision: 'allow' | 'deny' | 'step_up';
-  says: string;
-  statements: Statement[];
-  requirements: ({ type: string } & Record<string, unknown>)[];
-  limits: { context?: object; lifetime_seconds?: number };
-}
-
-interface AboutAgent extends Said {
-  about: 'agent';
-  agent: { id: string; name: string };
-  layers: { layer: string; decision: Said['decision']; says: string }[];
-}
-
-interface OneOfAll {
-  agent: { id: string; name: string };
-  decision: Said['decision'];
-  says: string;
-}
-
-interface AboutEvent {
-  about: 'event';
-  event: { id: string; at: string; type: string; outcome: string; reason?: string };
-  asked: boolean;
-  says: string;
-  at_the_time?: Said & { revision: number };
-  now?: Said & { revision: number };
-  differs?: boolean;
-}
+import {
+  type AboutAgent,
+  type AboutAll,
+  type AboutEvent,
+  agentDescribed,
+  allDescribed,
+  eventDescribed,
+} from './explained.ts';
 
 export const explain = command({
   name: 'policy explain',
@@ -58,7 +25,12 @@ export const explain = command({
   arguments: [{ name: 'agent', optional: true, description: 'The name or id of an agent.' }],
   options: {
     resource: { value: 'RESOURCE', description: 'What would be asked for: name, identifier or id.' },
-    scope: { value: 'SCOPE', many: true, description: 'With this scope. Without: what the agent asks for by default.' },
+    scope: {
+      value: 'SCOPE',
+      many: true,
+      description:
+        'With these scopes, with commas between them. Without: what the task names, or what the agent asks for by default.',
+    },
     operation: { value: 'OPERATION', description: 'To do this: an operation or tool of the resource, by its name.' },
     workflow: { value: 'NAME', description: 'At a task of this workflow, as if an orchestrator had opened it.' },
     step: { value: 'NAME', description: 'At this step of it.' },
@@ -109,7 +81,7 @@ export const explain = command({
     const question = {
       resource: (await findResource(api, options.resource)).id,
       operation: options.operation,
-      scope: options.scope.length === 0 ? undefined : options.scope,
+      scope: scopesOf(options.scope),
       task: taskOf(options),
       address: options.address,
       at: instant('--at', options.at, context.io.now()),
@@ -118,8 +90,8 @@ export const explain = command({
         options['proof-age'] === undefined ? undefined : wholeNumber('--proof-age', options['proof-age'], { least: 0 }),
     };
     if (agentName === undefined) {
-      const items = await everybody(api, question);
-      show(context, { items }, () => allDescribed(context, items, options.all));
+      const about = await everybody(api, question);
+      show(context, about, () => allDescribed(context, about, options.all));
       return exitCodes.ok.code;
     }
     const agent = (await findAgent(api, agentName)).id;
@@ -139,6 +111,12 @@ async function lastAsked(api: Api, name: string): Promise<string> {
   const [newest] = found.toSorted((a, b) => (a.id < b.id ? 1 : -1));
   if (newest) return newest.id;
   throw new CliError('not_found', `The log tells of no token that ${name} asked for.`);
+}
+
+/** As `token --scope` takes them: with commas or spaces between them. */
+function scopesOf(given: readonly string[]): string[] | undefined {
+  const scopes = given.flatMap((text) => text.split(/[\s,]+/)).filter((text) => text !== '');
+  return scopes.length === 0 ? undefined : [...new Set(scopes)];
 }
 
 function taskOf(options: {
@@ -161,121 +139,17 @@ function taskOf(options: {
   return { workflow, step, environment, provenance: declared ? 'declared' : 'orchestrated' };
 }
 
-async function everybody(api: Api, question: object): Promise<OneOfAll[]> {
-  const items: OneOfAll[] = [];
+async function everybody(api: Api, question: object): Promise<AboutAll> {
+  const items: AboutAll['items'] = [];
   let cursor: string | undefined;
-  do {
-    const page = await api.ask<{ items: OneOfAll[]; next_cursor?: string }>('/policies/explain', {
+  for (;;) {
+    const page: AboutAll & { next_cursor?: string } = await api.ask('/policies/explain', {
       ...question,
       limit: 200,
       cursor,
     });
     items.push(...page.items);
     cursor = page.next_cursor;
-  } while (cursor !== undefined);
-  return items;
-}
-
-const words = { allow: 'yes', deny: 'no', step_up: 'not yet' } as const;
-const styles: Readonly<Record<Said['decision'], Style>> = { allow: 'green', deny: 'red', step_up: 'yellow' };
-
-function agentDescribed(context: Context, about: AboutAgent): string {
-  const paint = painter(context.io);
-  const { agent, decision, layers, says } = about;
-  const width = Math.max(...layers.map(({ layer }) => layer.length));
-  const head = `${printable(agent.name)}: ${paint(styles[decision], words[decision])}`;
-  return [
-    decision === 'allow' ? head : `${head}. ${printable(says)}`,
-    '',
-    ...layers.map(
-      (one) =>
-        `  ${one.layer.padEnd(width)}  ${paint(styles[one.decision], words[one.decision].padEnd(7))}  ${printable(one.says)}`,
-    ),
-    ...saidLines(context, about),
-  ].join('\n');
-}
-
-/** Statements that had a say, how many had none, and what follows. */
-function saidLines(context: Context, { statements, requirements, limits }: Said): string[] {
-  const paint = painter(context.io);
-  const told = statements.filter(({ outcome }) => outcome === 'satisfied' || outcome === 'error');
-  const lines = told.flatMap(({ policy, action, effect, mode, outcome, message, reason }) => {
-    const observed = mode === 'observe' ? ', observed only' : '';
-    const what = outcome === 'error' ? `could not be evaluated: ${message}` : `${effect}s ${action}${observed}`;
-    const style = effect === 'permit' && outcome === 'satisfied' ? 'green' : mode === 'observe' ? 'yellow' : 'red';
-    const line = `  ${paint(style, printable(policy))}  ${printable(what)}`;
-    return reason === undefined ? [line] : [line, `    ${printable(reason)}`];
-  });
-  const others = statements.length - told.length;
-  const counted =
-    others === 0
-      ? []
-      : [`  ${others} other ${others === 1 ? 'statement has' : 'statements have'} no say in it (--json lists them).`];
-  const wanted = requirements.map((one) => `  It would take ${requirementWords(one)}.`);
-  const { context: place, lifetime_seconds } = limits;
-  const narrowed = [
-    ...(place === undefined ? [] : [`  Its token would be limited to ${JSON.stringify(place)}.`]),
-    ...(lifetime_seconds === undefined ? [] : [`  Its token would live for at most ${lifetime_seconds} seconds.`]),
-  ];
-  const all = [...lines, ...counted, ...wanted, ...narrowed.map(printable)];
-  return all.length === 0 ? [] : ['', 'Statements:', ...all];
-}
-
-function requirementWords({ type, ...rest }: { type: string } & Record<string, unknown>): string {
-  switch (type) {
-    case 'approval':
-      return 'a human’s yes';
-    case 'fresh_proof':
-      return `a proof that is at most ${rest.max_age} seconds old`;
-    case 'narrower':
-      return 'a request for less';
-    case 'binding':
-      return `a token that is bound by ${rest.binding}`;
-    case 'task':
-      return 'a task that an orchestrator has opened';
-    default:
-      return type;
+    if (cursor === undefined) return { as_of: page.as_of, items };
   }
-}
-
-function allDescribed(context: Context, items: readonly OneOfAll[], all: boolean): string {
-  const may = items.filter(({ decision }) => decision === 'allow');
-  const rest = items.filter(({ decision }) => decision !== 'allow');
-  const rows = all ? [...may, ...rest] : may;
-  const shown = table(
-    context,
-    rows,
-    [
-      { title: 'AGENT', value: ({ agent }) => agent.name },
-      { title: 'MAY', value: ({ decision }) => words[decision], style: ({ decision }) => styles[decision] },
-      { title: 'WHY', value: ({ says }) => says },
-      { title: 'ID', value: ({ agent }) => agent.id, whole: true },
-    ],
-    all ? 'There are no active agents.' : 'Nobody may.',
-  );
-  if (all || rest.length === 0) return shown;
-  const reasons = new Map<string, number>();
-  for (const { says } of rest) reasons.set(says, (reasons.get(says) ?? 0) + 1);
-  const lines = [...reasons]
-    .toSorted(([, a], [, b]) => b - a)
-    .map(([says, number]) => `  ${String(number).padStart(5)}  ${printable(says)}`);
-  return [shown, '', `${rest.length} may not (--all names them):`, ...lines].join('\n');
-}
-
-function eventDescribed(context: Context, about: AboutEvent): string {
-  const paint = painter(context.io);
-  const { event, says, at_the_time: then, now, differs } = about;
-  const reason = event.reason === undefined ? '' : `: ${event.reason}`;
-  const lines = [
-    printable(`${event.type} at ${shortTime(event.at)}, ${event.outcome}${reason}`),
-    paint(differs ? 'yellow' : 'dim', printable(says)),
-  ];
-  const part = (title: string, said: Said & { revision: number }) => [
-    '',
-    `${title} (revision ${said.revision}): ${paint(styles[said.decision], words[said.decision])}`,
-    ...saidLines(context, said).slice(2),
-  ];
-  if (then) lines.push(...part('The policies of that time', then));
-  if (now && (differs || !then)) lines.push(...part('The policies of today', now));
-  return lines.join('\n');
 }

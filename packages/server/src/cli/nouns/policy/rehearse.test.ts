@@ -152,7 +152,19 @@ suite('policy simulate and explain', () => {
     assert.match(out, /^ {2}It would take a task that an orchestrator has opened\.$/m);
     assert.match((await cli(...about, '--at', '2026-11-01T15:00:00Z')).out, /: yes$/m);
     const all = await cli('policy', 'explain', '--resource', client.identifier, '--scope', 'tickets:read');
-    assert.match(all.out, /^Nobody may\.\n\n3 may not/);
+    assert.match(all.out, /^Nobody may\.\n\nAGENT +MAY +WHY +ID\n/);
+    assert.match(all.out, new RegExp(`^${name} +not yet +It may not get the token yet: .* ${client.clientId}$`, 'm'));
+    assert.match(all.out, /^2 others do not have this resource at all \(--all names them\)\.$/m);
+    assert.doesNotMatch(all.out, /may not \(--all/);
+    const one = [...about, '--at', '2026-11-23T02:12:00Z'];
+    assert.match((await cli(...one)).out, /^asked as of Mon 02:12 UTC \(the organization's time zone: UTC\)$/m);
+    const both = await cli.json<{ says: string; decision: string }>(
+      ...about,
+      ...['--scope', 'tickets:read,tickets:write', '--at', '2026-11-01T15:00:00Z'],
+    );
+    assert.match(both.says, /^Given by the role role-\w+; starter\/roles-do-what-they-say permits it\.$/);
+    const task = await cli(...about, '--workflow', 'month-end');
+    assert.match(task.out, /The task is supposed/);
     const known = await cli.json<{ about: string; decision: string }>(...about);
     assert.deepEqual([known.about, known.decision], ['agent', 'step_up']);
   });
@@ -167,13 +179,38 @@ suite('policy simulate and explain', () => {
     await cli('policy', 'observe', 'noon', '--reason', 'x', '--yes');
     const now = await cli('policy', 'explain', '--event', event?.id ?? '');
     assert.match(now.out, /^The policies of that time \(revision 2\): not yet$/m);
+    assert.match(now.out, /^ {2}noon\/from-noon \(observed\) would not allow it yet\.$/m);
+    assert.match(now.out, /^asked as of Sun 09:\d\d UTC \(the organization's time zone: UTC\)$/m);
     assert.match(
       now.out,
       /^The policies of today \(revision 3\): yes\n {2}noon\/from-noon {2}forbids token:issue, observed only$/m,
     );
   });
 
+  test('explain tells limits in words, and whose they are', async () => {
+    const limiting = `@id("limited")\n@limit_hours("tue-fri 08:00-18:00 UTC")\n@limit_lifetime("60")\npermit (principal, action, resource == Api::"${client.identifier}");\n`;
+    cli.write('hours2.cedar', limiting);
+    await cli('policy', 'save', 'hours2.cedar', '--reason', 'x', '--yes');
+    const { out } = await cli('policy', 'explain', name, '--resource', client.identifier);
+    const words = 'imited by policy hours2/limited: tue-fri 08:00-18:00 UTC';
+    assert.match(out, new RegExp(`^${name}: no\\. L${words}; it was Sun 09:\\d\\d there\\.$`, 'm'));
+    assert.match(out, new RegExp(`^ {2}Its token would be l${words}\\.$`, 'm'));
+    assert.match(out, /^ {2}Its token would live for at most 60 seconds, by policy hours2\/limited\.$/m);
+    assert.doesNotMatch(out, /[{}]/);
+    await client.send();
+    const last = await cli('policy', 'explain', name, '--last');
+    assert.match(last.out, /refused: outside of the limits of policy hours2\/limited: hours$/m);
+    assert.match(last.out, new RegExp(`^It may not get the token: l${words}; it was Sun 09:`, 'm'));
+    await cli('policy', 'remove', 'hours2', '--reason', 'x', '--yes');
+  });
+
   const refused: [what: string, argv: string[], code: number, words: RegExp][] = [
+    [
+      'a workflow that no task could have',
+      ['NAME', '--resource', 'RESOURCE', '--workflow', 'Month-End'],
+      2,
+      /lowercase/,
+    ],
     ['the last of nobody', ['--last'], 2, /--last is about an agent/],
     ['the last of who asked for nothing', ['idle', '--last'], 5, /The log tells of no token/],
     ['nothing', [], 2, /Name what would be asked for/],
@@ -193,7 +230,7 @@ suite('policy simulate and explain', () => {
       const said = await cli(
         'policy',
         'explain',
-        ...argv.map((word) => (word === 'RESOURCE' ? client.identifier : word)),
+        ...argv.map((word) => (word === 'RESOURCE' ? client.identifier : word === 'NAME' ? name : word)),
       );
       assert.equal(said.code, code, said.err);
       assert.match(said.err, words);
