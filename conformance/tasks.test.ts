@@ -121,6 +121,7 @@ for (const database of databases) {
         .setSubject(changes.sub ?? world.client.id)
         .setAudience(world.issuer)
         .setJti(changes.jti ?? randomUUID())
+        .setIssuedAt(world.now())
         .setExpirationTime(world.now() + 300)
         .sign((changes.key ?? plannerKey).privateKey);
 

@@ -13,6 +13,8 @@ export interface Orchestrator {
   agent: Agent;
   /** Ids of a role that lets it open tasks, and of its being given; undefined where none does. */
   by: { role: string; grant: string } | undefined;
+  /** Whether it is registered for the API at which tasks are opened. */
+  hasService: boolean;
 }
 
 const orchestrators = rememberedPer<Orchestrator>(10_000);
@@ -26,12 +28,19 @@ export async function orchestratorOf(deps: Deps, version: number, id: string): P
     const giving = (await rolesOf(deps.db, id)).find(({ permissions }) =>
       permissions.some(({ resource, scopes }) => resource === service?.id && scopes.includes(openingScope)),
     );
-    return { agent, by: giving && { role: giving.role, grant: giving.grant } };
+    const hasService = agent.resources.some(({ resource }) => resource === service?.id);
+    return { agent, by: giving && { role: giving.role, grant: giving.grant }, hasService };
   });
 }
 
 /** Whether it may open tasks for agents of this organization at `now` (ms). */
-export function mayOrchestrate({ agent, by }: Orchestrator, org: string, now: number): boolean {
+export function mayOrchestrate({ agent, by, hasService }: Orchestrator, org: string, now: number): boolean {
   const alive = agent.status === 'active' && agent.orgStatus === 'active';
-  return by !== undefined && alive && agent.org === org && (agent.expiresAt === undefined || agent.expiresAt > now);
+  return (
+    by !== undefined &&
+    hasService &&
+    alive &&
+    agent.org === org &&
+    (agent.expiresAt === undefined || agent.expiresAt > now)
+  );
 }

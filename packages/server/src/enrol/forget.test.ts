@@ -68,7 +68,7 @@ for (const database of databases) {
       assert.equal((await at.enrolByKey()).status, 429);
     });
 
-    test('are not forgotten while a token could rest on them, however soon they are to be', async () => {
+    test('are not forgotten while a token or a task could rest on them, however soon they are to be', async () => {
       const soon = {
         ...server.deps,
         config: { ...server.deps.config, instances: { ...server.deps.config.instances, keep_ended_seconds: 0 } },
@@ -95,9 +95,13 @@ for (const database of databases) {
       await forgetInstances(soon);
       assert.deepEqual(await at.introspect(body.access_token), { active: false });
       assert.equal(await count('instances where id = ?', instance.id), 1);
-      server.clock.advance(7 * 60_000);
+      server.clock.advance(24 * hour - 9 * 60_000);
+      await forgetInstances(soon);
+      assert.equal(await count('subjects where id = ?', instance.id), 1);
+      server.clock.advance(2 * 60_000);
       await forgetInstances(soon);
       assert.equal(await count('instances where id = ?', instance.id), 0);
+      assert.equal(await count('subjects where id = ?', instance.id), 0);
     });
   });
 }

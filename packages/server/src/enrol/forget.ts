@@ -4,13 +4,18 @@ import { deleteEnrolmentTokens, deleteUnusedTokens } from '../credentials/enrolm
 import type { Deps } from '../deps.ts';
 import { longestTokenMs } from '../keys/schedule.ts';
 import { forgetSubjects } from '../liveness/liveness.ts';
+import { longestTaskMs } from '../tasks/task.ts';
 
 const lookedAtOnce = 500;
 
-/** Forgets what ended longer ago than it is listed, and than any token can live. Nobody waits for more than a part. */
+/**
+ * Forgets what ended longer ago than it is listed, and than any token or task that it opened can last: one of an instance that was
+ * ended must not come back, and one of an instance whose time was up goes on. Nobody waits for more than a part.
+ */
 export async function forgetInstances(deps: Deps, atOnce = lookedAtOnce): Promise<void> {
   const { config, clock, db } = deps;
-  const kept = Math.max(config.instances.keep_ended_seconds * 1000, longestTokenMs + config.clock_skew_seconds * 1000);
+  const needed = Math.max(longestTokenMs, longestTaskMs) + config.clock_skew_seconds * 1000;
+  const kept = Math.max(config.instances.keep_ended_seconds * 1000, needed);
   const time = clock.now() - kept;
   for (let after: string | undefined = ''; after !== undefined; ) {
     const from: string = after;

@@ -24,10 +24,11 @@ import type { Deps } from '../deps.ts';
 import { isId } from '../lib/ids.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { rememberedPer } from '../lib/remember.ts';
+import { suspendedSince } from '../liveness/liveness.ts';
 import type { Task } from '../tasks/task.ts';
 import { endOf, signedTask as signedTaskSchema, UnfitTask } from '../tasks/wanted.ts';
 
-/** How far ahead `exp` may lie: until then it can be presented, in milliseconds. */
+/** How far ahead `exp` may lie, and `iat` back: between them it can be presented. In milliseconds. */
 const presentableMs = 15 * 60 * 1000;
 const keysTried = 8;
 
@@ -56,6 +57,11 @@ export async function signedTask(deps: Deps, client: Client, jwt: string): Promi
   if (!key || !orchestrator || !mayOrchestrate(orchestrator, client.agent.org, now)) {
     // which of them is nothing that whoever brings it would know
     throw refused('its signature is by no key of an orchestrator', key ? 'signer is no orchestrator' : 'no such key');
+  }
+  // a clock that is ahead of ours must not bring back what was signed before
+  const signedAt = claims.signedAt - deps.config.clock_skew_seconds * 1000;
+  if (await suspendedSince(deps.db, [claims.iss, client.agent.org], signedAt)) {
+    throw refused('it has expired', 'signed before its orchestrator was suspended');
   }
   const wanted = signedTaskSchema.safeParse(parsed.payload.task);
   if (!wanted.success) {
@@ -110,10 +116,15 @@ function claimsOf(deps: Deps, { agent }: Client, { header, payload }: ParsedJws,
   const until = numericDate(exp, 'exp');
   if (until + skewMs <= now) throw refused('it has expired', 'signed task expired');
   if (until > now + presentableMs + skewMs) throw unfit('exp', 'must be at most 15 minutes ahead');
-  for (const [name, value] of Object.entries({ iat, nbf })) {
-    if (value !== undefined && numericDate(value, name) > now + skewMs) throw unfit(name, 'must not be in the future');
+  const signedAt = numericDate(iat, 'iat');
+  for (const [name, time] of [
+    ['iat', signedAt],
+    ['nbf', nbf === undefined ? 0 : numericDate(nbf, 'nbf')],
+  ] as const) {
+    if (time > now + skewMs) throw unfit(name, 'must not be in the future');
   }
-  return { iss, jti };
+  if (signedAt + presentableMs + skewMs <= now) throw refused('it is older than 15 minutes', 'signed task too old');
+  return { iss, jti, signedAt };
 }
 
 function numericDate(value: unknown, name: string): number {

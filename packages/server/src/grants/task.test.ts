@@ -45,6 +45,9 @@ const spoiled: [what: string, change: (scene: Scene) => Signing | Promise<Signin
   ['an exp far ahead', (s) => ({ claims: { exp: seconds(s.server) + 86_400 } }), 'invalid_request'],
   ['an nbf ahead', (s) => ({ claims: { nbf: seconds(s.server) + 200 } }), 'invalid_request'],
   ['an iat ahead', (s) => ({ claims: { iat: seconds(s.server) + 200 } }), 'invalid_request'],
+  ['no iat', () => ({ claims: { iat: undefined } }), 'invalid_request'],
+  ['an iat that is text', () => ({ claims: { iat: '1' } }), 'invalid_request'],
+  ['an iat of a quarter of an hour ago', (s) => ({ claims: { iat: seconds(s.server) - 1000 } }), 'invalid_grant'],
   ['no jti', () => ({ claims: { jti: undefined } }), 'invalid_request'],
   ['an endless jti', () => ({ claims: { jti: 'a'.repeat(257) } }), 'invalid_request'],
   ['a key that was never registered', async () => ({ jwk: await generateJwk('ES256') }), 'invalid_grant'],
@@ -281,6 +284,10 @@ for (const database of databases) {
         'its orchestrator may open tasks no more',
         async ({ orchestrator }) =>
           server.admin('DELETE', `/agents/${orchestrator.clientId}/roles/${await roleOf(server, 'orchestrator')}`),
+      ],
+      [
+        'its orchestrator is no longer registered for the API at which tasks are opened',
+        ({ orchestrator }) => server.admin('PATCH', `/agents/${orchestrator.clientId}`, { resources: [] }),
       ],
       ['an administrator ends it', ({ id }) => server.admin('DELETE', `/tasks/${id}`)],
     ];

@@ -12,6 +12,7 @@ import {
   findSubject,
   insertRevocation,
   insertSubject,
+  lastSuspension,
   moveSubject,
   nextRev,
   nextVersion,
@@ -149,6 +150,18 @@ export async function firstNotAlive(
     if (subject.ended_rev !== null && subject.ended_rev > rev) return id;
   }
   return undefined;
+}
+
+/**
+ * Whether one of these was suspended at `time` (ms) or later, be it resumed meanwhile. For what somebody signed elsewhere and
+ * dated: it carries no number, so that this compares a foreign clock with ours.
+ */
+export async function suspendedSince(q: Queries, ids: readonly string[], time: number): Promise<boolean> {
+  for (const id of ids) {
+    const at = await lastSuspension(q, id, linkTag(id));
+    if (at !== undefined && at >= time) return true;
+  }
+  return false;
 }
 
 /**

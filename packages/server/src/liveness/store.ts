@@ -99,6 +99,15 @@ export async function anyRevokedSince(q: Queries, tags: readonly string[], rev: 
   return false;
 }
 
+/** When a subject was last suspended, in milliseconds; undefined if it never was. */
+export async function lastSuspension(q: Queries, id: string, tag: string): Promise<number | undefined> {
+  const row = await q.get<{ at: number }>(
+    `select at from revocations where tag = ? and subject = ? and effect = 'suspended' order by rev desc limit 1`,
+    [tag, id],
+  );
+  return row?.at;
+}
+
 /** Forgets a subject and its revocations. */
 export async function deleteSubject(tx: Tx, id: string, tag: string): Promise<void> {
   await tx.run('delete from subjects where id = ?', [id]);

@@ -1,5 +1,6 @@
 /** An orchestrator opens a task for an agent of its organization: known, allowed, looked up, then one transaction. */
 import { linkTag } from '@bailiwick/protocol';
+import { findInstance } from '../agents/instance-store.ts';
 import { findAgent } from '../agents/store.ts';
 import { appendEvent, sealingFor } from '../audit/audit.ts';
 import { credentialIds } from '../credentials/store.ts';
@@ -97,7 +98,11 @@ async function newTask(
       environment: wanted.environment,
       purpose: wanted.purpose,
       resources: await taskResources(db, agent, wanted.resources),
-      restsOn: [...(await credentialsOf(db, caller)), ...(above ? [above.id, ...above.restsOn] : [])],
+      restsOn: [
+        ...(await credentialsOf(db, caller)),
+        ...(await instancesOf(db, caller)),
+        ...(above ? [above.id, ...above.restsOn] : []),
+      ],
       rev: caller.asOf.rev,
       createdAt: now,
       endsAt,
@@ -114,6 +119,12 @@ async function newTask(
 async function credentialsOf(q: Queries, { agent, claims }: Caller): Promise<string[]> {
   const linked = new Set(claims.links);
   return (await credentialIds(q, agent)).filter((id) => linked.has(linkTag(id)));
+}
+
+/** The instance of the orchestrator that asks, and those above it: what one opens before it is ended for a reason ends with it. */
+async function instancesOf(q: Queries, { claims }: Caller): Promise<string[]> {
+  if (claims.instance === undefined) return [];
+  return [claims.instance, ...((await findInstance(q, claims.instance))?.ancestors ?? [])];
 }
 
 /** The task that the orchestrator itself is at: what it opens there ends with it. */

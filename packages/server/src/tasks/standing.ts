@@ -16,7 +16,8 @@ export async function taskOpen(q: Queries, task: Task, now: number): Promise<boo
   if (task.endsAt <= now || task.endedAt !== undefined) return false;
   const ended = await firstNotAlive(q, [task.id, task.agent, task.orchestrator, task.org], { rev, now });
   if (ended !== undefined) return false;
-  // by time nothing of this ends it: a key that was replaced has done its part, and the task above ends no earlier
+  // by time nothing of this ends it: a key that was replaced has done its part, an instance whose time was up was not stopped, and
+  // the task above ends no earlier. Instances are remembered for as long as a task that they opened can last (`enrol/forget.ts`)
   return (await firstNotAlive(q, task.restsOn, { rev, now: Number.NEGATIVE_INFINITY })) === undefined;
 }
 

@@ -15,7 +15,10 @@ export interface Task {
   purpose: string;
   /** What its tokens may be for; all that the agent may, if nothing is said. */
   resources: readonly TaskResource[] | undefined;
-  /** Ids of what it was opened by, beside the orchestrator: a credential, and the task that the orchestrator was at. When one ends, it ends. */
+  /**
+   * Ids of what it was opened by, beside the orchestrator: a credential, an instance and those above it, and the task that the
+   * orchestrator was at. When one is ended, it ends; not when the time of one is up.
+   */
   restsOn: readonly string[];
   /** The revocation number as of which it was opened: a suspension with a greater one ended it. */
   rev: number;

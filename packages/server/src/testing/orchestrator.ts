@@ -82,6 +82,7 @@ export async function orchestratorClient(
           iss: agent.id,
           sub,
           aud: issuer,
+          iat: now,
           exp: now + 300,
           jti: random(),
           task: { workflow: 'billing', ends_at: new Date(clock.now() + 3_600_000).toISOString(), ...task },
