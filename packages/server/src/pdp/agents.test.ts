@@ -337,7 +337,8 @@ for (const database of databases) {
       ] as const) {
         const answer = await who.decide({ ...question, context });
         assert.equal(answer.decision, decision, `${who === guard ? 'guard' : 'other'} ${Object.keys(context)}`);
-        const { address_provenance } = (await eventOf(answer.context.id)).decided_on.policy_input;
+        const { address_provenance } = JSON.parse(JSON.stringify(await eventOf(answer.context.id))).decided_on
+          .policy_input;
         assert.equal(address_provenance, who === guard && 'access_token' in context ? undefined : 'told');
       }
     });
