@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import type { AuthorizationDetail } from '@bailiwick/protocol';
-import { type Asked, askedOf, atTask, laterThan, type TaskReference, type TokenWishes } from './asked.ts';
+import { type Asked, askedHere, askedOf, atTask, laterThan, type TaskReference, type TokenWishes } from './asked.ts';
 import { BailiwickError } from './errors.ts';
 import { type AgentFetch, createFetch } from './fetch.ts';
 import { assertedBy, assertedBySvid, type Identity, provenByTls } from './identity.ts';
@@ -110,7 +110,7 @@ export function assemble(deps: Deps, { clock, nonces }: { clock: IssuerClock; no
       },
       with: ({ task, ...wishes }) => {
         const at = task === undefined ? {} : { task: atTask(task) };
-        return Object.freeze(agentAsking(laterThan(asked, { ...askedOf(wishes), ...at })));
+        return Object.freeze(agentAsking(laterThan(asked, { ...askedHere(wishes), ...at })));
       },
       openTask: (options) => openTask(deps, opening(asked), options),
       task: (task, work) => workAt(agent, task, work),

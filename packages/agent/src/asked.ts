@@ -13,6 +13,11 @@ export interface TokenWishes {
   declared?: DeclaredWork;
   /** Smaller wishes, each tried once and in order, when policy says that what was asked for is too much. */
   narrower?: readonly NarrowerWishes[];
+  /**
+   * May a wider token be asked for, once, when an API answers that the scope isn't enough? As the agent was made (true by default); where a call, or `with`,
+   * names `scope` or `details`, only if it says so as well.
+   */
+  stepUp?: boolean;
 }
 
 export type NarrowerWishes = Pick<TokenWishes, 'scope' | 'details' | 'ctx'>;
@@ -42,6 +47,7 @@ export interface Asked {
   ctx?: TokenContext | undefined;
   declared?: DeclaredWork | undefined;
   narrower?: readonly Asked[] | undefined;
+  stepUp?: boolean | undefined;
   task?: AtTask | undefined;
 }
 
@@ -65,6 +71,17 @@ export function askedOf({ scope, details, ctx, declared, narrower }: Undefinable
     ...(declared !== undefined && { declared: checkedDeclaration(declared) }),
     ...(narrower !== undefined && { narrower: narrower.map((each) => askedOf(each)) }),
   };
+}
+
+/**
+ * Checks what one call, or one part of the work, wishes. Whoever names scopes or details there means these and no more: an API's answer doesn't widen them.
+ * @throws BailiwickError `bad_option`
+ */
+export function askedHere(wishes: Undefinable<TokenWishes>): Asked {
+  const { scope, details } = wishes;
+  const isNamed = scope !== undefined || details !== undefined;
+  const stepUp = wishes.stepUp ?? (isNamed ? false : undefined);
+  return { ...askedOf(wishes), ...(stepUp !== undefined && { stepUp }) };
 }
 
 /**
@@ -131,8 +148,16 @@ export function laterThan(earlier: Asked, later: Asked): Asked {
   throw new BailiwickError('bad_option', 'a task says what the work is: nothing is declared beside it');
 }
 
-/** Parameters of a token request. */
+/**
+ * Parameters of a token request.
+ * @throws BailiwickError `bad_option` for no scope and no details: a request that names nothing asks for the defaults
+ */
 export function parametersOf({ scope, details, ctx, declared, task }: Asked): Record<string, string> {
+  if (scope?.length === 0 && (details ?? []).length === 0) {
+    throw new BailiwickError('bad_option', 'a token for no scope and no details is one for nothing', {
+      hint: 'name a scope, or leave scope out and get the defaults',
+    });
+  }
   return {
     ...(scope !== undefined && scope.length > 0 && { scope: scope.join(' ') }),
     ...(details !== undefined && details.length > 0 && { authorization_details: JSON.stringify(details) }),

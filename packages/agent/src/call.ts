@@ -1,4 +1,4 @@
-import { type Asked, askedOf, type TokenWishes } from './asked.ts';
+import { type Asked, askedHere, type TokenWishes } from './asked.ts';
 import { BailiwickError } from './errors.ts';
 import { safeUrl } from './urls.ts';
 
@@ -36,8 +36,8 @@ export interface Call {
  * @throws BailiwickError `bad_url`, `insecure_url`, `bad_option`; TypeError as fetch does
  */
 export function readCall(input: string | URL | Request, init: AgentRequestInit = {}): Call {
-  const { scope, details, ctx, declared, narrower, resource, peer, method, headers, body, signal, redirect, ...rest } =
-    init;
+  const { scope, details, ctx, declared, narrower, stepUp, resource, peer, ...sent } = init;
+  const { method, headers, body, signal, redirect, ...rest } = sent;
   const request = input instanceof Request ? input : undefined;
   const url = safeUrl(request?.url ?? (input as string | URL), 'the URL');
   const given = body === undefined ? (request?.body ?? null) : body;
@@ -58,7 +58,7 @@ export function readCall(input: string | URL | Request, init: AgentRequestInit =
     canRepeat,
     signal: signal === undefined ? (request?.signal ?? null) : signal,
     redirect: redirect ?? request?.redirect ?? 'follow',
-    asked: askedOf({ scope, details, ctx, declared, narrower }),
+    asked: askedHere({ scope, details, ctx, declared, narrower, stepUp }),
     resource,
     peer,
     rest,

@@ -36,6 +36,9 @@ interface Rooms {
 interface State {
   call: Call;
   resource: Resource;
+  /** What this call wishes. */
+  wished: Asked;
+  /** That, or what it was widened to. */
   asked: Asked;
   token: HeldToken;
   /** Remedies that were tried; each is tried once. */
@@ -59,18 +62,27 @@ export function createFetch(rooms: Rooms): AgentFetch {
     const wished = laterThan(rooms.asked, call.asked);
     const resource = await orAborted(resourceOf(rooms, call), call.signal);
     const keyFor = ({ identifier }: Resource) => JSON.stringify([identifier, keyOf(wished)]);
-    const scope = widened.get(keyFor(resource));
-    const asked = scope === undefined ? wished : { ...wished, scope };
-    const token = await tokenFor(rooms, call, resource, asked);
-    let state: State = { call, resource, asked, token, tried: new Set(), redirects: 0 };
+    const scope = mayWiden(rooms, wished) ? widened.get(keyFor(resource)) : undefined;
+    const before = { call, resource, wished, asked: scope === undefined ? wished : { ...wished, scope } };
+    const first = await tokenOrWish(rooms, before);
+    if (first.asked !== before.asked) widened.delete(keyFor(resource));
+    let state: State = { ...before, ...first, tried: new Set(), redirects: 0 };
     for (;;) {
       const [response, next] = await exchange(rooms, state);
       if (next === undefined) return response;
       discard(response);
-      if (next.asked !== state.asked) remember(widened, keyFor(next.resource), next.asked.scope);
+      if (next.asked !== state.asked) {
+        if (next.asked === wished) widened.delete(keyFor(next.resource));
+        else remember(widened, keyFor(next.resource), next.asked.scope);
+      }
       state = next;
     }
   };
+}
+
+/** Whoever named scopes or details for this very call gets no others. */
+function mayWiden({ deps }: Rooms, { stepUp }: Asked): boolean {
+  return stepUp ?? deps.stepUp;
 }
 
 function remember(widened: Map<string, readonly string[]>, key: string, scope: readonly string[] | undefined): void {
@@ -109,6 +121,21 @@ async function tokenFor(
     );
   }
   return token;
+}
+
+/** What was widened once may be beyond the agent's roles by now: then a token for what was wished, and the API says again what it lacks. */
+async function tokenOrWish(
+  rooms: Rooms,
+  { call, resource, asked, wished }: Pick<State, 'call' | 'resource' | 'asked' | 'wished'>,
+  refused?: HeldToken,
+): Promise<Pick<State, 'asked' | 'token'>> {
+  try {
+    return { asked, token: await tokenFor(rooms, call, resource, asked, refused) };
+  } catch (error) {
+    const isNo = error instanceof BailiwickError && (refusals.has(error.code) || error.code === 'step_up_required');
+    if (asked === wished || !isNo) throw error;
+    return { asked: wished, token: await tokenFor(rooms, call, resource, wished, refused) };
+  }
 }
 
 async function exchange(rooms: Rooms, state: State): Promise<[Response, State | undefined]> {
@@ -212,7 +239,7 @@ function asGet(call: Call, url: URL): Call {
 
 /** A 401: another nonce, another API than we thought, or a fresh token. */
 const answerChallenge: Remedy = async (rooms, state, response, hasOtherNonce) => {
-  const { call, tried, asked } = state;
+  const { call, tried } = state;
   const challenges = challengesOf(response.headers);
   const errors = challenges.map(({ params }) => params.error);
   if (errors.includes('use_dpop_nonce')) {
@@ -222,13 +249,15 @@ const answerChallenge: Remedy = async (rooms, state, response, hasOtherNonce) =>
   const place = challenges.find(({ params }) => params.resource_metadata !== undefined)?.params.resource_metadata;
   if (place !== undefined && isOther(rooms, state, place)) {
     const resource = await orAborted(rooms.resources.rediscover(call.url, place), call.signal);
-    const token = await tokenFor(rooms, call, resource, asked);
-    return { ...state, resource, token, tried: new Set([...tried, 'resource']) };
+    const found = await tokenOrWish(rooms, { ...state, resource });
+    return { ...state, ...found, resource, tried: new Set([...tried, 'resource']) };
   }
   const remedy = errors.includes('invalid_token') ? 'token' : wantsProofAnew(challenges) ? 'proof' : undefined;
   if (remedy === undefined || tried.has(remedy)) return undefined;
-  const token = await tokenFor(rooms, call, state.resource, asked, state.token);
-  return { ...state, token, tried: new Set([...tried, remedy]) };
+  const fresh = await tokenOrWish(rooms, state, state.token);
+  // One that was kept for the wish may have ended with the wider one: it has a try of its own.
+  if (fresh.asked !== state.asked) return { ...state, ...fresh };
+  return { ...state, ...fresh, tried: new Set([...tried, remedy]) };
 };
 
 /** Is what the token was got by too old (RFC 9470 §3)? A fresh token has a fresh proof; how people sign in is not ours to change. */
@@ -247,7 +276,7 @@ function isOther({ deps }: Rooms, { call, resource, tried }: State, place: strin
 /** A 403 for want of scope: one try with what the token had and what the API says it takes. */
 const widenScope: Remedy = async (rooms, state, response) => {
   const { call, resource, token, tried } = state;
-  if (!rooms.deps.stepUp || tried.has('scope')) return undefined;
+  if (!mayWiden(rooms, state.asked) || tried.has('scope')) return undefined;
   const challenge = challengesOf(response.headers).find(({ params }) => params.error === 'insufficient_scope');
   const needed = scopesOf(challenge?.params.scope);
   if (needed === undefined || isSubset(needed, token.scope)) return undefined;

@@ -65,6 +65,19 @@ async function readAnswer(deps: Asking, step: string, url: URL, init: RequestIni
   return { status, headers, json: parseObject(bytes) };
 }
 
+/**
+ * The JSON object in somebody's answer, at most 64 KiB of it; undefined if it isn't one.
+ * @throws BailiwickError `too_large`; and the reason of the signal when it takes longer than so many ms
+ */
+export async function readObject(response: Response, mostMs: number): Promise<JsonObject | undefined> {
+  const reading = readLimited(response, 'reading an answer', new URL(response.url || 'about:blank'));
+  try {
+    return parseObject(await orAborted(reading, AbortSignal.timeout(mostMs)));
+  } finally {
+    discard(response);
+  }
+}
+
 async function readLimited(response: Response, step: string, url: URL): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let length = 0;

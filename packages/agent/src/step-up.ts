@@ -1,6 +1,7 @@
 import type { JsonObject, Requirement } from '@bailiwick/protocol';
 import { type Asked, laterThan } from './asked.ts';
 import { BailiwickError } from './errors.ts';
+import { readObject } from './http.ts';
 import type { Identity } from './identity.ts';
 
 /** Policy says *not yet*: what it wants first, as far as the agent couldn't do it by itself. */
@@ -47,14 +48,16 @@ function readRequirement(told: unknown): Requirement | undefined {
   return undefined;
 }
 
+const mostPatienceMs = 5000;
+
 /**
  * What an API's refusal wants first (RFC 9470, and the `requirements` of our guards): for an answer of `agent.fetch` that is a 401 or
- * 403. Undefined for any other. The body of the answer can still be read.
+ * 403. Undefined for any other, and for one whose body is larger than 64 KiB or takes longer than 5 s. The body of the answer can still be read.
  */
 export async function requirementsOf(response: Response): Promise<readonly Requirement[] | undefined> {
   if (response.status !== 401 && response.status !== 403) return undefined;
   try {
-    const { requirements } = requirementsIn((await response.clone().json()) as JsonObject);
+    const { requirements } = requirementsIn(await readObject(response.clone(), mostPatienceMs));
     return requirements.length > 0 ? requirements : undefined;
   } catch {
     return undefined; // no JSON: whoever answered says nothing of it
