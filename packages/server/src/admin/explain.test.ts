@@ -196,7 +196,7 @@ for (const database of databases) {
       );
       assert.equal((await explain({ ...about, at: '2026-11-01T15:00:00Z' })).decision, 'allow');
       const declared = { ...about, scope: ['tickets:write'], task: { workflow: 'tidy', provenance: 'declared' } };
-      assert.equal((await explain(declared)).decision, 'allow', 'nothing of medium sensitivity takes this scope');
+      assert.equal((await explain(declared)).decision, 'step_up', 'no operation that is listed takes this scope');
       await remove(id);
 
       await operator.ok('PATCH', `/agents/${client.clientId}`, { context: { ip: ['192.0.2.0/24'] } });

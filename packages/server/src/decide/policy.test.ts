@@ -192,11 +192,23 @@ for (const database of databases) {
       const declared = await client.send({ declared_purpose: 'to help' });
       assert.equal(declared.body.error, 'step_up_required');
       assert.deepEqual(declared.body.requirements, [{ type: 'task' }]);
-      assert.equal(
-        (await client.send({ declared_purpose: 'to help', scope: 'tickets:write' })).status,
-        200,
-        'reaches nothing',
-      );
+      const { body } = await client.send({ declared_purpose: 'to help', scope: 'tickets:write' });
+      assert.equal(body.error, 'step_up_required', 'what no listed operation takes is for something that isn’t listed');
+      const operations = ['read', 'write'].map((name) => ({
+        ...{ name, method: 'GET', path: `/${name}`, scope: [`tickets:${name}`] },
+        sensitivity: name === 'read' ? 'low' : 'medium',
+      }));
+      const other = await tokenClient(server);
+      const outcomes = async () =>
+        Promise.all(
+          ['tickets:read', 'tickets:write'].map(
+            async (scope) => (await other.send({ declared_purpose: 'to help', scope })).body.error ?? 'allowed',
+          ),
+        );
+      await server.admin('PATCH', `/resources/${other.resource}`, { operations });
+      assert.deepEqual(await outcomes(), ['allowed', 'step_up_required']);
+      await server.admin('PATCH', `/resources/${other.resource}`, { operations: [] });
+      assert.deepEqual(await outcomes(), ['step_up_required', 'step_up_required'], 'a guard with operations in code');
     });
 
     test('naming an operation asks for its scopes and details in effect: no policy on them is avoided by it', async () => {

@@ -200,7 +200,9 @@ suite('what roles give', () => {
     const every = role('all', { scopes: ['read', 'transfer', 'admin', 'unused'], details: [{ type: 'transfer' }] });
     const sensitivity = (scope: string[], details: Record<string, unknown>[] = []) =>
       asked(scope, details, [every]).sensitivity;
-    assert.equal(sensitivity(['unused']), 'low');
+    assert.equal(sensitivity(['transfer']), 'low', 'reaches nothing without the scope and the detail beside it');
+    assert.equal(sensitivity(['unused']), 'medium', 'nobody knows what for');
+    assert.equal(sensitivity([], [{ type: 'operation', actions: ['look'] }, { type: 'transfer' }]), 'low');
     assert.equal(sensitivity(['admin']), 'medium');
     assert.equal(sensitivity(['transfer', 'read']), 'medium', 'a tool; moving money takes a detail besides');
     assert.equal(sensitivity(['transfer', 'read'], [{ type: 'transfer' }]), 'high');

@@ -1,6 +1,7 @@
 /** What a question is about: something that is registered here, or an object that only the asking side knows. */
-import { type Operation, sensitivities } from '@bailiwick/protocol';
+import type { Operation } from '@bailiwick/protocol';
 import { type InEffect, takenBy } from '../decide/in-effect.ts';
+import { sensitivityOfAll } from '../decide/sensitivity.ts';
 import type { PolicyResource } from '../policy/request.ts';
 import type { Resource } from '../resources/resource.ts';
 import type { AskedEntity } from './question.ts';
@@ -51,8 +52,7 @@ export const wholeApi = (resource: Resource): Asked => ({
     type: 'Api',
     identifier: resource.identifier,
     name: resource.name,
-    sensitivity:
-      sensitivities.findLast((each) => resource.operations.some(({ sensitivity }) => sensitivity === each)) ?? 'low',
+    sensitivity: sensitivityOfAll(resource),
   },
 });
 
