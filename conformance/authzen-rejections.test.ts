@@ -55,12 +55,24 @@ describe('the decision point', () => {
         400,
         /subject\.properties/,
       ],
+      [
+        'properties that are too much together',
+        {
+          ...question,
+          subject: {
+            ...question.subject,
+            properties: Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`p${i}`, 'x'.repeat(512)])),
+          },
+        },
+        400,
+        /subject\.properties must have at most 4096/,
+      ],
       ['65 properties', { ...question, resource: { ...question.resource, properties: many(65) } }, 400, /at most 64/],
       [
-        'a property of 4097 letters',
-        { ...question, action: { name: 'read', properties: { a: 'x'.repeat(4097) } } },
+        'a property of 513 letters',
+        { ...question, action: { name: 'read', properties: { a: 'x'.repeat(513) } } },
         400,
-        /action\.properties\.a must be at most 4096/,
+        /action\.properties\.a must be at most 512/,
       ],
       [
         'a number that no double holds',
@@ -69,7 +81,7 @@ describe('the decision point', () => {
         /action\.properties\.a/,
       ],
       ['a context that is a text', { ...question, context: 'now' }, 400, /context/],
-      ['a member of the context of 4097 letters', { ...question, context: { a: 'x'.repeat(4097) } }, 400, /context\.a/],
+      ['a member of the context of 513 letters', { ...question, context: { a: 'x'.repeat(513) } }, 400, /context\.a/],
       [
         'an address that is none',
         { ...question, context: { presenter_address: '10.0.0.300' } },

@@ -33,6 +33,20 @@ describe('the three semantics', () => {
   }
 });
 
+test('a question is asked when the one before is answered and others had their turn, of execute_all, too', async () => {
+  const log: string[] = [];
+  const answer = async (question: number) => {
+    log.push(`asked ${question}`);
+    await Promise.resolve();
+    log.push(`answered ${question}`);
+    return { decision: yes };
+  };
+  await inTurn('execute_all', [1, 2], answer, async () => {
+    log.push('pause');
+  });
+  assert.deepEqual(log, ['asked 1', 'answered 1', 'pause', 'asked 2', 'answered 2', 'pause']);
+});
+
 describe('what is said for all', () => {
   const alice = { type: 'user', id: 'alice', properties: { role: 'admin' } };
   const read = { name: 'read' };

@@ -6,7 +6,9 @@ import { badRequest } from '../web/problem.ts';
 
 /** More than anybody's policies read, and less than what would cost us much. */
 const mostProperties = 64;
-const longestValue = 4096;
+const longestValue = 512;
+/** Of all names and values together: Cedar reads them anew for every few statements. */
+const longestTogether = 4096;
 
 const object = 'must be a JSON object';
 const text = (most: number) => {
@@ -32,9 +34,16 @@ function textsOf(
     issues.addIssue({ code: 'custom', path: [...path], message: `must have at most ${mostProperties} members` });
     return {};
   }
+  let together = 0;
   return Object.fromEntries(
     entries.map(([name, value]) => {
       const written = asText(value);
+      const fitted = together <= longestTogether;
+      together += name.length + (written?.length ?? 0);
+      if (fitted && together > longestTogether) {
+        const message = `must have at most ${longestTogether} characters of names and values`;
+        issues.addIssue({ code: 'custom', path: [...path], message });
+      }
       if (written !== undefined && written.length <= longestValue) return [name, written];
       const message = `must be at most ${longestValue} characters of I-JSON`;
       issues.addIssue({ code: 'custom', path: [...path, name], message });

@@ -49,6 +49,14 @@ export interface Entries {
 
 /** Together in one call. A call costs Cedar about as much for its request as for thirty statements. */
 const chunkSize = 16;
+/** Of those that are asked anew by nearly every request: in one decision, all of a set. */
+const chunkSizeOfOthers = 64;
+
+interface ChunkInMaking {
+  count: number;
+  statements: Record<string, string>;
+  chunk?: Chunk;
+}
 
 /** Numbers the comparisons of statements, and puts the statements together in chunks. */
 export function entriesOf(statements: readonly Statement[]): Entries {
@@ -61,23 +69,29 @@ export function entriesOf(statements: readonly Statement[]): Entries {
     return atoms.push(atom) - 1;
   };
   const entries: Entry[] = [];
-  for (let first = 0; first < statements.length; first += chunkSize) {
-    const some = statements.slice(first, first + chunkSize);
-    const chunk: Chunk = { statements: Object.fromEntries(some.map(({ name, permitting }) => [name, permitting])) };
-    for (const statement of some) {
-      const { reads, scope } = statement;
-      const own = [...new Set(reads.atoms.map(numberOf))];
-      const nothingElse = reads.paths.length + reads.tags.length + reads.entities.size === 0 && !reads.everything;
-      entries.push({
-        statement,
-        order: entries.length,
-        scope,
-        chunk,
-        atoms: own,
-        plain: nothingElse && own.length <= mostInNumber,
-        remembered: { generation: 0, outcomes: new Map() },
-      });
+  const open = new Map<boolean, ChunkInMaking>();
+  for (const statement of statements) {
+    const { reads, scope, name, permitting } = statement;
+    const own = [...new Set(reads.atoms.map(numberOf))];
+    const nothingElse = reads.paths.length + reads.tags.length + reads.entities.size === 0 && !reads.everything;
+    const plain = nothingElse && own.length <= mostInNumber;
+    let making = open.get(plain);
+    if (making === undefined || making.count === (plain ? chunkSize : chunkSizeOfOthers)) {
+      making = { count: 0, statements: {} };
+      open.set(plain, making);
     }
+    making.count += 1;
+    making.statements[name] = permitting;
+    making.chunk ??= { statements: making.statements };
+    entries.push({
+      statement,
+      order: entries.length,
+      scope,
+      chunk: making.chunk,
+      atoms: own,
+      plain,
+      remembered: { generation: 0, outcomes: new Map() },
+    });
   }
   return { entries, atoms };
 }
