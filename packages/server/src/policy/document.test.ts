@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { engine, permitAll, request } from '../testing/policy-request.ts';
-import { openCedar } from './cedar.ts';
+import { type Cedar, openCedar } from './cedar.ts';
+import { readDocuments } from './document.ts';
 import { createPolicyEngine, mostStatements, PolicyError, type PolicySource } from './engine.ts';
+import { wordsOf } from './words.ts';
 
 suite('refused, with line, column and what was expected', () => {
   const head = 'permit(principal, action, resource)';
@@ -110,6 +112,49 @@ suite('refused, with line, column and what was expected', () => {
       /too long/,
     ],
     ['too long a text', `@id("x") ${head}; // ${'x'.repeat(65_536)}`, [1, 1], /64 KB/],
+    [
+      'like of what the policy makes of a text',
+      `@id("x") ${head} when { (if true then context.binding else "x") like "*a*" };`,
+      [1, 1],
+      /text of the request alone/,
+      /context\.task\.purpose like/,
+    ],
+    [
+      'a pattern of 129 letters',
+      `@id("x") ${head} when { context.binding like "*${'a'.repeat(129)}" };`,
+      [1, 1],
+      /pattern is too long/,
+      /128 characters and 8 times \*/,
+    ],
+    [
+      'a pattern with nine wildcards',
+      `@id("x") ${head} when { context.binding like "${'*a'.repeat(9)}" };`,
+      [1, 1],
+      /pattern is too long/,
+    ],
+    [
+      'a list of more than a statement may hold',
+      `@id("y") ${head};\n@id("x") ${head} when { [${Array(2000).fill('"v"').join(', ')}].contains(context.binding) };`,
+      [2, 1],
+      /too long to decide/,
+      /at most 2000/,
+    ],
+    [
+      'requests compared with themselves, over and over',
+      `@id("x") ${head} when { ${Array(40).fill('context.scope.containsAll(context.details)').join(' || ')} };`,
+      [1, 1],
+      /too long to decide/,
+    ],
+    [
+      'statements that are too much together',
+      Array.from(
+        { length: 9 },
+        (_, i) => `@id("s${i}") ${head} when { context.binding like "*${'a'.repeat(128)}" };`,
+      ).join('\n'),
+      [9, 1],
+      /all statements together/,
+      /at most 10000/,
+    ],
     ['a bracket that is never closed', `@id("x") ${head} when { true`, [1, 57], /unexpected end/],
   ];
   for (const [what, text, place, message, expected] of rejections) {
@@ -142,6 +187,50 @@ suite('refused, with line, column and what was expected', () => {
       /at most 500/,
     );
     assert.throws(() => own.compile([half, half], '1'), /twice/);
+  });
+
+  test('more than may be decided by, in policies that are each within it', () => {
+    const source = (name: string): PolicySource => {
+      const like = `context.binding like "*${'a'.repeat(128)}"`;
+      const text = Array.from(
+        { length: 5 },
+        (_, i) => `@id("s${i}") permit(principal, action, resource) when { ${like} };`,
+      );
+      return { name, text: text.join('\n'), mode: 'enforce' };
+    };
+    const own = createPolicyEngine(openCedar());
+    assert.equal(own.compile([source('a')], '1').statements.length, 5);
+    assert.throws(() => own.compile([source('a'), source('b')], '1'), /all policies together take too long/);
+  });
+
+  test('nothing is looked at after the first statement that is wrong, and nothing is looked at at a stretch', async () => {
+    const cedar = openCedar();
+    let calls = 0;
+    const counting = { ...cedar, call: <Answer>(work: (module: Cedar) => Answer) => ++calls && cedar.call(work) };
+    const words = cedar.call(wordsOf);
+    const textOf = (wrong: number) =>
+      Array.from({ length: 300 }, (_, i) => {
+        const word = i >= wrong ? 'context.n > 1' : 'context.proof_age > 1';
+        return `@id("s${i}") permit(principal, action, resource) when { ${word} };`;
+      }).join('\n');
+    const steps = (wrong: number) => {
+      calls = 0;
+      let done = 0;
+      let line = 0;
+      try {
+        for (const _ of readDocuments(counting, words, [{ name: 'p', text: textOf(wrong) }])) done += 1;
+      } catch (error) {
+        assert.ok(error instanceof PolicyError);
+        line = error.line;
+      }
+      return { calls, done, line };
+    };
+    // once for all, once for each to read it; to validate, once for every 50 or so
+    const right = steps(300);
+    assert.equal(right.line, 0);
+    assert.ok(right.done >= 300 && right.calls <= 301 + 8, JSON.stringify(right));
+    // the first 50 together, then one
+    assert.deepEqual(steps(0), { calls: 301 + 2, done: 301, line: 1 });
   });
 
   test('what only looks like a mistake is said', () => {
