@@ -13,7 +13,7 @@ import type { Registration } from './registration.ts';
 import { type GuardRequest, type Place, pathOf, placeOf } from './request.ts';
 import type { Runtime } from './runtime.ts';
 import type { TokenVerifier, VerifiedToken } from './tokens.ts';
-import { type Verified, verify } from './verify.ts';
+import { type Verified, verify, verifyAgain } from './verify.ts';
 
 /** The request may go on to its route. */
 export interface Allowed {
@@ -113,6 +113,12 @@ export function verifyAlone(core: Core, request: GuardRequest): Promise<Verified
     if (place.path === undefined) throw notListed();
     return verified;
   });
+}
+
+/** What of the first half needs no new proof, once more, and a refusal is recorded. Never throws. */
+export function verifyOnceMore(core: Core, verified: Verified): Promise<Verified | Answer> {
+  const { request, scheme, token, address } = verified;
+  return answering(core, request, { scheme, token, address }, (seen) => verifyAgain(core, verified, seen));
 }
 
 /** The second half: any number of times for one verified request, and each time one decision. Never throws. */

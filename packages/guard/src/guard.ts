@@ -20,6 +20,7 @@ import {
   operationOf,
   refuseVerified,
   verifyAlone,
+  verifyOnceMore,
   type Wanted,
   type WantedOperation,
 } from './decide.ts';
@@ -54,6 +55,11 @@ export interface Guard {
    * A proof is spent by it: once per request.
    */
   verify(request: GuardRequest): Promise<Verified | Answer>;
+  /**
+   * Whether what was verified still holds: that the token is accepted, here and now, and stands. It takes no new proof. For adapters that had to wait after
+   * `verify`, for a body say, or that go on telling a caller things. Never throws; a refusal is recorded.
+   */
+  verifyAgain(verified: Verified): Promise<Verified | Answer>;
   /**
    * The second half: whether a verified caller may do this operation, or call this tool, with these parameters. Any number of times for one
    * verified request; each is one decision, and is recorded as one. Never throws.
@@ -170,6 +176,7 @@ export function createGuard(options: GuardOptions): Guard {
     decide: (request) => decide(core, request),
     check: (request) => ask(guard, () => requestFrom(request)),
     verify: (request) => verifyAlone(core, request),
+    verifyAgain: (verified) => verifyOnceMore(core, verified),
     allows: (verified, wanted) => decideOn(core, verified, wanted),
     reaches: (verified, wanted) => {
       const operation = operationOf(verified, wanted);

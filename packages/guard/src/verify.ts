@@ -106,6 +106,26 @@ function held(
   return standing ? verified : ended();
 }
 
+/**
+ * Holds once more what needs no new proof: that the token is accepted, may be used from here at this time, and stands. For whoever had to wait
+ * between verifying and deciding, or tells a caller things for as long as it may hear them.
+ * @throws Refusal, or Unavailable when what it takes to know can't be had
+ */
+export async function verifyAgain(core: Core, verified: Verified, seen: Seen): Promise<Verified> {
+  const now = core.runtime.now();
+  const { request, address } = verified;
+  const presented = presentedIn(request, '');
+  const registration = core.registration.peek() ?? (await core.registration.get());
+  checkOpen(registration);
+  const { profile } = registration;
+  const token =
+    core.tokens.recall(presented.token, profile, now) ?? (await core.tokens.verify(presented.token, profile, now));
+  seen.token = token;
+  checkContext(core.places, token, address, now);
+  if (core.introspect !== undefined && !(await core.introspect(presented.token, token, now, address))) ended();
+  return { ...verified, caller: token.caller, token, registration, at: now };
+}
+
 function ended(): never {
   const detail = 'The access token no longer stands: it was revoked, or what it rests on was.';
   throw new Refusal('invalid_token', detail, { reason: 'no longer active' });

@@ -5,15 +5,12 @@ import { idKey, isObject } from './message.ts';
 export interface AnswerView {
   /** By the ids of the requests that are answered, which method each called. Undefined where that isn't known: streams that are picked up again. */
   methods: ReadonlyMap<string, string> | undefined;
-  /**
-   * Which tools of a list the caller gets to see.
-   * @param isAnswer whether it answers what was just asked, and isn't one that is told again
-   */
-  shown(tools: readonly unknown[], isAnswer: boolean): Promise<unknown[]>;
+  /** Which tools of a list the caller gets to see. */
+  shown(tools: readonly unknown[]): Promise<unknown[]>;
   /** The server says that its tools changed. */
   changed(): void;
   /** Whether the stream may go on; asked before each event. */
-  lasts(): boolean;
+  lasts(): Promise<boolean>;
 }
 
 const mostCharacters = 16 * 1024 * 1024;
@@ -53,7 +50,7 @@ export async function seenThrough(value: unknown, view: AnswerView): Promise<unk
   if (!isObject(result) || !Object.hasOwn(result, 'tools')) return value;
   const method = view.methods?.get(idKey(value.id));
   if (method !== undefined && method !== list) return value;
-  const tools = Array.isArray(result.tools) ? await view.shown(result.tools, method === list) : [];
+  const tools = Array.isArray(result.tools) ? await view.shown(result.tools) : [];
   // What one caller sees is not for others: whoever keeps it keeps it for this one.
   const kept = Object.hasOwn(result, 'cacheScope') ? { cacheScope: 'private' } : {};
   return { ...value, result: { ...result, tools, ...kept } };
@@ -65,7 +62,7 @@ function eventView(view: AnswerView): TransformStream<Uint8Array, Uint8Array> {
   return new TransformStream({
     async transform(bytes, controller) {
       for (const event of reader.push(bytes)) {
-        if (!view.lasts()) return controller.terminate();
+        if (!(await view.lasts())) return controller.terminate();
         const { data } = event;
         const value = data === undefined || data === '' ? undefined : parsed(data);
         const seen = value === undefined ? event : { ...event, data: JSON.stringify(await seenThrough(value, view)) };

@@ -19,19 +19,16 @@ export interface Definitions {
   /** Whether all tools that the server listed are known: one that isn't among them isn't there. */
   isWhole(): boolean;
   /**
-   * Takes in what a list said, unless something changed since it was asked for.
-   * @param asked.whole whether these are all pages. A page alone that says something else than what is known makes nothing known.
+   * Takes in what the list said, all pages of it, unless something changed since it was asked for.
    */
-  learn(tools: readonly unknown[], asked: { generation: number; at: number; whole: boolean }): void;
+  learn(tools: readonly unknown[], asked: { generation: number; at: number }): void;
   /** The tools of a server changed: what is known is not to be believed any more. */
   forget(): void;
 }
 
-const mostTools = 10_000;
-
 /** @param freshMs how long a definition is believed, in ms */
 export function definitionsFor(runtime: { now(): number }, freshMs: number): Definitions {
-  const known = new Map<string, Seen>();
+  let known = new Map<string, Seen>();
   let generation = 0;
   let wholeAt = Number.NEGATIVE_INFINITY;
 
@@ -57,15 +54,11 @@ export function definitionsFor(runtime: { now(): number }, freshMs: number): Def
       for (const tool of tools) {
         if (!isObject(tool) || typeof tool.name !== 'string') continue;
         const hash = hashOf(tool);
-        const before = asked.whole ? undefined : of(tool.name);
-        const isSaidTwice = here.has(tool.name) || (before !== undefined && before.hash !== hash);
         const { inputSchema } = tool;
-        // Who keeps asking for lists must not keep something known for ever: the server is asked for all of it in time.
-        here.set(tool.name, { hash: isSaidTwice ? undefined : hash, inputSchema, at: before?.at ?? asked.at });
+        here.set(tool.name, { hash: here.has(tool.name) ? undefined : hash, inputSchema, at: asked.at });
       }
-      if (asked.whole || known.size + here.size > mostTools) known.clear();
-      if (asked.whole) wholeAt = asked.at;
-      for (const [name, seen] of here) known.set(name, seen);
+      known = here;
+      wholeAt = asked.at;
     },
     forget() {
       generation += 1;

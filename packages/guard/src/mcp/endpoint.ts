@@ -29,6 +29,8 @@ export interface McpOptions {
   definitionSeconds?: number;
   /** The largest body of a request, in bytes. 4 MiB by default. */
   maxBodyBytes?: number;
+  /** How long a request's body may take to arrive, in seconds. 30 by default. */
+  bodySeconds?: number;
   /**
    * `bound` (the default): a session is used by the caller who opened it here, and by nobody else. `server`: the server sees to that itself;
    * for several processes that share sessions.
@@ -52,7 +54,10 @@ export interface McpEndpoint {
 }
 
 const defaultBytes = 4 * 1024 * 1024;
+const defaultBodySeconds = 30;
 const mostReported = 1000;
+/** What was verified longer ago is verified again before anything comes of it. */
+const freshMs = 1000;
 
 /** The guarded MCP server: everything that reaches the handler was checked, and what it answers is cut down to what the caller may see. */
 export function mcpEndpoint(guard: Guard, handler: McpHandler, options: McpOptions = {}): McpEndpoint {
@@ -61,6 +66,7 @@ export function mcpEndpoint(guard: Guard, handler: McpHandler, options: McpOptio
     scope = [],
     definitionSeconds = 60,
     maxBodyBytes = defaultBytes,
+    bodySeconds = defaultBodySeconds,
     sessions: whose = 'bound',
   } = options;
   const definitions = definitionsFor(guard, definitionSeconds * 1000);
@@ -114,6 +120,14 @@ export function mcpEndpoint(guard: Guard, handler: McpHandler, options: McpOptio
     return withHeaders(response, verified.headers);
   }
 
+  /** The same again if it is new; else what of it holds now, or the answer to whoever lost it meanwhile. */
+  async function current(verified: Verified): Promise<Verified | Response> {
+    const age = guard.now() - verified.at;
+    if (age >= 0 && age < freshMs) return verified;
+    const again = await guard.verifyAgain(verified);
+    return 'verified' in again ? again : responseOf(askingFor(again, scope));
+  }
+
   async function answerVerified(exchange: McpExchange, verified: Verified): Promise<Response> {
     const { method } = exchange.guardRequest;
     // The endpoint is the resource itself: what lies below it is for other routes, and other guards.
@@ -133,19 +147,25 @@ export function mcpEndpoint(guard: Guard, handler: McpHandler, options: McpOptio
     return method === 'DELETE' ? response : viewOf(response, viewFor(request, verified, undefined, true));
   }
 
-  async function post(exchange: McpExchange, headers: Headers, verified: Verified): Promise<Response> {
+  async function post(exchange: McpExchange, headers: Headers, arrived: Verified): Promise<Response> {
     checkContentType(exchange.headers);
-    const bytes = await exchange.body(maxBodyBytes);
+    const bytes = await inTime(exchange.body(maxBodyBytes), bodySeconds);
     if (bytes === undefined) {
       throw new BadMessage(`The body is larger than ${maxBodyBytes} bytes.`, serverError, { status: 413 });
     }
+    // Who keeps a body back keeps no yes for later.
+    const decided = await current(arrived);
+    if (!('verified' in decided)) return decided;
     const body = readBody(bytes);
     checkHeaders(headers, body);
     headers.set('content-type', 'application/json');
     const { url, signal } = exchange;
     const asked = new Request(url, { method: 'POST', headers });
-    const outcome = await decideAll(roomFor(asked, verified), verified, body);
+    const outcome = await decideAll(roomFor(asked, decided), decided, body);
     if ('refused' in outcome) return outcome.refused;
+    // Deciding takes long where the server has to say first what its tools are.
+    const verified = await current(decided);
+    if (!('verified' in verified)) return verified;
     checkParameterHeaders(headers, body.messages[0], schemaOf(body));
     const request = new Request(url, { method: 'POST', headers, body: bodyText(body), signal });
     const caller = callerFor(verified, outcome.operations.join(', '));
@@ -165,16 +185,20 @@ export function mcpEndpoint(guard: Guard, handler: McpHandler, options: McpOptio
     methodsAsked: ReadonlyMap<string, string> | undefined,
     endsWithToken: boolean,
   ): AnswerView {
-    const asked = { generation: definitions.generation, at: guard.now(), whole: false };
     const room = roomFor(request, verified);
+    let known = verified;
     return {
       methods: methodsAsked,
-      shown(tools, isAnswer) {
-        if (isAnswer) definitions.learn(tools, asked);
-        return shownTools(room, verified, tools, hashOf);
-      },
+      // Nothing is learned from it: what a client asked for in its own way says nothing of what others get.
+      shown: (tools) => shownTools(room, known, tools, hashOf),
       changed: definitions.forget,
-      lasts: () => !endsWithToken || guard.now() < verified.token.acceptedUntil,
+      async lasts() {
+        if (!endsWithToken) return true;
+        const now = await current(known);
+        if (!('verified' in now)) return false;
+        known = now;
+        return true;
+      },
     };
   }
 
@@ -193,6 +217,15 @@ export function mcpEndpoint(guard: Guard, handler: McpHandler, options: McpOptio
   }
 
   return { answer };
+}
+
+/** @throws BadMessage for what isn't there in time */
+function inTime<Value>(work: Promise<Value>, seconds: number): Promise<Value> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const late = () =>
+    reject(new BadMessage(`The body took longer than ${seconds} seconds.`, serverError, { status: 408 }));
+  const stop = systemRuntime.after(seconds * 1000, late);
+  return Promise.race([work, promise]).finally(stop);
 }
 
 /** @see MCP 2026-07-28, Authorization: scope selection; RFC 6750 §3 */

@@ -52,6 +52,29 @@ test('what is written is read again, however it is cut into pieces', () => {
   );
 });
 
+test('every character is looked at once, in however many pieces an event comes', (context) => {
+  let looked = 0;
+  const { exec } = RegExp.prototype;
+  const { split } = String.prototype;
+  context.mock.method(RegExp.prototype, 'exec', function (this: RegExp, text: string) {
+    const from = this.lastIndex;
+    const match = exec.call(this, text);
+    looked += (match === null ? text.length : match.index + match[0].length) - from;
+    return match;
+  });
+  context.mock.method(String.prototype, 'split', function (this: string, by: string | RegExp) {
+    looked += this.length;
+    return split.call(this, by as never);
+  });
+  const bytes = new TextEncoder().encode(`data: ${'x'.repeat(8000)}\n\n`);
+  const reader = eventReader(10_000);
+  const found = [...bytes].flatMap((byte) => reader.push(Uint8Array.of(byte)));
+  context.mock.restoreAll();
+  assert.equal(found.length, 1);
+  assert.ok(looked >= bytes.length, 'it is counted');
+  assert.ok(looked < 4 * bytes.length, `${looked} for ${bytes.length}`);
+});
+
 test('the end of a line is one, also where a piece ends in it', () => {
   const text = 'data: a\r\ndata: b\r\n\r\ndata: c\r\n\r\n';
   for (let cut = 0; cut <= text.length; cut++) assert.deepEqual(dataOf(read(text, [cut])), ['a\nb', 'c'], String(cut));

@@ -9,40 +9,63 @@ export interface StreamEvent {
 }
 
 /**
- * Reads a stream of server-sent events from its bytes, as they come.
+ * Reads a stream of server-sent events from its bytes, as they come. Each character is looked at once, in however many pieces it comes.
  * @param most characters in one event, before which it must end
  * @throws Error from `push` for an event that is longer, or bytes that are no UTF-8
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
  */
 export function eventReader(most: number): { push(bytes: Uint8Array | undefined): StreamEvent[] } {
   const decoder = new TextDecoder('utf-8', { fatal: true });
-  let rest = '';
+  /** Of the line that hasn't ended yet. */
+  let pieces: string[] = [];
+  /** A carriage return ended the last piece: a line feed that follows belongs to it. */
+  let isAfterReturn = false;
   let lines: string[] = [];
+  /** Of the event that hasn't ended yet. */
   let length = 0;
+
+  function ended(line: string): StreamEvent | undefined {
+    pieces = [];
+    if (line !== '') {
+      lines.push(line);
+      return undefined;
+    }
+    const event = lines.length > 0 ? eventOf(lines) : undefined;
+    lines = [];
+    length = 0;
+    return event;
+  }
+
+  function take(characters: number): void {
+    length += characters;
+    if (length > most) throw new Error('an event is too long');
+  }
+
   return {
     push(bytes) {
       const found: StreamEvent[] = [];
-      rest += bytes === undefined ? decoder.decode() : decoder.decode(bytes, { stream: true });
-      // A carriage return at the very end may be half of a line's end.
-      const whole = bytes === undefined ? rest.length : rest.length - (rest.endsWith('\r') ? 1 : 0);
-      const parts = rest.slice(0, whole).split(/\r\n|\r|\n/);
-      rest = parts.pop() + rest.slice(whole);
-      for (const line of parts) {
-        length += line.length + 1;
-        if (length > most) throw new Error('an event is too long');
-        if (line !== '') {
-          lines.push(line);
-          continue;
-        }
-        if (lines.length > 0) found.push(eventOf(lines));
-        lines = [];
-        length = 0;
+      const text = bytes === undefined ? decoder.decode() : decoder.decode(bytes, { stream: true });
+      if (text === '') return found;
+      let from = isAfterReturn && text.startsWith('\n') ? 1 : 0;
+      isAfterReturn = text.endsWith('\r');
+      lineEnd.lastIndex = from;
+      for (let match = lineEnd.exec(text); match !== null; match = lineEnd.exec(text)) {
+        take(match.index - from + 1);
+        pieces.push(text.slice(from, match.index));
+        const event = ended(pieces.join(''));
+        if (event !== undefined) found.push(event);
+        from = lineEnd.lastIndex;
       }
-      if (length + rest.length > most) throw new Error('an event is too long');
+      if (from < text.length) {
+        take(text.length - from);
+        pieces.push(text.slice(from));
+      }
       return found;
     },
   };
 }
+
+const lineEnd = /\r\n|\r|\n/g;
 
 function eventOf(lines: readonly string[]): StreamEvent {
   const data: string[] = [];

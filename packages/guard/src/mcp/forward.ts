@@ -4,7 +4,7 @@ import type { McpHandler } from './node-bridge.ts';
 /**
  * A handler that hands on to an MCP server elsewhere, in any language: one that listens where only this process reaches it. Who is calling stands in
  * the headers `bailiwick-agent`, `bailiwick-subject`, `bailiwick-organization` and `bailiwick-operation`; the token doesn't.
- * @param url the server's endpoint
+ * @param url the server's endpoint. Where it has a query, that is the query of every request, whatever the client's was
  */
 export function forwardTo(url: string | URL, options: { fetch?: typeof globalThis.fetch } = {}): McpHandler {
   const target = new URL(url);
@@ -20,7 +20,7 @@ export function forwardTo(url: string | URL, options: { fetch?: typeof globalThi
     };
     for (const [name, value] of Object.entries(about)) headers.set(`bailiwick-${name}`, encodeURI(value));
     headers.set('accept-encoding', 'identity');
-    const { search } = new URL(request.url);
+    const { search } = new URL(target.search === '' ? request.url : target);
     const body = request.method === 'POST' ? await request.text() : undefined;
     const answer = await send(new URL(search, target), {
       method: request.method,

@@ -26,7 +26,7 @@ export async function learnTools(
   runtime: { now(): number; random(bytes: number): string },
   asking: Asking,
 ): Promise<void> {
-  const asked = { generation: definitions.generation, at: runtime.now(), whole: true };
+  const asked = { generation: definitions.generation, at: runtime.now() };
   const tools: unknown[] = [];
   let cursor: string | undefined;
   const signal = AbortSignal.timeout(timeoutMs);
@@ -49,23 +49,32 @@ function listRequest(
   cursor: string | undefined,
   signal: AbortSignal,
 ): Request {
-  const headers = new Headers(request.headers);
-  for (const name of [...headers.keys()])
-    if (name === 'mcp-name' || name.startsWith('mcp-param-')) headers.delete(name);
+  // What all will believe must not hang on what one caller says beside: a language, say, in a header or in the URL.
+  const headers = new Headers();
+  for (const [name, value] of request.headers) {
+    if (name.startsWith('mcp-') && name !== 'mcp-name' && !name.startsWith('mcp-param-')) headers.set(name, value);
+  }
   if (headers.has('mcp-method')) headers.set('mcp-method', 'tools/list');
   headers.set('content-type', 'application/json');
   headers.set('accept', 'application/json, text/event-stream');
-  headers.delete('last-event-id');
   const meta = protocolMeta(params._meta);
   const list = { ...(meta === undefined ? {} : { _meta: meta }), ...(cursor === undefined ? {} : { cursor }) };
   const body = JSON.stringify({ jsonrpc: '2.0', id, method: 'tools/list', params: list });
-  return new Request(request.url, { method: 'POST', headers, body, signal });
+  const url = new URL(request.url);
+  url.search = '';
+  return new Request(url, { method: 'POST', headers, body, signal });
 }
 
-/** What a revision of the protocol asks of every request, and nothing of the caller's own, such as where progress goes. */
+/** What a revision of the protocol asks of every request: the revision, and a client that says nothing else of itself. */
 function protocolMeta(meta: unknown): Record<string, unknown> | undefined {
   if (!isObject(meta)) return undefined;
-  return Object.fromEntries(Object.entries(meta).filter(([name]) => name.startsWith('io.modelcontextprotocol/')));
+  const version = meta['io.modelcontextprotocol/protocolVersion'];
+  if (typeof version !== 'string') return undefined;
+  return {
+    'io.modelcontextprotocol/protocolVersion': version,
+    'io.modelcontextprotocol/clientInfo': { name: 'bailiwick', version: '1' },
+    'io.modelcontextprotocol/clientCapabilities': {},
+  };
 }
 
 function within<Value>(work: Promise<Value>, signal: AbortSignal): Promise<Value> {

@@ -27,10 +27,18 @@ const hopHeaders = new Set([
   'proxy-authorization',
 ]);
 
-/** The headers that a handler gets: without the token, which is not for it, and without what the body's own form was. */
+/** What a proxy says of the client. The guard has read it where it believes the proxy; of anybody else it is anybody's word. */
+const proxyHeaders = /^(?:forwarded|x-forwarded-.*|x-real-ip|client-cert(?:-chain)?)$/;
+
+/**
+ * The headers that a handler gets: without the token, which is not for it, without what the body's own form was, and without what nobody checked of
+ * where the client is. Nor names with underscores: many a server reads them as others, `mcp_session_id` as `mcp-session-id`.
+ */
 export function headersForHandler(headers: Headers): Headers {
   const kept = new Headers(headers);
-  for (const name of hopHeaders) kept.delete(name);
+  for (const name of headers.keys()) {
+    if (hopHeaders.has(name) || name.includes('_') || proxyHeaders.test(name)) kept.delete(name);
+  }
   return kept;
 }
 
@@ -198,7 +206,8 @@ export async function sendResponse(answer: Response, response: ServerResponse): 
     headers[name] = before === undefined ? value : [...[before].flat(), value];
   }
   // What is still coming is read by nobody.
-  if (answer.status === 413 && response.req.httpVersionMajor === 1) headers.connection = 'close';
+  if ((answer.status === 413 || answer.status === 408) && response.req.httpVersionMajor === 1)
+    headers.connection = 'close';
   response.writeHead(answer.status, headers);
   if (answer.body === null || response.req.method === 'HEAD') {
     response.end();

@@ -1,4 +1,3 @@
-import { boundedCache } from '@bailiwick/protocol';
 import type { Verified } from '../verify.ts';
 
 /** Which caller a session of the server belongs to: its id alone shall open nobody's. */
@@ -9,16 +8,55 @@ export interface Sessions {
   open(session: string, verified: Verified): boolean;
 }
 
-/** @see MCP Security Best Practices: sessions are bound to who opened them, and are no authentication */
-export function sessionsFor(capacity = 10_000): Sessions {
-  const owners = boundedCache<string>(capacity);
+/**
+ * Remembers so many sessions. Who opens more than a share of them loses their own, the one first that was not used for longest; where all is full, whoever has most
+ * loses one: no caller pushes out another who has fewer.
+ * @see MCP Security Best Practices: sessions are bound to who opened them, and are no authentication
+ */
+export function sessionsFor(capacity = 10_000, perOwner = Math.ceil(capacity / 10)): Sessions {
+  const owners = new Map<string, string>();
+  /** Of each owner those that were used last stand last. */
+  const opened = new Map<string, Set<string>>();
   const ownerOf = ({ caller }: Verified) => JSON.stringify([caller.organization, caller.agent, caller.subject]);
+
+  function dropOneOf(owner: string): void {
+    const own = opened.get(owner);
+    const [oldest] = own ?? [];
+    if (own === undefined || oldest === undefined) return;
+    own.delete(oldest);
+    owners.delete(oldest);
+    if (own.size === 0) opened.delete(owner);
+  }
+
+  function whoHasMost(): string {
+    let most = '';
+    for (const [owner, { size }] of opened) if (size > (opened.get(most)?.size ?? 0)) most = owner;
+    return most;
+  }
+
+  function used(session: string, owner: string): void {
+    const own = opened.get(owner) ?? new Set();
+    opened.set(owner, own);
+    own.delete(session);
+    own.add(session);
+  }
+
   return {
-    isOf: (session, verified) => owners.get(session) === ownerOf(verified),
+    isOf(session, verified) {
+      const owner = ownerOf(verified);
+      if (owners.get(session) !== owner) return false;
+      used(session, owner);
+      return true;
+    },
     open(session, verified) {
-      const owner = owners.get(session);
-      if (owner === undefined) owners.set(session, ownerOf(verified));
-      return owner === undefined || owner === ownerOf(verified);
+      const owner = ownerOf(verified);
+      const before = owners.get(session);
+      if (before !== undefined) return before === owner;
+      if ((opened.get(owner)?.size ?? 0) >= perOwner) dropOneOf(owner);
+      else if (owners.size >= capacity) dropOneOf(whoHasMost());
+      owners.set(session, owner);
+      used(session, owner);
+      return true;
     },
   };
 }
