@@ -51,6 +51,7 @@ const versionShown = ({ revision, mode, text, author, reason }: PolicyVersion) =
   reason,
 });
 
+/** A policy as lists show it, without its text. */
 export const listPolicy = (policy: Policy): z.output<typeof listedPolicy> => ({
   id: policy.id,
   organization: policy.org,
@@ -60,17 +61,20 @@ export const listPolicy = (policy: Policy): z.output<typeof listedPolicy> => ({
   updated_at: rfc3339(policy.newest.at),
 });
 
+/** A policy with its text. */
 export const showPolicy = (policy: Policy): z.output<typeof shownPolicy> => ({
   ...listPolicy(policy),
   text: policy.newest.text,
 });
 
+/** A version as lists show it, without its text. */
 export const listVersion = (one: PolicyVersion): z.output<typeof listedVersion> => ({
   policy: one.policy,
   ...versionShown(one),
   created_at: rfc3339(one.at),
 });
 
+/** A version with its text. */
 export const showVersion = (one: PolicyVersion): z.output<typeof shownVersion> => ({
   ...listVersion(one),
   text: one.text,

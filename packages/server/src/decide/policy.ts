@@ -173,6 +173,7 @@ function taskSeen(task: TokenPlan['task']): PolicyContext['task'] {
   return { provenance: 'orchestrated', id, workflow, step, environment, purpose };
 }
 
+/** By what something is bound, in the word of policies. */
 export function bindingOf(
   binding: { jkt?: string | undefined; x5t?: string | undefined } | undefined,
 ): PolicyContext['binding'] {
@@ -186,7 +187,8 @@ function proofAge({ client, binding }: TokenPlan, now: number): number {
   return Math.max(0, Math.floor((now - oldest) / 1000));
 }
 
-const observedOf = ({ decision, determining, requirements }: PolicyDecision): ObservedDecision => ({
+/** What the log keeps of what observed policies would have decided. */
+export const observedOf = ({ decision, determining, requirements }: PolicyDecision): ObservedDecision => ({
   decision,
   by: determining.map(({ policy }) => policy),
   ...(requirements.length > 0 && { requirements }),
@@ -229,9 +231,14 @@ function refusal(answer: PolicyAnswer, recordedAs: RecordedAs): OAuthError {
   });
 }
 
-function whyDenied({ errors }: PolicyAnswer, by: readonly string[]): string {
-  const [fault] = errors;
-  if (fault) return `policy ${fault.policy} could not be evaluated: ${fault.message}`;
+/** In the log's words, what could not be evaluated; undefined where all could. */
+export function faultOf({ errors: [fault] }: PolicyAnswer): string | undefined {
+  return fault && `policy ${fault.policy} could not be evaluated: ${fault.message}`;
+}
+
+function whyDenied(answer: PolicyAnswer, by: readonly string[]): string {
+  const fault = faultOf(answer);
+  if (fault) return fault;
   return by.length > 0 ? `denied by policy ${by.join(', ')}` : 'no policy allows it';
 }
 

@@ -393,7 +393,11 @@ for (const database of databases) {
       await change({ mode: 'observe' });
       const observed = await pep.decide(question);
       assert.equal(observed.decision, true);
-      assert.match(JSON.stringify(await eventOf(observed.context.id)), /"observed":\{[^}]*"decision":"step_up"/);
+      const { decided_on } = JSON.parse(JSON.stringify(await eventOf(observed.context.id)));
+      assert.deepEqual(
+        [decided_on.observed.decision, decided_on.observed.requirements],
+        ['step_up', [{ type: 'fresh_proof', max_age: 60 }]],
+      );
     });
 
     test('a proof is as fresh as the token, and as old as can be where there is none', async () => {

@@ -27,6 +27,7 @@ const everyResource = rememberedPer<Resource[]>(100);
 /** The registry at one version. */
 export type Registry = Pick<Deps, 'db' | 'config'>;
 
+/** The agent with this id, of whatever organization. */
 export const agentById = ({ db }: Registry, version: number, id: string): Promise<Agent | undefined> =>
   agents(db).get(version, id, () => findAgent(db, id));
 
@@ -91,6 +92,7 @@ export async function rolesHeld({ db }: Registry, version: number, agent: string
 export const guardOf = ({ db }: Registry, version: number, agent: string): Promise<Guard | undefined> =>
   guards(db).get(version, agent, () => findGuardOfAgent(db, agent));
 
+/** The resource with this id, of whatever organization; the server's own too. */
 export const resourceById = ({ db }: Registry, version: number, id: string): Promise<Resource | undefined> =>
   resources(db).get(version, id, () => findResource(db, id));
 

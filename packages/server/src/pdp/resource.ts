@@ -11,6 +11,7 @@ import { type Registry, resourceCalled } from './registered.ts';
 export const registeredTypes = ['api', 'operation', 'tool'] as const;
 export type RegisteredType = (typeof registeredTypes)[number];
 
+/** Whether a type of AuthZEN's resources stands for what is registered here. */
 export const isRegisteredType = (type: string): type is RegisteredType =>
   (registeredTypes as readonly string[]).includes(type);
 
@@ -75,6 +76,7 @@ export function takenOf({ registered, operation }: Asked): InEffect {
   return { scope: registered.scopes.map(({ name }) => name), details: registered.detailsTypes.map(({ type }) => type) };
 }
 
+/** The type by which an operation is asked about. */
 export const typeOf = ({ tool }: Operation): 'operation' | 'tool' => (tool === undefined ? 'operation' : 'tool');
 
 /** How an operation is named in questions and answers. */

@@ -3,7 +3,7 @@
 import type { Requirement } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
 import type { AuditEvent } from '../audit/event.ts';
-import { named } from '../decide/policy.ts';
+import { faultOf, named, observedOf } from '../decide/policy.ts';
 import { recorded, recordedPersonal } from '../policy/recorded.ts';
 import type { PolicyAnswer, PolicyRequest } from '../policy/request.ts';
 import type { Asking } from './asking.ts';
@@ -128,12 +128,6 @@ function eventOf(
 
 /** In the log's words, which name statements and their reasons. */
 function why(answer: PolicyAnswer | undefined): string {
-  const [fault] = answer?.errors ?? [];
-  if (fault) return `policy ${fault.policy} could not be evaluated: ${fault.message}`;
-  return answer?.determining.map(named).join(', ') || 'no policy permits it';
+  const fault = answer && faultOf(answer);
+  return fault ?? (answer?.determining.map(named).join(', ') || 'no policy permits it');
 }
-
-const observedOf = ({ decision, determining }: NonNullable<PolicyAnswer['observed']>) => ({
-  by: determining.map(({ policy }) => policy),
-  decision,
-});

@@ -71,6 +71,7 @@ function own<V>(record: { readonly [name: string]: V }, name: string): V | undef
   return typeof value === 'string' ? (text(value) as V) : value;
 }
 
+/** Whether it has members of its own: no list, and no address. */
 export function isRecord(value: Value | undefined): value is { readonly [name: string]: Value | undefined } {
   return typeof value === 'object' && !Array.isArray(value) && !('bits' in value);
 }

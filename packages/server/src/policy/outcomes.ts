@@ -25,6 +25,7 @@ export interface Memory {
   generation: number;
 }
 
+/** An empty memory of outcomes. @param most of them at a time */
 export const newMemory = (most: number): Memory => ({ most, size: 0, generation: 0 });
 
 /** A statement in a set. */

@@ -15,7 +15,7 @@ export interface Reads {
   paths: Path[];
   /** Tags of an entity that are read by a name that isn't known before. */
   tags: Path[];
-  /** Entities that count by who they are: their type, id and what they are in. */
+  /** Entities that count by who they are: their type and id. What they are in is compared as one of `atoms`, or is `everything`. */
   entities: Set<'principal' | 'resource' | 'action'>;
   /** Members of the context that Cedar has to be told. */
   members: Set<string>;

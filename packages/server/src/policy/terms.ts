@@ -48,6 +48,7 @@ export function entityOf(expr: Expr): TypeAndId | undefined {
   return 'Value' in expr ? entityIn((expr as { Value: unknown }).Value) : undefined;
 }
 
+/** `Role::"reader"` as Cedar's JSON has the value; undefined where it is another. */
 export function entityIn(value: unknown): TypeAndId | undefined {
   if (typeof value !== 'object' || value === null || !('__entity' in value)) return undefined;
   const { type, id } = value.__entity as TypeAndId;
