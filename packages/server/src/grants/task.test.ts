@@ -132,12 +132,10 @@ for (const database of databases) {
     });
 
     test('what an agent declares of itself goes into no token and bounds none', async () => {
-      const { agent } = scene;
-      const answer = await agent.send({
-        declared_workflow: 'billing',
-        declared_purpose: 'pay',
-        scope: 'tickets:write',
-      });
+      const { agent } = await fresh();
+      const operation = { name: 'read', method: 'GET', path: '/{id}', scope: ['tickets:read'], sensitivity: 'low' };
+      await server.admin('PATCH', `/resources/${agent.resource}`, { operations: [operation] });
+      const answer = await agent.send({ declared_workflow: 'billing', declared_purpose: 'pay' });
       assert.equal(answer.status, 200, JSON.stringify(answer.body));
       assert.equal(claimsOf(answer).task, undefined);
       assert.equal((await tasksOf(agent)).length, 0);
