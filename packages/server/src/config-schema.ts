@@ -140,7 +140,8 @@ export const configSchema = z.strictObject({
         .default(86_400)
         .meta(
           about({
-            description: 'How long an instance that has ended is still listed: at least a day, as long as a task that it opened can last. The log keeps what it did.',
+            description:
+              'How long an instance that has ended is still listed: at least a day, as long as a task that it opened can last. The log keeps what it did.',
             expects: wholeSeconds(0, 31_536_000),
             example: '86400',
           }),
