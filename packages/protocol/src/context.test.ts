@@ -10,7 +10,7 @@ import {
   type TokenContext,
 } from './context.ts';
 import { ProtocolError } from './errors.ts';
-import { weekdays } from './hours.ts';
+import { weekdays } from './local-time.ts';
 
 const now = Date.parse('2026-11-23T10:00:00Z'); // a Monday
 const from = (address: string): Presenter => ({ address, now });

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { formatHours, isOpen, isTimeZone, parseHours, type Schedule, type Weekday } from './hours.ts';
+import { formatHours, isOpen, isTimeZone, parseHours, type Schedule } from './hours.ts';
+import type { Weekday } from './local-time.ts';
 
 const schedule = (tz: string, from: string, to: string, days?: Weekday[]): Schedule => ({
   tz,

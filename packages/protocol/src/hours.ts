@@ -1,5 +1,6 @@
 import { isJsonObject } from './encoding.ts';
 import { ProtocolError } from './errors.ts';
+import { type Weekday, wallClock, weekdays } from './local-time.ts';
 
 /** Hours of a week in one time zone; one of its windows is open. */
 export interface Schedule {
@@ -16,9 +17,6 @@ export interface TimeWindow {
   to: string;
 }
 
-export const weekdays = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const;
-export type Weekday = (typeof weekdays)[number];
-
 /** How many windows a schedule may have: one for each half of a day. */
 export const mostWindows = 14;
 
@@ -30,7 +28,7 @@ type Minutes = readonly (readonly [number, number])[];
 
 /** Whether it is the IANA name of a time zone that this runtime knows. Offsets (`+02:00`) are none: they know no summer. */
 export function isTimeZone(name: string): boolean {
-  return clockOf(name) !== undefined;
+  return wallClock(name) !== undefined;
 }
 
 /**
@@ -38,14 +36,15 @@ export function isTimeZone(name: string): boolean {
  * leaves out is never open, one that comes twice is open twice. What can't be told is closed.
  */
 export function isOpen(schedule: Schedule, now: number): boolean {
-  const shown = clockOf(schedule.tz)?.(now);
+  const shown = wallClock(schedule.tz)?.(now);
   if (shown === undefined) return false;
+  const minute = weekdays.indexOf(shown.weekday) * day + shown.minutes;
   let open = known.get(schedule);
   if (open === undefined) {
     open = openIn(schedule);
     known.set(schedule, open);
   }
-  return open.some(([start, end]) => start <= shown && shown < end);
+  return open.some(([start, end]) => start <= minute && minute < end);
 }
 
 /** The schedule of a token that is shown again and again. */
@@ -204,48 +203,6 @@ const inOrder = (windows: TimeWindow[]) =>
 
 const isTime = (text: string) => /^([01]\d|2[0-3]):[0-5]\d$/.test(text);
 const isWeekday = (value: unknown): value is Weekday => weekdays.includes(value as Weekday);
-
-/** Shows the minute of the week at an instant; undefined for what is no instant. */
-type Clock = (now: number) => number | undefined;
-
-/** Making a formatter costs fifty times what asking one does. There are some 500 zones: only names that are one are kept. */
-const clocks = new Map<string, Clock>();
-
-function clockOf(tz: string): Clock | undefined {
-  const known = clocks.get(tz);
-  if (known !== undefined || !/^[A-Za-z][A-Za-z0-9_+/-]{1,63}$/.test(tz)) return known;
-  let format: Intl.DateTimeFormat;
-  try {
-    format = new Intl.DateTimeFormat('en-US', {
-      timeZone: tz,
-      weekday: 'short',
-      hour: '2-digit',
-      minute: '2-digit',
-      hourCycle: 'h23',
-    });
-  } catch {
-    return undefined;
-  }
-  const clock = rememberedMinute((now) => {
-    const shown: Partial<Record<Intl.DateTimeFormatPartTypes, string>> = {};
-    for (const { type, value } of format.formatToParts(now)) shown[type] = value;
-    const weekday = weekdays.indexOf((shown.weekday ?? '').toLowerCase() as Weekday);
-    return weekday * day + Number(shown.hour) * 60 + Number(shown.minute);
-  });
-  if (clocks.size < 2_000) clocks.set(tz, clock);
-  return clock;
-}
-
-/** Zones are whole minutes apart since 1972: within a minute every wall clock stands still. */
-function rememberedMinute(read: (now: number) => number): Clock {
-  let [minute, shown] = [Number.NaN, 0];
-  return (now) => {
-    if (!Number.isFinite(now) || Math.abs(now) > 8.64e15) return undefined;
-    const asked = Math.floor(now / 60_000);
-    if (asked !== minute) [minute, shown] = [asked, read(now)];
-    return shown;
-  };
-}
 
 function objectOf(value: unknown, members: readonly string[], where: string): Record<string, unknown> {
   if (!isJsonObject(value)) throw malformed(`${where} must be an object`);

@@ -72,8 +72,6 @@ export {
   parseSchedule,
   type Schedule,
   type TimeWindow,
-  type Weekday,
-  weekdays,
 } from './hours.ts';
 export {
   generateJwk,
@@ -99,6 +97,7 @@ export {
   type VerificationKey,
   verifyParsed,
 } from './jws.ts';
+export { type LocalTime, type WallClock, type Weekday, wallClock, weekdays } from './local-time.ts';
 export { isLoopback } from './loopback.ts';
 export { areNetworks, canonicalAddress, type Networks, networks } from './networks.ts';
 export {

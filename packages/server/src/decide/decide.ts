@@ -11,7 +11,7 @@ import type { Resource } from '../resources/resource.ts';
 import type { HeldRole } from '../resources/role.ts';
 import { rolesOf } from '../resources/store.ts';
 import { take } from './budget.ts';
-import { mustBeInside, narrowedOrDenied, placeOf } from './place.ts';
+import { narrowedOrDenied, placeOf } from './place.ts';
 import type { Client, DecidedPlan, RequestContext, TokenPlan } from './plan.ts';
 import { allowedByPolicy } from './policy.ts';
 import { detailsWithinInstance, givenByRoles } from './roles.ts';
@@ -37,7 +37,6 @@ export async function decide(deps: Deps, plan: TokenPlan, request: RequestContex
   const place = placeOf(deps, plan, request); // from where, and where to
   const say = await allowedByPolicy(deps, plan, { held: held ?? [], sensitivity, seen: place.seen, now }); // now, and for this
   const context = narrowedOrDenied(place.context, say.limits.context);
-  if (say.limits.context) mustBeInside(context, place.seen, now);
   return {
     ...plan,
     context,
