@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
-import { comparisons, condition, plainQuestion, request, requests, statement } from '../testing/generated-policies.ts';
+import { comparisons, condition, statement } from '../testing/generated-policies.ts';
+import { request, requests } from '../testing/generated-requests.ts';
+import { plainQuestion } from '../testing/plain-question.ts';
 import { type Cedar, openCedar } from './cedar.ts';
 import { readStatements } from './document.ts';
 import { createPolicyEngine, type PolicySource } from './engine.ts';
