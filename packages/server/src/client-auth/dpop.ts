@@ -2,11 +2,9 @@
 import { type DpopProof, ProtocolError, parseDpopProof, verifyDpopProof } from '@bailiwick/protocol';
 import type { Binding, OAuthRequest, PresentedCertificate, Spend } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
+import { futureSeconds } from '../lib/clock.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { spendOf } from '../tokens/spend.ts';
-
-/** How far ahead of ours the clock of whoever makes a proof may be. */
-export const futureSeconds = 5;
 
 /**
  * Reads the proof and, before anything is verified, spent or written, sends for a nonce if it has none of ours.

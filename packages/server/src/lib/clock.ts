@@ -4,6 +4,9 @@ export interface Clock {
   now(): number;
 }
 
+/** How far ahead of ours the clock of whoever makes a DPoP proof may be, in seconds: at every endpoint of ours. */
+export const futureSeconds = 5;
+
 /** The machine's clock. */
 export const systemClock: Clock = { now: () => Date.now() };
 

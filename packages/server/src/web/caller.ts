@@ -20,6 +20,7 @@ import {
 import type { Spend } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { verificationKey } from '../keys/keys.ts';
+import { futureSeconds } from '../lib/clock.ts';
 import { rememberedPer } from '../lib/remember.ts';
 import { asOf, type Counter } from '../liveness/liveness.ts';
 import type { SystemResource } from '../resources/resource.ts';
@@ -60,9 +61,6 @@ export interface OwnApi {
   api: SystemResource;
   resource: string;
 }
-
-/** How far ahead of ours a caller's clock may be, in seconds. */
-export const futureSeconds = 5;
 
 /**
  * Reads and verifies token and proof.

@@ -4,10 +4,11 @@ import { protectedResourceMetadataUrl, type ReplayMemory, replayMemory } from '@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { findAgent } from '../agents/store.ts';
 import type { Deps } from '../deps.ts';
+import { futureSeconds } from '../lib/clock.ts';
 import { countFailure } from '../lib/failures.ts';
 import { newId } from '../lib/ids.ts';
 import { parseJsonBody } from './body.ts';
-import { type Caller, callerOf, futureSeconds, type OwnApi } from './caller.ts';
+import { type Caller, callerOf, type OwnApi } from './caller.ts';
 import { addressOf } from './client-address.ts';
 import { Problem, problemReply } from './problem.ts';
 
