@@ -23,7 +23,7 @@ import { createMcpHandler, McpServer } from '@modelcontextprotocol/server';
 import { z } from 'zod';
 import { authInfoOf, bailiwick, type McpHandler } from '../packages/guard/src/adapters/mcp.ts';
 import { createGuard, type Guard, type GuardOptions } from '../packages/guard/src/index.ts';
-import type { FakeClock } from '../packages/server/src/lib/clock.ts';
+import { type FakeClock, systemClock } from '../packages/server/src/lib/clock.ts';
 import { type CommandLine, commandLine } from '../packages/server/src/testing/command-line.ts';
 import { startServer, type TestServer } from '../packages/server/src/testing/harness.ts';
 
@@ -75,6 +75,8 @@ function goingClock(): FakeClock {
   let ahead = 0;
   return {
     now: () => Date.now() + ahead,
+    monotonic: () => performance.now() + ahead,
+    after: systemClock.after,
     advance(ms) {
       ahead += ms;
     },

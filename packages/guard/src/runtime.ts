@@ -4,6 +4,8 @@ import { randomBytes } from 'node:crypto';
 export interface Runtime {
   /** The wall clock, ms since 1970. */
   now(): number;
+  /** Milliseconds since some moment: never goes back, whatever is done to the wall clock. */
+  monotonic(): number;
   fetch: typeof globalThis.fetch;
   /** `bytes` random bytes, base64url. */
   random(bytes: number): string;
@@ -18,6 +20,7 @@ export interface Runtime {
 /** The only place in the guard that touches the clock, the network, randomness or the terminal. */
 export const systemRuntime: Runtime = {
   now: () => Date.now(),
+  monotonic: () => performance.now(),
   fetch: (input, init) => globalThis.fetch(input, init),
   random: (bytes) => randomBytes(bytes).toString('base64url'),
   every(ms, work) {

@@ -55,6 +55,16 @@ export function linkTag(id: string): string {
 }
 
 /**
+ * The tags of everything whose revocation ends this token: what it names, what it links, and the key that signed it.
+ * @param kid of the token's header: whoever holds a stolen key would leave it out of the claims
+ */
+export function tagsOf(claims: AccessTokenClaims, kid: string): string[] {
+  const { jti, client_id, org, instance, task, links } = claims;
+  const named = [jti, client_id, org, instance, task?.id, kid].filter((id) => id !== undefined);
+  return [...named.map(linkTag), ...links];
+}
+
+/**
  * Checks what an access token says: type, issuer, audience, times, and that the claims we rest on have their shape. Its signature,
  * its binding and its revocation are the caller's to check.
  * @param expected `now` in ms; `typ` as the resource's token profile says (`at+jwt`)

@@ -3,6 +3,7 @@ export {
   type Actor,
   type Confirmation,
   linkTag,
+  tagsOf,
   validateAccessTokenClaims,
 } from './access-token.ts';
 export { formatPrefix, isInside, masked, type Prefix, readAddress, readNetwork } from './address.ts';
@@ -63,6 +64,16 @@ export {
   sha256Base64url,
 } from './encoding.ts';
 export { ProtocolError } from './errors.ts';
+export {
+  type FeedEntry,
+  type FeedMessage,
+  feedMessageBounds,
+  feedMessageType,
+  type LeaseRequest,
+  leaseRequestText,
+  readFeedMessage,
+  signFeedMessage,
+} from './feed.ts';
 export { clientAddress, type ForwardedHeader, forwardedFor, forwardedHeaders } from './forwarded.ts';
 export {
   formatHours,

@@ -213,6 +213,7 @@ function claimsAt(iat: number): Record<string, unknown> {
 export function quiet(fake: Pick<FakeIssuer, 'clock' | 'fetch'>): Runtime & { problems: string[] } {
   const problems: string[] = [];
   return {
+    monotonic: fake.clock.now,
     now: fake.clock.now,
     fetch: fake.fetch,
     random: (bytes) => Buffer.from(crypto.getRandomValues(new Uint8Array(bytes))).toString('base64url'),

@@ -2,13 +2,19 @@
 import type { Deps } from '../deps.ts';
 import { newId } from '../lib/ids.ts';
 import { registerSubject } from '../liveness/liveness.ts';
-import { type Resource, type ResourceScope, type SystemResource, systemResources } from '../resources/resource.ts';
+import {
+  defaultFeedTerms,
+  type Resource,
+  type ResourceScope,
+  type SystemResource,
+  systemResources,
+} from '../resources/resource.ts';
 import type { Role } from '../resources/role.ts';
 import { findSystemRole, insertRole, updateRole } from '../resources/role-store.ts';
 import { audienceTaken, findSystemResource, insertResource, updateResource } from '../resources/store.ts';
 import type { Tx } from '../store/database.ts';
-import { serviceResource, serviceScopes } from '../web/service.ts';
-import { adminResource, adminScopes, guardScope, operatorScopes } from './scopes.ts';
+import { guardScopes, serviceResource, serviceScopes } from '../web/service.ts';
+import { adminResource, adminScopes, auditorScopes, guardScope, operatorScopes, ownerScopes } from './scopes.ts';
 
 type Api = SystemResource;
 
@@ -31,7 +37,17 @@ const roles: { name: string; description: string; gives: Partial<Record<Api, rea
   {
     name: 'guard',
     description: 'What being registered as a guard gives',
-    gives: { admin: [guardScope], service: ['access:evaluate'] },
+    gives: { admin: [guardScope], service: guardScopes },
+  },
+  {
+    name: 'auditor',
+    description: 'Sees everything of its organization, and changes nothing',
+    gives: { admin: auditorScopes },
+  },
+  {
+    name: 'owner',
+    description: 'Sees and stops the agents that whoever answers for this identity answers for',
+    gives: { admin: ownerScopes },
   },
   {
     name: 'orchestrator',
@@ -114,6 +130,7 @@ async function ensureResource(
     operations: [],
     detailsTypes: [],
     token: { alg: 'ES256', typ: 'at+jwt', dangerously_bearer: false },
+    feed: defaultFeedTerms,
     status: 'active',
     system: api,
     createdAt: now,

@@ -24,8 +24,9 @@ import { organizationsWithoutPolicies } from '../policy/store.ts';
 import { type Resource, systemResources } from '../resources/resource.ts';
 import type { Role } from '../resources/role.ts';
 import { insertRoleGrant, rolesOf } from '../resources/role-store.ts';
-import { findSystemResource, renameSystemResource } from '../resources/store.ts';
+import { agentsOfGuards, findSystemResource, renameSystemResource } from '../resources/store.ts';
 import type { Tx } from '../store/database.ts';
+import { guardScopes } from '../web/service.ts';
 import { ensureBuiltIn, ownIdentifiers } from './built-in.ts';
 import { moveOperatorFile, operatorFile, writeOperatorFile } from './operator-file.ts';
 import { adminResource, operatorScopes } from './scopes.ts';
@@ -152,8 +153,24 @@ async function bringUpToDate(deps: Deps): Promise<void> {
       const operator = (await selectAgents(tx, { org: organization.id, name: operatorName, limit: 1 }))[0];
       if (operator) await updateAgent(tx, withAdminApi(operator, resources.admin.id, deps.clock.now()));
     }
-    if (changed || older.length > 0) await touchRegistry(tx);
+    const widened = changed && (await widenGuards(tx, resources.service.id, deps.clock.now()));
+    if (changed || widened || older.length > 0) await touchRegistry(tx);
   });
+}
+
+/** Guards of an earlier version may do what a guard of this one does. Answers whether there were any. */
+async function widenGuards(tx: Tx, service: string, now: number): Promise<boolean> {
+  let widened = false;
+  for (const id of await agentsOfGuards(tx)) {
+    const agent = await findAgent(tx, id);
+    if (!agent) continue;
+    const others = agent.resources.filter((entry) => entry.resource !== service);
+    const resources = [...others, { resource: service, default: false, scope: [...guardScopes] }];
+    if (JSON.stringify(resources) === JSON.stringify(agent.resources)) continue;
+    await updateAgent(tx, { ...agent, resources, updatedAt: now });
+    widened = true;
+  }
+  return widened;
 }
 
 const adminEntry = (resource: string) => ({ resource, default: true, scope: [...operatorScopes] });

@@ -15,6 +15,7 @@ import {
 } from '../resources/store.ts';
 import { pageOf } from '../web/paging.ts';
 import { invalid, notFound } from '../web/problem.ts';
+import { guardScopes } from '../web/service.ts';
 import { endAgent, ownerId, registerAgent } from './agent.ts';
 import { giveRole } from './agent-roles.ts';
 import { jwkBody } from './credential.ts';
@@ -109,7 +110,7 @@ export const guardRoutes = [
         grants: ['client_credentials'],
         resources: [
           { resource: admin.id, default: true, scope: [guardScope] },
-          { resource: service.id, default: false, scope: ['access:evaluate'] },
+          { resource: service.id, default: false, scope: [...guardScopes] },
         ],
         limits: {},
         instances: {},

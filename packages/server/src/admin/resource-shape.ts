@@ -3,7 +3,7 @@ import { compareRules, jwsAlgorithms, operationType } from '@bailiwick/protocol'
 import { z } from 'zod';
 import { isLoopback } from '../config-values.ts';
 import { rfc3339 } from '../lib/clock.ts';
-import type { Resource } from '../resources/resource.ts';
+import { defaultFeedTerms, type Resource } from '../resources/resource.ts';
 import { flag, line, oneOf, scopeName, setOf, shownTime, wholeNumber } from './fields.ts';
 import { common } from './shapes.ts';
 
@@ -104,6 +104,22 @@ export const writableResource = {
         .meta({ description: 'Tokens are bound to no key: who finds one can use it.' }),
     })
     .default({ alg: 'ES256', typ: 'at+jwt', dangerously_bearer: false }),
+  feed: z
+    .strictObject({
+      lease_seconds: z
+        .number({ error: 'must be a number from 0.5 to 30' })
+        .min(0.5, 'must be a number from 0.5 to 30')
+        .max(30, 'must be a number from 0.5 to 30')
+        .default(defaultFeedTerms.lease_seconds)
+        .meta({
+          description: 'How long a guard may trust what it heard last of the feed: as late may a revocation be.',
+        }),
+      when_lost: oneOf(['introspect', 'refuse'])
+        .default(defaultFeedTerms.when_lost)
+        .meta({ description: 'What a guard does that has lost the feed: ask about each token, or refuse all.' }),
+    })
+    .default(defaultFeedTerms)
+    .meta({ description: 'How its guards hear of revocations.' }),
 };
 
 export const shownResource = z.strictObject({
@@ -138,6 +154,7 @@ export const shownResource = z.strictObject({
     audience: z.string().optional(),
     dangerously_bearer: z.boolean(),
   }),
+  feed: z.strictObject({ lease_seconds: z.number(), when_lost: oneOf(['introspect', 'refuse']) }),
   system: z.boolean().meta({ description: 'The server’s own: usable from every organization, changed by none.' }),
   status: oneOf(['active', 'suspended', 'retired']),
   updated_at: shownTime,
@@ -152,6 +169,7 @@ export const showResource = (resource: Resource): z.output<typeof shownResource>
   operations: resource.operations,
   details_types: resource.detailsTypes,
   token: resource.token,
+  feed: resource.feed,
   system: resource.system !== undefined,
   status: resource.status,
   created_at: rfc3339(resource.createdAt),

@@ -104,8 +104,8 @@ export const resourceRoutes = [
       await registerSubject(tx, { id: resource.id, kind: 'resource', parent: org.id, now });
       await haveKey(call, resource.token.alg, fresh);
       const after = showResource(resource);
-      const { identifier, name, scopes, operations, details_types, token } = after;
-      const changed = { identifier, name, scopes, operations, details_types, token };
+      const { identifier, name, scopes, operations, details_types, token, feed } = after;
+      const changed = { identifier, name, scopes, operations, details_types, token, feed };
       return { body: after, event: { type: 'resource.created', org: org.id, target: resource.id, changed } };
     },
   }),
@@ -136,10 +136,10 @@ export const resourceRoutes = [
       const resource = await changeable(call, params.id);
       const before = showResource(resource);
       checkMatch(call, before);
-      const { name, scopes, operations, details_types, token } = before;
+      const { name, scopes, operations, details_types, token, feed } = before;
       const wanted = patchedBy(
         z.strictObject(writableResource),
-        { name, scopes, operations, details_types, token: token as z.output<typeof writableResource.token> },
+        { name, scopes, operations, details_types, token: token as z.output<typeof writableResource.token>, feed },
         body,
       );
       const changed: Resource = { ...resource, ...fromBody(wanted), updatedAt: now };

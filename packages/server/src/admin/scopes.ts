@@ -27,6 +27,16 @@ export const adminScopes = {
   'trust_domains:read': 'See foreign trust domains',
   'trust_domains:write': 'Register, change, refresh and remove foreign trust domains',
   'events:read': 'Read the log',
+  'events:own': 'Read what the log says of the agents of whoever answers for the caller',
+  'events:write': 'Say how long events are kept',
+  'revocations:read': 'See what was revoked, how far it reaches and who has acknowledged it',
+  'revocations:write': 'Revoke anything of the organization',
+  'revocations:own': 'Revoke the agents of whoever answers for the caller, and what is theirs',
+  'drills:run': 'Rehearse a revocation',
+  'exports:read': 'See where the log is exported to',
+  'exports:write': 'Say where the log is exported to',
+  'signals:read': 'See who is sent security signals, and from whom they are heard',
+  'signals:write': 'Say who is sent security signals, and from whom they are heard',
   'keys:read': 'See the server’s signing keys (their public halves)',
   'keys:write': 'Rotate the server’s signing keys',
 } as const;
@@ -40,6 +50,12 @@ export const guardScope: AdminScope = 'guards:self';
 
 /** What the built-in role `operator` carries: everything but what makes a guard. */
 export const operatorScopes = allAdminScopes.filter((scope) => scope !== guardScope);
+
+/** What the built-in role `auditor` carries: to see, and nothing else. */
+export const auditorScopes = allAdminScopes.filter((scope) => scope.endsWith(':read'));
+
+/** What the built-in role `owner` carries: the caller's own owner says whose agents they are about. */
+export const ownerScopes: AdminScope[] = ['events:own', 'revocations:own'];
 
 /** The admin API's own resource identifier. */
 export const adminResource = (config: { issuer: string }): string => `${config.issuer}/admin`;

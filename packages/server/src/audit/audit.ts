@@ -88,7 +88,7 @@ export async function eraseSealed(tx: Tx, deps: AuditDeps, subject: string): Pro
 }
 
 /** An event with its leaf made: all that is left is to insert it. */
-export type PreparedEvent = Omit<EventRow, 'seq'>;
+export type PreparedEvent = Omit<EventRow, 'arrival'>;
 
 /**
  * Makes an event's bytes before the transaction, in which nothing but one insert is left of it. What is personal is

@@ -18,6 +18,8 @@ export interface AuditEvent {
   jti?: string | undefined;
   /** Why it was refused, or by what it was allowed, in words that name policies. */
   reason?: string | undefined;
+  /** The `traceparent` that the request came with. @see W3C Trace Context */
+  trace?: string | undefined;
   /** Everything else that was decided on, free of anything personal, so that the decision can be made again. */
   decided_on?: Readonly<Record<string, unknown>> | undefined;
   /** What is personal: committed to in the leaf, sealed beside it. */
@@ -27,7 +29,7 @@ export interface AuditEvent {
 export const eventTypes = {
   'token.issued': 'An access token was issued.',
   'token.refused': 'An authenticated client asked for a token and was refused.',
-  'token.revoked': 'A token was ended before its time (RFC 7009).',
+  'token.revoked': 'A token was ended before its time.',
   'token.dead_presented': 'A guard asked about a token of its resource that is no longer alive (RFC 7662).',
   'token.presented_outside':
     'A guard asked about a token of its resource that was presented from outside of where it may be used.',
@@ -78,6 +80,18 @@ export const eventTypes = {
   'trust_domain.refreshed': 'The bundle of a foreign trust domain was fetched and differs from the one before.',
   'trust_domain.removed': 'A foreign trust domain is trusted no more.',
   'authority.rotated': 'A certificate authority or key of JWT-SVIDs was given a successor.',
+  'revocation.acknowledged':
+    'All guards that a revocation concerns have applied it, or can no longer trust what they knew before.',
+  'key.revoked': 'A signing key is believed no more, and nothing that it signed.',
+  'access.used': 'A guard reports what was done at its resource, or refused.',
+  'task.started': 'An agent reports that it begins with a task.',
+  'task.finished': 'An agent reports how a task came to its end.',
+  'drill.completed': 'A revocation was rehearsed: how long each took until it refused.',
+  'signal.received': 'A security signal was heard from another provider, and what came of it.',
+  'signal.stream_changed': 'Who is sent security signals, or from whom they are heard, was changed.',
+  'export.changed': 'Where the log is exported to was changed.',
+  'log.retention_changed': 'How long events are kept was changed.',
+  'log.retired': 'Events whose time is over were removed from the log; their leaves’ hashes stay.',
   'key.rotated': 'A new signing key was published.',
   'operator.created': 'The first operator was made.',
   'operator.recovered': 'Who holds the data gave the operator a new key.',

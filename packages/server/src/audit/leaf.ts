@@ -34,6 +34,7 @@ export function leafOf(key: Buffer, event: AuditEvent, stamp: { id: string; at: 
     reason: event.reason,
     resource: event.resource,
     target: event.target,
+    trace: event.trace,
     type: event.type,
     v: 1,
   });

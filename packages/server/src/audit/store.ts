@@ -2,7 +2,7 @@ import { issueEventId } from '../lib/ids.ts';
 import type { Queries, Tx } from '../store/database.ts';
 import type { EventRow, PersonalRow } from '../store/tables.ts';
 
-export async function insertEvent(tx: Tx, row: Omit<EventRow, 'seq'>): Promise<void> {
+export async function insertEvent(tx: Tx, row: Omit<EventRow, 'arrival'>): Promise<void> {
   await tx.run(
     `insert into events (id, at, org, type, outcome, agent, target, resource, jti, owner_blind, leaf, personal)
      values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,

@@ -15,6 +15,8 @@ export interface RequestContext {
   address: string;
   /** Milliseconds. */
   at: number;
+  /** The `traceparent` that the request came with, if it is a valid one. @see W3C Trace Context §3.2 */
+  traceparent?: string | undefined;
 }
 
 /** A request to an OAuth endpoint, parsed and bounded but not believed. */

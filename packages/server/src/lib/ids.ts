@@ -14,6 +14,10 @@ export const idPrefixes = {
   grant: 'grt',
   guard: 'grd',
   policy: 'pol',
+  signal_stream: 'sst',
+  signal_source: 'ssr',
+  exporter: 'xpt',
+  drill: 'drl',
   task: 'tsk',
   trust_domain: 'trd',
   event: 'evt',
@@ -37,14 +41,14 @@ const lastIds = new WeakMap<Random, Last>();
  * An id such as `agt_01jd7x…`: 48 bits of milliseconds, then 80 random bits. Ordering by id is ordering by creation;
  * within one millisecond each id of a process is a random step behind the one before, so that its events keep their order.
  */
-export function newId(deps: { clock: Clock; random: Random }, kind: IdKind): string {
+export function newId(deps: { clock: Pick<Clock, 'now'>; random: Random }, kind: IdKind): string {
   const last = lastIds.get(deps.random);
   const next = last && deps.clock.now() <= last.time ? stepped(deps.random, last) : started(deps);
   lastIds.set(deps.random, next);
   return `${idPrefixes[kind]}_${base32(next.time, 10)}${base32(next.high, 8)}${base32(next.low, 8)}`;
 }
 
-function started({ clock, random }: { clock: Clock; random: Random }): Last {
+function started({ clock, random }: { clock: Pick<Clock, 'now'>; random: Random }): Last {
   const bytes = random.bytes(10);
   return { time: clock.now(), high: bytes.readUIntBE(0, 5), low: bytes.readUIntBE(5, 5) };
 }

@@ -5,6 +5,7 @@
  */
 import { linkTag } from '@bailiwick/protocol';
 import type { Queries, Tx } from '../store/database.ts';
+import { feedRevocation, noteTokenReach } from './reach.ts';
 import {
   anyRevokedSince,
   type Counter,
@@ -23,6 +24,7 @@ import {
   setEndedRev,
 } from './store.ts';
 
+export { feedTopic, noteReach, reachOf } from './reach.ts';
 export type { Counter, SubjectState } from './store.ts';
 
 export type SubjectKind =
@@ -40,6 +42,7 @@ export type SubjectKind =
   | 'grant'
   | 'guard'
   | 'trust_domain'
+  | 'key'
   | 'token';
 
 /** A change to what is alive: of what, why, by which agent, when (milliseconds). */
@@ -97,12 +100,18 @@ export async function narrowSubject(tx: Tx, change: Change): Promise<number> {
 
 /**
  * Ends one token before its time. Answers undefined if it was ended already.
- * @param token its `jti`, and its `exp` in milliseconds
+ * @param token its `jti`, its `exp` in milliseconds, and the id of the resource that it is for
  * @see RFC 7009 §2.1
  */
-export async function endToken(tx: Tx, token: { jti: string; endsAt: number }, change: Omit<Change, 'id'>) {
-  await insertSubject(tx, { id: token.jti, kind: 'token', endsAt: token.endsAt, now: change.now });
-  return endSubject(tx, { ...change, id: token.jti });
+export async function endToken(
+  tx: Tx,
+  token: { jti: string; endsAt: number; resource: string },
+  change: Omit<Change, 'id'>,
+) {
+  const { jti, endsAt, resource } = token;
+  await insertSubject(tx, { id: jti, kind: 'token', endsAt, now: change.now });
+  await noteTokenReach(tx, { jti, resource, endsAt });
+  return endSubject(tx, { ...change, id: jti });
 }
 
 /** Moves when something ends by itself. An earlier end is a narrowing: say so with `narrowSubject` too. */
@@ -191,5 +200,7 @@ async function revoke(tx: Tx, change: Change, to: 'ended' | 'suspended', from: S
 }
 
 async function recordRevocation(tx: Tx, change: Change, effect: 'ended' | 'suspended' | 'narrowed', rev: number) {
-  await insertRevocation(tx, { ...change, rev, subject: change.id, tag: linkTag(change.id), effect });
+  const tag = linkTag(change.id);
+  await insertRevocation(tx, { ...change, rev, subject: change.id, tag, effect });
+  await feedRevocation(tx, { rev, tag, now: change.now });
 }

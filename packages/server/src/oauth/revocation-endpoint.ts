@@ -6,6 +6,9 @@ import type { Client, OAuthRequest } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { asOf, endToken } from '../liveness/liveness.ts';
+import type { Resource } from '../resources/resource.ts';
+import { findResourcesByAudience } from '../resources/store.ts';
+import type { Tx } from '../store/database.ts';
 import { single } from '../tokens/form.ts';
 import { standingOf } from '../tokens/introspect.ts';
 import { assertionReplayed, spendAll } from '../tokens/spend.ts';
@@ -31,8 +34,10 @@ export async function revocationEndpoint(deps: Deps, request: OAuthRequest): Pro
     if (standing.state !== 'alive') return undefined;
     const { claims } = standing;
     const owned = isOwn(client, claims);
+    const resource = owned ? await resourceOf(tx, claims) : undefined;
     const change = { reason: 'revoked by its agent', by: agent.id, now: deps.clock.now() };
-    const rev = owned ? await endToken(tx, { jti: claims.jti, endsAt: claims.exp * 1000 }, change) : undefined;
+    const ending = resource && { jti: claims.jti, endsAt: claims.exp * 1000, resource: resource.id };
+    const rev = ending && (await endToken(tx, ending, change));
     if (owned && rev === undefined) return undefined; // somebody was faster: it is as gone as was asked for
     await appendEvent(tx, deps, sealing, {
       type: 'token.revoked',
@@ -50,6 +55,13 @@ export async function revocationEndpoint(deps: Deps, request: OAuthRequest): Pro
   });
   if (refused) throw refused;
   return undefined;
+}
+
+/** What the token is for: of those with its audience the one that it links. */
+async function resourceOf(tx: Tx, claims: AccessTokenClaims): Promise<Resource> {
+  const resource = (await findResourcesByAudience(tx, claims.aud)).find(({ id }) => claims.links.includes(linkTag(id)));
+  if (!resource) throw new Error(`the token ${claims.jti} is for a resource that was never registered`);
+  return resource;
 }
 
 /** An agent gives up whatever is its own; an instance what it got itself, or a child of it. */

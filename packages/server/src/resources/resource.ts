@@ -19,6 +19,16 @@ export interface TokenProfile {
   dangerously_bearer: boolean;
 }
 
+/** How the guards of a resource hear of revocations (design §4). */
+export interface FeedTerms {
+  /** How long a guard may trust what it heard last. */
+  lease_seconds: number;
+  /** What a guard does that can't know whether it has heard everything: ask about each token, or refuse all. */
+  when_lost: 'introspect' | 'refuse';
+}
+
+export const defaultFeedTerms: FeedTerms = { lease_seconds: 2, when_lost: 'introspect' };
+
 /** An API or MCP server: what tokens are for. What its operations don't list is refused. */
 export interface Resource {
   id: string;
@@ -31,6 +41,7 @@ export interface Resource {
   /** Types of `authorization_details` that it understands, beside `operation`. */
   detailsTypes: DetailsType[];
   token: TokenProfile;
+  feed: FeedTerms;
   status: 'active' | 'suspended' | 'retired';
   /** Which of the server's own it is, if it is one: usable from every organization, changed by none. */
   system: SystemResource | undefined;

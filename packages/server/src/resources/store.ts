@@ -3,6 +3,8 @@ import type { SubjectState } from '../liveness/liveness.ts';
 import type { Queries, Tx } from '../store/database.ts';
 import type { ResourceRow } from '../store/registry-tables.ts';
 import {
+  defaultFeedTerms,
+  type FeedTerms,
   type Guard,
   type Resource,
   type ResourceScope,
@@ -34,6 +36,15 @@ export async function findResourceByIdentifier(q: Queries, identifier: string): 
     [identifier],
   );
   return row && resourceOf(row);
+}
+
+/** Resources that take tokens with this `aud`: several of one organization may share one. */
+export async function findResourcesByAudience(q: Queries, audience: string): Promise<Resource[]> {
+  const rows = await q.all<JoinedRow>(
+    `select r.*, s.state as state from audiences a join resources r on r.id = a.resource join subjects s on s.id = r.id where a.audience = ?`,
+    [audience],
+  );
+  return rows.map(resourceOf);
 }
 
 export interface ResourceFilter {
@@ -68,8 +79,8 @@ export async function selectResources(q: Queries, filter: ResourceFilter): Promi
 export async function insertResource(tx: Tx, resource: Omit<Resource, 'status'>): Promise<boolean> {
   const row = await tx.get(
     `insert into resources
-       (id, org, identifier, name, scopes, operations, details_types, token, system, created_at, updated_at)
-     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing returning id`,
+       (id, org, identifier, name, scopes, operations, details_types, token, feed, system, created_at, updated_at)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing returning id`,
     [
       resource.id,
       resource.org,
@@ -79,6 +90,7 @@ export async function insertResource(tx: Tx, resource: Omit<Resource, 'status'>)
       JSON.stringify(resource.operations),
       JSON.stringify(resource.detailsTypes),
       JSON.stringify(resource.token),
+      JSON.stringify(resource.feed),
       resource.system === undefined ? 0 : systemNumbers[resource.system],
       resource.createdAt,
       resource.updatedAt,
@@ -92,13 +104,14 @@ export async function insertResource(tx: Tx, resource: Omit<Resource, 'status'>)
 /** Everything but id, organization and identifier, which never change. */
 export async function updateResource(tx: Tx, resource: Omit<Resource, 'status'>): Promise<void> {
   await tx.run(
-    `update resources set name = ?, scopes = ?, operations = ?, details_types = ?, token = ?, updated_at = ? where id = ?`,
+    `update resources set name = ?, scopes = ?, operations = ?, details_types = ?, token = ?, feed = ?, updated_at = ? where id = ?`,
     [
       resource.name,
       JSON.stringify(resource.scopes),
       JSON.stringify(resource.operations),
       JSON.stringify(resource.detailsTypes),
       JSON.stringify(resource.token),
+      JSON.stringify(resource.feed),
       resource.updatedAt,
       resource.id,
     ],
@@ -195,6 +208,14 @@ export async function findGuardOfAgent(q: Queries, agent: string): Promise<Guard
   return row && guardOf(row);
 }
 
+/** The agents of all guards that still are. */
+export async function agentsOfGuards(q: Queries): Promise<string[]> {
+  const rows = await q.all<{ agent: string }>(
+    "select g.agent as agent from guards g join subjects s on s.id = g.id where s.state <> 'ended' order by g.id",
+  );
+  return rows.map(({ agent }) => agent);
+}
+
 /** Oldest first. */
 export async function selectGuards(
   q: Queries,
@@ -247,6 +268,7 @@ function resourceOf(row: JoinedRow): Resource {
     operations: JSON.parse(row.operations) as Operation[],
     detailsTypes: JSON.parse(row.details_types) as DetailsType[],
     token: JSON.parse(row.token) as TokenProfile,
+    feed: { ...defaultFeedTerms, ...(JSON.parse(row.feed) as Partial<FeedTerms>) },
     status: row.state === 'ended' ? 'retired' : row.state,
     system: systemResources.find((which) => systemNumbers[which] === row.system),
     createdAt: row.created_at,

@@ -25,6 +25,10 @@ export interface Queries {
 /** A transaction in progress. It is only valid inside the function that it was given to. */
 export interface Tx extends Queries {
   readonly inTransaction: true;
+  /** Runs once the transaction is durable, and not at all if it isn't committed. It must not throw. */
+  afterCommit(work: () => void): void;
+  /** Tells every node that listens to `topic`, this one included, once the transaction is durable. At most 4 KB; equal notices of one transaction may arrive as one. */
+  notify(topic: string, payload: string): Promise<void>;
 }
 
 export interface Database extends Queries {
@@ -42,6 +46,11 @@ export interface Database extends Queries {
    * @param alone among settlements that name the same: for what is counted before it is inserted
    */
   settle<Result>(work: (tx: Tx) => Promise<Result>, alone?: string): Promise<Result>;
+  /**
+   * Hears what is notified under `topic` on any node. Undefined says that notices may have been missed (the connection to the database was lost):
+   * look anew. Notices are for speed: whatever must not be missed is read from the tables. The returned function ends it.
+   */
+  listen(topic: string, hear: (payload: string | undefined) => void): () => void;
   /** What the database says of its durability, for `doctor`, `/readyz` and benchmarks. */
   durability(): Promise<Record<string, string>>;
   /** Makes what was overwritten disappear from the files, as far as the database lets us: on PostgreSQL `vacuum full` does that. */

@@ -4,7 +4,9 @@ import type { Tx } from './database.ts';
 export interface Writer {
   readonly tx: Tx;
   exec(sql: string): Promise<void>;
-  /** Statements that open a transaction and take the liveness lock shared. */
+  /** What is to be run once what was done so far is durable. What is undone takes its own away. */
+  readonly afterCommit: (() => void)[];
+  /** Statements that open a transaction and take the liveness lock. */
   readonly begin: readonly string[];
   /** Takes these locks, in this order, until the transaction ends. Absent where only one writer writes. */
   lock?(names: readonly string[]): Promise<void>;
@@ -62,6 +64,7 @@ export function groupCommit(writers: readonly Writer[]) {
     } catch (error) {
       // the transaction itself broke: whatever ran in it is gone, so everyone hears of it
       await writer.exec('rollback').catch(() => undefined);
+      writer.afterCommit.length = 0;
       for (const job of jobs) job.reject(error);
     }
   }
@@ -83,10 +86,12 @@ export function groupCommit(writers: readonly Writer[]) {
         values.push(await job.work(writer.tx));
       } catch {
         await writer.exec('rollback');
+        writer.afterCommit.length = 0;
         return false;
       }
     }
     await writer.exec('commit');
+    committed(writer);
     for (const [i, job] of jobs.entries()) job.resolve(values[i]);
     return true;
   }
@@ -97,6 +102,7 @@ export function groupCommit(writers: readonly Writer[]) {
     const again: Job[] = [];
     await begin(writer, jobs);
     for (const job of jobs) {
+      const { length } = writer.afterCommit;
       await writer.exec('savepoint settlement');
       try {
         const value = await job.work(writer.tx);
@@ -104,14 +110,20 @@ export function groupCommit(writers: readonly Writer[]) {
         answers.push(() => job.resolve(value));
       } catch (error) {
         await writer.exec('rollback to savepoint settlement');
+        writer.afterCommit.length = length;
         await writer.exec('release savepoint settlement');
         if (writer.retriable(error) && ++job.attempts < attemptsAllowed) again.push(job);
         else answers.push(() => job.reject(error));
       }
     }
     await writer.exec('commit');
+    committed(writer);
     queue.push(...again);
     for (const answer of answers) answer();
+  }
+
+  function committed(writer: Writer): void {
+    for (const work of writer.afterCommit.splice(0)) work();
   }
 
   return {

@@ -3,6 +3,7 @@ import pg from 'pg';
 import type { Database, Queries, Value } from './database.ts';
 import { groupCommit, type Writer } from './group-commit.ts';
 import { kyselyOver } from './kysely.ts';
+import { noticeOf, noticesChannel, notifyStatement, postgresNotices } from './postgres-notices.ts';
 
 /** Any number that nothing else in the same database uses: "bailiwick" on a telephone's keys. */
 const livenessLock = 224549425;
@@ -36,41 +37,30 @@ export async function openPostgres(url: string, options: { onError: (error: Erro
     await pool.end();
     throw error;
   }
-  const writers = Array.from({ length: writersPerNode }, () => reconnectingWriter(pool));
-  const commits = groupCommit(writers);
+  const shared = `select pg_advisory_xact_lock_shared(${livenessLock})`;
+  const exclusive = `select pg_advisory_xact_lock(${livenessLock})`; // a statement of its own, before any check
+  const writers = Array.from({ length: writersPerNode }, () => reconnectingWriter(pool, shared));
+  const registryWriter = reconnectingWriter(pool, exclusive);
+  const settlements = groupCommit(writers);
+  const registryWrites = groupCommit([registryWriter]);
+  const notices = postgresNotices(url, options.onError);
   return {
     ...queriesOver(pool),
-    settle: commits.settle,
-    async transaction(work) {
-      const client = await pool.connect();
-      let broken: Error | undefined;
-      try {
-        await client.query('begin');
-        await client.query(`select pg_advisory_xact_lock(${livenessLock})`); // a statement of its own, before any check
-        const result = await work({ ...queriesOver(client), inTransaction: true });
-        await client.query('commit');
-        return result;
-      } catch (error) {
-        await client.query('rollback').catch((failure: Error) => {
-          broken = failure;
-        });
-        throw error;
-      } finally {
-        client.release(broken);
-      }
-    },
+    settle: settlements.settle,
+    transaction: (work) => registryWrites.settle(work),
+    listen: notices.listen,
     durability: () => durabilityOf(pool),
     dropOverwritten: async () => {},
     async close() {
-      await commits.drained();
-      for (const writer of writers) writer.release();
+      await Promise.all([settlements.drained(), registryWrites.drained(), notices.close()]);
+      for (const writer of [...writers, registryWriter]) writer.release();
       await pool.end();
     },
   };
 }
 
 /** A writer that takes its connection at the first use and another one after a failure. */
-function reconnectingWriter(pool: pg.Pool): Writer & { release(): void } {
+function reconnectingWriter(pool: pg.Pool, lock: string): Writer & { release(): void } {
   let client: pg.PoolClient | undefined;
   let broken = false;
   const target: Target = {
@@ -83,9 +73,18 @@ function reconnectingWriter(pool: pg.Pool): Writer & { release(): void } {
     client?.release(error ?? true);
     client = undefined;
   };
+  const afterCommit: (() => void)[] = [];
+  const queries = queriesOver(target);
   return {
-    tx: { ...queriesOver(target), inTransaction: true },
-    begin: ['begin', `select pg_advisory_xact_lock_shared(${livenessLock})`],
+    tx: {
+      ...queries,
+      inTransaction: true,
+      afterCommit: (work) => void afterCommit.push(work),
+      notify: async (topic, payload) =>
+        void (await queries.get(notifyStatement, [noticesChannel, noticeOf(topic, payload)])),
+    },
+    afterCommit,
+    begin: ['begin', lock],
     // the form with two numbers has a space of its own; two names of one number only wait for each other without need
     async lock(names) {
       const numbers = names.map((name) => createHash('sha256').update(name).digest().readInt32BE());

@@ -138,6 +138,8 @@ export interface ResourceRow {
   details_types: string;
   /** json: {alg, typ, lifetime_seconds?, audience?, dangerously_bearer} */
   token: string;
+  /** json: FeedTerms */
+  feed: string;
   /** 1: the admin API, 2: what agents call; both usable from every organization, changed by none. 0: everybody else's. */
   system: number;
   created_at: number;

@@ -3,6 +3,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import type { Database, Queries, Tx, Value } from './database.ts';
 import { groupCommit } from './group-commit.ts';
 import { kyselyOver } from './kysely.ts';
+import { newListeners } from './listeners.ts';
 
 const preparedAtMost = 256;
 
@@ -19,10 +20,18 @@ export function openSqlite(file: string): Database {
   const writer = open(file);
   const reader = open(file, true);
   const write = queriesOver(writer);
-  const tx: Tx = { ...write, inTransaction: true };
+  const listeners = newListeners();
+  const afterCommit: (() => void)[] = [];
+  const tx: Tx = {
+    ...write,
+    inTransaction: true,
+    afterCommit: (work) => void afterCommit.push(work),
+    notify: async (topic, payload) => void afterCommit.push(() => listeners.tell(topic, payload)),
+  };
   const commits = groupCommit([
     {
       tx,
+      afterCommit,
       exec: async (sql) => {
         write.statement(sql).run();
       },
@@ -35,6 +44,7 @@ export function openSqlite(file: string): Database {
     ...read,
     settle: commits.settle,
     transaction: (work) => commits.settle(work),
+    listen: listeners.listen,
     async durability() {
       return durabilityOf(writer);
     },

@@ -21,6 +21,10 @@ export interface Tables extends RegistryTables {
     by_agent: string;
     at: number;
   };
+  token_reach: { tag: string; resource: string; until: number };
+  feed_entries: FeedEntryRow;
+  feed_heads: { resource: string; rev: number };
+  feed_nodes: { id: string; beat: number; at: number };
   spent: { id: string; expires_at: number };
   signing_keys: {
     kid: string;
@@ -55,9 +59,25 @@ export interface AuthorityRow {
   expires_at: number;
 }
 
+/** A revocation as the guards of one resource hear of it. */
+export interface FeedEntryRow {
+  resource: string;
+  rev: number;
+  /** The number that was sent to this resource before; 0 for the first. */
+  prev: number;
+  tag: string;
+  /** Milliseconds: nothing that it ends can live longer. */
+  until: number;
+  at: number;
+  acknowledged_at: number | null;
+  /** JSON: which guards have applied it, and when. */
+  answers: string | null;
+}
+
 export interface EventRow {
+  /** In the order in which events were appended; made by the database. */
+  arrival: number;
   id: string;
-  seq: number | null;
   at: number;
   org: string;
   type: string;

@@ -78,11 +78,3 @@ const confirmation = ({ jkt, x5t }: Binding): Confirmation => ({
   ...(jkt !== undefined && { jkt }),
   ...(x5t !== undefined && { 'x5t#S256': x5t }),
 });
-
-/** The tags of everything whose revocation ends this token: what it names and what it links. */
-export function tagsOf(claims: AccessTokenClaims): string[] {
-  const named = [claims.jti, claims.client_id, claims.org, claims.instance, claims.task?.id].filter(
-    (id) => id !== undefined,
-  );
-  return [...named.map(linkTag), ...claims.links];
-}

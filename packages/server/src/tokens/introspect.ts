@@ -6,6 +6,7 @@ import {
   type ParsedJws,
   ProtocolError,
   parseCompact,
+  tagsOf,
   verifyParsed,
 } from '@bailiwick/protocol';
 import { presenterOf, seenPlace } from '../decide/place.ts';
@@ -13,7 +14,6 @@ import type { Deps } from '../deps.ts';
 import { verificationKey } from '../keys/keys.ts';
 import { type Counter, tagsEndedSince } from '../liveness/liveness.ts';
 import type { Queries } from '../store/database.ts';
-import { tagsOf } from './claims.ts';
 
 /** How a token stands. A token that isn't ours, or was altered, is `foreign`. */
 export type Standing =
@@ -33,12 +33,12 @@ export async function standingOf(deps: Deps, token: string, asOf: Counter): Prom
   const typ = String(parsed.header.typ);
   if (claims.iss !== deps.config.issuer || !Array.isArray(claims.links)) return { state: 'foreign' };
   if (claims.exp * 1000 <= deps.clock.now()) return { state: 'expired', claims, typ };
-  return { state: (await tokenEnded(deps.db, claims)) ? 'ended' : 'alive', claims, typ };
+  return { state: (await tokenEnded(deps.db, claims, kid)) ? 'ended' : 'alive', claims, typ };
 }
 
-/** Whether a revocation has ended this token of ours: of itself or of anything that it names or links. */
-export async function tokenEnded(q: Queries, claims: AccessTokenClaims): Promise<boolean> {
-  return tagsEndedSince(q, tagsOf(claims), claims.rev);
+/** Whether a revocation has ended this token of ours: of itself, of anything that it names or links, or of the key that signed it (`kid`). */
+export async function tokenEnded(q: Queries, claims: AccessTokenClaims, kid: string): Promise<boolean> {
+  return tagsEndedSince(q, tagsOf(claims, kid), claims.rev);
 }
 
 /**

@@ -10,7 +10,7 @@ import type { Deps } from '../deps.ts';
 import { type ServerKey, signingKey } from '../keys/keys.ts';
 import { jtiOf, newId } from '../lib/ids.ts';
 import type { OAuthError } from '../lib/oauth-error.ts';
-import { endedSince } from '../liveness/liveness.ts';
+import { endedSince, noteReach } from '../liveness/liveness.ts';
 import type { Tx } from '../store/database.ts';
 import { claimsOf } from './claims.ts';
 import { settleTask } from './new-task.ts';
@@ -72,6 +72,7 @@ export async function prepareToken(deps: Deps, plan: DecidedPlan, context: Reque
     ...(client.instance ? [client.instance.id] : []),
     ...taskOf(plan),
     ...plan.links,
+    key.kid,
   ];
   return {
     answer: {
@@ -91,6 +92,9 @@ export async function prepareToken(deps: Deps, plan: DecidedPlan, context: Reque
         return settleReplay(tx, deps, sealing, { type: 'token.refused', client, context, asked: {} }, before);
       }
       await newTask?.open(tx);
+      // our own APIs ask the database about every token: nobody has to tell them
+      if (!resource.system)
+        await noteReach(tx, deps.db, { restsOn: reachedBy(plan, restsOn), resource: resource.id, now });
       await appendPrepared(tx, event);
       return undefined;
     },
@@ -111,6 +115,10 @@ function headerOf(key: ServerKey, typ: string): EncodedHeader {
 /** A task that was open before ends its tokens when it ends. One that comes to be with the token is registered by the same settlement. */
 const taskOf = ({ task }: DecidedPlan): string[] => (task?.provenance === 'orchestrated' ? [task.task.id] : []);
 
+/** A task that comes to be with the token isn't among what is checked, and ends it like any other. */
+const reachedBy = ({ task }: DecidedPlan, restsOn: readonly string[]) =>
+  task?.provenance === 'orchestrated' ? [...new Set([...restsOn, task.task.id])] : restsOn;
+
 function issuedEvent(plan: DecidedPlan, jti: string, context: RequestContext): AuditEvent {
   const { client, resource } = plan;
   return {
@@ -122,6 +130,7 @@ function issuedEvent(plan: DecidedPlan, jti: string, context: RequestContext): A
     resource: resource.identifier,
     jti,
     reason: plan.reasons.join('; '),
+    trace: context.traceparent,
     decided_on: {
       ...knownOf(client),
       ...(plan.context && { ctx: Object.keys(plan.context) }),

@@ -66,6 +66,7 @@ function refusedEvent({ type, client, context, asked }: Refusal, error: OAuthErr
     instance: client.instance?.id,
     resource,
     reason: error.reason,
+    trace: context.traceparent,
     decided_on: {
       asked: rest,
       ...knownOf(client),

@@ -43,6 +43,8 @@ export interface Caller {
   /** As of when the token was looked at. */
   asOf: Counter;
   claims: AccessTokenClaims;
+  /** Which key signed the token. */
+  kid: string;
   /** The proof of possession, to be spent by a write in its own transaction. */
   proof: Spend;
 }
@@ -74,7 +76,7 @@ export async function callerOf(
 ): Promise<Caller> {
   const counter = await asOf(deps.db);
   const token = presentedToken(resource, request.authorization);
-  const claims = await verifiedClaims(deps, counter, { api, resource }, token);
+  const { claims, kid } = await verifiedClaims(deps, counter, { api, resource }, token);
   const { jkt, jti, iat } = provenKey(deps, resource, token, request);
   const bound = claims.cnf?.jkt;
   if (bound === undefined || bound !== jkt || claims.cnf?.['x5t#S256'] !== undefined) {
@@ -83,7 +85,7 @@ export async function callerOf(
   if (outsideOf(deps, claims, request.address) !== undefined) {
     throw refused(resource, 'invalid_token', 'the token may not be used from here and now');
   }
-  if (await tokenEnded(deps.db, claims)) throw refused(resource, 'invalid_token', 'the token has been revoked');
+  if (await tokenEnded(deps.db, claims, kid)) throw refused(resource, 'invalid_token', 'the token has been revoked');
   const use = memory.spend({ jkt, jti, issuedAt: iat * 1000 }, deps.clock.now());
   if (use === 'full' || use === 'key_full')
     throw new Problem('unavailable', 'too many proofs at once: try again in a minute', {
@@ -98,6 +100,7 @@ export async function callerOf(
     address: request.address,
     asOf: counter,
     claims,
+    kid,
     proof: spendOf('dpop', jkt, jti, (iat + deps.config.dpop.proof_max_age_seconds + 1) * 1000),
   };
 }
@@ -108,7 +111,8 @@ export async function callerOf(
  * @throws Problem 401
  */
 export async function mayWrite(tx: Tx, resource: string, caller: Caller): Promise<void> {
-  if (await tokenEnded(tx, caller.claims)) throw refused(resource, 'invalid_token', 'the token has been revoked');
+  if (await tokenEnded(tx, caller.claims, caller.kid))
+    throw refused(resource, 'invalid_token', 'the token has been revoked');
   if (await spendAll(tx, [caller.proof])) throw replayed(resource);
 }
 
@@ -136,12 +140,12 @@ async function verifiedClaims(
   counter: Counter,
   { api, resource }: OwnApi,
   token: string,
-): Promise<AccessTokenClaims> {
+): Promise<Pick<Caller, 'claims' | 'kid'>> {
   try {
     const parsed = parseCompact(token);
     const { kid } = parsed.header;
     const key = typeof kid === 'string' ? await verificationKey(deps, counter.version, kid) : undefined;
-    if (!key || !verifyParsed(parsed, { alg: key.alg, key: key.publicKey })) {
+    if (!key || typeof kid !== 'string' || !verifyParsed(parsed, { alg: key.alg, key: key.publicKey })) {
       throw refused(resource, 'invalid_token', 'the token is not one of ours');
     }
     const { issuer } = deps.config;
@@ -150,7 +154,7 @@ async function verifiedClaims(
     if (!claims.links.includes(await ownTag(deps, counter, api))) {
       throw refused(resource, 'invalid_token', 'the token is for another resource');
     }
-    return claims;
+    return { claims, kid };
   } catch (error) {
     if (error instanceof ProtocolError) throw refused(resource, 'invalid_token', error.message);
     throw error;

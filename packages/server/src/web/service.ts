@@ -13,7 +13,15 @@ import { metadataPath, type OwnApiPlugin, ownApi, proofMemory, publish } from '.
 export const serviceScopes = {
   'tasks:open': 'Open tasks for agents of the organization, and end them',
   'access:evaluate': 'Ask whether something is allowed (AuthZEN)',
+  'feed:follow': 'Follow, as a guard, what is revoked of the tokens for its resource',
+  'events:report': 'Report, as a guard, what was done at its resource',
+  'tasks:report': 'Report the beginning and end of one’s own tasks',
+  'ssf.read': 'See one’s own stream of security signals (SSF)',
+  'ssf.manage': 'Make, change and end one’s own stream of security signals (SSF)',
 } as const;
+
+/** What a guard has of them. */
+export const guardScopes: readonly ServiceScope[] = ['access:evaluate', 'feed:follow', 'events:report'];
 
 export type ServiceScope = keyof typeof serviceScopes;
 

@@ -6,6 +6,7 @@ import { certificateAuthority } from './0004-certificate-authority.ts';
 import { trustDomains } from './0005-trust-domains.ts';
 import { enrolment } from './0006-enrolment.ts';
 import { decisions } from './0007-decisions.ts';
+import { feed } from './0008-feed.ts';
 
 /** In order; a step that was released is never changed, only followed. */
 export const migrations: readonly Migration[] = [
@@ -16,4 +17,5 @@ export const migrations: readonly Migration[] = [
   trustDomains,
   enrolment,
   decisions,
+  feed,
 ];
