@@ -113,6 +113,41 @@ test('gets a document over https, with the authorities of the file', async () =>
   assert.equal((await fetcher()(`https://127.0.0.1:${port}/`, wanted)).body.length, 11);
 });
 
+test('sends what it is given, and answers whatever is answered but a redirect', async () => {
+  const heard: unknown[] = [];
+  const port = await https(async (request, response) => {
+    const parts: Buffer[] = [];
+    for await (const part of request) parts.push(part as Buffer);
+    const { method, headers } = request;
+    heard.push([method, headers['content-type'], headers.authorization, Buffer.concat(parts).toString()]);
+    if (request.url === '/moved') response.writeHead(307, { location: 'https://elsewhere.example/' }).end();
+    else response.writeHead(400, { 'content-type': 'text/plain', 'x-why': 'so' }).end('no');
+  });
+  const send = { method: 'POST' as const, headers: { 'content-type': 'application/x', authorization: 'a' }, body: 'ü' };
+  const answered = await fetcher()(`https://localhost:${port}/`, { ...wanted, send, anyStatus: true });
+  assert.deepEqual(heard, [['POST', 'application/x', 'a', 'ü']]);
+  assert.deepEqual(
+    [answered.status, answered.type, answered.headers['x-why'], answered.body.toString()],
+    [400, 'text/plain', 'so', 'no'],
+  );
+  await refusal(fetcher()(`https://localhost:${port}/`, { ...wanted, send }), 'unusable', /answered with 400/);
+  const moved = fetcher()(`https://localhost:${port}/moved`, { ...wanted, send, anyStatus: true });
+  await refusal(moved, 'unusable', /redirect/);
+});
+
+test('gives up when it is told to, before or while it waits', async () => {
+  const port = await https(() => {});
+  const cut = new AbortController();
+  const running = fetcher()(`https://localhost:${port}/`, { ...wanted, signal: cut.signal });
+  cut.abort();
+  await refusal(running, 'timeout', /not waited for/);
+  await refusal(
+    fetcher()(`https://localhost:${port}/`, { ...wanted, signal: cut.signal }),
+    'timeout',
+    /not waited for/,
+  );
+});
+
 test('connects to the very address that was looked at: the name is asked once', async () => {
   const port = await https(json);
   let asked = 0;

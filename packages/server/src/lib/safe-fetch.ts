@@ -5,7 +5,7 @@
  */
 import { lookup } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 import {
@@ -30,9 +30,25 @@ export interface Wanted {
    * and throws unless they will do. Nothing is sent before that.
    */
   verify?: (chain: Buffer[]) => void | Promise<void>;
+  /** What is sent, where that is more than a question. It goes nowhere before the other side is known. */
+  send?: {
+    method: 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+    headers?: Readonly<Record<string, string>>;
+    body?: string | Buffer;
+  };
+  /** Headers beside ours. */
+  headers?: Readonly<Record<string, string>>;
+  /** Every answer but a redirect is one, whatever its status and type: the caller looks at them. Without: 200 alone. */
+  anyStatus?: true;
+  /** Longer than configured (seconds), for whoever waits for news. */
+  timeoutSeconds?: number;
+  /** Gives up when it is aborted. */
+  signal?: AbortSignal;
 }
 
 export interface Fetched {
+  status: number;
+  headers: IncomingHttpHeaders;
   /** The media type, without parameters. */
   type: string;
   body: Buffer;
@@ -79,15 +95,24 @@ export function safeFetch({ issuer, outbound }: FetchSettings, resolve: Resolve 
   authorities(outbound.ca_file);
   return async (text, wanted) => {
     const url = checkedUrl(text);
-    const timeoutMs = outbound.timeout_seconds * 1000;
+    const seconds = wanted.timeoutSeconds ?? outbound.timeout_seconds;
+    const timeoutMs = seconds * 1000;
     const cut = new AbortController();
-    const late = new FetchError('timeout', `${url.host} did not answer in full within ${outbound.timeout_seconds} s`);
+    const late = new FetchError('timeout', `${url.host} did not answer in full within ${seconds} s`);
+    const given = new FetchError('timeout', `${url.host} was not waited for any longer`);
     let timer: NodeJS.Timeout | undefined;
+    let giveUp = () => {};
     const timeout = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
         reject(late);
         cut.abort(late);
       }, timeoutMs);
+      giveUp = () => {
+        reject(given);
+        cut.abort(given);
+      };
+      wanted.signal?.addEventListener('abort', giveUp, { once: true });
+      if (wanted.signal?.aborted) giveUp();
     });
     const work = async () => {
       const addresses = await checkedAddresses(url, resolve, allowed);
@@ -106,6 +131,7 @@ export function safeFetch({ issuer, outbound }: FetchSettings, resolve: Resolve 
       return await Promise.race([work(), timeout]);
     } finally {
       clearTimeout(timer);
+      wanted.signal?.removeEventListener('abort', giveUp);
     }
   };
 }
@@ -229,9 +255,19 @@ async function document(url: URL, socket: TLSSocket, wanted: Wanted, signal: Abo
   return new Promise((resolve, reject) => {
     const unusable = (why: string) => reject(new FetchError('unusable', `${url.host} ${why}`));
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    const { send, headers } = wanted;
+    const length = send?.body === undefined ? {} : { 'content-length': String(Buffer.byteLength(send.body)) };
     const asked = request(url, {
       createConnection: () => socket,
-      headers: { accept: wanted.types.join(', '), 'user-agent': 'bailiwick', connection: 'close' },
+      ...(send && { method: send.method }),
+      headers: {
+        accept: wanted.types.join(', ') || '*/*',
+        'user-agent': 'bailiwick',
+        ...headers,
+        ...send?.headers,
+        ...length,
+        connection: 'close',
+      },
       maxHeaderSize: maxHeaderBytes,
     });
     asked.once('error', (error: NodeJS.ErrnoException) => {
@@ -252,25 +288,26 @@ async function document(url: URL, socket: TLSSocket, wanted: Wanted, signal: Abo
         } else parts.push(part);
       });
       response.once('end', () => {
-        if (response.complete) resolve({ type: mediaType(response), body: Buffer.concat(parts) });
+        const { statusCode: status = 0, headers } = response;
+        if (response.complete) resolve({ status, headers, type: mediaType(response), body: Buffer.concat(parts) });
         else unusable('broke off in the middle');
       });
       response.once('error', () => unusable('broke off in the middle'));
       response.once('aborted', () => unusable('broke off in the middle'));
     });
-    asked.end();
+    asked.end(send?.body);
   });
 }
 
 /** What is wrong with an answer before its body, completing "<host> …". */
-function headFault(response: IncomingMessage, { types, maxBytes }: Wanted): string | undefined {
+function headFault(response: IncomingMessage, { types, maxBytes, anyStatus }: Wanted): string | undefined {
   const { statusCode: status = 0, headers } = response;
   if (status >= 300 && status < 400) return `answered with a redirect (${status}), which is not followed`;
-  if (status !== 200) return `answered with ${status} and not with 200`;
+  if (!anyStatus && status !== 200) return `answered with ${status} and not with 200`;
   if (headers['content-encoding'] !== undefined && headers['content-encoding'] !== 'identity')
     return 'sent a compressed body';
   if (Number(headers['content-length'] ?? 0) > maxBytes) return `wants to send more than ${maxBytes} bytes`;
-  if (!types.includes(mediaType(response))) return `did not send ${types.join(' or ')}`;
+  if (!anyStatus && !types.includes(mediaType(response))) return `did not send ${types.join(' or ')}`;
   return undefined;
 }
 
