@@ -137,4 +137,5 @@ export { type Signer, signerFrom, signWith } from './signer.ts';
 export { parseSpiffeId, type SpiffeId, sameTrustDomain } from './spiffe-id.ts';
 export { createTaskJwt, signedTaskId, type TaskJwtInput, taskIdIn, taskJwtType } from './task-jwt.ts';
 export { toolDefinition } from './tool-definition.ts';
+export { formatTraceparent, parseTraceparent, readTraceparent, type Traceparent } from './traceparent.ts';
 export { type Zones, zonesOf } from './zones.ts';
