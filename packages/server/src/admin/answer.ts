@@ -135,6 +135,7 @@ function changeEvent(deps: Deps, caller: Caller, owner: string, event: ChangeEve
     resource: adminResource(deps.config),
     target,
     jti: caller.jti,
+    trace: caller.trace,
     decided_on: { scope: caller.scopes, ...(changed && { changed }) },
     // whose log it is knows the agent by its id; who answers for it, and from where, is its own organization's to know
     personal: {
@@ -163,6 +164,7 @@ async function recordRefusal(
       resource: adminResource(deps.config),
       target: targetOf(request, problem),
       jti: caller.jti,
+      trace: caller.trace,
       reason: reasonOf(problem),
       decided_on: { scope: caller.scopes, operation: route.id, problem: problem.kind },
       personal: { owner, address: caller.address },

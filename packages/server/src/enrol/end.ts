@@ -44,6 +44,7 @@ export async function end(deps: Deps, request: InstanceRequest, id: string): Pro
       instance: client.instance.id,
       target: instance.id,
       reason,
+      trace: request.context.traceparent,
       decided_on: { children: ended.slice(1), key: client.thumbprint },
       personal: { owner: agent.owner, address: request.context.address },
     });

@@ -1,5 +1,6 @@
 /** The endpoints for instances over HTTP: bytes in, bytes out, and nothing decided here. */
 import { isUtf8 } from 'node:buffer';
+import { readTraceparent } from '@bailiwick/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
@@ -66,7 +67,11 @@ function instanceRequest(deps: Deps, request: FastifyRequest): InstanceRequest {
     authorization: headers.authorization,
     dpop: headers.dpop as string | undefined, // said twice it arrives joined by a comma, and is no proof any more
     certificate: presentedCertificate(request, deps.config),
-    context: { address: addressOf(deps, request), at: deps.clock.now() },
+    context: {
+      address: addressOf(deps, request),
+      at: deps.clock.now(),
+      traceparent: readTraceparent(headers.traceparent),
+    },
   };
 }
 

@@ -144,6 +144,7 @@ function writtenEvent({ client, instance, before, context, enrolment, x5t, token
     agent: instance.agent,
     instance: instance.id,
     target: instance.id,
+    trace: context.traceparent,
     decided_on: {
       ...(instance.allowed && { allowed: instance.allowed }),
       ancestors: instance.ancestors,

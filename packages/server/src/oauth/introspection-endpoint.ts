@@ -95,6 +95,7 @@ async function settle(deps: Deps, request: OAuthRequest, client: Client, found: 
       target: client.agent.id,
       resource: claims.aud,
       jti: claims.jti,
+      trace: request.context.traceparent,
       personal: {
         owner: client.agent.owner,
         address: request.context.address,

@@ -1,4 +1,5 @@
 /** The OAuth endpoints over HTTP: bytes in, bytes out, and nothing decided here. */
+import { readTraceparent } from '@bailiwick/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { OAuthRequest } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
@@ -98,7 +99,11 @@ function oauthRequest(deps: Deps, request: FastifyRequest): OAuthRequest {
     authorization: headers.authorization,
     dpop: headers.dpop as string | undefined, // said twice it arrives joined by a comma, and is no proof any more
     certificate: presentedCertificate(request, deps.config),
-    context: { address: addressOf(deps, request), at: deps.clock.now() },
+    context: {
+      address: addressOf(deps, request),
+      at: deps.clock.now(),
+      traceparent: readTraceparent(headers.traceparent),
+    },
   };
 }
 

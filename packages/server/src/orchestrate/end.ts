@@ -31,6 +31,7 @@ export async function endOwnTask(deps: Deps, caller: Caller, id: string): Promis
         resource: serviceResource(deps.config),
         target: task.id,
         jti: caller.jti,
+        trace: caller.trace,
         decided_on: { for: task.agent, scope: caller.scopes },
         personal: { owner, address: caller.address },
       });

@@ -49,7 +49,12 @@ export async function openTask(
         throw conflict('agent', `has ${openAtMost} open tasks already: end some`);
       }
       await registerTask(tx, task);
-      const about = { address: caller.address, jti: caller.jti, resource: serviceResource(deps.config) };
+      const about = {
+        address: caller.address,
+        jti: caller.jti,
+        resource: serviceResource(deps.config),
+        trace: caller.trace,
+      };
       await appendEvent(tx, deps, sealing, taskOpened(task, owner, { scope: caller.scopes }, about));
       const headers = { location: `${deps.config.issuer}/tasks/${task.id}` };
       const answer: Answer = { status: 201, headers, body: JSON.stringify(shown) };

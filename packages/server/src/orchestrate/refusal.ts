@@ -39,6 +39,7 @@ async function record(deps: Deps, caller: Caller, operation: string, problem: Pr
       agent: caller.agent,
       resource: serviceResource(deps.config),
       jti: caller.jti,
+      trace: caller.trace,
       // other details may repeat what was sent, which the leaf would keep for ever: there the kind and the fields must do
       reason: kind === 'insufficient-scope' ? message : [kind, ...errors.map(({ field }) => field)].join(' '),
       decided_on: { operation, problem: kind, scope: caller.scopes },

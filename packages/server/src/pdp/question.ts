@@ -1,5 +1,5 @@
 /** What the asking side sends, read without believing it: the information model of AuthZEN 1.0 §5. */
-import { canonicalAddress, canonicalJson } from '@bailiwick/protocol';
+import { canonicalAddress, canonicalJson, readTraceparent } from '@bailiwick/protocol';
 import { z } from 'zod';
 import { fieldErrors } from '../web/invalid.ts';
 import { badRequest } from '../web/problem.ts';
@@ -96,16 +96,18 @@ const context = z
         .refine((address) => address !== '', 'must be an IP address')
         .optional(),
       task: aboutTask.optional().catch(undefined),
+      traceparent: z.unknown().optional(),
     },
     { error: object },
   )
-  .transform(({ access_token, presenter_address, task, ...rest }, issues) => ({
+  .transform(({ access_token, presenter_address, task, traceparent, ...rest }, issues) => ({
     accessToken: access_token,
     presenterAddress: presenter_address,
     task,
+    trace: readTraceparent(traceparent),
     claimed: textsOf(rest, issues, []),
   }))
-  .default({ accessToken: undefined, presenterAddress: undefined, task: undefined, claimed: {} });
+  .default({ accessToken: undefined, presenterAddress: undefined, task: undefined, trace: undefined, claimed: {} });
 
 const evaluation = z.object({ subject: entity, action, resource: entity, context }, { error: object });
 

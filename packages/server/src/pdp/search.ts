@@ -51,6 +51,7 @@ export async function search(deps: Deps, asking: Asking, kind: SearchKind, body:
       org,
       agent: asking.agent.id,
       resource: asking.only?.identifier,
+      trace: asked.context.trace ?? asking.caller.trace,
       decided_on: {
         registry: asking.caller.asOf.version,
         results: results.length,
@@ -65,7 +66,8 @@ export async function search(deps: Deps, asking: Asking, kind: SearchKind, body:
 
 /** What makes a search the same as another: the id of what is searched for means nothing. The context comes last. */
 function searched(kind: SearchKind, asked: Search<SearchKind>): unknown[] {
-  const { subject, resource, context } = asked;
+  const { subject, resource } = asked;
+  const { trace: _, ...context } = asked.context;
   const action = 'action' in asked ? asked.action : null;
   const sought = ({ type, properties }: typeof subject) => ({ type, properties });
   return [

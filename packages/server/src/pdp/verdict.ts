@@ -108,6 +108,8 @@ function eventOf(
     resource: seen.resource,
     jti: seen.jti,
     reason: no?.message ?? why(answer),
+    // questions of several requests travel together: each says for itself what it is part of
+    trace: question.context.trace ?? asking.caller.trace,
     decided_on: {
       // what it was called is told where it names something of ours; foreign names may be people's
       ...(seen.resource !== undefined && { asked: { action: question.action.name, type: question.resource.type } }),

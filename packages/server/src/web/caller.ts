@@ -12,6 +12,7 @@ import {
   parseCompact,
   parseDpopProof,
   protectedResourceMetadataUrl,
+  readTraceparent,
   type ReplayMemory,
   validateAccessTokenClaims,
   verifyDpopProof,
@@ -47,6 +48,8 @@ export interface Caller {
   kid: string;
   /** The proof of possession, to be spent by a write in its own transaction. */
   proof: Spend;
+  /** The `traceparent` that the request came with, if it is a valid one. */
+  trace: string | undefined;
 }
 
 export interface CallRequest {
@@ -55,6 +58,7 @@ export interface CallRequest {
   url: string;
   authorization: string | undefined;
   dpop: string | string[] | undefined;
+  traceparent?: string | string[] | undefined;
   address: string;
 }
 
@@ -102,6 +106,7 @@ export async function callerOf(
     claims,
     kid,
     proof: spendOf('dpop', jkt, jti, (iat + deps.config.dpop.proof_max_age_seconds + 1) * 1000),
+    trace: readTraceparent(request.traceparent),
   };
 }
 

@@ -62,8 +62,9 @@ export function ownApi(deps: Deps, app: FastifyInstance, options: OwnApiOptions)
   return {
     async identify(request) {
       const { method, headers } = request;
-      const { authorization, dpop } = headers;
-      const call = { method, url: origin + request.url, authorization, dpop, address: addressOf(deps, request) };
+      const { authorization, dpop, traceparent } = headers;
+      const from = { address: addressOf(deps, request), traceparent };
+      const call = { method, url: origin + request.url, authorization, dpop, ...from };
       callers.set(request, await callerOf(deps, memory, { api, resource }, call));
     },
     callerOf(request) {
