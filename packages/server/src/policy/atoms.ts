@@ -205,7 +205,9 @@ const isEntity = (one: TypeAndId, other: TypeAndId): boolean => one.type === oth
 export function isWithin(facts: Facts, variable: Variable, entity: TypeAndId): boolean {
   if (isEntity(whoIs(facts, variable), entity)) return true;
   if (variable === 'principal') return entity.type === 'Role' && facts.roles.includes(entity.id);
-  return variable === 'resource' && entity.type === 'Api' && facts.api === entity.id;
+  if (variable !== 'resource') return false;
+  if (entity.type === 'Role') return facts.resourceRoles.includes(entity.id);
+  return entity.type === 'Api' && facts.api === entity.id;
 }
 
 function membership({ left, right }: Operands): Found | undefined {

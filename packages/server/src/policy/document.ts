@@ -6,6 +6,7 @@ import { errorAt, type Source } from './policy-error.ts';
 import { type Reads, readsOf } from './reads.ts';
 import type { Determining } from './request.ts';
 import { type Span, scan } from './scan.ts';
+import { signalAction } from './schema.ts';
 import { type Scope, scopeOf } from './scope.ts';
 import { firstError, type Piece, validated } from './validation.ts';
 import type { Words } from './words.ts';
@@ -82,7 +83,8 @@ function* statementsOf(
     cost += statement.cost;
     if (cost > mostCost) throw tooCostly(source, span.start, 'all statements together take', mostCost);
     const text = source.text.slice(span.start, span.end);
-    yield { statement, piece: { source, start: span.start, text, cost: statement.cost } };
+    const signals = statement.scope.actions?.includes(signalAction) ?? false;
+    yield { statement, piece: { source, start: span.start, text, cost: statement.cost, signals } };
   }
 }
 

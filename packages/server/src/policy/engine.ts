@@ -9,10 +9,11 @@ import { type CedarEngine, openCedar } from './cedar.ts';
 import { combine } from './combine.ts';
 import { mostCost, tooCostly } from './cost.ts';
 import { type Document, readDocuments, type Statement } from './document.ts';
-import { type Facts, factsOf } from './facts.ts';
+import { type AnyRequest, type Facts, factsOf } from './facts.ts';
 import { type Entry, entriesOf, type Memory, newMemory, type Outcome, type Outcomes, outcomesOf } from './outcomes.ts';
 import { errorAt, type Source } from './policy-error.ts';
-import { type PolicyAnswer, type PolicyDecision, type PolicyRequest, policyActions } from './request.ts';
+import { type PolicyAnswer, type PolicyDecision, policyActions } from './request.ts';
+import { signalAction } from './schema.ts';
 import { namedIn, outside, type ScopeIndex, scopeIndex } from './scope.ts';
 import { type Words, wordsOf } from './words.ts';
 
@@ -74,7 +75,7 @@ export interface PolicyEngine {
    */
   compile(sources: readonly PolicySource[], revision: string): PolicySet;
   /** Decides. Never throws: what goes wrong is told in `errors`, and the decision is deny. */
-  evaluate(set: PolicySet, request: PolicyRequest): PolicyAnswer;
+  evaluate(set: PolicySet, request: AnyRequest): PolicyAnswer;
   /**
    * Looks at one document.
    * @returns its statements, and what looks like a mistake
@@ -82,7 +83,7 @@ export interface PolicyEngine {
    */
   check(text: string, name?: string): { statements: Omit<StatementSummary, 'mode'>[]; warnings: readonly string[] };
   /** The answer, and what became of every statement of the set. */
-  explain(set: PolicySet, request: PolicyRequest): Explanation;
+  explain(set: PolicySet, request: AnyRequest): Explanation;
   /** All that the statements of a set name: entities, and operations of others that they compare `context.operation` with. */
   named(set: PolicySet): Named;
   /** How much of what a set was asked was remembered, counted by statements. */
@@ -250,7 +251,7 @@ function compile(
     revision,
     statements: withModes.map(summary),
     entries: withModes,
-    index: scopeIndex(withModes, policyActions),
+    index: scopeIndex(withModes, [...policyActions, signalAction]),
     outcomes: outcomesOf(cedar, { entries: withModes, atoms }, memory),
   };
 }
@@ -262,7 +263,7 @@ interface Evaluated {
   outcomes: readonly Outcome[];
 }
 
-function evaluate(words: Words, set: Compiled, request: PolicyRequest): Evaluated {
+function evaluate(words: Words, set: Compiled, request: AnyRequest): Evaluated {
   try {
     const shape = words.shapes.get(request.action);
     if (!shape?.principals.includes(request.principal.type) || !shape.resources.includes(request.resource.type)) {

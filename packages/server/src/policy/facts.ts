@@ -2,18 +2,29 @@
 import { formatPrefix, type Prefix, readAddress } from '@bailiwick/protocol';
 import type { CedarQuestion, CedarValueJson, EntityJson, TypeAndId } from './cedar.ts';
 import { localTime, minuteOf } from './local-time.ts';
-import type { PolicyContext, PolicyRequest } from './request.ts';
+import {
+  type PolicyContext,
+  type PolicyRequest,
+  type SignalContext,
+  type SignalRequest,
+  signalClaims,
+} from './request.ts';
+import { signalAction } from './schema.ts';
 import type { Path } from './words.ts';
 
 /** Strings, longs, sets of strings, addresses, instants (a {@link Date}'s milliseconds are compared as numbers), records of these. */
 export type Value = string | number | readonly string[] | Prefix | { readonly [name: string]: Value | undefined };
 
+export type AnyRequest = PolicyRequest | SignalRequest;
+
 export interface Facts {
-  readonly request: PolicyRequest;
+  readonly request: AnyRequest;
   readonly principal: TypeAndId;
   /** Names of the roles that it is in. */
   readonly roles: readonly string[];
   readonly resource: TypeAndId;
+  /** The same of the resource, where that is an agent. */
+  readonly resourceRoles: readonly string[];
   /** The API that the resource is in, where it is not itself one. */
   readonly api: string | undefined;
   /** What was read of the context so far. */
@@ -24,16 +35,17 @@ export interface Facts {
 const text = (value: string): string => (value.isWellFormed() ? value : value.toWellFormed());
 
 /** Prepares a request. Nothing of its context is read yet. */
-export function factsOf(request: PolicyRequest): Facts {
+export function factsOf(request: AnyRequest): Facts {
   const { principal, resource } = request;
   return {
     request,
     principal:
-      principal.type === 'Agent'
-        ? { type: 'Agent', id: text(principal.name) }
+      principal.type === 'Agent' || principal.type === 'Source'
+        ? { type: principal.type, id: text(principal.name) }
         : { type: 'Subject', id: `${text(principal.kind)}:${text(principal.id)}` },
     roles: principal.type === 'Agent' ? principal.roles : noRoles,
     resource: { type: resource.type, id: resourceId(resource) },
+    resourceRoles: resource.type === 'Agent' ? resource.roles : noRoles,
     api: resource.type === 'Operation' || resource.type === 'Tool' ? text(resource.identifier) : undefined,
     members: new Map(),
   };
@@ -42,7 +54,8 @@ export function factsOf(request: PolicyRequest): Facts {
 const noRoles: readonly string[] = [];
 
 /** Pasted together from parts that are clean: it is looked at as a whole only where a policy names one. */
-function resourceId(resource: PolicyRequest['resource']): string {
+function resourceId(resource: AnyRequest['resource']): string {
+  if (resource.type === 'Agent') return text(resource.name);
   if (resource.type === 'Api') return text(resource.identifier);
   if (resource.type === 'Object') return `${text(resource.kind)}:${text(resource.id)}`;
   return `${text(resource.identifier)}#${text(resource.name)}`;
@@ -80,6 +93,7 @@ const noTags: Readonly<Record<string, string>> = {};
 
 /** The tags of the entity that a path leads to. */
 export function tagsOf({ request }: Facts, { of, steps }: Path): Readonly<Record<string, string>> {
+  if (request.action === signalAction) return noTags;
   const { principal, resource, context } = request;
   if (of === 'context') return steps[0] === 'claimed' ? (context.claimed ?? noTags) : noTags;
   if (of === 'principal') return principal.type === 'Agent' ? principal.attested : principal.properties;
@@ -96,7 +110,7 @@ function attribute(facts: Facts, of: Path['of'], name: string): Value | undefine
   return optional(value);
 }
 
-type Principal<Type> = Extract<PolicyRequest['principal'], { type: Type }>;
+type Principal<Type> = Extract<AnyRequest['principal'], { type: Type }>;
 type Resource<Type> = Extract<PolicyRequest['resource'], { type: Type }>;
 
 const operationAttributes = {
@@ -117,6 +131,12 @@ const attributesOf = {
     environment: ({ environment }: Principal<'Agent'>) => environment,
     owner: ({ owner }: Principal<'Agent'>) => owner,
     instance: ({ instance }: Principal<'Agent'>) => instance,
+  },
+  Source: {
+    __proto__: null,
+    id: ({ id }: Principal<'Source'>) => id,
+    name: ({ name }: Principal<'Source'>) => name,
+    issuer: ({ issuer }: Principal<'Source'>) => issuer,
   },
   Subject: {
     __proto__: null,
@@ -149,7 +169,9 @@ function member(facts: Facts, name: string): Value | undefined {
   const { members } = facts;
   const known = members.get(name);
   if (known !== undefined || members.has(name)) return known;
-  const value = contextMembers[name]?.(facts.request.context);
+  const { request } = facts;
+  const value =
+    request.action === signalAction ? signalMembers[name]?.(request.context) : contextMembers[name]?.(request.context);
   members.set(name, value);
   return value;
 }
@@ -176,7 +198,19 @@ const contextMembers = {
   claimed: () => ({}),
 } as unknown as Record<string, (context: PolicyContext) => Value | undefined>;
 
-export const contextMemberNames: readonly string[] = Object.keys(contextMembers);
+const signalMembers = {
+  __proto__: null,
+  event: ({ event }: SignalContext) => text(event),
+  effect: ({ effect }: SignalContext) => effect,
+  concerns: ({ concerns }: SignalContext) => concerns,
+  time: ({ at, timeZone }: SignalContext) => localTime(at, timeZone) as unknown as Value,
+  now: ({ at }: SignalContext) => whole(minuteOf(at), 'the time'),
+  ...Object.fromEntries(signalClaims.map((name) => [name, ({ claims }: SignalContext) => optional(claims[name])])),
+} as unknown as Record<string, (context: SignalContext) => Value | undefined>;
+
+export const contextMemberNames: readonly string[] = [
+  ...new Set([...Object.keys(contextMembers), ...Object.keys(signalMembers)]),
+];
 
 const optional = (value: string | undefined) => (value === undefined ? undefined : text(value));
 
@@ -208,7 +242,10 @@ export function questionOf(facts: Facts, members: Iterable<string>): CedarQuesti
     {
       uid: resource,
       attrs: attributes(request.resource),
-      parents: facts.api === undefined ? [] : [{ type: 'Api', id: facts.api }],
+      parents: [
+        ...(facts.api === undefined ? [] : [{ type: 'Api', id: facts.api }]),
+        ...facts.resourceRoles.map((id) => ({ type: 'Role', id: text(id) })),
+      ],
       tags: stated(tagsOf(facts, { of: 'resource', steps: [] })),
     },
   ];
@@ -230,7 +267,7 @@ export function questionOf(facts: Facts, members: Iterable<string>): CedarQuesti
 
 const claimed = { type: 'Claimed', id: 'claimed' };
 
-function attributes(entity: PolicyRequest['principal'] | PolicyRequest['resource']): Record<string, string> {
+function attributes(entity: AnyRequest['principal'] | AnyRequest['resource']): Record<string, string> {
   const known = Object.entries(attributesOf[entity.type] ?? {}).map(
     ([name, read]) => [name, read(entity as never)] as const,
   );

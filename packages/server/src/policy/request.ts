@@ -86,6 +86,46 @@ export interface PolicyContext {
   claimed?: Readonly<Record<string, string>> | undefined;
 }
 
+/** Another provider, from whom signals are heard. In Cedar `Source::"<name>"`. */
+export interface SourcePrincipal {
+  type: 'Source';
+  id: string;
+  name: string;
+  issuer: string;
+}
+
+/** What an event of a signal says, where it is one that policies read. */
+export const signalClaims = [
+  'change_type',
+  'credential_type',
+  'current_level',
+  'previous_level',
+  'namespace',
+  'change_direction',
+  'risk_reason',
+  'current_status',
+  'previous_status',
+  'initiating_entity',
+] as const;
+
+export interface SignalContext {
+  /** Milliseconds. */
+  at: number;
+  timeZone: string;
+  event: string;
+  effect: 'revoke' | 'suspend';
+  concerns: 'agent' | 'instance' | 'credential' | 'owner' | 'organization';
+  claims: Readonly<Partial<Record<(typeof signalClaims)[number], string>>>;
+}
+
+/** Whether a signal may do something to an agent. */
+export interface SignalRequest {
+  principal: SourcePrincipal;
+  action: 'signal:apply';
+  resource: AgentPrincipal;
+  context: SignalContext;
+}
+
 export interface PolicyRequest {
   principal: AgentPrincipal | ForeignSubject;
   action: PolicyAction;

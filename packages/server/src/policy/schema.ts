@@ -20,6 +20,13 @@ entity Agent in [Role] = {
   instance?: String     // id of the running instance, where it is one that asks
 } tags String;
 
+// Another provider, from whom security signals are heard. Source::"<name>"
+entity Source = {
+  id: String,
+  name: String,
+  issuer: String
+};
+
 // Somebody whom only the asking side knows. Subject::"<type>:<id>"; its tags are the properties that the asking side tells.
 entity Subject = {
   kind: String,
@@ -120,6 +127,33 @@ action "resource:access" appliesTo {
   context: Context
 };
 
+// A security signal that was heard, what it would do, and what the agent has to do with it. All that the other side says is [told].
+type Signal = {
+  event: String,        // "session-revoked", "credential-change", "risk-level-change", …: the last part of the event's URI
+  effect: String,       // "revoke": its tokens end; "suspend": it is stopped until it is resumed
+  // What the signal is about: "agent", an "instance" or "credential" of it, its "owner", or the whole "organization"
+  concerns: String,
+  change_type?: String,      // credential-change: "create", "revoke", "update" or "delete"
+  credential_type?: String,
+  current_level?: String,    // risk-level-change: "LOW", "MEDIUM" or "HIGH"; assurance-level-change: as its namespace has them
+  previous_level?: String,
+  namespace?: String,        // assurance-level-change
+  change_direction?: String, // assurance-level-change: "increase" or "decrease"
+  risk_reason?: String,
+  current_status?: String,   // device-compliance-change: "compliant" or "not-compliant"
+  previous_status?: String,
+  initiating_entity?: String, // "admin", "user", "policy" or "system"
+  time: LocalTime,      // [observed]
+  now: datetime         // to the minute [observed]
+};
+
+// A security signal would stop an agent, or end its tokens. Only statements that name this action are asked: others are not about signals.
+action "signal:apply" appliesTo {
+  principal: [Source],
+  resource: [Agent],
+  context: Signal
+};
+
 // A human is asked for a yes; a credential in a target system is asked for.
 action "approval:request", "lease:create" appliesTo {
   principal: [Agent],
@@ -127,3 +161,9 @@ action "approval:request", "lease:create" appliesTo {
   context: Context
 };
 `;
+
+/** The one action that a statement must name to have a say in it: whoever wrote of tokens for anybody and anything didn't mean signals. */
+export const signalAction = 'signal:apply';
+
+/** The schema without it: what statements that don't name it are held against. */
+export const schemaWithoutSignals = policySchema.replace(/action "signal:apply" [^}]*};\n/, '');

@@ -2,6 +2,7 @@
 import { isWithin } from './atoms.ts';
 import type { PolicyJson, TypeAndId } from './cedar.ts';
 import type { Facts } from './facts.ts';
+import { signalAction } from './schema.ts';
 import { entityIn } from './terms.ts';
 
 /** `principal == e`, `principal in e`, `principal is T`, `principal is T in e`, or nothing. */
@@ -58,10 +59,14 @@ const plain = (entity: unknown): TypeAndId => entityIn(entity) ?? (entity as Typ
 
 /** Which part of its head keeps a statement from applying to a request: undefined if it applies. */
 export function outside(scope: Scope, facts: Facts): 'principal' | 'action' | 'resource' | undefined {
-  if (scope.actions !== undefined && !scope.actions.includes(facts.request.action)) return 'action';
+  if (!actsOn(scope, facts.request.action)) return 'action';
   if (!meets(scope.principal, facts, 'principal')) return 'principal';
   return meets(scope.resource, facts, 'resource') ? undefined : 'resource';
 }
+
+/** A statement that names no action is about all of them but the one that must be named. */
+const actsOn = ({ actions }: Scope, action: string): boolean =>
+  actions === undefined ? action !== signalAction : actions.includes(action);
 
 function meets({ type, equals, within }: Head, facts: Facts, variable: 'principal' | 'resource'): boolean {
   const { type: itsType, id } = facts[variable];
@@ -94,6 +99,7 @@ export function scopeIndex<Entry extends { scope: Scope }>(
     const { principal, resource, actions: named = actions } = entry.scope;
     // an action that is named twice is one
     for (const action of new Set(named)) {
+      if (!actsOn(entry.scope, action)) continue;
       const shelf = byAction.get(action);
       if (shelf !== undefined) placeFor(placeFor(shelf, principal, newLists), resource, () => []).push(entry);
     }
@@ -121,12 +127,13 @@ export function scopeIndex<Entry extends { scope: Scope }>(
 
 function take<Entry extends { scope: Scope }>(found: Entry[], shelf: Shelf<Entry[]> | undefined, facts: Facts): void {
   if (shelf === undefined) return;
-  const { resource, api } = facts;
+  const { resource, resourceRoles, api } = facts;
   takeAll(found, shelf.any, facts);
   if (shelf.types.size > 0) takeAll(found, shelf.types.get(resource.type), facts);
   if (shelf.entities.size === 0) return;
   takeAll(found, shelf.entities.get(resource.type)?.get(resource.id), facts);
   if (api !== undefined) takeAll(found, shelf.entities.get('Api')?.get(api), facts);
+  for (const role of new Set(resourceRoles)) takeAll(found, shelf.entities.get('Role')?.get(role), facts);
 }
 
 /** Where several parts of a head say something, its place in the index tells one of them. */

@@ -37,6 +37,44 @@ forbid (
 when {
   context has task && context.task.provenance == "declared" && resource.sensitivity != "low"
 };
+
+// What other providers tell (security signals) does only what stands here. Everything else is written down, and nothing more.
+@id("revoked-elsewhere-ends-tokens")
+@reason("Another provider has ended its session.")
+permit (
+  principal is Source,
+  action == Action::"signal:apply",
+  resource
+)
+when { context.event == "session-revoked" && context.effect == "revoke" };
+
+@id("a-credential-taken-away-elsewhere-suspends")
+@reason("Another provider has revoked or deleted a credential of it.")
+permit (
+  principal is Source,
+  action == Action::"signal:apply",
+  resource
+)
+when {
+  context.event == "credential-change" &&
+  context has change_type &&
+  ["revoke", "delete"].contains(context.change_type) &&
+  context.effect == "suspend"
+};
+
+@id("high-risk-suspends")
+@reason("Another provider says that the risk is high.")
+permit (
+  principal is Source,
+  action == Action::"signal:apply",
+  resource
+)
+when {
+  context.event == "risk-level-change" &&
+  context has current_level &&
+  context.current_level == "HIGH" &&
+  context.effect == "suspend"
+};
 `,
   },
 ];

@@ -1,7 +1,7 @@
 /** Whether statements speak the words of the schema. A few are looked at together, so that nobody waits long for any of them. */
 import type { CedarEngine, DetailedError } from './cedar.ts';
 import { errorAt, indexOfByte, type PolicyError, type Source } from './policy-error.ts';
-import { policySchema } from './schema.ts';
+import { policySchema, schemaWithoutSignals } from './schema.ts';
 
 /** A statement as it stands in its document. */
 export interface Piece {
@@ -10,6 +10,8 @@ export interface Piece {
   start: number;
   text: string;
   cost: number;
+  /** It names the action that only those have a say in that name it. */
+  signals: boolean;
 }
 
 /** Reading the schema takes Cedar 6 ms, and a part of a statement's tree some 50 microseconds. */
@@ -42,7 +44,8 @@ function together(pieces: readonly Piece[]): Piece[][] {
   for (const piece of pieces) {
     const last = groups.at(-1);
     cost += piece.cost;
-    if (last !== undefined && last.length < mostTogether.pieces && cost <= mostTogether.cost) last.push(piece);
+    const fits = last !== undefined && last.length < mostTogether.pieces && cost <= mostTogether.cost;
+    if (fits && last[0]?.signals === piece.signals) last.push(piece);
     else {
       groups.push([piece]);
       cost = piece.cost;
@@ -53,7 +56,8 @@ function together(pieces: readonly Piece[]): Piece[][] {
 
 function ask(engine: CedarEngine, pieces: readonly Piece[]) {
   const policies = { staticPolicies: pieces.map(({ text }) => text).join('\n') };
-  return engine.call(({ validate }) => validate({ schema: policySchema, policies }));
+  const schema = pieces[0]?.signals ? policySchema : schemaWithoutSignals;
+  return engine.call(({ validate }) => validate({ schema, policies }));
 }
 
 function areFine(engine: CedarEngine, pieces: readonly Piece[]): boolean {

@@ -66,7 +66,9 @@ export function wordsOf({ schemaToJsonWithResolvedTypes }: Cedar): Words {
     kindOf({ of, steps, tag }) {
       // the schema's tags are strings
       if (tag !== undefined) return 'string';
-      if (of === 'context') return kindOfType(typeAt(commonTypes.Context, steps));
+      if (of === 'context') {
+        return kindOfType(typeAt(commonTypes.Context, steps) ?? typeAt(commonTypes.Signal, steps));
+      }
       const kinds = new Set(
         typesOf(of === 'principal' ? 'principals' : 'resources')
           .map((entity) => typeAt(entityTypes[entity]?.shape, steps))
