@@ -104,3 +104,7 @@ export interface LeaseRequest {
 /** What the MAC of a request for a lease is over: HMAC-SHA256 under the session's key, base64url. */
 export const leaseRequestText = ({ session, count, applied, nonce }: LeaseRequest): string =>
   `bailiwick-feed-lease\n${session}\n${count}\n${applied}\n${nonce}`;
+
+/** What the MAC of giving a lease back is over: no captured request for a lease is one for its end. */
+export const leaseEndText = ({ session, count }: Pick<LeaseRequest, 'session' | 'count'>): string =>
+  `bailiwick-feed-end\n${session}\n${count}`;

@@ -70,6 +70,7 @@ export {
   feedMessageBounds,
   feedMessageType,
   type LeaseRequest,
+  leaseEndText,
   leaseRequestText,
   readFeedMessage,
   signFeedMessage,
