@@ -47,6 +47,8 @@ export interface AccessTokenClaims {
   sub_profile: string;
   act?: Actor;
   authorization_details?: readonly AuthorizationDetail[];
+  /** Its place in a Token Status List, for verifiers that know nothing else of ours. @see draft-ietf-oauth-status-list §6.2 */
+  status?: { status_list: { idx: number; uri: string } };
 }
 
 /** The short tag under which a token names what it depends on: the first 8 letters of base64url(SHA-256(id)). */

@@ -97,6 +97,20 @@ export const configSchema = z.strictObject({
         ),
     })
     .prefault({}),
+  status_lists: z
+    .strictObject({
+      ttl_seconds: seconds(1, 300)
+        .default(5)
+        .meta(
+          about({
+            description:
+              'How long verifiers may keep a Token Status List before they fetch it again: as late may a revocation be for those that know nothing else.',
+            expects: wholeSeconds(1, 300),
+            example: '5',
+          }),
+        ),
+    })
+    .prefault({}),
   mtls,
   spiffe: z
     .strictObject({

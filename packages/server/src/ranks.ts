@@ -43,6 +43,7 @@ export const rooms: Readonly<Record<string, number>> = {
   people: 5,
   credentials: 5,
   tasks: 5,
+  'status-lists': 5,
   mandates: 5,
   federation: 5,
   leases: 5,

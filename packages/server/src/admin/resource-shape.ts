@@ -102,6 +102,10 @@ export const writableResource = {
       dangerously_bearer: flag
         .default(false)
         .meta({ description: 'Tokens are bound to no key: who finds one can use it.' }),
+      status_list: flag.optional().meta({
+        description:
+          'Tokens name their place in a Token Status List, for verifiers that know neither the feed nor introspection.',
+      }),
     })
     .default({ alg: 'ES256', typ: 'at+jwt', dangerously_bearer: false }),
   feed: z
@@ -153,6 +157,7 @@ export const shownResource = z.strictObject({
     lifetime_seconds: z.number().optional(),
     audience: z.string().optional(),
     dangerously_bearer: z.boolean(),
+    status_list: z.boolean().optional(),
   }),
   feed: z.strictObject({ lease_seconds: z.number(), when_lost: oneOf(['introspect', 'refuse']) }),
   system: z.boolean().meta({ description: 'The server’s own: usable from every organization, changed by none.' }),

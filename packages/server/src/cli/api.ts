@@ -166,6 +166,7 @@ const options: Readonly<Record<string, string>> = {
   'token.lifetime_seconds': '--lifetime',
   'token.alg': '--alg',
   'token.audience': '--audience',
+  'token.status_list': '--status-list',
   display_name: '--display-name',
   jwk: 'the key',
   certificate: '--certificate',

@@ -102,6 +102,7 @@ export interface Resource extends Thing {
     lifetime_seconds?: number;
     audience?: string;
     dangerously_bearer: boolean;
+    status_list?: boolean;
   };
   system: boolean;
   status: string;

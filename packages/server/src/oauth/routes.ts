@@ -14,6 +14,7 @@ import { introspectionEndpoint } from './introspection-endpoint.ts';
 import { authorizationServerMetadata, metadataPaths } from './metadata.ts';
 import { sendError, sendJson } from './reply.ts';
 import { revocationEndpoint } from './revocation-endpoint.ts';
+import { statusListRoutes } from './status-lists.ts';
 import { tokenEndpoint } from './token-endpoint.ts';
 
 type Endpoint = (deps: Deps, request: OAuthRequest) => Promise<object | undefined>;
@@ -53,6 +54,7 @@ export function oauthRoutes(deps: Deps) {
       });
     }
 
+    statusListRoutes(deps, app);
     for (const path of metadataPaths(deps.config)) {
       app.get(path, (_, reply) => sendPublic(reply, 'application/json', authorizationServerMetadata(deps), 300));
     }

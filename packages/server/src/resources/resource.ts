@@ -17,6 +17,8 @@ export interface TokenProfile {
   audience?: string;
   /** Tokens for it are bound to no key: whoever finds one can use it. */
   dangerously_bearer: boolean;
+  /** They name a place in a Token Status List, for verifiers that follow no feed and ask nobody. */
+  status_list?: boolean;
 }
 
 /** How the guards of a resource hear of revocations (design §4). */

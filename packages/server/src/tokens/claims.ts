@@ -4,6 +4,7 @@ import type { Agent } from '../agents/agent.ts';
 import { type Instance, vouchedZone } from '../agents/instance.ts';
 import type { Binding, DecidedPlan } from '../decide/plan.ts';
 import { numericDate } from '../lib/clock.ts';
+import type { StatusClaim } from '../status-lists/allocate.ts';
 import type { Task } from '../tasks/task.ts';
 
 /** How the actor profile calls our kinds of agents. @see draft-mcguinness-oauth-actor-profile */
@@ -34,7 +35,7 @@ function tagOf(id: string): string {
 export function claimsOf(
   config: { issuer: string },
   plan: DecidedPlan,
-  made: { jti: string; now: number },
+  made: { jti: string; now: number; status?: StatusClaim | undefined },
 ): AccessTokenClaims {
   const { agent, instance } = plan.client;
   return {
@@ -56,6 +57,7 @@ export function claimsOf(
     ...(plan.binding && { cnf: confirmation(plan.binding) }),
     rev: plan.client.asOf.rev,
     links: plan.links.map(tagOf),
+    ...(made.status && { status: made.status }),
   };
 }
 

@@ -11,6 +11,7 @@ import { type ServerKey, signingKey } from '../keys/keys.ts';
 import { jtiOf, newId } from '../lib/ids.ts';
 import type { OAuthError } from '../lib/oauth-error.ts';
 import { endedSince, noteReach } from '../liveness/liveness.ts';
+import { noteListed, placeFor, statusClaim } from '../status-lists/allocate.ts';
 import type { Tx } from '../store/database.ts';
 import { claimsOf } from './claims.ts';
 import { settleTask } from './new-task.ts';
@@ -61,7 +62,10 @@ export async function prepareToken(deps: Deps, plan: DecidedPlan, context: Reque
   const key = await signingKey(deps, version, resource.token.alg);
   const eventId = newId(deps, 'event');
   const jti = jtiOf(eventId);
-  const claims = claimsOf(deps.config, plan, { jti, now });
+  const { alg, status_list } = resource.token;
+  const place = status_list ? await placeFor(deps, resource.id, alg) : undefined;
+  const status = place && statusClaim(deps.config, place);
+  const claims = claimsOf(deps.config, plan, { jti, now, status });
   const token = signCompact(headerOf(key, resource.token.typ), claims, key);
   const sealing = await sealingFor(deps, version, client.agent.owner);
   const event = await prepareEvent(deps, version, sealing, issuedEvent(plan, jti, context), eventId);
@@ -95,6 +99,10 @@ export async function prepareToken(deps: Deps, plan: DecidedPlan, context: Reque
       // our own APIs ask the database about every token: nobody has to tell them
       if (!resource.system)
         await noteReach(tx, deps.db, { restsOn: reachedBy(plan, restsOn), resource: resource.id, now });
+      if (place) {
+        const { rev } = client.asOf;
+        await noteListed(tx, place, { jti, rev, expiresAt: claims.exp * 1000, restsOn: reachedBy(plan, restsOn) });
+      }
       await appendPrepared(tx, event);
       return undefined;
     },

@@ -86,6 +86,7 @@ export const resourceSchema = z.strictObject(
         lifetime_seconds: seconds.optional(),
         audience: text.optional(),
         dangerously_bearer: z.boolean('must be true or false').optional(),
+        status_list: z.boolean('must be true or false').optional(),
       })
       .optional(),
   },

@@ -130,7 +130,13 @@ function resourceNow(resource: Resource): Record<string, unknown> {
   };
 }
 
-const withDefaults = (token: object) => ({ alg: 'ES256', typ: 'at+jwt', dangerously_bearer: false, ...token });
+const withDefaults = (token: object) => ({
+  alg: 'ES256',
+  typ: 'at+jwt',
+  dangerously_bearer: false,
+  status_list: false,
+  ...token,
+});
 
 /** A type of details in one line, the same however it was written. */
 const typeLine = (said: { description?: string | undefined; schema: object; compare?: object | undefined }) =>

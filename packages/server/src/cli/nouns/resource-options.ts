@@ -30,6 +30,10 @@ export const resourceOptions = {
     value: 'AUD',
     description: 'The `aud` of its tokens, where its verifier insists on another than the identifier.',
   },
+  'status-list': {
+    description:
+      'Its tokens name their place in a Token Status List, for verifiers that neither follow a feed nor ask.',
+  },
   'dangerously-bearer': { description: 'Its tokens are bound to no key: whoever finds one can use it.' },
 } as const;
 
@@ -40,6 +44,7 @@ export interface ResourceOptions {
   alg: string | undefined;
   lifetime: string | undefined;
   audience: string | undefined;
+  'status-list': boolean;
   'dangerously-bearer': boolean;
 }
 
@@ -54,6 +59,7 @@ export function resourceBody(context: Context, options: ResourceOptions, before?
       ? {}
       : { lifetime_seconds: wholeNumber('--lifetime', options.lifetime, { most: 900 }) }),
     ...(options.audience === undefined ? {} : { audience: options.audience }),
+    ...(options['status-list'] ? { status_list: true } : {}),
     ...(options['dangerously-bearer'] ? { dangerously_bearer: true } : {}),
   };
   if (Object.keys(token).length > 0) body.token = { ...(body.token as object | undefined), ...token };

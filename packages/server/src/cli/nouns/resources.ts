@@ -225,6 +225,7 @@ function tokenWords({ token }: Resource): string {
     token.lifetime_seconds === undefined ? undefined : `${token.lifetime_seconds} s`,
     token.audience === undefined ? undefined : `aud ${token.audience}`,
     token.dangerously_bearer ? 'bearer: bound to no key' : 'bound to the key of the agent (DPoP)',
+    token.status_list ? 'with a status list' : undefined,
   ]
     .filter((part) => part !== undefined)
     .join(', ');
