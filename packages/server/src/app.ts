@@ -23,6 +23,7 @@ import { openPlaces } from './lib/places.ts';
 import { systemRandom } from './lib/random.ts';
 import { type Resolve, safeFetch } from './lib/safe-fetch.ts';
 import { type Listeners, listen } from './listen.ts';
+import { newConsumers } from './log/consumers.ts';
 import type { CertificateSource } from './mutual-tls.ts';
 import { oauthRoutes } from './oauth/routes.ts';
 import { orchestrateRoutes } from './orchestrate/routes.ts';
@@ -91,6 +92,7 @@ export async function start(config: Config, world: World = {}): Promise<RunningS
         firstStart: made.created,
         async close() {
           await listeners.close(config.shutdown_grace_seconds * 1000);
+          await deps.consumers.stop();
           await jobs.stop();
           await app.close();
           await deps.db.close();
@@ -123,6 +125,7 @@ export async function openDeps(config: Config, world: World & { clock: Clock; lo
       ...base,
       keys: newKeys(),
       audit: await openAudit(base),
+      consumers: newConsumers(base),
       budgets: newBudgets(),
       nonces: dpopNonces(await sharedSecret(base, 'dpop-nonce'), config.dpop.nonce_lifetime_seconds),
       failures: newFailures(),

@@ -10,6 +10,7 @@ import type { Logger } from './lib/log.ts';
 import type { Places } from './lib/places.ts';
 import type { Random } from './lib/random.ts';
 import type { SafeFetch } from './lib/safe-fetch.ts';
+import type { Consumers } from './log/consumers.ts';
 import type { Database } from './store/database.ts';
 
 /** What every part of the server is handed. Made once, in `app.ts`; tests hand in their own time. */
@@ -28,6 +29,8 @@ export interface Deps {
   /** What is kept in memory between requests, each by the room that knows it. */
   keys: Keys;
   audit: Audit;
+  /** Who reads the log on and takes it elsewhere. */
+  consumers: Consumers;
   budgets: Budgets;
   nonces: DpopNonces;
   failures: Failures;
