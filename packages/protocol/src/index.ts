@@ -131,6 +131,18 @@ export {
 } from './operations.ts';
 export { isPublicAddress } from './public-address.ts';
 export { type ReplayMemory, replayMemory, type Spent } from './replay-memory.ts';
+export {
+  type AccessReport,
+  mostReportBytes,
+  mostReports,
+  oldestReportMs,
+  type Report,
+  type ReportResult,
+  type TaskFinishedReport,
+  type TaskStartedReport,
+  type UnprovenReport,
+  type UnreportedReport,
+} from './report.ts';
 export type { Requirement } from './requirement.ts';
 export { protectedResourceMetadataUrl, resourceCovers } from './resource-metadata.ts';
 export { formatScope, intersect, isScopeToken, isSubset, parseScope, union } from './scope.ts';

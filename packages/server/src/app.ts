@@ -28,6 +28,7 @@ import type { CertificateSource } from './mutual-tls.ts';
 import { oauthRoutes } from './oauth/routes.ts';
 import { orchestrateRoutes } from './orchestrate/routes.ts';
 import { pdpRoutes } from './pdp/routes.ts';
+import { reportRoutes } from './reports/routes.ts';
 import { ownCertificate } from './server-certificate.ts';
 import { spiffeRoutes } from './spiffe/routes.ts';
 import { lockData } from './store/data-lock.ts';
@@ -152,6 +153,7 @@ export function createApp(deps: Deps, certificate?: CertificateSource): FastifyI
   app.register(serviceMetadata(deps));
   app.register(orchestrateRoutes(deps));
   app.register(pdpRoutes(deps));
+  app.register(reportRoutes(deps));
   app.register(adminRoutes(deps));
   app.register(healthRoutes(deps, certificate));
   return app;

@@ -23,6 +23,7 @@ export const rooms: Readonly<Record<string, number>> = {
   pdp: 10,
   pages: 10,
   feed: 10,
+  reports: 10,
   signals: 10,
   spiffe: 10,
 

@@ -84,6 +84,8 @@ export const eventTypes = {
     'All guards that a revocation concerns have applied it, or can no longer trust what they knew before.',
   'key.revoked': 'A signing key is believed no more, and nothing that it signed.',
   'access.used': 'A guard reports what was done at its resource, or refused.',
+  'access.unproven': 'A guard reports how many requests without a good token it refused within a minute.',
+  'access.unreported': 'A guard reports how many of its reports were lost.',
   'task.started': 'An agent reports that it begins with a task.',
   'task.finished': 'An agent reports how a task came to its end.',
   'drill.completed': 'A revocation was rehearsed: how long each took until it refused.',

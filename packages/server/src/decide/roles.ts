@@ -16,7 +16,7 @@ import {
 } from '@bailiwick/protocol';
 import { OAuthError } from '../lib/oauth-error.ts';
 import type { Resource } from '../resources/resource.ts';
-import { type HeldRole, heldBy } from '../resources/role.ts';
+import { givenToAll, type HeldRole, heldBy } from '../resources/role.ts';
 import type { TokenPlan } from './plan.ts';
 import { sensitivityOf } from './sensitivity.ts';
 
@@ -39,6 +39,7 @@ export function givenByRoles(
 ): Given {
   const giving = new Set<HeldRole>();
   for (const one of scope) {
+    if (givenToAll(resource, one)) continue;
     const role = roleGivingScope(resource, held, one);
     if (!role) throw new OAuthError('invalid_scope', `no role of this agent gives ${one} on this resource`);
     giving.add(role);

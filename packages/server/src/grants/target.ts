@@ -6,6 +6,7 @@ import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { rememberedPer } from '../lib/remember.ts';
 import type { Resource } from '../resources/resource.ts';
+import { givenToAll } from '../resources/role.ts';
 import { findResource, findResourceByIdentifier } from '../resources/store.ts';
 import { single } from '../tokens/form.ts';
 
@@ -39,9 +40,17 @@ export async function requestedResource(
   const resource = await resources(deps.db).get(asOf.version, identifier, () =>
     findResourceByIdentifier(deps.db, identifier),
   );
-  const registered = resource && agent.resources.find((each) => each.resource === resource.id);
+  const registered =
+    resource && (agent.resources.find((each) => each.resource === resource.id) ?? ofEveryAgent(resource, form));
   if (!resource || !registered) throw notGiven(); // the same for both: what exists is none of a stranger's business
   return { resource, registered };
+}
+
+/** What every agent may is reached without a registration for it, by asking for that alone. */
+function ofEveryAgent(resource: Resource, form: Form): AgentResource | undefined {
+  const scope = single(form, 'scope');
+  if (scope === undefined || !givenToAll(resource, scope)) return undefined;
+  return { resource: resource.id, default: false, scope: [scope] };
 }
 
 /**

@@ -1,4 +1,5 @@
 import { type AuthorizationDetail, areWithin, type ComparedType } from '@bailiwick/protocol';
+import type { Resource } from './resource.ts';
 
 /** Scopes on one resource, and details up to these. */
 export interface Permission {
@@ -24,6 +25,12 @@ export interface Role {
   createdAt: number;
   updatedAt: number;
 }
+
+/**
+ * What every agent may without a role, of the API for agents: to say how its own tasks go. It reaches nothing else, so nobody has to give it.
+ */
+export const givenToAll = (resource: Pick<Resource, 'system'>, scope: string): boolean =>
+  resource.system === 'service' && scope === 'tasks:report';
 
 /** A role that an agent holds, itself or by inheritance, with what it gives. */
 export interface HeldRole {

@@ -20,6 +20,8 @@ export interface OwnApiOptions extends OwnApi {
   memory: ReplayMemory;
   /** Content types of bodies; all of them are JSON. */
   types?: readonly string[];
+  /** The largest body, where it is not the configured one. */
+  bodyBytes?: number | undefined;
 }
 
 /** What a plug-in gets that answers for one of our own APIs. */
@@ -47,11 +49,12 @@ export function proofMemory({ config }: Deps): ReplayMemory {
 /** Prepares a plug-in: its bodies are JSON, its errors are problems, and `identify` says who is calling. */
 export function ownApi(deps: Deps, app: FastifyInstance, options: OwnApiOptions): OwnApiPlugin {
   const { api, resource, memory, name, types = ['application/json'] } = options;
+  const { bodyBytes = deps.config.limits.body_bytes } = options;
   const { origin } = new URL(deps.config.issuer);
   const callers = new WeakMap<FastifyRequest, Caller>();
-  readJsonAlone(app, types, deps.config.limits.body_bytes);
+  readJsonAlone(app, types, bodyBytes);
   app.setErrorHandler((error, request, reply) => {
-    const problem = asProblem(deps, name, types, error);
+    const problem = asProblem(deps, { name, types, bodyBytes }, error);
     // who proves nothing is counted and not written down, or anyone could make us write; who sends nothing is only asking
     // where tokens come from, as every client does at first
     if (problem.kind === 'invalid-token' && request.headers.authorization !== undefined) {
@@ -137,14 +140,16 @@ function readJsonAlone(app: FastifyInstance, types: readonly string[], bodyLimit
 }
 
 /** What Fastify refuses by itself, and what nobody foresaw: a 500 with an id, under which the log has the rest. */
-function asProblem(deps: Deps, name: string, types: readonly string[], error: unknown): Problem {
+function asProblem(
+  deps: Deps,
+  { name, types, bodyBytes }: { name: string; types: readonly string[]; bodyBytes: number },
+  error: unknown,
+): Problem {
   if (error instanceof Problem) return error;
   const { statusCode, code } = error as { statusCode?: number; code?: string };
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-    return new Problem(
-      'too-large',
-      `the body must be at most ${deps.config.limits.body_bytes} bytes (limits.body_bytes)`,
-    );
+    const setting = bodyBytes === deps.config.limits.body_bytes ? ' (limits.body_bytes)' : '';
+    return new Problem('too-large', `the body must be at most ${bodyBytes} bytes${setting}`);
   }
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
     const others = types.slice(1).map((type) => `, or ${type} to PATCH`);

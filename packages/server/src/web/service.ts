@@ -30,14 +30,18 @@ export const serviceResource = (config: { issuer: string }): string => config.is
 
 const memories = new WeakMap<Deps, ReplayMemory>();
 
-/** Prepares a plug-in that answers for a part of this API: call it first thing, and give `identify` to every route. */
-export function serviceApi(deps: Deps, app: FastifyInstance): OwnApiPlugin {
+/**
+ * Prepares a plug-in that answers for a part of this API: call it first thing, and give `identify` to every route.
+ * @param options.bodyBytes the largest body, where it is not the configured one
+ */
+export function serviceApi(deps: Deps, app: FastifyInstance, { bodyBytes }: { bodyBytes?: number } = {}): OwnApiPlugin {
   let memory = memories.get(deps);
   if (!memory) {
     memory = proofMemory(deps);
     memories.set(deps, memory);
   }
-  return ownApi(deps, app, { api: 'service', resource: serviceResource(deps.config), name: 'API for agents', memory });
+  const resource = serviceResource(deps.config);
+  return ownApi(deps, app, { api: 'service', resource, name: 'API for agents', memory, bodyBytes });
 }
 
 /** What a path of this API is below: the issuer's own path, or nothing. */

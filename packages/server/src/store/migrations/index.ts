@@ -7,6 +7,7 @@ import { trustDomains } from './0005-trust-domains.ts';
 import { enrolment } from './0006-enrolment.ts';
 import { decisions } from './0007-decisions.ts';
 import { feed } from './0008-feed.ts';
+import { reports } from './0009-reports.ts';
 import { exportsStep } from './0013-exports.ts';
 import { statusLists } from './0012-status-lists.ts';
 
@@ -20,6 +21,7 @@ export const migrations: readonly Migration[] = [
   enrolment,
   decisions,
   feed,
+  reports,
   exportsStep,
   statusLists,
 ];
