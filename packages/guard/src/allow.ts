@@ -10,7 +10,7 @@ import {
 } from '@bailiwick/protocol';
 import type { Allowed, Core, Seen } from './decide.ts';
 import { Refusal } from './refusal.ts';
-import type { Verified } from './verify.ts';
+import { mustStillStand, type Verified } from './verify.ts';
 
 /** What a verified caller wants to do: one operation, and what its parameters are in this request. */
 export interface Asked {
@@ -35,7 +35,7 @@ export function allow(
   core: Core,
   verified: Verified,
   asked: Asked | undefined,
-  seen: Pick<Seen, 'operation'>,
+  seen: Seen,
 ): Allowed | Promise<Allowed> {
   if (asked === undefined) throw notListed();
   const { operation } = asked;
@@ -45,7 +45,13 @@ export function allow(
   const caller = { ...verified.caller, operation: operation.name, covers: covering(granted) };
   const allowed: Allowed = { allowed: true, caller, headers: verified.headers };
   const asking = core.continuous?.(verified, asked);
-  return asking === undefined ? allowed : asking.then(() => allowed);
+  return asking === undefined ? allowed : asking.then(() => afterAsking(core, verified, allowed, seen));
+}
+
+/** The token may have ended between the decision point's answer and its arrival. */
+async function afterAsking(core: Core, verified: Verified, allowed: Allowed, seen: Seen): Promise<Allowed> {
+  await mustStillStand(core, verified, seen);
+  return allowed;
 }
 
 /**

@@ -2,6 +2,7 @@ import { type Operation, parametersOf } from '@bailiwick/protocol';
 import { type Asked, allow, type ContinuousCheck, notListed } from './allow.ts';
 import type { Caller } from './caller.ts';
 import { type CertificateSources, seesCertificates } from './certificate.ts';
+import type { FeedStanding } from './feed/standing.ts';
 import type { Introspector } from './introspection.ts';
 import { Unavailable } from './json-client.ts';
 import { metadataAnswer, resourceMetadata } from './metadata.ts';
@@ -13,7 +14,7 @@ import type { Registration } from './registration.ts';
 import { type GuardRequest, type Place, pathOf, placeOf } from './request.ts';
 import type { Runtime } from './runtime.ts';
 import type { TokenVerifier, VerifiedToken } from './tokens.ts';
-import { type Verified, verify, verifyAgain } from './verify.ts';
+import { mustStillStand, type Verified, verify, verifyAgain } from './verify.ts';
 
 /** The request may go on to its route. */
 export interface Allowed {
@@ -54,7 +55,10 @@ export interface Core {
   tokens: TokenVerifier;
   proof: ProofCheck;
   certificates: CertificateSources;
-  introspect: Introspector | undefined;
+  /** Whether a token still stands; undefined for a guard that never asks. */
+  standing: Introspector | undefined;
+  /** What is known of that without asking; undefined for a guard that follows no feed. */
+  feed: FeedStanding | undefined;
   /** Asked last, about operations that are marked for it. */
   continuous: ContinuousCheck | undefined;
   places: Places;
@@ -125,6 +129,7 @@ export function verifyOnceMore(core: Core, verified: Verified): Promise<Verified
 export function decideOn(core: Core, verified: Verified, wanted: Wanted): Promise<Decision> {
   const { request, token, address } = verified;
   return answering(core, request, { scheme: verified.scheme, token, address }, async (seen) => {
+    await mustStillStand(core, verified, seen);
     const operation = operationOf(verified, wanted);
     const asked = operation === undefined ? undefined : { operation, parameters: () => wanted.parameters ?? {} };
     const allowed = await allow(core, verified, asked, seen);

@@ -24,6 +24,8 @@ import {
   type Wanted,
   type WantedOperation,
 } from './decide.ts';
+import { followFeed } from './feed/follow.ts';
+import { type GuardStatus, statusOf } from './feed/status.ts';
 import { introspector } from './introspection.ts';
 import { loadIssuer } from './issuer.ts';
 import { fetchJson } from './json-client.ts';
@@ -77,6 +79,13 @@ export interface Guard {
   reachable(verified: Verified, wanted: readonly WantedOperation[]): Promise<boolean[]>;
   /** The answer for what an adapter itself refuses of a verified request; recorded like every refusal. Never throws. */
   refuse(verified: Verified, refusal: Refusal, operation?: Operation): Answer;
+  /**
+   * What is known at this moment, without asking anybody, of whether the token of a verified request stands: for right before something comes of it.
+   * Undefined in modes that ask, and `false` where it isn't known: then `verifyAgain` says.
+   */
+  standsNow(verified: Verified): boolean | undefined;
+  /** How the guard learns what was revoked, and how that is going: for health checks and metrics. */
+  status(): GuardStatus;
   /** Tells the operator of this API what is wrong; the same at most once a minute. Never called with a secret. */
   report(problem: string): void;
   /** The guard's clock, ms since 1970. */
@@ -86,11 +95,11 @@ export interface Guard {
   /** Wraps a handler of `node:http`: it is called only for what is allowed, with the caller as its third argument. */
   node(route: Route): (request: IncomingMessage, response: ServerResponse) => void;
   /**
-   * Resolves once keys and operations are known; so a start can wait. Requests wait by themselves.
-   * @throws Unavailable when the identity provider can't be reached
+   * Resolves once keys and operations are known, and what was revoked; so a start can wait. Requests wait by themselves.
+   * @throws Unavailable when the identity provider can't be reached, or the feed can't be followed and the resource chose to refuse then
    */
   ready(): Promise<void>;
-  /** Ends the refreshing in the background. */
+  /** Ends what goes on in the background: refreshing, and following the feed. */
   close(): void;
 }
 
@@ -104,8 +113,9 @@ const selfOptions = { timeoutMs: 10_000, hints: { 403: notOurs, 404: notOurs } }
 /**
  * Makes the guard of one resource.
  *
- * By default it introspects: it verifies every token itself and asks the identity provider whether it still stands, at most every
- * two seconds per token. `mode: 'offline'` doesn't ask, and is up to 15 minutes late.
+ * By default it follows the feed: it verifies every token itself, and hears of what is revoked within milliseconds. `mode: 'introspect'` asks the
+ * identity provider about each token, at most every two seconds, and so does the default where that has no feed yet. `mode: 'offline'` hears of
+ * nothing, and is up to 15 minutes late.
  * @throws GuardConfigError saying what to write instead
  */
 export function createGuard(options: GuardOptions): Guard {
@@ -129,6 +139,14 @@ export function createGuard(options: GuardOptions): Guard {
           credential,
           settings: settings.continuous,
         })
+      : undefined;
+  const introspect =
+    mode === 'offline' || credential === undefined
+      ? undefined
+      : introspector({ runtime, issuer: settings.issuer, issuerState, ...credential, ...settings.introspection });
+  const following =
+    mode === 'feed' && credential !== undefined && introspect !== undefined
+      ? followFeed({ runtime, settings, credential, issuerState, registration, introspect })
       : undefined;
   const core: Core = {
     runtime,
@@ -155,10 +173,8 @@ export function createGuard(options: GuardOptions): Guard {
       }),
       nonces: dpop.nonce ? nonceMaker(runtime.random(32)) : undefined,
     },
-    introspect:
-      mode === 'offline' || credential === undefined
-        ? undefined
-        : introspector({ runtime, issuer: settings.issuer, issuerState, ...credential, ...settings.introspection }),
+    standing: following?.standing.stands ?? introspect,
+    feed: following?.standing,
     continuous: continuous?.check,
     certificates: certificateSources(options),
     places: placesFrom(options),
@@ -169,6 +185,7 @@ export function createGuard(options: GuardOptions): Guard {
     issuerState.peek();
     registration.peek();
     void continuous?.warm();
+    following?.client.start();
   });
   const guard: Guard = {
     resource: identifier,
@@ -189,6 +206,9 @@ export function createGuard(options: GuardOptions): Guard {
         wanted.map((each) => operationOf(verified, each)),
       ),
     refuse: (verified, refusal, operation) => refuseVerified(core, verified, refusal, operation),
+    standsNow: ({ token }) =>
+      following?.standing.follows() === true ? following.standing.known(token) === true : undefined,
+    status: () => statusOf(mode, following),
     report: runtime.report,
     now: runtime.now,
     tool: async (name) => (registration.peek() ?? (await registration.get())).operationOfTool(name),
@@ -196,8 +216,12 @@ export function createGuard(options: GuardOptions): Guard {
     async ready() {
       await Promise.all([issuerState.get(), registration.get()]);
       await continuous?.warm();
+      await following?.ready();
     },
-    close: stop,
+    close() {
+      stop();
+      following?.client.close();
+    },
   };
   return guard;
 }
@@ -240,8 +264,10 @@ function fixed<Value>(value: Value): Refreshed<Value> {
 
 function runtimeOf(options: GuardOptions): Runtime {
   const { now, fetch, report } = options;
+  const own = fetch ?? options.runtime?.fetch;
   const runtime: Runtime = {
     ...systemRuntime,
+    ...(own === undefined ? {} : { follow: own }),
     ...options.runtime,
     ...(now === undefined ? {} : { now }),
     ...(fetch === undefined ? {} : { fetch }),

@@ -7,6 +7,7 @@ import { type Standing, unasked, type VerifiedToken } from './tokens.ts';
 
 /**
  * Says whether a verified token still stands, for whoever shows it from this address.
+ * @param believedMs how old an answer may be, if not as old as usual
  * @throws Unavailable when the identity provider can't be asked: fail closed
  */
 export type Introspector = (
@@ -14,6 +15,7 @@ export type Introspector = (
   verified: VerifiedToken,
   now: number,
   address: string | undefined,
+  believedMs?: number,
 ) => boolean | Promise<boolean>;
 
 const hints = { 401: 'is the credential of this guard still registered, and is the clock right?' };
@@ -84,15 +86,15 @@ export function introspector(options: {
     }
   }
 
-  return (token, verified, now, from) => {
+  return (token, verified, now, from, believedMs = cacheMs) => {
     // Where a token isn't limited in place it makes no difference from where, and nobody is told.
     const address = limitsPlace(verified.context) ? from : undefined;
     const standing = standingOf(verified, address);
     const age = now - standing.askedAt;
-    if (age >= 0 && age < cacheMs) return standing.active;
+    if (age >= 0 && age < believedMs) return standing.active;
     const { asking } = standing;
     // An answer under way is joined only while it would be believed once it is here.
-    if (asking !== undefined && now - asking.since <= cacheMs) return asking.answer;
+    if (asking !== undefined && now - asking.since <= believedMs) return asking.answer;
     if (concurrent >= maxConcurrent) throw new Unavailable(`${maxConcurrent} introspections are under way already`);
     const started = { since: now, answer: start(token, verified, standing, address) };
     standing.asking = started;

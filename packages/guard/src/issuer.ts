@@ -11,6 +11,8 @@ export interface IssuerKey extends ImportedPublicKey {
 export interface IssuerState {
   keys: ReadonlyMap<string, IssuerKey>;
   introspectionEndpoint?: string;
+  /** Where guards follow what is revoked; servers of before have none. */
+  feedEndpoint?: string;
 }
 
 /**
@@ -35,14 +37,18 @@ export async function loadIssuer(
   previous: IssuerState | undefined,
 ): Promise<IssuerState> {
   const url = issuerMetadataUrl(issuer);
-  const { issuer: named, jwks_uri, introspection_endpoint } = await fetchJson(runtime, url);
+  const { issuer: named, jwks_uri, introspection_endpoint, bailiwick_feed_endpoint } = await fetchJson(runtime, url);
   if (named !== issuer) throw new Unavailable(`${url} describes another issuer: ${JSON.stringify(named)}`);
   if (!isSafeUrl(jwks_uri)) throw new Unavailable(`${url} names no jwks_uri that is https`);
   const jwks = await fetchJson(runtime, jwks_uri);
   const keys = importKeys(jwks.keys, previous?.keys);
   if (keys.size === 0) throw new Unavailable(`${jwks_uri} has no key that this guard can use`);
   for (const [kid, key] of previous?.keys ?? []) key.withdrawn = keys.get(kid) !== key;
-  return { keys, ...(isSafeUrl(introspection_endpoint) ? { introspectionEndpoint: introspection_endpoint } : {}) };
+  return {
+    keys,
+    ...(isSafeUrl(introspection_endpoint) ? { introspectionEndpoint: introspection_endpoint } : {}),
+    ...(isSafeUrl(bailiwick_feed_endpoint) ? { feedEndpoint: bailiwick_feed_endpoint } : {}),
+  };
 }
 
 function importKeys(jwks: unknown, previous: IssuerState['keys'] | undefined): Map<string, IssuerKey> {

@@ -11,7 +11,7 @@ export class Unavailable extends Error {
   }
 }
 
-const maxBytes = 256 * 1024;
+const usualBytes = 256 * 1024;
 
 /**
  * Asks the identity provider for a JSON object: no redirects, at most 256 KB, and 3 seconds if nothing else is said.
@@ -22,7 +22,11 @@ export async function fetchJson(
   runtime: Pick<Runtime, 'fetch'>,
   url: string,
   init: RequestInit = {},
-  { timeoutMs = 3000, hints = {} }: { timeoutMs?: number; hints?: Record<number, string> } = {},
+  {
+    timeoutMs = 3000,
+    hints = {},
+    maxBytes = usualBytes,
+  }: { timeoutMs?: number; hints?: Record<number, string>; maxBytes?: number } = {},
 ): Promise<Record<string, unknown>> {
   let status: number;
   let text: string;
@@ -30,11 +34,13 @@ export async function fetchJson(
     const response = await runtime.fetch(url, {
       ...init,
       redirect: 'error',
-      signal: AbortSignal.timeout(timeoutMs),
+      signal: init.signal
+        ? AbortSignal.any([init.signal, AbortSignal.timeout(timeoutMs)])
+        : AbortSignal.timeout(timeoutMs),
       headers: { accept: 'application/json', ...init.headers },
     });
     status = response.status;
-    text = await readText(response);
+    text = await readText(response, maxBytes);
   } catch (error) {
     throw new Unavailable(`${url} can't be reached: ${reasonOf(error)}`);
   }
@@ -53,7 +59,7 @@ export async function fetchJson(
   return value as Record<string, unknown>;
 }
 
-async function readText(response: Response): Promise<string> {
+async function readText(response: Response, maxBytes: number): Promise<string> {
   if (response.body === null) return '';
   const chunks: Uint8Array[] = [];
   let length = 0;

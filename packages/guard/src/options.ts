@@ -17,6 +17,9 @@ export interface GuardCredential {
   jwk: PrivateJwk | Signer;
 }
 
+/** How a guard learns that a token has ended before its time. */
+export type GuardMode = 'feed' | 'introspect' | 'offline';
+
 export interface GuardOptions {
   /** The identity provider, exactly as it names itself. May be left out when the credential names it. */
   issuer?: string;
@@ -39,10 +42,20 @@ export interface GuardOptions {
    */
   resourceId?: string;
   /**
-   * `introspect` (the default) asks the identity provider about each token, so that a revocation bites after `cacheSeconds`.
+   * `feed` (the default) follows what is revoked, so that a revocation bites within milliseconds and nobody is asked about tokens; identity providers of
+   * before have no feed, and are asked. `introspect` asks the identity provider about each token, so that a revocation bites after `cacheSeconds`.
    * `offline` never asks: **a revoked token goes on working until it expires, which can take 15 minutes.**
    */
-  mode?: 'introspect' | 'offline';
+  mode?: GuardMode;
+  feed?: {
+    /**
+     * While it can't be known what was revoked, because the lease of the feed has run out: `refuse` every request (503), or `introspect` each token. The
+     * resource chose already (`feed.when_lost` of its registration), and this can only be stricter.
+     */
+    whenLost?: 'refuse';
+    /** Revocations remembered at most. Beyond it the oldest are forgotten, and tokens that are older are asked about. 200,000 by default. */
+    capacity?: number;
+  };
   introspection?: {
     /** How long an answer is believed, counted from the question. 2 by default; 0 asks for every request. */
     cacheSeconds?: number;
@@ -134,7 +147,8 @@ export interface ResolvedOptions {
   resource: { identifier: string; base: string; localPath: string };
   credential: { clientId: string; signer: Signer } | undefined;
   registration: RegistrationInput | undefined;
-  mode: 'introspect' | 'offline';
+  mode: GuardMode;
+  feed: { whenLost: 'refuse' | undefined; capacity: number };
   introspection: { cacheMs: number; maxConcurrent: number };
   continuous: ContinuousSettings | undefined;
   keys: { freshMs: number; floorMs: number; staleMs: number };

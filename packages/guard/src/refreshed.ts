@@ -10,8 +10,11 @@ export interface Refreshed<Value> {
    * @throws Unavailable when there is nothing to go by
    */
   get(): Promise<Value>;
-  /** Loads anew, unless that was tried a moment ago; says whether the latest try succeeded. One load at a time, however many ask. */
-  renew(): Promise<boolean>;
+  /**
+   * Loads anew, unless that was tried a moment ago; says whether the latest try succeeded. One load at a time, however many ask.
+   * @param floorMs what a moment is, for who knows that not just anybody made them ask
+   */
+  renew(floorMs?: number): Promise<boolean>;
 }
 
 /**
@@ -53,10 +56,10 @@ export function refreshed<Value>(options: {
     return succeeded;
   }
 
-  function renew(): Promise<boolean> {
+  function renew(ownFloorMs: number = floorMs): Promise<boolean> {
     if (loading !== undefined) return loading;
     const sinceTry = runtime.now() - triedAt;
-    const floor = value === undefined ? Math.min(floorMs, 1000) : floorMs;
+    const floor = value === undefined ? Math.min(ownFloorMs, 1000) : ownFloorMs;
     if (sinceTry >= 0 && sinceTry < floor) return Promise.resolve(succeeded); // a clock set back is no reason to wait
     loading = attempt().finally(() => {
       loading = undefined;

@@ -22,6 +22,10 @@ export interface TokenProfile {
 
 /** What a resource is registered as: all that it lets be done. */
 export interface Registration {
+  /** The resource's id (`res_…`), where it is known. */
+  id?: string;
+  /** What the resource chose for guards that can't know what was revoked. */
+  whenLost?: 'introspect' | 'refuse';
   name?: string;
   scopes: readonly string[];
   /** Types of `authorization_details`, beside the built-in `operation`. */
@@ -56,6 +60,7 @@ export function registrationOf(resource: string, input: RegistrationInput, previ
   const byTool = indexed(operations, 'tool');
   for (const operation of operations) checkDetails(operation, detailsTypes);
   return {
+    ...(id === undefined ? {} : { id }),
     ...(name === undefined ? {} : { name }),
     scopes,
     detailsTypes,
@@ -107,7 +112,7 @@ function sameProfile(previous: TokenProfile | undefined, next: TokenProfile): To
 export function readRegistration(resource: string, answer: unknown, previous?: Registration): Registration {
   const registered = (answer as { resource?: unknown } | null)?.resource as Record<string, unknown> | undefined;
   if (typeof registered !== 'object' || registered === null) throw unusable('has no resource');
-  const { id, identifier, name, scopes, operations, details_types, token, status = 'active' } = registered;
+  const { id, identifier, name, scopes, operations, details_types, token, feed, status = 'active' } = registered;
   if (identifier !== resource) {
     throw unusable(`is of ${JSON.stringify(identifier)}, but this guard is configured for ${JSON.stringify(resource)}`);
   }
@@ -132,10 +137,18 @@ export function readRegistration(resource: string, answer: unknown, previous?: R
       },
       previous,
     );
-    return status === 'active' ? registration : { ...registration, closed: String(status) };
+    const whenLost = whenLostIn(feed);
+    const read = whenLost === undefined ? registration : { ...registration, whenLost };
+    return status === 'active' ? read : { ...read, closed: String(status) };
   } catch (error) {
     throw unusable(`can't be used: ${(error as Error).message}`);
   }
+}
+
+/** A choice that is unknown here is taken for the strictest. */
+function whenLostIn(feed: unknown): Registration['whenLost'] {
+  if (feed === undefined) return undefined; // of a server that has no feed yet
+  return (feed as { when_lost?: unknown } | null)?.when_lost === 'introspect' ? 'introspect' : 'refuse';
 }
 
 function scopeName(scope: unknown): string {

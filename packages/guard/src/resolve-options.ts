@@ -14,7 +14,7 @@ import { GuardConfigError, type GuardCredential, type GuardOptions, type Resolve
 import type { RegistrationInput } from './registration.ts';
 
 const known = new Set(
-  'issuer resource credential operations scopes detailsTypes token resourceId mode introspection continuous keys dpop algorithms skewSeconds tokenCapacity clientCertificate trustedProxies forwardedHeader countryFile zones localPath onDecision report now fetch runtime'.split(
+  'issuer resource credential operations scopes detailsTypes token resourceId mode feed introspection continuous keys dpop algorithms skewSeconds tokenCapacity clientCertificate trustedProxies forwardedHeader countryFile zones localPath onDecision report now fetch runtime'.split(
     ' ',
   ),
 );
@@ -24,14 +24,7 @@ export function resolveOptions(options: GuardOptions): ResolvedOptions {
   for (const name of Object.keys(options)) {
     if (!known.has(name)) throw new GuardConfigError(`createGuard knows no option "${name}".`);
   }
-  const {
-    mode = 'introspect',
-    introspection = {},
-    keys = {},
-    dpop = {},
-    skewSeconds = 5,
-    tokenCapacity = 10_000,
-  } = options;
+  const { mode = 'feed', introspection = {}, keys = {}, dpop = {}, skewSeconds = 5, tokenCapacity = 10_000 } = options;
   const file = credentialFrom(options.credential);
   const issuer = options.issuer ?? file?.issuer;
   if (!isSafeUrl(issuer)) {
@@ -40,11 +33,11 @@ export function resolveOptions(options: GuardOptions): ResolvedOptions {
   if (file?.issuer !== undefined && file.issuer !== issuer) {
     throw new GuardConfigError(`The credential is of ${file.issuer}, but issuer says ${issuer}.`);
   }
-  if (mode !== 'introspect' && mode !== 'offline')
-    throw new GuardConfigError('mode must be "introspect" or "offline".');
-  if (file === undefined && mode === 'introspect') {
+  if (mode !== 'feed' && mode !== 'introspect' && mode !== 'offline')
+    throw new GuardConfigError('mode must be "feed", "introspect" or "offline".');
+  if (file === undefined && mode !== 'offline') {
     throw new GuardConfigError(
-      'To ask about tokens the guard needs a credential of its own: give `credential`, or choose `mode: "offline"`, in which a revoked token goes on working for up to 15 minutes.',
+      'To hear of revocations the guard needs a credential of its own: give `credential`, or choose `mode: "offline"`, in which a revoked token goes on working for up to 15 minutes.',
     );
   }
   if (file === undefined && options.operations === undefined) {
@@ -59,6 +52,7 @@ export function resolveOptions(options: GuardOptions): ResolvedOptions {
     credential: file === undefined ? undefined : { clientId: file.client_id, signer: signerOf(file) },
     registration: registrationFrom(options),
     mode,
+    feed: feedFrom(options.feed),
     introspection: {
       cacheMs: 1000 * between('introspection.cacheSeconds', introspection.cacheSeconds ?? 2, 0, 300),
       maxConcurrent: positive('introspection.maxConcurrent', introspection.maxConcurrent ?? 256),
@@ -80,6 +74,15 @@ export function resolveOptions(options: GuardOptions): ResolvedOptions {
     skewSeconds: between('skewSeconds', skewSeconds, 0, 60),
     tokenCapacity: positive('tokenCapacity', tokenCapacity),
   };
+}
+
+function feedFrom({ whenLost, capacity = 200_000, ...others }: GuardOptions['feed'] = {}): ResolvedOptions['feed'] {
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) throw new GuardConfigError(`feed knows no member "${unknown}".`);
+  if (whenLost !== undefined && whenLost !== 'refuse') {
+    throw new GuardConfigError('feed.whenLost can only be "refuse": that is stricter than what the resource chose.');
+  }
+  return { whenLost, capacity: positive('feed.capacity', capacity) };
 }
 
 /** Operations in code need not be registered, and of what isn't nobody could say whether it is allowed: then it must be asked for. */

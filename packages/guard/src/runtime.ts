@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { followFetch } from './follow-fetch.ts';
 
 /** What the guard takes from the world. Everything else is pure, so that tests own time and the network. */
 export interface Runtime {
@@ -7,12 +8,16 @@ export interface Runtime {
   /** Milliseconds since some moment: never goes back, whatever is done to the wall clock. */
   monotonic(): number;
   fetch: typeof globalThis.fetch;
+  /** The same for what is there for as long as it likes: a connection that is waited on keeps no process alive. */
+  follow: typeof globalThis.fetch;
   /** `bytes` random bytes, base64url. */
   random(bytes: number): string;
   /** Runs something soon and then every so often, without keeping the process alive; the returned function ends it. */
   every(ms: number, work: () => void): () => void;
   /** Runs something once, after so many ms; the returned function takes it back. */
   after(ms: number, work: () => void): () => void;
+  /** The same, without keeping the process alive. */
+  later(ms: number, work: () => void): () => void;
   /** Tells the operator of this API what is wrong, in a sentence. Never called with a secret. */
   report(problem: string): void;
 }
@@ -22,6 +27,7 @@ export const systemRuntime: Runtime = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   fetch: (input, init) => globalThis.fetch(input, init),
+  follow: followFetch,
   random: (bytes) => randomBytes(bytes).toString('base64url'),
   every(ms, work) {
     const first = setImmediate(work);
@@ -33,6 +39,10 @@ export const systemRuntime: Runtime = {
   },
   after(ms, work) {
     const timer = setTimeout(work, ms);
+    return () => clearTimeout(timer);
+  },
+  later(ms, work) {
+    const timer = setTimeout(work, ms).unref();
     return () => clearTimeout(timer);
   },
   report: (problem) => process.emitWarning(problem, { type: 'BailiwickGuard' }),

@@ -12,6 +12,7 @@ import {
   verifyParsed,
 } from '@bailiwick/protocol';
 import { callerOf, type KnownCaller } from './caller.ts';
+import { type FeedMark, unchecked } from './feed/standing.ts';
 import type { IssuerKey, IssuerState } from './issuer.ts';
 import { Unavailable } from './json-client.ts';
 import type { Refreshed } from './refreshed.ts';
@@ -33,6 +34,8 @@ export interface VerifiedToken {
   readonly standing: Standing;
   /** For a token that is limited in place: what it last said of it by where it was shown. */
   readonly standingAt: Map<string, Standing>;
+  /** What the feed last told of it. */
+  readonly mark: FeedMark;
 }
 
 export interface Standing {
@@ -101,10 +104,10 @@ export function tokenVerifier(options: {
     if (typeof kid !== 'string') throw notOurs('no_kid');
     const state = issuerState.peek() ?? (await issuerState.get());
     const known = state.keys.get(kid);
-    if (known !== undefined) return known;
+    if (known !== undefined && !known.withdrawn) return known;
     const upToDate = await issuerState.renew();
     const found = issuerState.peek()?.keys.get(kid);
-    if (found !== undefined) return found;
+    if (found !== undefined && !found.withdrawn) return found;
     // A key that we can't look up may be new: then the token is good, and a 401 would make the caller throw it away.
     if (!upToDate) throw new Unavailable('the key of a token is unknown, and the JWKS could not be refreshed');
     throw notOurs('unknown_kid');
@@ -128,6 +131,7 @@ export function tokenVerifier(options: {
         acceptedUntil: (claims.exp + skewSeconds) * 1000,
         standing: unasked(),
         standingAt: new Map(),
+        mark: unchecked(claims.rev),
       };
     } catch (error) {
       throw notAccepted(error);

@@ -100,8 +100,8 @@ function held(
     scheme,
     at: now,
   };
-  if (core.introspect === undefined) return verified;
-  const standing = core.introspect(presented.token, token, now, address);
+  if (core.standing === undefined) return verified;
+  const standing = core.standing(presented.token, token, now, address);
   if (typeof standing !== 'boolean') return standing.then((stands) => (stands ? verified : ended()));
   return standing ? verified : ended();
 }
@@ -122,8 +122,19 @@ export async function verifyAgain(core: Core, verified: Verified, seen: Seen): P
     core.tokens.recall(presented.token, profile, now) ?? (await core.tokens.verify(presented.token, profile, now));
   seen.token = token;
   checkContext(core.places, token, address, now);
-  if (core.introspect !== undefined && !(await core.introspect(presented.token, token, now, address))) ended();
+  if (core.standing !== undefined && !(await core.standing(presented.token, token, now, address))) ended();
   return { ...verified, caller: token.caller, token, registration, at: now };
+}
+
+/**
+ * For whoever has waited since the token was verified, by a guard that follows the feed: that it still stands, at this moment. Nothing to wait for
+ * while that is known.
+ * @throws Refusal, or Unavailable when what it takes to know can't be had
+ */
+export function mustStillStand(core: Core, verified: Verified, seen: Seen): undefined | Promise<unknown> {
+  const { feed } = core;
+  if (feed === undefined || !feed.follows() || feed.known(verified.token) === true) return undefined;
+  return verifyAgain(core, verified, seen);
 }
 
 function ended(): never {

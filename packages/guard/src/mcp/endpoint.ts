@@ -56,7 +56,7 @@ export interface McpEndpoint {
 const defaultBytes = 4 * 1024 * 1024;
 const defaultBodySeconds = 30;
 const mostReported = 1000;
-/** What was verified longer ago is verified again before anything comes of it. */
+/** What was verified longer ago is verified again before anything comes of it; and what has ended since, however short that is. */
 const freshMs = 1000;
 
 /** The guarded MCP server: everything that reaches the handler was checked, and what it answers is cut down to what the caller may see. */
@@ -123,7 +123,7 @@ export function mcpEndpoint(guard: Guard, handler: McpHandler, options: McpOptio
   /** The same again if it is new; else what of it holds now, or the answer to whoever lost it meanwhile. */
   async function current(verified: Verified): Promise<Verified | Response> {
     const age = guard.now() - verified.at;
-    if (age >= 0 && age < freshMs) return verified;
+    if (age >= 0 && age < freshMs && guard.standsNow(verified) !== false) return verified;
     const again = await guard.verifyAgain(verified);
     return 'verified' in again ? again : responseOf(askingFor(again, scope));
   }

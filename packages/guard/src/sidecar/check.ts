@@ -9,7 +9,7 @@ import { allowedReply, type Reply, refusedReply } from './reply.ts';
 
 /** What a question is answered with. */
 export interface Checking {
-  guard: Pick<Guard, 'decide' | 'metadataUrl' | 'report'>;
+  guard: Pick<Guard, 'decide' | 'metadataUrl' | 'report' | 'status'>;
   proxy: DialectName;
   isProxy: Networks;
   clientCertificates: boolean;

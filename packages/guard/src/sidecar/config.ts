@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { networks, type Sensitivity } from '@bailiwick/protocol';
+import type { GuardMode } from '../options.ts';
 import { type DialectName, dialects } from './dialect.ts';
 
 /** How the sidecar is set up is wrong; the message says what to write. */
@@ -14,7 +15,9 @@ export interface SidecarConfig {
   credential: string;
   proxy: DialectName;
   listen: { host: string; port: number };
-  mode: 'introspect' | 'offline';
+  mode: GuardMode;
+  /** Stricter than what the resource chose for when it can't be known what was revoked. */
+  whenLost: 'refuse' | undefined;
   /** Before operations of which sensitivity on it is asked whether they are allowed now; undefined: what the guard does by default. */
   askFrom: Sensitivity | 'never' | undefined;
   trustedProxies: readonly string[];
@@ -46,7 +49,11 @@ export const settings: Record<string, Setting> = {
   credential: { value: 'FILE', help: 'the guard’s own identity, from `bailiwick guards create … --key-out FILE`' },
   proxy: { value: 'NAME', help: `who asks: ${Object.keys(dialects).join(', ')}. Headers of no other are read` },
   listen: { value: 'ADDRESS:PORT', help: 'where to listen (127.0.0.1:8457)' },
-  mode: { value: 'MODE', help: 'introspect (default) or offline: a revoked token then works for up to 15 minutes' },
+  mode: {
+    value: 'MODE',
+    help: 'feed (default), introspect or offline: a revoked token then works for up to 15 minutes',
+  },
+  'when-lost': { value: 'WHAT', help: 'refuse: nobody passes while it can’t be known what was revoked (mode feed)' },
   'ask-from': {
     value: 'LEVEL',
     help: 'low, medium, high (default) or never: before which sensitivity on policy is asked each time',
@@ -175,7 +182,8 @@ function configFrom(given: Given): SidecarConfig {
     clientCertificates,
     issuer: text('issuer'),
     listen: listenOf(text('listen') ?? '127.0.0.1:8457'),
-    mode: oneOf(given, 'mode', ['introspect', 'offline']),
+    mode: oneOf(given, 'mode', ['feed', 'introspect', 'offline']),
+    whenLost: given['when-lost'] === undefined ? undefined : oneOf(given, 'when-lost', ['refuse']),
     askFrom: given['ask-from'] === undefined ? undefined : oneOf(given, 'ask-from', askLevels),
     trustedProxies: proxiesOf((given['trusted-proxy'] as string[] | undefined) ?? ['127.0.0.1', '::1']),
     localPath: text('local-path'),

@@ -45,7 +45,7 @@ for (const [what, args, sentence] of [
   ['an unknown flag', [...needed, '--trust-everybody'], /^Unknown option '--trust-everybody'\. Try --help\.$/m],
   ['a flag without its value', [...needed, '--listen'], /--listen/],
   ['a word without a flag', [...needed, 'nginx'], /^Unexpected argument 'nginx'/],
-  ['an unknown mode', [...needed, '--mode', 'trusting'], /^--mode must be introspect or offline\.$/m],
+  ['an unknown mode', [...needed, '--mode', 'trusting'], /^--mode must be feed or introspect or offline\.$/m],
   [
     'an unknown sensitivity',
     [...needed, '--ask-from', 'highest'],

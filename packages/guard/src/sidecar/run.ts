@@ -69,7 +69,7 @@ async function begin(world: World, action: Invocation['action'], config: Sidecar
   world.started?.(sidecar);
   // What fails is reported by the guard itself, and tried again; until then every answer is no.
   guard.ready().then(
-    () => world.err('Ready: keys and operations are known.\n'),
+    () => world.err('Ready: keys, operations and what was revoked are known.\n'),
     () => {},
   );
   await world.ended;
@@ -79,7 +79,7 @@ async function begin(world: World, action: Invocation['action'], config: Sidecar
 }
 
 function banner({ resource, proxy, mode, trustedProxies }: SidecarConfig, { url, guard }: Sidecar): string {
-  const late = mode === 'offline' ? 'offline: a revoked token works for up to 15 minutes' : 'introspect';
+  const late = mode === 'offline' ? 'offline: a revoked token works for up to 15 minutes' : mode;
   return `Bailiwick guards ${resource}
   asked by   ${proxy}, at ${url}${checkPath}, from ${trustedProxies.join(', ')}
   tokens     ${late}

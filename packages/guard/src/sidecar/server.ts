@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { networks } from '@bailiwick/protocol';
 import { metadataTeller, requestFrom } from '../adapters/core.ts';
 import type { DecisionRecord } from '../decide.ts';
+import type { GuardStatus } from '../feed/status.ts';
 import { createGuard, type Guard } from '../guard.ts';
 import type { GuardOptions } from '../options.ts';
 import { pathOf } from '../request.ts';
@@ -37,6 +38,7 @@ export function guardOf(config: SidecarConfig, write: (line: object) => void, se
     resource: config.resource,
     credential: config.credential,
     mode: config.mode,
+    ...(config.whenLost === undefined ? {} : { feed: { whenLost: config.whenLost } }),
     dpop: { nonce: config.nonce },
     trustedProxies,
     forwardedHeader: 'x-forwarded-for',
@@ -81,11 +83,12 @@ export async function startSidecar(config: SidecarConfig, guard: Guard): Promise
     guard,
     async close(graceMs = 10_000) {
       closing = true;
-      guard.close();
       const closed = new Promise((resolve) => server.close(resolve));
       server.closeIdleConnections();
       const patience = setTimeout(() => server.closeAllConnections(), graceMs);
       await closed;
+      // what is under way is decided by what it knows
+      guard.close();
       clearTimeout(patience);
     },
   };
@@ -101,7 +104,7 @@ function answering(checking: Checking, isReady: () => Promise<boolean>): (reques
   return async (request) => {
     const path = pathOf(request.url ?? '');
     if (path === checkPath || (proxy === 'envoy' && path.startsWith(`${checkPath}/`))) return check(checking, request);
-    if (path === '/healthz') return plain(200, { status: 'ok' });
+    if (path === '/healthz') return plain(200, { status: 'ok', ...wireStatus(guard.status()) });
     if (path === '/readyz')
       return (await isReady()) ? plain(200, { status: 'ready' }) : plain(503, { status: 'not ready' });
     if (!isMetadata(request.url ?? '')) return plain(404, { status: 404, title: `Ask at ${checkPath}` });
@@ -109,6 +112,13 @@ function answering(checking: Checking, isReady: () => Promise<boolean>): (reques
     if (decision.allowed) throw new Error('the metadata is no operation');
     return { status: decision.status, headers: decision.headers as Reply['headers'], body: decision.body };
   };
+}
+
+function wireStatus({ mode, feed }: GuardStatus): object {
+  if (feed === undefined) return { mode };
+  const { lease, whenLost, ...rest } = feed;
+  const { grantedMs, leftMs } = lease;
+  return { mode, feed: { ...rest, lease_ms: grantedMs, lease_left_ms: leftMs, when_lost: whenLost } };
 }
 
 function plain(status: number, body: object): Reply {

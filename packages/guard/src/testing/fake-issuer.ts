@@ -216,12 +216,16 @@ export function quiet(fake: Pick<FakeIssuer, 'clock' | 'fetch'>): Runtime & { pr
     monotonic: fake.clock.now,
     now: fake.clock.now,
     fetch: fake.fetch,
+    follow: fake.fetch,
     random: (bytes) => Buffer.from(crypto.getRandomValues(new Uint8Array(bytes))).toString('base64url'),
     every: () => () => {},
     after(ms, work) {
       if (ms > 10) return () => {}; // nothing takes so long that it would run out of time
       const soon = setImmediate(work);
       return () => clearImmediate(soon);
+    },
+    later(ms, work) {
+      return this.after(ms, work);
     },
     report: (problem) => problems.push(problem),
     problems,

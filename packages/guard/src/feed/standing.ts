@@ -1,0 +1,144 @@
+/**
+ * Whether a token still stands, by what the feed has told: without asking anybody for as long as the lease runs, and exact. Where it can't be known,
+ * the identity provider is asked, or the answer is no, as the resource chose.
+ */
+import { linkTag, tagsOf } from '@bailiwick/protocol';
+import type { Introspector } from '../introspection.ts';
+import type { IssuerState } from '../issuer.ts';
+import { Unavailable } from '../json-client.ts';
+import type { Refreshed } from '../refreshed.ts';
+import type { Registration } from '../registration.ts';
+import type { Runtime } from '../runtime.ts';
+import type { VerifiedToken } from '../tokens.ts';
+import type { FeedClient } from './client.ts';
+import type { WhenLost } from './wire.ts';
+
+export interface FeedStanding {
+  /** @throws Unavailable when it can't be known */
+  stands: Introspector;
+  /**
+   * What is known at this moment, without asking: `undefined` if that is nothing. Cheap.
+   */
+  known(verified: VerifiedToken): boolean | undefined;
+  /** Whether this guard follows a feed at all: an identity provider of before has none. */
+  follows(): boolean;
+  /** What is done while nothing can be known. */
+  whenLost(): WhenLost;
+}
+
+/** Who comes before the first lease waits so long for it (ms), and who comes while one is being renewed so long for that. */
+const firstLeaseMs = 3_000;
+const regainMs = 250;
+/**
+ * In place of the feed an answer is believed more briefly (ms): nobody waits for this guard before a revocation is acknowledged. One that took longer
+ * than the second of these is too old when it is here.
+ */
+const believedMs = 250;
+const lateMs = 750;
+/** Between two looks at the key set (ms), once a key of it was revoked. */
+const renewFloorMs = 1000;
+
+/** What a verified token carries along, so that it isn't held against the same knowledge twice. */
+export interface FeedMark {
+  /** As of which version of the view it was checked; -1 if it never was. */
+  version: number;
+  stands: boolean;
+  /** Computed with the first check. */
+  tags: readonly string[] | undefined;
+  keyTag: string;
+  /** Up to this number it is known to stand: its own, or a later one by the identity provider's word. */
+  asOf: number;
+}
+
+/** Of a token that was not checked yet. */
+export const unchecked = (rev: number): FeedMark => ({
+  version: -1,
+  stands: false,
+  tags: undefined,
+  keyTag: '',
+  asOf: rev,
+});
+
+export function feedStanding(options: {
+  runtime: Pick<Runtime, 'now'>;
+  client: FeedClient;
+  issuerState: Refreshed<IssuerState>;
+  registration: Refreshed<Registration>;
+  introspect: Introspector;
+  cacheMs: number;
+  /** The guard's own choice, which may only be stricter. */
+  whenLost: WhenLost | undefined;
+}): FeedStanding {
+  const { runtime, client, issuerState, registration, introspect, cacheMs, whenLost: own } = options;
+  const { view, lease } = client;
+
+  function known(verified: VerifiedToken): boolean | undefined {
+    if (!lease.holds()) return undefined;
+    const { mark } = verified;
+    if (mark.version === view.version) return mark.stands;
+    return check(verified);
+  }
+
+  function check({ mark, claims, key }: VerifiedToken): boolean | undefined {
+    if (mark.tags === undefined) {
+      // the feed speaks of tokens for its resource alone, and each of them names it
+      if (client.resource === undefined || !claims.links.includes(linkTag(client.resource))) return undefined;
+      mark.tags = tagsOf(claims, key.kid);
+      mark.keyTag = linkTag(key.kid);
+    }
+    const { version } = view;
+    // whoever has stolen a key writes any number into a token: nothing that it signed is believed, and the key is looked up anew
+    if (view.has(mark.keyTag)) {
+      key.withdrawn = true;
+      void issuerState.renew(renewFloorMs);
+      return false;
+    }
+    const standing = view.check(mark.tags, mark.asOf);
+    if (standing === 'unknown') return undefined;
+    mark.version = version;
+    mark.stands = standing === 'alive';
+    return mark.stands;
+  }
+
+  function whenLost(): WhenLost {
+    const choices = [own, client.whenLost, registration.peek()?.whenLost];
+    return choices.includes('refuse') ? 'refuse' : 'introspect';
+  }
+
+  async function find(...asked: Parameters<Introspector>): Promise<boolean> {
+    const [token, verified, , address] = asked;
+    if (!lease.holds() && client.isOffered !== false) {
+      if (client.whenLost === undefined) await client.attempt(firstLeaseMs);
+      else if (whenLost() === 'refuse') await client.attempt(regainMs);
+      const stands = known(verified);
+      if (stands !== undefined) return stands;
+    }
+    if (client.isOffered === false) return introspect(token, verified, runtime.now(), address);
+    const isLost = !lease.holds();
+    if (isLost && whenLost() === 'refuse') {
+      throw new Unavailable('what was revoked can not be known, and the resource chose to refuse then');
+    }
+    return ask(token, verified, address);
+  }
+
+  async function ask(token: string, verified: VerifiedToken, address: string | undefined): Promise<boolean> {
+    const now = runtime.now();
+    const askedAt = lease.elapsed();
+    const { rev } = view;
+    const stands = await introspect(token, verified, now, address, Math.min(cacheMs, believedMs));
+    if (lease.elapsed() - askedAt > lateMs) throw new Unavailable('the answer about a token came too late');
+    // what was known when it was asked is settled by that; what was learned since is not
+    if (stands && rev !== undefined && lease.holds()) verified.mark.asOf = Math.max(verified.mark.asOf, rev);
+    return stands && known(verified) !== false;
+  }
+
+  return {
+    known,
+    whenLost,
+    follows: () => client.isOffered === true,
+    stands(token, verified, now, address) {
+      const stands = known(verified);
+      return stands ?? find(token, verified, now, address);
+    },
+  };
+}
