@@ -75,6 +75,7 @@ function isDecision(route: Route, { kind }: Problem): boolean {
 function mayCall(deps: Deps, route: Route, caller: Caller): void {
   const missing = route.scopes.filter((scope) => !caller.scopes.includes(scope));
   if (missing.length === 0) return;
+  if (route.orScope !== undefined && caller.scopes.includes(route.orScope)) return;
   const resource = adminResource(deps.config);
   throw insufficientScope(resource, route.scopes, `this needs ${missing.join(' ')}, which the token does not have`);
 }

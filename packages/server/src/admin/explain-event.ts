@@ -1,6 +1,7 @@
 /** Explanations of what was decided: by the policies of that time, and by those of today. */
-import { type ReadEvent, readEvents } from '../audit/audit.ts';
+import type { ReadEvent } from '../audit/audit.ts';
 import { issueEventId } from '../lib/ids.ts';
+import { eventOf } from '../log/search.ts';
 import { loadPolicyEngine, type PolicySet } from '../policy/engine.ts';
 import { outsideInWords, outsideOf } from '../policy/limits.ts';
 import { policySetAsOf, policySetOf } from '../policy/policies.ts';
@@ -23,7 +24,7 @@ export async function explainEvent(
 ): Promise<EventAnswer> {
   const { deps, org, caller } = call;
   const id = eventId ?? issueEventId(jti);
-  const [event] = await readEvents(deps, { org: org.id, id, limit: 1 });
+  const event = await eventOf(deps, { org: org.id }, id);
   if (!event) throw eventId === undefined ? notFound('token', jti) : notFound('event', eventId);
   const told = { about: 'event' as const, event: shownEvent(event) };
   const request = requestOf(event, await surroundingsOf(call, [event]));

@@ -4,6 +4,7 @@ import { eraseSealed } from '../audit/audit.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
 import { endSubject, registerSubject } from '../liveness/liveness.ts';
+import { forgetPersonal } from '../log/forget.ts';
 import type { Person } from '../people/people.ts';
 import { erasePerson, findPerson, insertPerson, selectPeople, updatePerson } from '../people/store.ts';
 import { forgetAnswersShowing } from '../web/idempotency-store.ts';
@@ -137,7 +138,8 @@ export const personRoutes = [
       }
       await erasePerson(tx, person.id);
       await forgetAnswersShowing(tx, person.id); // given again, they would show name and address
-      await eraseSealed(tx, call.deps, person.id);
+      await eraseSealed(tx, person.id);
+      await forgetPersonal(tx, call.deps, person.id);
       await endSubject(tx, { id: person.id, reason: 'erased', by: call.caller.agent, now });
       return { body: undefined, event: { type: 'person.erased' as const, org: person.org, target: person.id } };
     },

@@ -1,7 +1,7 @@
 /** What can be known before a policy is saved: whether it can be read, and what it would have decided. */
 import { z } from 'zod';
-import { readEvents } from '../audit/audit.ts';
 import { rfc3339 } from '../lib/clock.ts';
+import { searchEvents } from '../log/search.ts';
 import { loadPolicyEngine } from '../policy/engine.ts';
 import { type Draft, withDrafts } from '../policy/policies.ts';
 import { PolicyError } from '../policy/policy-error.ts';
@@ -10,7 +10,7 @@ import { policyActions } from '../policy/request.ts';
 import { policySchema } from '../policy/schema.ts';
 import { type Difference, simulate } from '../policy/simulate.ts';
 import { lastRevision, selectSet } from '../policy/store.ts';
-import { cursorAfter, readCursor } from '../web/paging.ts';
+import { openPosition, sealPosition } from '../web/position-cursor.ts';
 import { invalid } from '../web/problem.ts';
 import { idOf, line, oneOf, record, setOf, shownTime, slug, time, wholeNumber } from './fields.ts';
 import { compiledOr422, decidingMode, policyText } from './policy.ts';
@@ -153,15 +153,19 @@ export const policyRehearsalRoutes = [
         await engine.read([...sources, ...drafted]);
         return [engine.compile(sources, 'now'), engine.compile(drafted, 'draft')] as const;
       }, fieldOf);
-      const events = await readEvents(call.deps, {
+      const filter = {
         org,
         types: decidedEvents,
         since: Date.parse(body.since),
         until: body.until === undefined ? undefined : Date.parse(body.until),
-        before: readCursor('event', body.cursor),
-        limit: body.limit + 1,
+      };
+      const about = ['rehearsal', filter];
+      const position = openPosition(call.deps, about, body.cursor);
+      const { events: page, next } = await searchEvents(call.deps, filter, {
+        order: 'newest',
+        limit: body.limit,
+        after: position,
       });
-      const page = events.slice(0, body.limit);
       const result = await simulate(engine, { before, after }, page, await surroundingsOf(call, page));
       const last = page.at(-1);
       return {
@@ -170,7 +174,7 @@ export const policyRehearsalRoutes = [
         not_asked: result.notAsked,
         ...(last && { reached: last.leaf.at as string }),
         differences: result.differences.map(showDifference),
-        ...(events.length > body.limit && last && { next_cursor: cursorAfter(last.id) }),
+        ...(next !== undefined && { next_cursor: sealPosition(call.deps, about, next) }),
       };
     },
   }),

@@ -65,6 +65,8 @@ interface Described<P, Q, B, R> {
   description?: string;
   /** All of them are needed. */
   scopes: readonly AdminScope[];
+  /** Or this one alone, with which the route shows and does less: what belongs to the caller's own owner. */
+  orScope?: AdminScope;
   params?: P;
   query?: Q;
   body?: B;

@@ -8,21 +8,12 @@ import type { Clock } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
 import type { Random } from '../lib/random.ts';
 import { type Remembered, remembered } from '../lib/remember.ts';
-import type { Database, Tx } from '../store/database.ts';
+import type { Database, Queries, Tx } from '../store/database.ts';
 import { sharedSecret } from '../store/secrets.ts';
 import type { EventRow, PersonalRow } from '../store/tables.ts';
 import type { AuditEvent } from './event.ts';
 import { blindIndex, leafOf, type Personal, seal, unseal } from './leaf.ts';
-import {
-  deleteSealed,
-  type EventFilter,
-  findPersonal,
-  findSealingKey,
-  insertEvent,
-  insertPersonal,
-  insertSealingKey,
-  selectEvents,
-} from './store.ts';
+import { deleteSealed, findPersonal, findSealingKey, insertEvent, insertPersonal, insertSealingKey } from './store.ts';
 
 interface AuditDeps {
   db: Database;
@@ -33,6 +24,7 @@ interface AuditDeps {
 
 /** What the log keeps in memory: opened at start, part of `deps`. */
 export interface Audit {
+  /** Under which what is personal is found, and positions in the log are sealed. */
   indexKey: Buffer;
   sealingKeys: Remembered<Buffer>;
   /** Ids of personal content that is known to be stored. */
@@ -80,11 +72,11 @@ async function makeSealingKey(deps: AuditDeps, subject: string): Promise<Buffer>
 }
 
 /**
- * Makes unreadable for good what the log keeps under the key of a person, and unfindable what is theirs. The leaves and
- * their proofs stay as they were. The caller moves the version of the registry, so that no node remembers the key.
+ * Makes unreadable for good what the log keeps under the key of a person. The leaves and their proofs stay as they were. The caller moves the
+ * version of the registry, so that no node remembers the key, and makes unfindable what is theirs (`log/forget.ts`).
  */
-export async function eraseSealed(tx: Tx, deps: AuditDeps, subject: string): Promise<void> {
-  await deleteSealed(tx, subject, blindOf(deps.audit, deps.audit.indexKey, 'owner', subject));
+export async function eraseSealed(tx: Tx, subject: string): Promise<void> {
+  await deleteSealed(tx, subject);
 }
 
 /** An event with its leaf made: all that is left is to insert it. */
@@ -126,7 +118,6 @@ export async function appendEvent(tx: Tx, deps: AuditDeps, sealing: Sealing, eve
 
 function eventRow(deps: AuditDeps, sealing: Sealing, event: AuditEvent, id: string): PreparedEvent {
   const at = deps.clock.now();
-  const { owner } = event.personal;
   return {
     id,
     at,
@@ -137,7 +128,6 @@ function eventRow(deps: AuditDeps, sealing: Sealing, event: AuditEvent, id: stri
     target: event.target ?? null,
     resource: event.resource ?? null,
     jti: event.jti ?? null,
-    owner_blind: typeof owner === 'string' ? blindOf(deps.audit, deps.audit.indexKey, 'owner', owner) : null,
     leaf: leafOf(sealing.key, event, { id, at }),
     personal: blindOf(deps.audit, sealing.key, sealing.subject, JSON.stringify(event.personal)),
   };
@@ -166,31 +156,34 @@ export interface ReadEvent {
   erased: boolean;
 }
 
-/** Events, newest first; `owner` is found by its blind index. */
-export async function readEvents(
-  deps: AuditDeps,
-  filter: Omit<EventFilter, 'owner_blind'> & { owner?: string | undefined },
-): Promise<ReadEvent[]> {
-  const { owner, ...rest } = filter;
-  const ownerBlind = owner === undefined ? undefined : blindOf(deps.audit, deps.audit.indexKey, 'owner', owner);
-  const rows = await selectEvents(deps.db, { ...rest, owner_blind: ownerBlind });
-  const contents = new Map<string, Personal | undefined>();
-  const events: ReadEvent[] = [];
-  for (const { id, leaf, personal } of rows) {
+/** The same with its place in the log, and whose key it is sealed under. */
+export interface OpenedEvent extends ReadEvent {
+  arrival: number;
+  /** Undefined once that was erased. */
+  sealedUnder: string | undefined;
+}
+
+/** Opens rows of the log, in their order. What was sealed is read once for equal contents. */
+export async function openEvents(q: Queries, rows: readonly EventRow[]): Promise<OpenedEvent[]> {
+  const contents = new Map<string, { subject: string; personal: Personal } | undefined>();
+  const events: OpenedEvent[] = [];
+  for (const { id, arrival, leaf, personal } of rows) {
     const ref = personal ?? '';
-    if (!contents.has(ref)) contents.set(ref, await readPersonal(deps.db, ref));
+    if (!contents.has(ref)) contents.set(ref, await readPersonal(q, ref));
     const content = contents.get(ref);
     events.push({
       id,
+      arrival,
       leaf: JSON.parse(leaf) as Record<string, unknown>,
-      personal: content ?? {},
+      personal: content?.personal ?? {},
       erased: content === undefined,
+      sealedUnder: content?.subject,
     });
   }
   return events;
 }
 
-async function readPersonal(db: Database, id: string): Promise<Personal | undefined> {
-  const row = await findPersonal(db, id);
-  return row && unseal(Buffer.from(row.key, 'base64url'), id, row.sealed);
+async function readPersonal(q: Queries, id: string): Promise<{ subject: string; personal: Personal } | undefined> {
+  const row = await findPersonal(q, id);
+  return row && { subject: row.subject, personal: unseal(Buffer.from(row.key, 'base64url'), id, row.sealed) };
 }

@@ -1,9 +1,9 @@
 /** What the log keeps of a question: enough to decide it again, and nothing in the clear that is somebody's own. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { readEvents } from '../audit/audit.ts';
 import { seenPlace } from '../decide/place.ts';
 import { asOf } from '../liveness/liveness.ts';
+import { eventOf as eventInLog } from '../log/search.ts';
 import { loadPolicyEngine } from '../policy/engine.ts';
 import { policySetOf } from '../policy/policies.ts';
 import { requestOf } from '../policy/recorded.ts';
@@ -85,8 +85,8 @@ for (const database of databases) {
       ] as const) {
         const { context } = await pep.decide(question);
         const { version } = await asOf(deps.db);
-        const events = await readEvents(deps, { type: 'access.evaluated', limit: 10 });
-        const event = events.find(({ id }) => id === context.id) ?? assert.fail('it is in the log');
+        const event =
+          (await eventInLog(deps, { org: client.organization }, context.id)) ?? assert.fail('it is in the log');
         assert.equal((event.leaf.decided_on as { decision: string }).decision, decision);
         const request = requestOf(event, {
           agentName: () => undefined,
