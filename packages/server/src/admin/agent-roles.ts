@@ -3,26 +3,13 @@ import { z } from 'zod';
 import { findAgent } from '../agents/store.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
-import { endSubject, registerSubject } from '../liveness/liveness.ts';
-import {
-  deleteRoleGrant,
-  findRole,
-  insertRoleGrant,
-  type RoleGrant,
-  selectRoleGrants,
-} from '../resources/role-store.ts';
+import { registerSubject } from '../liveness/liveness.ts';
+import { findRole, grantedRole, insertRoleGrant, type RoleGrant, selectRoleGrants } from '../resources/role-store.ts';
 import { pageOf } from '../web/paging.ts';
 import { notFound } from '../web/problem.ts';
 import { idOf, slug } from './fields.ts';
-import {
-  adminScopesOfRole,
-  governedAgent,
-  keepingAnOperator,
-  knownRole,
-  mustHold,
-  notRetired,
-  within,
-} from './reach.ts';
+import { adminScopesOfRole, governedAgent, knownRole, mustHold, notRetired, within } from './reach.ts';
+import { revokedById } from './revoke.ts';
 import { read, type WriteCall, write } from './route.ts';
 import { byId, common, listQuery, pageFilter, pageOfSchema } from './shapes.ts';
 
@@ -97,17 +84,16 @@ export const agentRoleRoutes = [
     scopes: ['roles:write'],
     params: held,
     async handler(call, { params }) {
-      const { tx, now } = call;
+      const { tx } = call;
       const agent = within(call, 'agent', params.id, await findAgent(tx, params.id));
       notRetired('agent', agent);
       const role = await findRole(tx, params.role_id);
-      // as giving it does: what somebody mightier lost to a narrow administrator, that one could not give back
+      // whoever may not take it is told so, whether the agent holds it or not
       if (role) mustHold(call, await adminScopesOfRole(tx, role), `power over the role ${role.name}`);
-      const grant = await keepingAnOperator(call, agent.id, () => deleteRoleGrant(tx, agent.id, params.role_id));
+      const grant = await grantedRole(tx, agent.id, params.role_id);
       if (grant === undefined) throw notFound('role', params.role_id);
-      await endSubject(tx, { id: grant, reason: 'role taken away', by: call.caller.agent, now });
-      const changed = { role: params.role_id, grant };
-      return { body: undefined, event: { type: 'role.withdrawn', org: agent.org, target: agent.id, changed } };
+      const wanted = { effect: 'end' as const, reason: 'role taken away' };
+      return { body: undefined, event: await revokedById(call, 'role_grant', grant, wanted) };
     },
   }),
 ] as const;

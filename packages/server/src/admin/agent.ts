@@ -2,19 +2,17 @@
 import { z } from 'zod';
 import { type Agent, agentKinds } from '../agents/agent.ts';
 import { findAgent, insertAgent } from '../agents/store.ts';
-import { credentialIds } from '../credentials/store.ts';
 import { grants } from '../grants/index.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
-import { endSubject, registerSubject } from '../liveness/liveness.ts';
+import { registerSubject } from '../liveness/liveness.ts';
 import type { HeldRole } from '../resources/role.ts';
-import { grantsOf, rolesOf } from '../resources/role-store.ts';
-import { findGuardOfAgent } from '../resources/store.ts';
+import { rolesOf } from '../resources/role-store.ts';
 import { spiffeId } from '../tokens/claims.ts';
 import { conflict, invalid } from '../web/problem.ts';
 import { readContext, shownContext, writableContext } from './context.ts';
 import { flag, idOf, line, oneOf, scopeName, setOf, shownTime, slug, text, time, wholeNumber } from './fields.ts';
-import { keepingAnOperator, knownOwner, knownResource, mustHold, within } from './reach.ts';
+import { knownOwner, knownResource, mustHold, within } from './reach.ts';
 import type { Call, WriteCall } from './route.ts';
 import { common } from './shapes.ts';
 import { allowedTemplate, shownTemplate, writableTemplate } from './template.ts';
@@ -184,22 +182,4 @@ export async function registerAgent(
   }
   await registerSubject(tx, { id: agent.id, kind: 'agent', parent: org.id, endsAt: agent.expiresAt, now });
   return agent;
-}
-
-/**
- * Ends an agent for good, with everything that rests on it. Shared with guards.
- * @throws Problem 409 for the last operator
- */
-export async function endAgent(call: WriteCall, agent: string, reason: string): Promise<void> {
-  const { tx, now } = call;
-  const by = call.caller.agent;
-  const guard = await findGuardOfAgent(tx, agent);
-  const resting = [
-    ...(await credentialIds(tx, agent)),
-    ...(await grantsOf(tx, { agent })),
-    ...(guard ? [guard.id] : []),
-  ];
-  await keepingAnOperator(call, agent, async () => {
-    for (const id of [agent, ...resting]) await endSubject(tx, { id, reason, by, now });
-  });
 }

@@ -2,12 +2,11 @@
 import { z } from 'zod';
 import { type Agent, agentKinds, isNarrower } from '../agents/agent.ts';
 import { selectAgents, updateAgent } from '../agents/store.ts';
-import { narrowSubject, resumeSubject, setSubjectEnd, suspendSubject } from '../liveness/liveness.ts';
+import { narrowSubject, resumeSubject, setSubjectEnd } from '../liveness/liveness.ts';
 import { rolesOf, rolesOfAgents } from '../resources/role-store.ts';
 import { pageOf } from '../web/paging.ts';
 import {
   agentNow,
-  endAgent,
   foundAgent,
   futureTime,
   ownerId,
@@ -21,6 +20,7 @@ import {
 import { limitedBy, readContext } from './context.ts';
 import { idOf, line, oneOf, record, slug } from './fields.ts';
 import { governedAgent, keepingAnOperator, knownOwner, notRetired, selectedReference } from './reach.ts';
+import { revokedById } from './revoke.ts';
 import { read, write } from './route.ts';
 import {
   byId,
@@ -185,17 +185,11 @@ export const agentRoutes = [
     example: { reason: 'calls that nobody can explain' },
     response: shownAgent,
     async handler(call, { params, body }) {
-      const { tx, now } = call;
-      // stopping somebody mightier is allowed: it gives nothing, can be undone, and may be urgent
       const agent = await foundAgent(call, params.id);
       notRetired('agent', agent);
       const reason = body.reason || 'suspended by an administrator';
-      const rev = await keepingAnOperator(call, agent.id, () =>
-        suspendSubject(tx, { id: agent.id, reason, by: call.caller.agent, now }),
-      );
-      const after = await agentNow(call, agent.id);
-      if (rev === undefined) return { body: after };
-      return { body: after, event: { type: 'agent.suspended', org: agent.org, target: agent.id, details: { reason } } };
+      const event = await revokedById(call, 'agent', agent.id, { effect: 'suspend', reason });
+      return { body: await agentNow(call, agent.id), event };
     },
   }),
   write('POST', {
@@ -227,12 +221,9 @@ export const agentRoutes = [
     response: shownAgent,
     async handler(call, { params, body }) {
       const agent = await foundAgent(call, params.id);
-      if (agent.status === 'retired') return { body: await agentNow(call, agent.id) };
-      await governedAgent(call, agent.id); // unlike a suspension this can't be undone
       const reason = body.reason || 'retired by an administrator';
-      await endAgent(call, agent.id, reason);
-      const after = await agentNow(call, agent.id);
-      return { body: after, event: { type: 'agent.retired', org: agent.org, target: agent.id, details: { reason } } };
+      const event = await revokedById(call, 'agent', agent.id, { effect: 'end', reason });
+      return { body: await agentNow(call, agent.id), event };
     },
   }),
 ] as const;

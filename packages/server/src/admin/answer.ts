@@ -93,20 +93,25 @@ async function writeAnswer(route: WriteRoute, call: Call, input: Input, request:
   const owner = await ownerOf(deps, caller);
   const sealing = await sealingFor(deps, caller.asOf.version, owner);
   const prepared = await route.prepare?.(call, input);
-  return deps.db.transaction(async (tx) => {
+  const given = await deps.db.transaction(async (tx) => {
     await mayWrite(tx, adminResource(deps.config), caller);
     const earlier = once && (await earlierAnswer(tx, once, now));
     if (earlier) return { ...earlier, headers: { ...earlier.headers, 'idempotent-replayed': 'true' } };
     const { body, event, secret } = await route.handler({ ...call, tx, q: tx }, input, prepared);
-    if (event) {
-      if (!event.unremembered) await touchRegistry(tx);
-      await appendEvent(tx, deps, sealing, changeEvent(deps, caller, owner, event));
+    for (const each of eventsOf(event)) {
+      if (!each.unremembered) await touchRegistry(tx);
+      await appendEvent(tx, deps, sealing, changeEvent(deps, caller, owner, each));
     }
     if (secret === undefined) return remembered(tx, once, shownAnswer(deps, route, body));
     await remembered(tx, once, shownAnswer(deps, route, { ...(body as object), secret_withheld: secretWithheld }));
     return shownAnswer(deps, route, { ...(body as object), secret });
   });
+  if (!route.finish || given.body === undefined) return given;
+  return { ...given, body: JSON.stringify(await route.finish(call, JSON.parse(given.body), input)) };
 }
+
+const eventsOf = (event: ChangeEvent | readonly ChangeEvent[] | undefined): readonly ChangeEvent[] =>
+  event === undefined ? [] : Array.isArray(event) ? event : [event as ChangeEvent];
 
 const secretWithheld =
   'it was in the first answer to this request and is kept nowhere: if it was lost, remove this and make another';

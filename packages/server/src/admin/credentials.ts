@@ -19,6 +19,7 @@ import {
 import { idOf, line, oneOf, time } from './fields.ts';
 import { type Added, addCredential, endOf } from './new-credential.ts';
 import { governedAgent, keepingAnOperator } from './reach.ts';
+import { revokedById } from './revoke.ts';
 import { read, type WriteCall, write } from './route.ts';
 import {
   byId,
@@ -249,20 +250,9 @@ export const credentialRoutes = [
     scopes: ['credentials:write'],
     params: byId('credential'),
     async handler(call, { params }) {
-      const { tx, now } = call;
-      const credential = await foundCredential(call, params.id);
-      if (credential.status === 'removed') return { body: undefined };
-      const agent = await governedAgent(call, credential.agent);
-      await keepingAnOperator(call, agent.id, () =>
-        endSubject(tx, { id: credential.id, reason: 'credential removed', by: call.caller.agent, now }),
-      );
-      const { kind, thumbprint } = credential;
-      const named = kind === 'certificate_subject' || kind === 'spiffe_id';
-      const changed = { agent: agent.id, kind, ...(!named && { thumbprint }) };
-      return {
-        body: undefined,
-        event: { type: 'credential.ended', org: credential.org, target: credential.id, changed },
-      };
+      const { id } = await foundCredential(call, params.id);
+      const wanted = { effect: 'end' as const, reason: 'credential removed' };
+      return { body: undefined, event: await revokedById(call, 'credential', id, wanted) };
     },
   }),
 ] as const;

@@ -16,13 +16,14 @@ import {
 import { pageOf } from '../web/paging.ts';
 import { invalid, notFound } from '../web/problem.ts';
 import { guardScopes } from '../web/service.ts';
-import { endAgent, ownerId, registerAgent } from './agent.ts';
+import { ownerId, registerAgent } from './agent.ts';
 import { giveRole } from './agent-roles.ts';
 import { jwkBody } from './credential.ts';
 import { idOf, line, oneOf, record, slug, text } from './fields.ts';
 import { addCredential } from './new-credential.ts';
-import { governedAgent, knownResource, selectedReference, within } from './reach.ts';
+import { knownResource, selectedReference, within } from './reach.ts';
 import { shownResource, showResource } from './resource-shape.ts';
+import { revokedById } from './revoke.ts';
 import { type Call, read, write } from './route.ts';
 import { guardScope } from './scopes.ts';
 import { byId, common, exampleId, listQuery, pageFilter, pageOfSchema } from './shapes.ts';
@@ -166,8 +167,8 @@ export const guardRoutes = [
     async handler(call, { params }) {
       const guard = await found(call, params.id);
       if (guard.status === 'retired') return { body: undefined };
-      await governedAgent(call, guard.agent); // it may have been given more than guarding
-      await endAgent(call, guard.agent, 'guard ended');
+      // its agent may have been given more than guarding: that takes power over it
+      await revokedById(call, 'agent', guard.agent, { effect: 'end', reason: 'guard ended' });
       const changed = { agent: guard.agent };
       return { body: undefined, event: { type: 'guard.ended', org: guard.org, target: guard.id, changed } };
     },

@@ -9,10 +9,9 @@ import { pageOf } from '../web/paging.ts';
 import { invalid } from '../web/problem.ts';
 import { idOf, line, oneOf, record, shownTime } from './fields.ts';
 import { reaches, within } from './reach.ts';
+import { revokedById } from './revoke.ts';
 import { type Call, read, write } from './route.ts';
 import { byId, common, exampleId, listQuery, pageFilter, pageOfSchema } from './shapes.ts';
-
-// As with a suspension, ending the instances of somebody mightier is allowed: it gives nothing, and may be urgent.
 
 /** How many a request ends: one transaction, in which nobody else writes. */
 const endedAtOnce = 1000;
@@ -138,13 +137,9 @@ export const instanceRoutes = [
     scopes: ['instances:write'],
     params: byId('instance'),
     async handler(call, { params }) {
-      const { tx, now } = call;
-      const instance = await found(call, params.id);
-      const change = { reason: 'ended by an administrator', by: call.caller.agent, now };
-      const ended = await endInstance(tx, instance, change);
-      if (ended.length === 0) return { body: undefined };
-      const changed = { agent: instance.agent, children: ended.slice(1) };
-      return { body: undefined, event: { type: 'instance.ended', org: instance.org, target: instance.id, changed } };
+      const { id } = await found(call, params.id);
+      const wanted = { effect: 'end' as const, reason: 'ended by an administrator' };
+      return { body: undefined, event: await revokedById(call, 'instance', id, wanted) };
     },
   }),
 ] as const;

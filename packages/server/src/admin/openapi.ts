@@ -90,7 +90,7 @@ function operationOf(route: Route): Json {
     summary: route.summary,
     ...(route.description !== undefined && { description: route.description }),
     tags: [tagOf(route)],
-    security: [{ oauth2: [...route.scopes] }],
+    security: [{ oauth2: [...route.scopes] }, ...(route.orScope === undefined ? [] : [{ oauth2: [route.orScope] }])],
     parameters,
     ...(route.body && { requestBody: requestBody(route, route.body) }),
     responses: responsesOf(route),

@@ -2,16 +2,16 @@ import { isTimeZone } from '@bailiwick/protocol';
 import { z } from 'zod';
 import { rfc3339 } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
-import { registerSubject, resumeSubject, suspendSubject, touchRegistry } from '../liveness/liveness.ts';
+import { registerSubject, resumeSubject, touchRegistry } from '../liveness/liveness.ts';
 import type { Organization } from '../people/people.ts';
 import { findOrganization, insertOrganization, selectOrganizations, updateOrganization } from '../people/store.ts';
 import { writeStarterPolicies } from '../policy/starter.ts';
-import { findSystemResource } from '../resources/store.ts';
 import { pageOf } from '../web/paging.ts';
 import { conflict, notFound } from '../web/problem.ts';
 import { line, oneOf, record, shownTime, slug } from './fields.ts';
-import { keepingAnOperator, reaches, reachesAny } from './reach.ts';
-import { type Call, read, type WriteCall, write } from './route.ts';
+import { reaches, reachesAny } from './reach.ts';
+import { revokedById } from './revoke.ts';
+import { type Call, read, write } from './route.ts';
 import {
   byId,
   changes,
@@ -58,11 +58,6 @@ async function found(call: Call, id: string): Promise<Organization> {
   const organization = await findOrganization(call.q, id);
   if (organization && reaches(call.caller, organization.id)) return organization;
   throw notFound('organization', id);
-}
-
-async function changed(call: WriteCall, id: string, type: 'suspended' | 'resumed', reason?: string) {
-  const body = show(await found(call, id));
-  return { body, event: { type: `organization.${type}` as const, org: id, target: id, details: { reason } } };
 }
 
 export const organizationRoutes = [
@@ -166,16 +161,9 @@ export const organizationRoutes = [
     response: shown,
     async handler(call, { params, body }) {
       const { id } = await found(call, params.id);
-      // the operator and the admin API live there: suspending it could not be undone
-      if ((await findSystemResource(call.q))?.org === id)
-        throw conflict('id', 'is the organization that the server itself lives in');
-      const by = call.caller.agent;
       const reason = body.reason || 'suspended by an administrator';
-      const rev = await keepingAnOperator(call, undefined, () =>
-        suspendSubject(call.tx, { id, reason, by, now: call.now }),
-      );
-      if (rev === undefined) return { body: show(await found(call, id)) };
-      return changed(call, id, 'suspended', body.reason);
+      const event = await revokedById(call, 'organization', id, { effect: 'suspend', reason });
+      return { body: show(await found(call, id)), event };
     },
   }),
   write('POST', {
@@ -188,7 +176,8 @@ export const organizationRoutes = [
     async handler(call, { params }) {
       const { id } = await found(call, params.id);
       if (!(await resumeSubject(call.tx, { id, now: call.now }))) return { body: show(await found(call, id)) };
-      return changed(call, id, 'resumed');
+      const event = { type: 'organization.resumed' as const, org: id, target: id };
+      return { body: show(await found(call, id)), event };
     },
   }),
 ] as const;

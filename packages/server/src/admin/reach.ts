@@ -5,10 +5,12 @@
 import type { Agent } from '../agents/agent.ts';
 import { findAgent } from '../agents/store.ts';
 import { findOrganization, findPerson, findTeam } from '../people/store.ts';
+import { adminScopesOf } from '../resources/power.ts';
 import type { Resource } from '../resources/resource.ts';
-import { type Permission, type Role, type RolePower, scopesOn } from '../resources/role.ts';
-import { findRole, findSystemRole, lastingHolders, permissionsOf, rolesOf } from '../resources/role-store.ts';
-import { findResource, findResourceByIdentifier, findSystemResource } from '../resources/store.ts';
+import type { Role } from '../resources/role.ts';
+import { findRole } from '../resources/role-store.ts';
+import { findResource, findResourceByIdentifier } from '../resources/store.ts';
+import { keepingLastOperator, LastOperatorError } from '../revocations/last-operator.ts';
 import type { Queries } from '../store/database.ts';
 import { type Caller, insufficientScope } from '../web/caller.ts';
 import { conflict, invalid, notFound, Problem, printable } from '../web/problem.ts';
@@ -93,6 +95,8 @@ export async function knownRole(call: Call, org: string, id: string): Promise<Ro
   throw notFound('role', id);
 }
 
+export { adminScopesIn, adminScopesOf, adminScopesOfRole } from '../resources/power.ts';
+
 // nobody gives what they do not hold
 
 /**
@@ -107,26 +111,6 @@ export function mustHold(call: Call, scopes: readonly string[], what: string): v
     adminResource(call.deps.config),
     missing,
     `${what} would give ${missing.join(' ')}, which your own token does not have`,
-  );
-}
-
-/** The scopes of the admin API among these permissions. */
-export async function adminScopesIn(q: Queries, permissions: readonly Permission[]): Promise<string[]> {
-  const admin = await findSystemResource(q);
-  return admin ? scopesOn(permissions, admin.id) : [];
-}
-
-/** The scopes of the admin API that a role gives, by itself or by what it inherits. */
-export async function adminScopesOfRole(q: Queries, role: RolePower): Promise<string[]> {
-  return adminScopesIn(q, await permissionsOf(q, role));
-}
-
-/** The scopes of the admin API that an agent's roles give it. */
-export async function adminScopesOf(q: Queries, agent: string): Promise<string[]> {
-  const roles = await rolesOf(q, agent);
-  return adminScopesIn(
-    q,
-    roles.flatMap(({ permissions }) => permissions),
   );
 }
 
@@ -153,8 +137,7 @@ export function notRetired(noun: string, thing: { status: string }): void {
 }
 
 /**
- * Makes a change, and refuses it if nobody could administer the server for good any more. It is looked at afterwards,
- * so that whatever the change was, what counts is who is left; the refusal undoes it with the transaction.
+ * Makes a change, and refuses it if nobody could administer the server for good any more.
  * @param agent whom it concerns; `undefined` when it concerns more than one
  * @throws Problem 409
  */
@@ -163,17 +146,12 @@ export async function keepingAnOperator<Result>(
   agent: string | undefined,
   change: () => Promise<Result>,
 ): Promise<Result> {
-  const operator = await findSystemRole(call.q, 'operator');
-  const concerned =
-    operator !== undefined &&
-    (agent === undefined
-      ? (await lastingHolders(call.q, operator.id)).length > 0
-      : (await rolesOf(call.q, agent)).some(({ role }) => role === operator.id));
-  const result = await change();
-  if (!concerned || (await lastingHolders(call.q, operator.id)).length > 0) return result;
-  throw new Problem(
-    'conflict',
-    'this is the last identity with the role operator that can act for good (not suspended, without an end or limits of place and time, with a key without an end, the grant client_credentials and the admin API among its resources): make another one first, or nobody could administer this server',
-    { errors: [{ field: 'agent', message: 'is the last operator' }] },
-  );
+  try {
+    return await keepingLastOperator(call.q, agent, change);
+  } catch (error) {
+    throw error instanceof LastOperatorError ? lastOperator(error) : error;
+  }
 }
+
+export const lastOperator = ({ message }: LastOperatorError): Problem =>
+  new Problem('conflict', message, { errors: [{ field: 'agent', message: 'is the last operator' }] });

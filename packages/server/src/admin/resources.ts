@@ -2,7 +2,7 @@ import type { PrivateJwk } from '@bailiwick/protocol';
 import { z } from 'zod';
 import { ensureSigningKey, keyStates, newSigningKey } from '../keys/keys.ts';
 import { newId } from '../lib/ids.ts';
-import { endSubject, narrowSubject, registerSubject } from '../liveness/liveness.ts';
+import { narrowSubject, registerSubject } from '../liveness/liveness.ts';
 import { isNarrower, type Resource } from '../resources/resource.ts';
 import { findResource, insertResource, selectResources, updateResource } from '../resources/store.ts';
 import { pageOf } from '../web/paging.ts';
@@ -11,6 +11,7 @@ import { line, oneOf, record } from './fields.ts';
 import { notBuiltIn, notRetired, within } from './reach.ts';
 import { checkResource } from './resource-check.ts';
 import { resourceIdentifier, shownResource, showResource, writableResource } from './resource-shape.ts';
+import { revokedById } from './revoke.ts';
 import { type Call, read, type WriteCall, write } from './route.ts';
 import {
   byId,
@@ -172,12 +173,9 @@ export const resourceRoutes = [
     example: { reason: 'switched off' },
     response: shownResource,
     async handler(call, { params, body }) {
-      const { tx, now } = call;
-      const resource = notBuiltIn('resource', await found(call, params.id));
-      if (resource.status === 'retired') return { body: showResource(resource) };
+      const resource = await found(call, params.id);
       const reason = body.reason || 'retired by an administrator';
-      await endSubject(tx, { id: resource.id, reason, by: call.caller.agent, now });
-      const event = { type: 'resource.retired' as const, org: resource.org, target: resource.id, details: { reason } };
+      const event = await revokedById(call, 'resource', resource.id, { effect: 'end', reason });
       return { body: showResource({ ...resource, status: 'retired' }), event };
     },
   }),

@@ -1,13 +1,14 @@
 import { z } from 'zod';
 import { rfc3339 } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
-import { endSubject, narrowSubject, registerSubject } from '../liveness/liveness.ts';
+import { narrowSubject, registerSubject } from '../liveness/liveness.ts';
 import { isNarrower, type Role } from '../resources/role.ts';
 import { findRole, insertRole, selectRoles, updateRole } from '../resources/role-store.ts';
 import { pageOf } from '../web/paging.ts';
 import { conflict } from '../web/problem.ts';
 import { idOf, line, oneOf, record, scopeName, setOf, shownTime, slug } from './fields.ts';
 import { adminScopesOfRole, keepingAnOperator, mustHold, notBuiltIn, notRetired, within } from './reach.ts';
+import { revokedById } from './revoke.ts';
 import { resolvedInheritance, resolvedPermissions, typesIn } from './role-power.ts';
 import { type Call, read, write } from './route.ts';
 import {
@@ -184,15 +185,9 @@ export const roleRoutes = [
     example: { reason: 'nobody needs it' },
     response: shown,
     async handler(call, { params, body }) {
-      const { tx, now } = call;
-      const role = notBuiltIn('role', await found(call, params.id));
-      if (role.status === 'retired') return { body: show(role) };
-      mustHold(call, await adminScopesOfRole(tx, role), `power over the role ${role.name}`);
+      const role = await found(call, params.id);
       const reason = body.reason || 'retired by an administrator';
-      await keepingAnOperator(call, undefined, () =>
-        endSubject(tx, { id: role.id, reason, by: call.caller.agent, now }),
-      );
-      const event = { type: 'role.retired' as const, org: role.org, target: role.id, details: { reason } };
+      const event = await revokedById(call, 'role', role.id, { effect: 'end', reason });
       return { body: show({ ...role, status: 'retired' }), event };
     },
   }),

@@ -37,7 +37,7 @@ export interface WriteCall extends Call {
 /** What a write did. Without `event` it changed nothing, and nothing is recorded. */
 export interface Outcome<Body> {
   body: Body;
-  event?: ChangeEvent | undefined;
+  event?: ChangeEvent | readonly ChangeEvent[] | undefined;
   /** A secret that was just made: a member of this answer and of no other, and not of what is kept to answer again. */
   secret?: string;
 }
@@ -92,6 +92,8 @@ export interface WriteRoute extends Described<Shape, Shape, z.ZodType, z.ZodType
   prepare?(call: Call, input: any): Promise<unknown>;
   // biome-ignore lint/suspicious/noExplicitAny: typed where it is written (`write`), by the schemas beside it
   handler(call: WriteCall, input: any, prepared: any): Promise<Outcome<unknown>>;
+  // biome-ignore lint/suspicious/noExplicitAny: typed where it is written (`write`), by the schemas beside it
+  finish?(call: Call, body: any, input: any): Promise<unknown>;
 }
 
 export type Route = ReadRoute | WriteRoute;
@@ -123,7 +125,8 @@ export function ask<B extends z.ZodType, R extends z.ZodType, P extends Shape | 
 
 /**
  * A route that changes something. `handler` runs in one transaction together with the idempotency row and the audit
- * event, and awaits nothing but `tx`; what takes long (making keys) is done before, by `prepare`.
+ * event, and awaits nothing but `tx`; what takes long (making keys) is done before, by `prepare`, and what can be said only once it is durable
+ * is added after, by `finish`: anew, where the request was sent again.
  */
 export function write<
   P extends Shape | undefined = undefined,
@@ -141,6 +144,11 @@ export function write<
       input: { params: Parsed<P>; query: Parsed<Q>; body: Parsed<B> },
       prepared: Prepared,
     ): Promise<Outcome<Shown<R>>>;
+    finish?(
+      call: Call,
+      body: Shown<R>,
+      input: { params: Parsed<P>; query: Parsed<Q>; body: Parsed<B> },
+    ): Promise<Shown<R>>;
   },
 ): WriteRoute {
   const status = route.status ?? (route.response === undefined ? 204 : 200);

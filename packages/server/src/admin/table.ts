@@ -13,6 +13,7 @@ import { policyRoutes } from './policies.ts';
 import { policyExplainRoutes } from './policies-explain.ts';
 import { policyRehearsalRoutes } from './policies-rehearsal.ts';
 import { resourceRoutes } from './resources.ts';
+import { revocationRoutes } from './revocations.ts';
 import { roleRoutes } from './roles.ts';
 import type { Route } from './route.ts';
 import { taskRoutes } from './tasks.ts';
@@ -35,6 +36,7 @@ export const adminTable = [
   ...policyExplainRoutes,
   ...guardRoutes,
   ...trustDomainRoutes,
+  ...revocationRoutes,
   ...eventRoutes,
   ...keyRoutes,
   ...certificateAuthorityRoutes,

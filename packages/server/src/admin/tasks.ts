@@ -1,17 +1,16 @@
 /** Tasks as administrators see and end them. They are opened elsewhere (`orchestrate/`, `grants/task-jwt.ts`), by orchestrators. */
 import { z } from 'zod';
 import { rfc3339 } from '../lib/clock.ts';
-import { endTask, taskOpen } from '../tasks/standing.ts';
+import { taskOpen } from '../tasks/standing.ts';
 import { findTask, selectTasks } from '../tasks/store.ts';
 import type { Task } from '../tasks/task.ts';
 import { taskName, taskStatus } from '../tasks/wanted.ts';
 import { pageOf } from '../web/paging.ts';
 import { idOf, shownTime } from './fields.ts';
 import { within } from './reach.ts';
+import { revokedById } from './revoke.ts';
 import { type Call, read, write } from './route.ts';
 import { byId, common, listQuery, pageFilter, pageOfSchema } from './shapes.ts';
-
-// As with instances, ending the tasks of somebody mightier is allowed: it gives nothing, and may be urgent.
 
 const shown = z.strictObject({
   ...common('task'),
@@ -106,15 +105,9 @@ export const taskRoutes = [
     scopes: ['tasks:write'],
     params: byId('task'),
     async handler(call, { params }) {
-      const { tx, now } = call;
-      const task = await found(call, params.id);
-      const change = { reason: 'ended by an administrator', by: call.caller.agent, now };
-      if (!(await endTask(tx, task, change))) return { body: undefined };
-      const changed = { for: task.agent, orchestrator: task.orchestrator };
-      return {
-        body: undefined,
-        event: { type: 'task.ended', org: task.org, target: task.id, changed, unremembered: true },
-      };
+      const { id } = await found(call, params.id);
+      const wanted = { effect: 'end' as const, reason: 'ended by an administrator' };
+      return { body: undefined, event: await revokedById(call, 'task', id, wanted) };
     },
   }),
 ] as const;

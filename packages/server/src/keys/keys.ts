@@ -164,6 +164,19 @@ export async function rotateSigningKey(
   return { kid: row.kid, signsFrom, made: true };
 }
 
+/** Writes a key for access tokens that signs from this instant (ms). Answers its id. */
+export async function addSigningKey(
+  tx: Tx,
+  deps: KeyDeps,
+  fresh: PrivateJwk,
+  { alg, signsFrom }: { alg: JwsAlgorithm; signsFrom: number },
+): Promise<string> {
+  const row = rowOf(deps, fresh, { alg, usage: 'access_token', now: deps.clock.now(), signsFrom });
+  if (!(await insertSigningKey(tx, row))) throw new Error(`another ${alg} key begins at the same instant`);
+  await touchRegistry(tx);
+  return row.kid;
+}
+
 async function serverKeys(deps: KeyDeps, version: number, usage: KeyUsage): Promise<ServerKey[]> {
   return (await deps.keys.rows.get(version, usage, () => readServerKeys(deps.db, deps, usage))) ?? [];
 }
@@ -175,7 +188,12 @@ export async function readServerKeys(q: Queries, deps: KeyDeps, usage: KeyUsage)
 
 function parsed({ keys, encryption }: KeyDeps, row: SigningKeyRow): ServerKey {
   const known = keys.parsed.get(row.kid);
-  if (known) return known;
+  if (known?.signsFrom === row.signs_from) return known;
+  if (known) {
+    const moved = { ...known, signsFrom: row.signs_from }; // it signs earlier than was planned: the key before it was revoked
+    keys.parsed.set(row.kid, moved);
+    return moved;
+  }
   const jwk = JSON.parse(encryption.open(signingKeyName(row.kid), row.private_jwk)) as PrivateJwk;
   const key = createPrivateKey({ key: jwk as never, format: 'jwk' });
   const parsedKey: ServerKey = {

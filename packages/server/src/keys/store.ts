@@ -20,6 +20,19 @@ export async function selectSigningKeys(q: Queries, usage: KeyUsage): Promise<Si
   );
 }
 
+/** The key with this id, of whatever use. */
+export async function findSigningKey(q: Queries, kid: string): Promise<SigningKeyRow | undefined> {
+  return q.get<SigningKeyRow>(
+    'select kid, alg, private_jwk, created_at, signs_from, usage from signing_keys where kid = ?',
+    [kid],
+  );
+}
+
+/** Moves when a key begins to sign (milliseconds). */
+export async function setSignsFrom(tx: Tx, kid: string, signsFrom: number): Promise<void> {
+  await tx.run('update signing_keys set signs_from = ? where kid = ?', [signsFrom, kid]);
+}
+
 /** Answers false if a key of this algorithm already begins at that instant. */
 export async function insertSigningKey(tx: Tx, row: SigningKeyRow): Promise<boolean> {
   const inserted = await tx.get(

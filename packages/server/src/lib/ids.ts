@@ -48,6 +48,9 @@ export function newId(deps: { clock: Pick<Clock, 'now'>; random: Random }, kind:
   return `${idPrefixes[kind]}_${base32(next.time, 10)}${base32(next.high, 8)}${base32(next.low, 8)}`;
 }
 
+/** The smallest id of this kind that can have been made at `time` (ms) or later: for a range of ids. */
+export const idAt = (kind: IdKind, time: number): string => `${idPrefixes[kind]}_${base32(time, 10)}`;
+
 function started({ clock, random }: { clock: Pick<Clock, 'now'>; random: Random }): Last {
   const bytes = random.bytes(10);
   return { time: clock.now(), high: bytes.readUIntBE(0, 5), low: bytes.readUIntBE(5, 5) };

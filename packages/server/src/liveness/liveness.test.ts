@@ -67,7 +67,7 @@ for (const database of databases) {
 
     test('a token ends once, by its own id', async () => {
       const { db } = server.deps;
-      const token = { jti: 'jti-1', resource: 'res_1', endsAt: server.clock.now() + 600_000 };
+      const token = { jti: 'jti-1', agent: 'agt_1', resource: 'res_1', endsAt: server.clock.now() + 600_000 };
       const { rev } = await asOf(db);
       const order = { reason: 'a test', by: 'agt_test', now: server.clock.now() };
       assert.equal(typeof (await db.transaction((tx) => endToken(tx, token, order))), 'number');

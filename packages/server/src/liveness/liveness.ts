@@ -8,6 +8,7 @@ import type { Queries, Tx } from '../store/database.ts';
 import { feedRevocation, noteTokenReach } from './reach.ts';
 import {
   anyRevokedSince,
+  belongingOf,
   type Counter,
   deleteSubject,
   findSubject,
@@ -26,6 +27,7 @@ import {
 
 export { feedTopic, noteReach, reachOf } from './reach.ts';
 export type { Counter, SubjectState } from './store.ts';
+export { belongingOf } from './store.ts';
 
 export type SubjectKind =
   | 'organization'
@@ -100,18 +102,29 @@ export async function narrowSubject(tx: Tx, change: Change): Promise<number> {
 
 /**
  * Ends one token before its time. Answers undefined if it was ended already.
- * @param token its `jti`, its `exp` in milliseconds, and the id of the resource that it is for
+ * @param token its `jti`, its `exp` in milliseconds, whose it is, and the id of the resource that it is for
  * @see RFC 7009 §2.1
  */
 export async function endToken(
   tx: Tx,
-  token: { jti: string; endsAt: number; resource: string },
+  token: { jti: string; agent: string; endsAt: number; resource: string },
   change: Omit<Change, 'id'>,
-) {
-  const { jti, endsAt, resource } = token;
-  await insertSubject(tx, { id: jti, kind: 'token', endsAt, now: change.now });
+): Promise<number | undefined> {
+  const { jti, agent, endsAt, resource } = token;
+  await insertSubject(tx, { id: jti, kind: 'token', parent: agent, endsAt, now: change.now });
   await noteTokenReach(tx, { jti, resource, endsAt });
   return endSubject(tx, { ...change, id: jti });
+}
+
+/** Ends a signing key (`kid`) for good, and with it every token that it signed. Answers undefined if it was ended already. */
+export async function endKey(tx: Tx, change: Change): Promise<number | undefined> {
+  await insertSubject(tx, { id: change.id, kind: 'key', now: change.now });
+  return endSubject(tx, change);
+}
+
+/** Under which number something was last stopped; undefined if it never was. */
+export async function lastStop(q: Queries, id: string): Promise<number | undefined> {
+  return (await findSubject(q, id))?.ended_rev ?? undefined;
 }
 
 /** Moves when something ends by itself. An earlier end is a narrowing: say so with `narrowSubject` too. */
@@ -201,6 +214,7 @@ async function revoke(tx: Tx, change: Change, to: 'ended' | 'suspended', from: S
 
 async function recordRevocation(tx: Tx, change: Change, effect: 'ended' | 'suspended' | 'narrowed', rev: number) {
   const tag = linkTag(change.id);
-  await insertRevocation(tx, { ...change, rev, subject: change.id, tag, effect });
+  const whose = await belongingOf(tx, change.id);
+  await insertRevocation(tx, { ...change, rev, subject: change.id, tag, effect, ...whose });
   await feedRevocation(tx, { rev, tag, now: change.now });
 }

@@ -75,13 +75,47 @@ export async function findSubject(q: Queries, id: string): Promise<SubjectRow | 
   return q.get<SubjectRow>('select id, kind, parent, ends_at, state, ended_rev from subjects where id = ?', [id]);
 }
 
+/** What a subject is, and whose: its organization, and the agent that it is or hangs on. */
+export interface Belonging {
+  kind: string | null;
+  org: string | null;
+  agent: string | null;
+}
+
+export async function belongingOf(q: Queries, id: string): Promise<Belonging> {
+  const chain = await q.all<{ id: string; kind: string }>(
+    `with recursive up (id, kind, parent) as (
+       select id, kind, parent from subjects where id = ?
+       union all
+       select s.id, s.kind, s.parent from up join subjects s on s.id = up.parent
+     )
+     select id, kind from up`,
+    [id],
+  );
+  const first = (kind: string) => chain.find((one) => one.kind === kind)?.id ?? null;
+  return {
+    kind: chain.find((one) => one.id === id)?.kind ?? null,
+    org: first('organization'),
+    agent: first('agent'),
+  };
+}
+
 export async function insertRevocation(
   tx: Tx,
-  row: { rev: number; subject: string; tag: string; effect: string; reason: string; by: string; now: number },
+  row: {
+    rev: number;
+    subject: string;
+    tag: string;
+    effect: string;
+    reason: string;
+    by: string;
+    now: number;
+  } & Belonging,
 ): Promise<void> {
   await tx.run(
-    'insert into revocations (rev, subject, tag, effect, reason, by_agent, at) values (?, ?, ?, ?, ?, ?, ?)',
-    [row.rev, row.subject, row.tag, row.effect, row.reason, row.by, row.now],
+    `insert into revocations (rev, subject, tag, effect, reason, by_agent, at, kind, org, agent)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    [row.rev, row.subject, row.tag, row.effect, row.reason, row.by, row.now, row.kind, row.org, row.agent],
   );
 }
 

@@ -36,7 +36,12 @@ export async function revocationEndpoint(deps: Deps, request: OAuthRequest): Pro
     const owned = isOwn(client, claims);
     const resource = owned ? await resourceOf(tx, claims) : undefined;
     const change = { reason: 'revoked by its agent', by: agent.id, now: deps.clock.now() };
-    const ending = resource && { jti: claims.jti, endsAt: claims.exp * 1000, resource: resource.id };
+    const ending = resource && {
+      jti: claims.jti,
+      agent: agent.id,
+      endsAt: claims.exp * 1000,
+      resource: resource.id,
+    };
     const rev = ending && (await endToken(tx, ending, change));
     if (owned && rev === undefined) return undefined; // somebody was faster: it is as gone as was asked for
     await appendEvent(tx, deps, sealing, {

@@ -212,6 +212,20 @@ export async function selectRoleGrants(
   return query.execute();
 }
 
+/** The grant with this id, as long as the role was not taken away. */
+export async function findRoleGrant(q: Queries, id: string): Promise<RoleGrant | undefined> {
+  return q.get<RoleGrant>(
+    `select g.id as id, g.org as org, g.agent as agent, g.role as role, r.name as "roleName", g.created_at as "createdAt"
+       from role_grants g join roles r on r.id = g.role where g.id = ?`,
+    [id],
+  );
+}
+
+/** The grant of a role to an agent, be the role retired; undefined if it was never given, or taken away. */
+export async function grantedRole(q: Queries, agent: string, role: string): Promise<string | undefined> {
+  return (await q.get<{ id: string }>('select id from role_grants where agent = ? and role = ?', [agent, role]))?.id;
+}
+
 /** Answers false if the agent holds the role already. */
 export async function insertRoleGrant(tx: Tx, grant: Omit<RoleGrant, 'roleName'>): Promise<boolean> {
   const row = await tx.get(
