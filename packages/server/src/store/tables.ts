@@ -43,6 +43,9 @@ export interface Tables extends RegistryTables, LogTables {
   trust_bundle: { id: number; sequence: number; refresh_hint_seconds: number };
   secrets: { name: string; value: string; created_at: number };
   events: EventRow;
+  event_terms: { term: number; arrival: number };
+  personal_terms: { term: number; arrival: number; subject: number };
+  log_index: { id: number; position: number };
   personal: PersonalRow;
   sealing_keys: { subject: string; key: string; created_at: number };
 }
@@ -91,7 +94,6 @@ export interface EventRow {
   target: string | null;
   resource: string | null;
   jti: string | null;
-  owner_blind: string | null;
   leaf: string;
   /** Id of the row of `personal` with what is personal in it; null once that was erased. */
   personal: string | null;

@@ -8,6 +8,7 @@ import { enrolment } from './0006-enrolment.ts';
 import { decisions } from './0007-decisions.ts';
 import { feed } from './0008-feed.ts';
 import { reports } from './0009-reports.ts';
+import { logIndex } from './0010-log-index.ts';
 import { exportsStep } from './0013-exports.ts';
 import { statusLists } from './0012-status-lists.ts';
 import { revocations } from './0014-revocations.ts';
@@ -23,6 +24,7 @@ export const migrations: readonly Migration[] = [
   decisions,
   feed,
   reports,
+  logIndex,
   exportsStep,
   statusLists,
   revocations,
