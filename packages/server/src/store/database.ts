@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely';
+import type { Standstill } from './standstill.ts';
 import type { Tables } from './tables.ts';
 
 /** What a column can hold on both databases: text, whole numbers (booleans are 0 and 1), and nothing. */
@@ -51,6 +52,13 @@ export interface Database extends Queries {
    * look anew. Notices are for speed: whatever must not be missed is read from the tables. The returned function ends it.
    */
   listen(topic: string, hear: (payload: string | undefined) => void): () => void;
+  /** Why a write failed lately, if that is a reason for which the next one will too: nothing can be issued then. */
+  standstill(): Standstill | undefined;
+  /**
+   * Finds out whether a standstill is over, by writing more than finds room in what is there already.
+   * @throws whatever writing throws, while it isn't over
+   */
+  tryWriting(): Promise<void>;
   /** What the database says of its durability, for `doctor`, `/readyz` and benchmarks. */
   durability(): Promise<Record<string, string>>;
   /** Makes what was overwritten disappear from the files, as far as the database lets us: on PostgreSQL `vacuum full` does that. */

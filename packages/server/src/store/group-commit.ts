@@ -1,4 +1,5 @@
 import type { Tx } from './database.ts';
+import { type Standstill, standstillOf } from './standstill.ts';
 
 /** The connection that a group of settlements shares. `exec` takes constant statements alone. */
 export interface Writer {
@@ -35,6 +36,7 @@ export function groupCommit(writers: readonly Writer[]) {
   const queue: Job[] = [];
   const idle = [...writers];
   const waiting: (() => void)[] = [];
+  let standstill: Standstill | undefined;
 
   function settle<Result>(work: (tx: Tx) => Promise<Result>, alone?: string): Promise<Result> {
     return new Promise((resolve, reject) => {
@@ -65,6 +67,7 @@ export function groupCommit(writers: readonly Writer[]) {
       // the transaction itself broke: whatever ran in it is gone, so everyone hears of it
       await writer.exec('rollback').catch(() => undefined);
       writer.afterCommit.length = 0;
+      standstill = standstillOf(error) ?? standstill;
       for (const job of jobs) job.reject(error);
     }
   }
@@ -85,13 +88,15 @@ export function groupCommit(writers: readonly Writer[]) {
       try {
         values.push(await job.work(writer.tx));
       } catch {
-        await writer.exec('rollback');
+        // what failed may have ended the transaction by itself, as a full disk does
+        await writer.exec('rollback').catch(() => undefined);
         writer.afterCommit.length = 0;
         return false;
       }
     }
     await writer.exec('commit');
     committed(writer);
+    if (standstill === 'away') standstill = undefined;
     for (const [i, job] of jobs.entries()) job.resolve(values[i]);
     return true;
   }
@@ -109,7 +114,10 @@ export function groupCommit(writers: readonly Writer[]) {
         await writer.exec('release savepoint settlement');
         answers.push(() => job.resolve(value));
       } catch (error) {
-        await writer.exec('rollback to savepoint settlement');
+        await writer.exec('rollback to savepoint settlement').catch(() => {
+          throw error; // the whole transaction is gone: this is why, and not that it is gone
+        });
+        standstill = standstillOf(error) ?? standstill;
         writer.afterCommit.length = length;
         await writer.exec('release savepoint settlement');
         if (writer.retriable(error) && ++job.attempts < attemptsAllowed) again.push(job);
@@ -128,6 +136,12 @@ export function groupCommit(writers: readonly Writer[]) {
 
   return {
     settle,
+    /** Why writing failed, as long as nothing has shown that it works again. */
+    standstill: () => standstill,
+    /** Something has shown it. */
+    works() {
+      standstill = undefined;
+    },
     /** Resolves when nothing is under way any more. */
     async drained(): Promise<void> {
       if (queue.length === 0 && idle.length === writers.length) return;

@@ -4,6 +4,7 @@ import type { Database, Queries, Value } from './database.ts';
 import { groupCommit, type Writer } from './group-commit.ts';
 import { kyselyOver } from './kysely.ts';
 import { noticeOf, noticesChannel, notifyStatement, postgresNotices } from './postgres-notices.ts';
+import { tryWriting } from './standstill.ts';
 
 /** Any number that nothing else in the same database uses: "bailiwick" on a telephone's keys. */
 const livenessLock = 224549425;
@@ -49,6 +50,12 @@ export async function openPostgres(url: string, options: { onError: (error: Erro
     settle: settlements.settle,
     transaction: (work) => registryWrites.settle(work),
     listen: notices.listen,
+    standstill: () => settlements.standstill() ?? registryWrites.standstill(),
+    async tryWriting() {
+      await tryWriting(settlements.settle);
+      settlements.works();
+      registryWrites.works();
+    },
     durability: () => durabilityOf(pool),
     dropOverwritten: async () => {},
     async close() {

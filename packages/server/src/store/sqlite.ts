@@ -4,6 +4,7 @@ import type { Database, Queries, Tx, Value } from './database.ts';
 import { groupCommit } from './group-commit.ts';
 import { kyselyOver } from './kysely.ts';
 import { newListeners } from './listeners.ts';
+import { tryWriting } from './standstill.ts';
 
 const preparedAtMost = 256;
 
@@ -45,6 +46,11 @@ export function openSqlite(file: string): Database {
     settle: commits.settle,
     transaction: (work) => commits.settle(work),
     listen: listeners.listen,
+    standstill: commits.standstill,
+    async tryWriting() {
+      await tryWriting(commits.settle);
+      commits.works();
+    },
     async durability() {
       return durabilityOf(writer);
     },

@@ -3,6 +3,7 @@ import type { FastifyReply } from 'fastify';
 import type { Deps } from '../deps.ts';
 import { newId } from '../lib/ids.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
+import { standstillRetrySeconds, standstillSaid } from './standstill.ts';
 
 /** Answers with a body that nobody may keep. */
 export function sendJson(reply: FastifyReply, status: number, body: object): FastifyReply {
@@ -13,9 +14,14 @@ export function sendJson(reply: FastifyReply, status: number, body: object): Fas
     .send(JSON.stringify(body));
 }
 
-/** Answers an error. What is no `OAuthError` is our fault: a 500 with an id, under which the log has the rest. */
+/** Answers an error. While the database takes no writes that is a 503; whatever else is no `OAuthError` is our fault: a 500 with an id, under which the log has the rest. */
 export function sendOAuthError(deps: Deps, reply: FastifyReply, error: unknown): FastifyReply {
   if (!(error instanceof OAuthError)) {
+    const said = standstillSaid(deps, error);
+    if (said !== undefined) {
+      reply.header('retry-after', String(standstillRetrySeconds));
+      return sendJson(reply, 503, { error: 'temporarily_unavailable', error_description: said });
+    }
     const id = newId(deps, 'problem');
     deps.log.error({ id, err: error }, 'a request failed');
     return sendJson(reply, 500, { error: 'server_error', error_description: `something went wrong here: ${id}` });

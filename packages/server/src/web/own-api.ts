@@ -11,6 +11,7 @@ import { parseJsonBody } from './body.ts';
 import { type Caller, callerOf, type OwnApi } from './caller.ts';
 import { addressOf } from './client-address.ts';
 import { Problem, problemReply } from './problem.ts';
+import { standstillRetrySeconds, standstillSaid } from './standstill.ts';
 
 const proofsRemembered = 200_000;
 
@@ -158,6 +159,10 @@ function asProblem(
     });
   }
   if (statusCode !== undefined && statusCode < 500) return new Problem('bad-request', 'the request is not understood');
+  const said = standstillSaid(deps, error);
+  if (said !== undefined) {
+    return new Problem('unavailable', said, { headers: { 'retry-after': String(standstillRetrySeconds) } });
+  }
   const id = newId(deps, 'problem');
   deps.log.error({ id, err: error }, `a request to the ${name} failed`);
   return new Problem('internal', `something went wrong here: ${id}`);

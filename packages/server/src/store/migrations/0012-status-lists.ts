@@ -42,5 +42,7 @@ export const statusLists: Migration = {
        drill text not null,
        until bigint not null
      )`,
+    // by which a server finds out whether a disk that was full has room again
+    'create table write_tries (id text primary key, content text not null)',
   ],
 };
