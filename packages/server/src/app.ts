@@ -11,6 +11,7 @@ import type { Config } from './config.ts';
 import { newBudgets } from './decide/budget.ts';
 import type { Deps } from './deps.ts';
 import { enrolRoutes } from './enrol/routes.ts';
+import { feedRoutes } from './feed/routes.ts';
 import { healthRoutes } from './health.ts';
 import { startJobs } from './jobs.ts';
 import { makeFirstAuthority } from './keys/ca.ts';
@@ -29,6 +30,7 @@ import { oauthRoutes } from './oauth/routes.ts';
 import { orchestrateRoutes } from './orchestrate/routes.ts';
 import { pdpRoutes } from './pdp/routes.ts';
 import { reportRoutes } from './reports/routes.ts';
+import { stopFeed } from './revocations/feed.ts';
 import { ownCertificate } from './server-certificate.ts';
 import { spiffeRoutes } from './spiffe/routes.ts';
 import { lockData } from './store/data-lock.ts';
@@ -92,6 +94,7 @@ export async function start(config: Config, world: World = {}): Promise<RunningS
         operatorFile: made.operatorFile,
         firstStart: made.created,
         async close() {
+          await stopFeed(deps); // its streams never end by themselves
           await listeners.close(config.shutdown_grace_seconds * 1000);
           await deps.consumers.stop();
           await jobs.stop();
@@ -140,12 +143,16 @@ export async function openDeps(config: Config, world: World & { clock: Clock; lo
   }
 }
 
+/** Of a path, in characters: the name of a feed session says all that a node has to know of it. */
+const longestParameter = 1024;
+
 /** All that answers requests, without a socket. `certificate` is what the listener for mutual TLS shows, if there is one. */
 export function createApp(deps: Deps, certificate?: CertificateSource): FastifyInstance {
   const { config } = deps;
   const app = Fastify({
     logger: false, // what is worth a line is logged where it happens; request lines would hold what nobody should read
     bodyLimit: config.limits.body_bytes,
+    routerOptions: { maxParamLength: longestParameter },
   });
   app.register(oauthRoutes(deps));
   app.register(enrolRoutes(deps));
@@ -153,6 +160,7 @@ export function createApp(deps: Deps, certificate?: CertificateSource): FastifyI
   app.register(serviceMetadata(deps));
   app.register(orchestrateRoutes(deps));
   app.register(pdpRoutes(deps));
+  app.register(feedRoutes(deps));
   app.register(reportRoutes(deps));
   app.register(adminRoutes(deps));
   app.register(healthRoutes(deps, certificate));

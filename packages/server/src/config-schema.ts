@@ -1,5 +1,6 @@
 /** Every setting of the server, in one strict schema. */
 import { z } from 'zod';
+import { feed } from './config-feed.ts';
 import { mtls, outbound, reached } from './config-network.ts';
 import { about, areZones, isDate, isEncryptionKey, seconds, wholeSeconds } from './config-values.ts';
 
@@ -244,6 +245,7 @@ export const configSchema = z.strictObject({
         computed: 'never',
       }),
     ),
+  feed,
   outbound,
   limits: z
     .strictObject({

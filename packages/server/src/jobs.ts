@@ -4,8 +4,9 @@ import { forgetInstances } from './enrol/forget.ts';
 import { refreshDue } from './federation/refresh.ts';
 import { keepAuthority } from './keys/ca.ts';
 import { logFailures } from './lib/failures.ts';
-import { forgetStatusLists } from './status-lists/status-list.ts';
 import { forgetReported } from './reports/forget.ts';
+import { tidyFeed } from './revocations/feed.ts';
+import { forgetStatusLists } from './status-lists/status-list.ts';
 import { forgetTasks } from './tasks/standing.ts';
 import { forgetSpent } from './tokens/spend.ts';
 import { forgetOldAnswers } from './web/idempotency-store.ts';
@@ -50,6 +51,7 @@ async function tidyUp(deps: Deps): Promise<void> {
   await forgetSpent(deps);
   await forgetInstances(deps);
   await forgetTasks(deps);
+  await tidyFeed(deps);
   await forgetReported(deps);
   await forgetStatusLists(deps);
   await deps.db.settle((tx) => forgetOldAnswers(tx, deps.clock.now()));

@@ -68,6 +68,7 @@ export const beside: readonly string[] = [
   'config.ts',
   'config-schema.ts',
   'config-network.ts',
+  'config-feed.ts',
   'config-values.ts',
   'deps.ts',
 ];

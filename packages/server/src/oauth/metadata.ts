@@ -6,7 +6,7 @@ import type { Config } from '../config.ts';
 import type { Deps } from '../deps.ts';
 import { grants } from '../grants/index.ts';
 import { statusListsPath } from '../status-lists/allocate.ts';
-import { serviceResource } from '../web/service.ts';
+import { feedMetadata, serviceResource } from '../web/service.ts';
 import { endpointUrl, issuerPath, type OAuthEndpoint, oauthPaths } from './endpoints.ts';
 
 /** What clients ask for, by the name that metadata gives it. */
@@ -37,6 +37,7 @@ export function authorizationServerMetadata(deps: Deps): Record<string, unknown>
     authorization_details_types_supported: [operationType],
     status_list_aggregation_endpoint: config.issuer + statusListsPath,
     ...mutualTls(config),
+    ...feedMetadata(config),
     protected_resources: [serviceResource(config), `${config.issuer}/admin`],
   };
 }

@@ -9,7 +9,7 @@ import type { Database } from './database.ts';
  */
 export async function sharedSecret(
   deps: { db: Database; clock: Clock; random: Random; encryption: AtRest },
-  name: 'blind-index' | 'dpop-nonce' | 'cursor',
+  name: 'blind-index' | 'dpop-nonce' | 'cursor' | 'feed-session',
 ): Promise<Buffer> {
   const known = await deps.db.get<{ value: string }>('select value from secrets where name = ?', [name]);
   const opened = (value: string) => Buffer.from(deps.encryption.open(secretName(name), value), 'base64url');

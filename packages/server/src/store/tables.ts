@@ -29,7 +29,8 @@ export interface Tables extends RegistryTables, LogTables {
   token_reach: { tag: string; resource: string; until: number };
   feed_entries: FeedEntryRow;
   feed_heads: { resource: string; rev: number };
-  feed_nodes: { id: string; beat: number; at: number };
+  feed_nodes: { id: string; beat: number; at: number; lease_ms: number };
+  feed_tidied: { id: number; rev: number };
   spent: { id: string; expires_at: number };
   signing_keys: {
     kid: string;

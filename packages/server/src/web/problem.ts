@@ -17,6 +17,7 @@ export const problemKinds = {
   'bad-request': { status: 400, title: 'The request is not understood' },
   'invalid-token': { status: 401, title: 'No valid token' },
   'insufficient-scope': { status: 403, title: 'The token does not allow this' },
+  'unknown-session': { status: 404, title: 'There is no such session' },
   'not-found': { status: 404, title: 'There is no such thing' },
   'method-not-allowed': { status: 405, title: 'This method is not offered here' },
   conflict: { status: 409, title: 'This conflicts with what is there' },

@@ -71,3 +71,9 @@ export function serviceMetadata({ config }: Deps) {
     }));
   };
 }
+
+/** Where guards follow the feed of revocations, below the issuer. */
+export const feedPath = '/feed';
+
+/** What the authorization server metadata says of it. */
+export const feedMetadata = ({ issuer }: { issuer: string }) => ({ bailiwick_feed_endpoint: issuer + feedPath });

@@ -12,6 +12,7 @@ import { logIndex } from './0010-log-index.ts';
 import { exportsStep } from './0013-exports.ts';
 import { statusLists } from './0012-status-lists.ts';
 import { revocations } from './0014-revocations.ts';
+import { feedNodes } from './0015-feed-nodes.ts';
 
 /** In order; a step that was released is never changed, only followed. */
 export const migrations: readonly Migration[] = [
@@ -28,4 +29,5 @@ export const migrations: readonly Migration[] = [
   exportsStep,
   statusLists,
   revocations,
+  feedNodes,
 ];
