@@ -150,6 +150,13 @@ const requests: Record<string, (t: Things) => Promise<[path: string, body?: unkn
   rotateKeys: async () => ['/keys/rotate', { alg: 'ES256' }],
   readCertificateAuthority: async () => ['/certificate-authority'],
   rotateCertificateAuthority: async () => ['/certificate-authority/rotate', { what: 'root' }],
+  revoke: async (t) => [
+    '/revocations?organization=home',
+    { kind: 'agent', subject: t.agent.name, reason: 'strange calls' },
+  ],
+  listRevocations: async (t) => [`/revocations?organization=home&agent=${t.agent.id}&kind=agent`],
+  getRevocation: async () => ['/revocations/1'],
+  showReach: async (t) => [`/revocations/reach?subject=${t.agent.id}&effect=end`],
   retireAgent: async (t) => [`/agents/${t.agent.id}/retire`],
   retireRole: async (t) => [`/roles/${t.role.id}/retire`, {}],
   retireResource: async (t) => [`/resources/${t.resource.id}/retire`, { reason: 'replaced' }],

@@ -8,7 +8,7 @@ import type { Effect, Target } from '../revocations/subject.ts';
 import { type RevocableKind, revocable } from '../revocations/subjects.ts';
 import { insufficientScope } from '../web/caller.ts';
 import { badRequest, invalid, notFound } from '../web/problem.ts';
-import { idOf, line, oneOf, time } from './fields.ts';
+import { countInQuery, idOf, line, oneOf, time } from './fields.ts';
 import { reaches, reachesAny } from './reach.ts';
 import {
   kindField,
@@ -213,20 +213,31 @@ export const revocationRoutes = [
     summary: 'Show a revocation, and who has acknowledged it when',
     scopes: ['revocations:read'],
     orScope: own,
-    params: z.strictObject({ rev: z.string().regex(/^\d{1,15}$/).transform(Number) }),
+    params: z.strictObject({
+      rev: z
+        .string()
+        .regex(/^\d{1,15}$/)
+        .transform(Number),
+    }),
+    query: z.strictObject({
+      wait_seconds: countInQuery(0, 60)
+        .optional()
+        .meta({ description: 'How long to wait, at most, until it is true everywhere.' }),
+    }),
     response: shownRevocation.extend({
       came_with_it: z.array(z.strictObject({ rev: z.number(), kind: z.string(), subject: z.string() })),
       acknowledgement: shownAcknowledgement,
     }),
-    async handler(call, { params }) {
+    async handler(call, { params, query }) {
       const [one] = await selectRevocations(call.q, { ...(await visible(call)), rev: params.rev, limit: 1 });
       if (!one) throw notFound('revocation', String(params.rev));
       const together = await ordered(call, one);
       const last = together.at(-1)?.rev ?? one.rev;
+      const waitMs = (query.wait_seconds ?? 0) * 1000;
       return {
         ...showRevocation(one),
         came_with_it: together.filter(({ rev }) => rev !== one.rev),
-        acknowledgement: showAcknowledgement(await arrival(call.deps, { first: one.rev, last }, 0)),
+        acknowledgement: showAcknowledgement(await arrival(call.deps, { first: one.rev, last }, waitMs)),
       };
     },
   }),

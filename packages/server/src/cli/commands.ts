@@ -16,6 +16,8 @@ import { ownerCommands } from './nouns/owners.ts';
 import { policyCommands } from './nouns/policy/index.ts';
 import { resourceCommands } from './nouns/resources.ts';
 import { resourceToolCommands } from './nouns/resources-tools.ts';
+import { revocationCommands } from './nouns/revocations.ts';
+import { revoke } from './nouns/revoke.ts';
 import { roleCommands } from './nouns/roles.ts';
 import { taskCommands } from './nouns/tasks.ts';
 import { token } from './nouns/token.ts';
@@ -42,6 +44,8 @@ export const commands: readonly Command[] = [
   ...trustDomainCommands,
   ...ownerCommands,
   token,
+  revoke,
+  ...revocationCommands,
   ...keyCommands,
   ...caCommands,
   ...eventCommands,

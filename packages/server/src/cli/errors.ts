@@ -11,6 +11,7 @@ export const exitCodes = {
     means: 'It contradicts what exists already: a name that is taken, a state that does not allow it.',
   },
   pending: { code: 7, means: '`--dry-run` found changes that would be made.' },
+  incomplete: { code: 8, means: 'It was revoked, but not every guard had answered in time.' },
 } as const;
 
 export type ExitReason = keyof typeof exitCodes;

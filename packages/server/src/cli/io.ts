@@ -13,6 +13,8 @@ export interface Io {
   /** Whether a person sits at standard input. */
   interactive: boolean;
   ask(question: string): Promise<string>;
+  /** All that standard input holds. */
+  input(): Promise<string>;
   /** Resolves when the process is asked to end (SIGTERM, SIGINT). */
   terminated(): Promise<void>;
   /** Milliseconds. */
@@ -35,6 +37,11 @@ export function processIo(now: () => number): Io {
       } finally {
         prompt.close();
       }
+    },
+    async input() {
+      let text = '';
+      for await (const chunk of process.stdin.setEncoding('utf8')) text += chunk;
+      return text;
     },
     terminated: () =>
       new Promise((resolve) => {

@@ -150,6 +150,43 @@ export interface Guard extends Thing {
   agent: string;
 }
 
+export interface RevocationReach {
+  kind: string;
+  subject: string;
+  name: string;
+  effect: 'suspend' | 'end' | 'tokens';
+  over: boolean;
+  agents: { count: number; more: boolean; names: string[] };
+  instances: number;
+  tasks: number;
+  credentials: number;
+  tokens?: { count: number; more: boolean };
+  resources: { id: string; name: string; identifier: string; guards: { id: string; name: string }[] }[];
+  gaps: { what: string; until?: string }[];
+}
+
+export interface Acknowledgement {
+  complete: boolean;
+  resources: {
+    resource: string;
+    acknowledged_at?: string;
+    guards: { guard: string; applied_at?: string; lapsed?: true }[];
+  }[];
+}
+
+export interface Revocation {
+  rev: number;
+  kind: string;
+  subject: string;
+  agent?: string;
+  effect: 'suspend' | 'end' | 'tokens';
+  reason: string;
+  by: string;
+  revoked_at: string;
+  came_with_it?: { rev: number; kind: string; subject: string }[];
+  acknowledgement: Acknowledgement;
+}
+
 export interface SigningKey {
   kid: string;
   alg: string;

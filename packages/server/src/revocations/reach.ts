@@ -8,7 +8,7 @@ import { findResource, selectGuards } from '../resources/store.ts';
 import type { Queries } from '../store/database.ts';
 import { longestJwtSvidMs } from '../svid/jwt-svid.ts';
 import { countCredentials, countInstances, countTasks, livingAgents, tokensIssued } from './reach-store.ts';
-import type { IssuedToken } from './revocation-store.ts';
+import { type IssuedToken, lastRevocation } from './revocation-store.ts';
 import { ownedAgents } from './revoke-registry.ts';
 import type { Effect, Target } from './subject.ts';
 import type { RevocableKind } from './subjects.ts';
@@ -145,7 +145,7 @@ interface IssuedLeaf {
   agent: string;
   instance?: string;
   jti: string;
-  decided_on: { expires_at: number; links: string[]; task?: string };
+  decided_on: { expires_at: number; rev: number; links: string[]; task?: string };
 }
 
 async function tokensOf(q: Queries, kind: RevocableKind, target: Target, agents: readonly Named[], now: number) {
@@ -154,11 +154,12 @@ async function tokensOf(q: Queries, kind: RevocableKind, target: Target, agents:
   if (org === undefined) return undefined;
   const after = idAt('event', now - longestTokenMs);
   const { leaves, more } = await tokensIssued(q, { org, after, atMost: eventsAtMost });
+  const dead = (await lastRevocation(q, target.id)) ?? -1;
   const resting = new Set([target.id, ...(kind === 'team' || kind === 'person' ? agents.map(({ id }) => id) : [])]);
   let count = 0;
   for (const leaf of leaves) {
     const { agent, instance, decided_on } = JSON.parse(leaf) as IssuedLeaf;
-    if (decided_on.expires_at <= now) continue;
+    if (decided_on.expires_at <= now || decided_on.rev < dead) continue;
     const restsOn = [agent, org, instance, decided_on.task, ...decided_on.links];
     if (restsOn.some((id) => id !== undefined && resting.has(id))) count++;
   }

@@ -1,3 +1,4 @@
+import { linkTag } from '@bailiwick/protocol';
 import type { Queries, Tx } from '../store/database.ts';
 import type { RevocableKind } from './subjects.ts';
 
@@ -32,6 +33,15 @@ export async function findIssue(q: Queries, event: string): Promise<IssuedToken 
 /** Says which revocations were ordered with one, by the number of the first. */
 export async function setCause(tx: Tx, { first, last }: { first: number; last: number }): Promise<void> {
   await tx.run('update revocations set cause = ? where rev >= ? and rev <= ?', [first, first, last]);
+}
+
+/** The number of the last revocation of this very subject. */
+export async function lastRevocation(q: Queries, subject: string): Promise<number | undefined> {
+  const row = await q.get<{ rev: number | null }>(
+    'select max(rev) as rev from revocations where tag = ? and subject = ?',
+    [linkTag(subject), subject],
+  );
+  return row?.rev ?? undefined;
 }
 
 /** A revocation as it stands in the list. */

@@ -48,6 +48,7 @@ export function commandLine(server?: TestServer, io: Partial<Io> = {}): CommandL
       columns: undefined,
       interactive: false,
       ask: () => Promise.reject(new Error('nobody is there to answer')),
+      input: () => Promise.reject(new Error('nothing is at standard input')),
       terminated: () => Promise.reject(new Error('not in this test')),
       now: server?.clock.now ?? (() => 0),
       ...io,

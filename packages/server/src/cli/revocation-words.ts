@@ -1,0 +1,139 @@
+/** What the command line says of a revocation: how far it reaches, and who has answered. */
+import type { Context } from './command.ts';
+import { fields, shortTime, table } from './output.ts';
+import type { Acknowledgement, RevocationReach } from './registry.ts';
+
+/** Kinds as one types them. */
+export const kindWords: Readonly<Record<string, string>> = {
+  agent: 'agent',
+  token: 'token',
+  task: 'task',
+  instance: 'instance',
+  credential: 'credential',
+  role: 'role',
+  'role-grant': 'role_grant',
+  person: 'person',
+  team: 'team',
+  organization: 'organization',
+  resource: 'resource',
+  key: 'key',
+};
+
+/** What is about to be done, in a sentence that one understands at night. */
+export function whatItDoes({ kind, name, subject, effect }: RevocationReach): string {
+  const it = name === subject ? `${words(kind)} ${subject}` : `${words(kind)} ${name} (${subject})`;
+  if (kind === 'person' && effect === 'tokens')
+    return `This ends every token by which something acts for ${it}. The person, and what they own, goes on.`;
+  if (kind === 'person' || kind === 'team') return `This ${agentsToo[effect]} ${it} answers for.`;
+  if (kind === 'key')
+    return `This withdraws the signing ${it}: a successor signs at once, and every token that it signed is dead.`;
+  if (effect === 'suspend')
+    return `This stops the ${it} until it is resumed, with all its tokens, instances and tasks.`;
+  if (effect === 'tokens')
+    return `This ends every token that rests on the ${it} until now. It goes on, and new ones can be had.`;
+  return `This ends the ${it} for good, with all that hangs on it.`;
+}
+
+const agentsToo = {
+  suspend: 'stops all agents, until each is resumed, that',
+  end: 'ends all agents for good that',
+  tokens: 'ends all tokens, until now, of the agents that',
+} as const;
+
+/** @param kind as the API has it */
+export const words = (kind: string): string => kind.replaceAll('_', ' ');
+
+/** How far it reaches, one line for each thing that there is. */
+export function reachInWords(context: Context, reach: RevocationReach): string {
+  const { agents, instances, tasks, credentials, tokens, resources, gaps } = reach;
+  const names = agents.names.join(', ');
+  return fields(context, [
+    [
+      'agents',
+      agents.count === 0
+        ? undefined
+        : `${counted(agents)}${names === '' ? '' : `: ${names}${agents.count > agents.names.length ? ', …' : ''}`}`,
+    ],
+    ['instances', instances === 0 ? undefined : `${instances}, running now`],
+    ['tasks', tasks === 0 ? undefined : `${tasks}, open now`],
+    ['credentials', credentials === 0 ? undefined : String(credentials)],
+    [
+      'tokens',
+      tokens === undefined ? 'unknown' : tokens.count === 0 ? 'none unexpired' : `${counted(tokens)} unexpired`,
+    ],
+    [
+      'heard by',
+      resources
+        .map(
+          ({ name, guards }) =>
+            `${name} (${guards.length === 0 ? 'no guard' : guards.map((guard) => guard.name).join(', ')})`,
+        )
+        .join('\n') || 'no guard: no unexpired token for any API rests on it',
+    ],
+    [
+      'not called back',
+      gaps
+        .map(({ what, until }) => `${what}${until === undefined ? '' : `, ${shortTime(until)} at the latest`}`)
+        .join('\n'),
+    ],
+  ]);
+}
+
+const counted = ({ count, more }: { count: number; more: boolean }): string => `${count}${more ? ' or more' : ''}`;
+
+export interface Answered {
+  resource: string;
+  guard: string;
+  answer: 'applied' | 'lease ran out' | 'no answer yet' | 'none to wait for';
+  after: string;
+}
+
+/** Who answered, and how long after: one row for each guard. @param revokedAt RFC 3339 */
+export function answersOf(
+  { resources }: Acknowledgement,
+  revokedAt: string,
+  nameOf: (id: string) => string,
+): Answered[] {
+  const since = (time: string | undefined) =>
+    time === undefined ? '' : tookWords(Date.parse(time) - Date.parse(revokedAt));
+  return resources.flatMap(({ resource, acknowledged_at, guards }): Answered[] => {
+    const name = nameOf(resource);
+    if (guards.length === 0) {
+      return [
+        {
+          resource: name,
+          guard: 'no guard followed',
+          answer: acknowledged_at ? 'none to wait for' : 'no answer yet',
+          after: since(acknowledged_at),
+        },
+      ];
+    }
+    return guards.map(({ guard, applied_at, lapsed }) => ({
+      resource: name,
+      guard: nameOf(guard),
+      answer: applied_at ? 'applied' : lapsed ? 'lease ran out' : 'no answer yet',
+      after: since(applied_at ?? (lapsed ? acknowledged_at : undefined)),
+    }));
+  });
+}
+
+/** `12 ms`, `1.8 s`. */
+export const tookWords = (ms: number): string =>
+  ms < 1000 ? `${Math.max(0, Math.round(ms))} ms` : `${(ms / 1000).toFixed(1)} s`;
+
+export const answersTable = (context: Context, answers: readonly Answered[]): string =>
+  table(
+    context,
+    answers,
+    [
+      { title: 'RESOURCE', value: ({ resource }) => resource },
+      { title: 'GUARD', value: ({ guard }) => guard },
+      {
+        title: 'ANSWER',
+        value: ({ answer }) => answer,
+        style: ({ answer }) => (answer === 'no answer yet' ? 'red' : answer === 'lease ran out' ? 'yellow' : 'green'),
+      },
+      { title: 'AFTER', value: ({ after }) => after },
+    ],
+    'No guard had to be told: no unexpired token rested on it.',
+  );
