@@ -8,8 +8,10 @@ import {
   type OperationParameters,
   operationType,
 } from '@bailiwick/protocol';
+import type { Caller } from './caller.ts';
 import type { Allowed, Core, Seen } from './decide.ts';
 import { Refusal } from './refusal.ts';
+import { traceOf } from './reports/access.ts';
 import { mustStillStand, type Verified } from './verify.ts';
 
 /** What a verified caller wants to do: one operation, and what its parameters are in this request. */
@@ -42,7 +44,7 @@ export function allow(
   seen.operation = operation;
   const granted = grantedBy(verified);
   if (!grantsOperation(operation, granted, asked.parameters)) throw beyond(asked, granted);
-  const caller = { ...verified.caller, operation: operation.name, covers: covering(granted) };
+  const caller = callerAt(verified, operation.name, granted);
   const allowed: Allowed = { allowed: true, caller, headers: verified.headers };
   const asking = core.continuous?.(verified, asked);
   return asking === undefined ? allowed : asking.then(() => afterAsking(core, verified, allowed, seen));
@@ -69,14 +71,15 @@ export function reaches(verified: Verified, operation: Operation): boolean {
   );
 }
 
-/** What `caller.covers` answers, of a verified request that may be no operation of its own. */
-export function coversFor(verified: Verified): (detail: AuthorizationDetail) => boolean {
-  return covering(grantedBy(verified));
-}
-
 /** What a verified token grants, by scope and by details. */
 export function grantedBy({ token, caller, registration }: Verified): Granted {
   return { scope: token.scope, details: caller.details, types: registration.detailsTypes };
+}
+
+/** The caller of this request. */
+export function callerAt(verified: Verified, operation: string, granted = grantedBy(verified)): Caller {
+  const trace = traceOf(verified.request);
+  return { ...verified.caller, operation, covers: covering(granted), ...(trace === undefined ? {} : { trace }) };
 }
 
 /** What only a route knows (an amount in a body) it holds against the token's details itself. */

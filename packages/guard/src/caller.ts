@@ -1,7 +1,7 @@
 import { type AccessTokenClaims, type AuthorizationDetail, readDetail } from '@bailiwick/protocol';
 
 /** Who is calling, before it is known what they want. */
-export type KnownCaller = Omit<Caller, 'operation' | 'covers'>;
+export type KnownCaller = Omit<Caller, 'operation' | 'covers' | 'trace'>;
 
 /** Who is calling, as the route sees it. There is no token in it: what the route doesn't have, it can't leak or pass on. */
 export interface Caller {
@@ -32,6 +32,8 @@ export interface Caller {
   covers(detail: AuthorizationDetail): boolean;
   /** How the caller proved that the token is its own; `none` only where the resource says `dangerously_bearer`. */
   readonly proof: 'dpop' | 'certificate' | 'dpop and certificate' | 'none';
+  /** The `traceparent` that the request came with, if it is a valid one (W3C Trace Context). */
+  readonly trace?: string;
   /** For logs, and to stop in time. Times are ms since 1970. */
   readonly token: { readonly jti: string; readonly issuedAt: number; readonly expiresAt: number };
 }

@@ -19,6 +19,7 @@ import type { Asked, ContinuousCheck } from './allow.ts';
 import { type Ask, type Batching, batcher } from './continuous-batch.ts';
 import { fetchJson, Unavailable } from './json-client.ts';
 import { Refusal } from './refusal.ts';
+import { traceOf } from './reports/access.ts';
 import type { Runtime } from './runtime.ts';
 import type { Verified } from './verify.ts';
 
@@ -94,6 +95,7 @@ function questionOf(resource: string, { request, token, address }: Verified, { o
   const details = token.caller.details;
   const properties = sent(operation, details, parameters());
   mustBePlain(properties);
+  const trace = traceOf(request);
   return {
     subject: { type: 'agent', id: token.claims.client_id },
     action: { name: 'access', ...(Object.keys(properties).length > 0 && { properties }) },
@@ -101,6 +103,7 @@ function questionOf(resource: string, { request, token, address }: Verified, { o
     context: {
       access_token: request.headers.authorization?.[0]?.trim().split(/\s+/).at(-1),
       ...(address !== undefined && { presenter_address: address }),
+      ...(trace !== undefined && { traceparent: trace }),
     },
   };
 }

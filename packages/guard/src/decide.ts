@@ -6,11 +6,13 @@ import type { FeedStanding } from './feed/standing.ts';
 import type { Introspector } from './introspection.ts';
 import { Unavailable } from './json-client.ts';
 import { metadataAnswer, resourceMetadata } from './metadata.ts';
+import type { GuardMode } from './options.ts';
 import type { Places } from './places.ts';
 import type { ProofCheck } from './proof.ts';
 import type { Refreshed } from './refreshed.ts';
 import { type Answer, answerTo, notChecked, Refusal, type RefusalCode } from './refusal.ts';
 import type { Registration } from './registration.ts';
+import type { Reporter } from './reports/reporter.ts';
 import { type GuardRequest, type Place, pathOf, placeOf } from './request.ts';
 import type { Runtime } from './runtime.ts';
 import type { TokenVerifier, VerifiedToken } from './tokens.ts';
@@ -63,6 +65,10 @@ export interface Core {
   continuous: ContinuousCheck | undefined;
   places: Places;
   onDecision: ((record: DecisionRecord) => void) | undefined;
+  /** Tells the identity provider of decisions. */
+  reports: Reporter | undefined;
+  /** By what it is known at this moment that a token stands. */
+  knownBy(token: VerifiedToken): GuardMode;
 }
 
 /** What was found out by the time the decision fell; for the record of a refusal. */
@@ -94,7 +100,7 @@ export async function decide(core: Core, request: GuardRequest): Promise<Decisio
     const verified = verifying instanceof Promise ? await verifying : verifying;
     const decided = allow(core, verified, askedByPath(verified, place), seen);
     const allowed = decided instanceof Promise ? await decided : decided;
-    if (core.onDecision !== undefined) record(core, request, seen, { outcome: 'allowed', status: 200 });
+    record(core, request, seen, { outcome: 'allowed', status: 200 });
     return allowed;
   } catch (error) {
     return refuseSafely(core, request, error, seen);
@@ -133,7 +139,7 @@ export function decideOn(core: Core, verified: Verified, wanted: Wanted): Promis
     const operation = operationOf(verified, wanted);
     const asked = operation === undefined ? undefined : { operation, parameters: () => wanted.parameters ?? {} };
     const allowed = await allow(core, verified, asked, seen);
-    if (core.onDecision !== undefined) record(core, request, seen, { outcome: 'allowed', status: 200 });
+    record(core, request, seen, { outcome: 'allowed', status: 200 });
     return allowed;
   });
 }
@@ -197,10 +203,8 @@ function refuse(core: Core, request: GuardRequest, error: unknown, seen: Seen): 
     scheme: seen.scheme,
     nonce: nonces?.current(core.runtime.now()),
   });
-  if (core.onDecision !== undefined) {
-    const { code, message: reason } = refusal;
-    record(core, request, seen, { outcome: 'refused', status: answer.status, code, reason });
-  }
+  const { code, message: reason } = refusal;
+  record(core, request, seen, { outcome: 'refused', status: answer.status, code, reason });
   return answer;
 }
 
@@ -216,12 +220,30 @@ function refusalFor(core: Core, error: unknown): Refusal {
   return new Refusal('internal', 'Something went wrong while checking this request. It was not let through.');
 }
 
-function record(
+type Fallen = Pick<DecisionRecord, 'outcome' | 'status' | 'code' | 'reason'>;
+
+function record(core: Core, request: GuardRequest, seen: Seen, decided: Fallen): void {
+  if (core.reports !== undefined) report(core, core.reports, { request, seen, decided });
+  if (core.onDecision !== undefined) tell(core, request, seen, decided);
+}
+
+/** For the log of the identity provider. Whatever is wrong with it is nothing that a request should hear of. */
+function report(
   core: Core,
-  request: GuardRequest,
-  seen: Seen,
-  decided: Pick<DecisionRecord, 'outcome' | 'status' | 'code' | 'reason'>,
+  reports: Reporter,
+  { request, seen, decided }: { request: GuardRequest; seen: Seen; decided: Fallen },
 ): void {
+  const { token, operation, address } = seen;
+  const { outcome, status, code, reason } = decided;
+  try {
+    if (token === undefined) reports.stranger(code ?? 'internal');
+    else reports.used({ request, token, operation, address, outcome, status, code, reason, mode: core.knownBy(token) });
+  } catch (error) {
+    core.runtime.report(`A decision could not be reported: ${(error as Error).message}`);
+  }
+}
+
+function tell(core: Core, request: GuardRequest, seen: Seen, decided: Fallen): void {
   const { token, operation, address } = seen;
   try {
     core.onDecision?.({

@@ -36,6 +36,7 @@ import { reachable } from './reachable.ts';
 import { type Refreshed, refreshed } from './refreshed.ts';
 import type { Answer, Refusal } from './refusal.ts';
 import { type Registration, readRegistration, registrationOf } from './registration.ts';
+import { createReporter } from './reports/reporter.ts';
 import type { GuardRequest } from './request.ts';
 import { resolveOptions } from './resolve-options.ts';
 import { type Runtime, reportingOnce, systemRuntime } from './runtime.ts';
@@ -99,8 +100,13 @@ export interface Guard {
    * @throws Unavailable when the identity provider can't be reached, or the feed can't be followed and the resource chose to refuse then
    */
   ready(): Promise<void>;
-  /** Ends what goes on in the background: refreshing, and following the feed. */
-  close(): void;
+  /**
+   * Writes down what there is to report, and sends it, as far as the identity provider answers. It is done all the time anyway: this is for processes
+   * that are frozen between requests. Never throws.
+   */
+  flush(): Promise<void>;
+  /** Ends what goes on in the background: refreshing, and following the feed. Resolves once what is left to report is sent, or put away. */
+  close(): Promise<void>;
 }
 
 /** How often it is looked whether something is due; that has its own, spread times. */
@@ -179,6 +185,17 @@ export function createGuard(options: GuardOptions): Guard {
     certificates: certificateSources(options),
     places: placesFrom(options),
     onDecision: options.onDecision,
+    reports:
+      settings.reports &&
+      credential &&
+      createReporter({
+        runtime,
+        issuer: settings.issuer,
+        resource: identifier,
+        credential,
+        settings: settings.reports,
+      }),
+    knownBy: (token) => (following === undefined ? mode : following.standing.known(token) ? 'feed' : 'introspect'),
   };
 
   const stop = runtime.every(backgroundMs, () => {
@@ -218,9 +235,11 @@ export function createGuard(options: GuardOptions): Guard {
       await continuous?.warm();
       await following?.ready();
     },
-    close() {
+    flush: async () => core.reports?.flush(),
+    async close() {
       stop();
       following?.client.close();
+      await core.reports?.close();
     },
   };
   return guard;

@@ -2,6 +2,7 @@ import type { ForwardedHeader, JwsAlgorithm, PrivateJwk, Sensitivity, Signer } f
 import type { ContinuousSettings } from './continuous.ts';
 import type { DecisionRecord } from './decide.ts';
 import type { RegistrationInput } from './registration.ts';
+import type { ReportSettings } from './reports/settings.ts';
 import type { Runtime } from './runtime.ts';
 
 /** How the guard is set up is wrong; the message says what to write. */
@@ -131,6 +132,26 @@ export interface GuardOptions {
   zones?: Readonly<Record<string, readonly string[]>>;
   /** Where a proxy has mounted the resource in this process; by default the path of `resource` itself. */
   localPath?: string;
+  /**
+   * Every decision about a good token is reported to the identity provider, whose log then tells what tokens were used for; refusals of strangers are
+   * counted by minute and reported as one line. On by default where there is a credential; `false` leaves it out. No request waits for it. While
+   * the identity provider is away reports wait: nothing that is kept is dropped for something newer, refusals fill half of the room at most, what is
+   * a week old is dropped, and how many were lost is reported too.
+   */
+  reports?:
+    | {
+        /** Where they wait on disk, for their owner alone: they outlive this process. In memory alone without it. */
+        directory?: string;
+        /** The most on disk, by each process, in bytes. 64 MB by default. */
+        maxBytes?: number;
+        /** The most in memory, in bytes. 4 MB by default. */
+        maxMemory?: number;
+        /** How often they are written down and sent, in ms: as much is lost when the process is killed. 1000 by default. */
+        flushMs?: number;
+        /** Whether they say from which address a request came; the log seals it. True by default. */
+        address?: boolean;
+      }
+    | false;
   /** Hears of every decision, for logs and metrics. Must be quick; what it throws changes nothing. */
   onDecision?: (record: DecisionRecord) => void;
   /** Hears of what the operator should know (the identity provider is away, say). A process warning by default. */
@@ -156,4 +177,5 @@ export interface ResolvedOptions {
   algorithms: readonly JwsAlgorithm[];
   skewSeconds: number;
   tokenCapacity: number;
+  reports: ReportSettings | undefined;
 }

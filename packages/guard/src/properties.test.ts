@@ -7,7 +7,9 @@ import { fakeAgent, fakeIssuer, quiet } from './testing/fake-issuer.ts';
 
 const fake = await fakeIssuer();
 const runtime = quiet(fake);
-const guard = createGuard(fake.options({ runtime, token: { dangerouslyBearer: true }, keys: { floorSeconds: 1 } }));
+const guard = createGuard(
+  fake.options({ reports: false, runtime, token: { dangerouslyBearer: true }, keys: { floorSeconds: 1 } }),
+);
 const agent = await fakeAgent(fake);
 const good = await agent.request();
 const [, token] = good.headers.authorization![0]!.split(' ') as [string, string];

@@ -17,7 +17,13 @@ export interface GuardRequest {
 }
 
 /** The headers that the guard reads, in lower case. */
-export const guardHeaders: ReadonlySet<string> = new Set(['authorization', 'dpop', 'client-cert', ...forwardedHeaders]);
+export const guardHeaders: ReadonlySet<string> = new Set([
+  'authorization',
+  'dpop',
+  'client-cert',
+  'traceparent',
+  ...forwardedHeaders,
+]);
 
 /** Picks the headers that the guard reads out of Node's `rawHeaders`, which alone keep repeated ones apart. */
 export function headersOf(rawHeaders: readonly string[]): Record<string, string[]> {

@@ -12,9 +12,10 @@ import type { ContinuousSettings } from './continuous.ts';
 import { isSafeUrl } from './issuer.ts';
 import { GuardConfigError, type GuardCredential, type GuardOptions, type ResolvedOptions } from './options.ts';
 import type { RegistrationInput } from './registration.ts';
+import { reportsFrom } from './reports/settings.ts';
 
 const known = new Set(
-  'issuer resource credential operations scopes detailsTypes token resourceId mode feed introspection continuous keys dpop algorithms skewSeconds tokenCapacity clientCertificate trustedProxies forwardedHeader countryFile zones localPath onDecision report now fetch runtime'.split(
+  'issuer resource credential operations scopes detailsTypes token resourceId mode feed introspection continuous keys dpop algorithms skewSeconds tokenCapacity clientCertificate trustedProxies forwardedHeader countryFile zones localPath reports onDecision report now fetch runtime'.split(
     ' ',
   ),
 );
@@ -73,6 +74,7 @@ export function resolveOptions(options: GuardOptions): ResolvedOptions {
     algorithms: algorithmsFrom(options.algorithms),
     skewSeconds: between('skewSeconds', skewSeconds, 0, 60),
     tokenCapacity: positive('tokenCapacity', tokenCapacity),
+    reports: reportsFrom(options, file !== undefined),
   };
 }
 

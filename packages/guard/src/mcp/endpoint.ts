@@ -1,6 +1,6 @@
 import { formatScope, type Operation } from '@bailiwick/protocol';
 import { responseOf } from '../adapters/core.ts';
-import { coversFor } from '../allow.ts';
+import { callerAt } from '../allow.ts';
 import type { Caller } from '../caller.ts';
 import type { Guard } from '../guard.ts';
 import type { Answer, Refusal } from '../refusal.ts';
@@ -237,7 +237,7 @@ function askingFor(answer: Answer, scope: readonly string[]): Answer {
 }
 
 function callerFor(verified: Verified, operation: string): Caller {
-  return { ...verified.caller, operation, covers: coversFor(verified) };
+  return callerAt(verified, operation);
 }
 
 /** @see RFC 9110 §8.3; a body that a form or a plain text could hold is no MCP */

@@ -75,7 +75,7 @@ export function originalRequest(
   if (forwarded === undefined || forwarded.join('').trim() === '') {
     throw new ProxyError('does not say in X-Forwarded-For where its client is');
   }
-  const { authorization, dpop, 'client-cert': certificate } = headersOf(request.rawHeaders);
+  const { authorization, dpop, 'client-cert': certificate, traceparent } = headersOf(request.rawHeaders);
   return {
     method,
     url,
@@ -83,6 +83,7 @@ export function originalRequest(
       'x-forwarded-for': forwarded,
       ...(authorization === undefined ? {} : { authorization }),
       ...(dpop === undefined ? {} : { dpop }),
+      ...(traceparent === undefined ? {} : { traceparent }),
       ...(certificate === undefined || !certificates ? {} : { 'client-cert': certificate }),
     },
     remoteAddress: request.socket.remoteAddress,
