@@ -35,6 +35,7 @@ export function feedRoutes(deps: Deps) {
     app.route<Named>({
       method: 'GET',
       url: session,
+      exposeHeadRoute: false, // a stream has no end that a HEAD could wait for
       onRequest: identify,
       handler: async (request, reply) =>
         refusing(deps, () => streamFeed(deps, callerOf(request as FastifyRequest), request as never, reply)),

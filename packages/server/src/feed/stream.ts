@@ -70,8 +70,9 @@ export async function streamFeed(
 
   function beat(): void {
     cancel = deps.clock.after(heartbeatMs, () => {
-      if (!closed && !raw.destroyed) raw.write(': still here\n\n');
-      beat();
+      if (closed) return;
+      if (out.write(': still here\n\n')) beat();
+      else out.close();
     });
   }
 }

@@ -5,7 +5,7 @@
  */
 import { linkTag } from '@bailiwick/protocol';
 import type { Queries, Tx } from '../store/database.ts';
-import { feedRevocation, noteTokenReach } from './reach.ts';
+import { feedRevocation, feedTopic, noteTokenReach } from './reach.ts';
 import {
   anyRevokedSince,
   belongingOf,
@@ -96,7 +96,7 @@ export async function resumeSubject(tx: Tx, change: { id: string; now: number })
 /** Kills every token that rests on what something allowed until now; the thing itself stays alive, narrower. */
 export async function narrowSubject(tx: Tx, change: Change): Promise<number> {
   const rev = await nextRev(tx, 1);
-  await recordRevocation(tx, change, 'narrowed', rev);
+  await recordRevocation(tx, change, { effect: 'narrowed', rev, remembered: true });
   return rev;
 }
 
@@ -208,13 +208,20 @@ async function revoke(tx: Tx, change: Change, to: 'ended' | 'suspended', from: S
   const kind = (await findSubject(tx, change.id))?.kind as SubjectKind;
   const rev = await nextRev(tx, unremembered.has(kind) ? 0 : 1);
   await setEndedRev(tx, change.id, rev);
-  await recordRevocation(tx, change, to, rev);
+  await recordRevocation(tx, change, { effect: to, rev, remembered: !unremembered.has(kind) });
   return rev;
 }
 
-async function recordRevocation(tx: Tx, change: Change, effect: 'ended' | 'suspended' | 'narrowed', rev: number) {
+async function recordRevocation(
+  tx: Tx,
+  change: Change,
+  given: { effect: 'ended' | 'suspended' | 'narrowed'; rev: number; remembered: boolean },
+): Promise<void> {
+  const { effect, rev, remembered } = given;
   const tag = linkTag(change.id);
   const whose = await belongingOf(tx, change.id);
   await insertRevocation(tx, { ...change, rev, subject: change.id, tag, effect, ...whose });
-  await feedRevocation(tx, { rev, tag, now: change.now });
+  const reaches = await feedRevocation(tx, { rev, tag, now: change.now });
+  // nobody who follows a feed rests on what comes and goes by thousands; but it may be a guard itself that was stopped
+  if (reaches || remembered) await tx.notify(feedTopic, String(rev));
 }

@@ -11,7 +11,7 @@ import { insertFeedEntry, selectReach, upsertReach } from './feed-store.ts';
 const longestTokenMs = 15 * 60_000;
 const toleranceMs = 60_000;
 
-/** On which topic nodes hear that there are entries: the payload is the number of the revocation. @see Database.listen */
+/** On which topic nodes hear that something was revoked: the payload is its number. @see Database.listen */
 export const feedTopic = 'feed';
 
 /** What was noted already, and is durable. */
@@ -48,8 +48,8 @@ export async function reachOf(q: Queries, id: string, now: number): Promise<stri
   return (await selectReach(q, linkTag(id), now)).map(({ resource }) => resource);
 }
 
-/** Writes a revocation into the feed of every resource that it concerns, in its transaction. */
-export async function feedRevocation(tx: Tx, revocation: { rev: number; tag: string; now: number }): Promise<void> {
+/** Writes a revocation into the feed of every resource that it concerns, in its transaction. Answers whether there was one. */
+export async function feedRevocation(tx: Tx, revocation: { rev: number; tag: string; now: number }): Promise<boolean> {
   const { rev, tag, now } = revocation;
   const reached = await selectReach(tx, tag, now);
   for (const { resource, until } of reached) {
@@ -62,5 +62,5 @@ export async function feedRevocation(tx: Tx, revocation: { rev: number; tag: str
       at: now,
     });
   }
-  if (reached.length > 0) await tx.notify(feedTopic, String(rev));
+  return reached.length > 0;
 }

@@ -47,6 +47,7 @@ export async function stopFeed(deps: Deps): Promise<void> {
   feed.stopped = true;
   for (const end of feed.unlisten) end();
   feed.cancelTimer?.();
+  for (const waiting of feed.waiting.values()) for (const done of [...waiting]) done();
   for (const session of feed.sessions.values()) endSession(feed, session);
   const now = deps.clock.monotonic();
   const holds = [...feed.sessions.values()].some(({ until }) => until > now);

@@ -1,5 +1,5 @@
 /** Guards open sessions, ask for leases in them, follow them, and give them back. */
-import { type AccessTokenClaims, leaseEndText, leaseRequestText, tagsOf } from '@bailiwick/protocol';
+import { type AccessTokenClaims, leaseEndText, leaseRequestText, linkTag, tagsOf } from '@bailiwick/protocol';
 import type { Deps } from '../deps.ts';
 import { tagsEndedSince } from '../liveness/liveness.ts';
 import type { FeedTerms, Guard } from '../resources/resource.ts';
@@ -18,7 +18,7 @@ import {
   sessionMs,
   takeCount,
 } from './session.ts';
-import { type Ask, addSession, dropSession, type Feed, FeedRefusal, unknownSession } from './state.ts';
+import { type Ask, addSession, dropSession, endSession, type Feed, FeedRefusal, unknownSession } from './state.ts';
 import { caughtUp } from './turn.ts';
 
 /** How often something is said on a stream that has no news, milliseconds. */
@@ -65,6 +65,7 @@ export async function openSession(
     if (error instanceof FeedRefusal && error.why === 'unknown_session' && after !== null && !session.ended) {
       return leased(feed, { session, after: null, nonce: asked.nonce, waitMs: 0 });
     }
+    if (session.since === undefined) session.ended = true;
     throw error;
   });
   return {
@@ -232,8 +233,8 @@ function makeRoom(feed: Feed, guard: Guard): void {
   const { max_sessions, max_sessions_per_guard } = feed.deps.config.feed;
   const now = feed.deps.clock.monotonic();
   let own = 0;
-  for (const session of feed.followed.get(guard.resource)?.sessions ?? []) {
-    if (session.guard === guard.id && session.until > now) own += 1;
+  for (const { since, until, ended } of feed.byTag.get(linkTag(guard.id)) ?? []) {
+    if (until > now || (since === undefined && !ended)) own += 1;
   }
   if (own >= max_sessions_per_guard) {
     throw new FeedRefusal('full', `this guard has ${own} leases already (feed.max_sessions_per_guard)`);
@@ -249,8 +250,10 @@ function makeRoom(feed: Feed, guard: Guard): void {
 export function forgetSessions(feed: Feed, all = false): void {
   const now = feed.deps.clock.monotonic();
   for (const session of feed.sessions.values()) {
+    const over = isOver(feed, session);
+    if (over && !session.ended) endSession(feed, session);
     if (session.until > now || session.stream || feed.parked.has(session)) continue;
-    if (all || isOver(feed, session)) dropSession(feed, session);
+    if (all || over) dropSession(feed, session);
   }
   for (const [resource, followed] of feed.followed) {
     if (followed.sessions.size === 0 && !feed.asks.some((one) => one.session.resource === resource)) {
