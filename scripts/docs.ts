@@ -6,6 +6,7 @@ import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'no
 import path from 'node:path';
 import { cliReference } from './docs/cli.ts';
 import { configReference } from './docs/config.ts';
+import { eventsReference } from './docs/events.ts';
 import { httpApiReference } from './docs/http-api.ts';
 import { policySchemaReference } from './docs/policy-schema.ts';
 import { withSnippets } from './docs/snippets.ts';
@@ -16,6 +17,7 @@ const check = process.argv.includes('--check');
 const wanted = new Map<string, string>([
   ['docs/reference/config.md', configReference()],
   ['docs/reference/cli.md', cliReference()],
+  ['docs/reference/events.md', eventsReference()],
   ['docs/reference/http-api.md', httpApiReference()],
   ['docs/reference/policy-schema.md', policySchemaReference()],
 ]);

@@ -32,13 +32,19 @@ export interface AdminRequest {
   body: unknown;
   idempotencyKey: string | string[] | undefined;
   ifMatch: string | undefined;
+  lastEventId?: string | undefined;
+}
+
+/** What is sent back: a body, or pieces that follow each other. */
+export interface AdminAnswer extends Answer {
+  stream?: AsyncGenerator<string, void>;
 }
 
 /**
  * @throws Problem for everything that the caller can do something about. Refusals of a known caller are in the log
  *   before they are thrown.
  */
-export async function answer(deps: Deps, route: Route, caller: Caller, request: AdminRequest): Promise<Answer> {
+export async function answer(deps: Deps, route: Route, caller: Caller, request: AdminRequest): Promise<AdminAnswer> {
   try {
     mayCall(deps, route, caller);
     const input = inputOf(route, request);
@@ -51,6 +57,7 @@ export async function answer(deps: Deps, route: Route, caller: Caller, request: 
       orgNamed: organization !== undefined,
       now: deps.clock.now(),
       ifMatch: request.ifMatch,
+      lastEventId: request.lastEventId,
     };
     return route.kind === 'read'
       ? await readAnswer(route, call, input)
@@ -80,8 +87,9 @@ function mayCall(deps: Deps, route: Route, caller: Caller): void {
   throw insufficientScope(resource, route.scopes, `this needs ${missing.join(' ')}, which the token does not have`);
 }
 
-async function readAnswer(route: ReadRoute, call: Call, input: Input): Promise<Answer> {
+async function readAnswer(route: ReadRoute, call: Call, input: Input): Promise<AdminAnswer> {
   const body = await route.handler(call, input);
+  if (route.stream) return { status: 200, headers: {}, body: undefined, stream: body as AsyncGenerator<string, void> };
   const one = route.path.endsWith('}') || route.path.endsWith('/self');
   return { status: 200, headers: one ? { etag: entityTag(body) } : {}, body: JSON.stringify(body) };
 }

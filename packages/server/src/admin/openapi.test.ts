@@ -146,6 +146,8 @@ const requests: Record<string, (t: Things) => Promise<[path: string, body?: unkn
     { resource: t.resource.id, agent: t.agent.id, scope: ['tickets:read'], address: '192.0.2.7' },
   ],
   listEvents: async () => ['/events?organization=home&limit=200'],
+  traceStory: async (t) => [`/trace?organization=home&of=${t.agent.id}`],
+  traceSpans: async (t) => [`/trace/spans?organization=home&of=${t.agent.id}`],
   listKeys: async () => ['/keys'],
   rotateKeys: async () => ['/keys/rotate', { alg: 'ES256' }],
   readCertificateAuthority: async () => ['/certificate-authority'],
@@ -183,7 +185,8 @@ for (const database of databases) {
     after(() => server.close());
 
     test('there is a request here for every route', () => {
-      assert.deepEqual(Object.keys(requests).sort(), table.map(({ id }) => id).sort());
+      const asked = table.filter((route) => !(route.kind === 'read' && route.stream)); // streams have tests of their own
+      assert.deepEqual(Object.keys(requests).sort(), asked.map(({ id }) => id).sort());
     });
 
     for (const [id, request] of Object.entries(requests)) {

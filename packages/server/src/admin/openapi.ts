@@ -108,7 +108,10 @@ function requestBody(route: Route, body: z.ZodType): Json {
 
 function responsesOf(route: Route): Json {
   const status = route.kind === 'read' ? 200 : route.status;
-  const content = route.response && { 'application/json': { schema: jsonSchema(route.response, 'output') } };
+  const streamed = route.kind === 'read' && route.stream;
+  const content = streamed
+    ? { 'text/event-stream': { schema: { type: 'string' } } }
+    : route.response && { 'application/json': { schema: jsonSchema(route.response, 'output') } };
   const headers: Json = {};
   if (status === 201) headers.Location = { schema: { type: 'string', format: 'uri' } };
   if (route.method === 'PATCH' || route.path.endsWith('}')) headers.ETag = { schema: { type: 'string' } };

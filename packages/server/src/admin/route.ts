@@ -26,6 +26,8 @@ export interface Call {
   now: number;
   /** From `If-Match`: compared with what is there before it is changed. */
   ifMatch: string | undefined;
+  /** From `Last-Event-ID`: where a stream that broke off goes on. */
+  lastEventId?: string | undefined;
 }
 
 /** The same, inside the one transaction of a write. */
@@ -80,6 +82,8 @@ export interface ReadRoute extends Described<Shape, Shape, z.ZodType, z.ZodType>
   kind: 'read';
   /** `POST` for a question that has a body (`ask`). */
   method: 'GET' | 'POST';
+  /** It answers with server-sent events, and goes on until whoever asked goes, or their token ends. */
+  stream?: true;
   // biome-ignore lint/suspicious/noExplicitAny: typed where it is written (`read`), by the schemas beside it
   handler(call: Call, input: any): Promise<unknown>;
 }
@@ -110,6 +114,15 @@ export function read<
   },
 ): ReadRoute {
   return { ...(route as unknown as ReadRoute), kind: 'read', method: 'GET' };
+}
+
+/** A route that changes nothing and answers with what happens, as it happens: pieces of an event stream. */
+export function follow<Q extends Shape | undefined = undefined>(
+  route: Omit<Described<undefined, Q, undefined, undefined>, 'response' | 'body' | 'params'> & {
+    handler(call: Call, input: { query: Parsed<Q> }): Promise<AsyncGenerator<string, void>>;
+  },
+): ReadRoute {
+  return { ...(route as unknown as ReadRoute), kind: 'read', method: 'GET', stream: true };
 }
 
 /** A route that changes nothing, for a question that is too large for a URL. */

@@ -3,9 +3,11 @@ import { jwsAlgorithms } from '@bailiwick/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Deps } from '../deps.ts';
 import type { Caller } from '../web/caller.ts';
+import { eventStreams } from '../web/event-stream.ts';
 import { metadataPath, ownApi, proofMemory, publish, refuseOtherMethods, sendAnswer } from '../web/own-api.ts';
 import { Problem, problemReply } from '../web/problem.ts';
 import { answer } from './answer.ts';
+import { serveGlobalRevocation } from './global-revocation.ts';
 import { openApiDocument } from './openapi.ts';
 import type { Route } from './route.ts';
 import { adminResource, allAdminScopes } from './scopes.ts';
@@ -28,6 +30,8 @@ export function adminRoutes(deps: Deps) {
       types: ['application/json', 'application/merge-patch+json'],
     });
 
+    const streams = eventStreams(deps, app);
+
     for (const [path, routes] of byPath(adminTable)) {
       const url = `${prefix}/admin/v1${path.replaceAll(/\{(\w+)\}/g, ':$1')}`;
       for (const route of routes) {
@@ -35,7 +39,10 @@ export function adminRoutes(deps: Deps) {
           method: route.method,
           url,
           onRequest: identify,
-          handler: async (request, reply) => sendAnswer(reply, await answered(deps, route, callerOf(request), request)),
+          handler: async (request, reply) => {
+            const given = await answered(deps, route, callerOf(request), request);
+            return given.stream ? streams.send(request, reply, given.stream) : sendAnswer(reply, given);
+          },
         });
       }
       refuseOtherMethods(
@@ -53,6 +60,7 @@ export function adminRoutes(deps: Deps) {
     for (const url of [`${prefix}/admin`, `${prefix}/admin/*`])
       app.route({ method: [...methods], url, onRequest: identify, handler: nothing });
 
+    serveGlobalRevocation(deps, app, { identify, callerOf, prefix });
     publish(app, metadataPath(resource), () => ({
       resource,
       resource_name: 'Bailiwick admin API',
@@ -83,5 +91,6 @@ function answered(deps: Deps, route: Route, caller: Caller, request: FastifyRequ
     body: request.body,
     idempotencyKey: headers['idempotency-key'],
     ifMatch: headers['if-match'],
+    lastEventId: typeof headers['last-event-id'] === 'string' ? headers['last-event-id'] : undefined,
   });
 }

@@ -4,6 +4,7 @@ import { agentRoutes } from './agents.ts';
 import { certificateAuthorityRoutes } from './certificate-authority.ts';
 import { credentialRoutes } from './credentials.ts';
 import { eventRoutes } from './events.ts';
+import { eventTailRoutes } from './events-tail.ts';
 import { guardRoutes } from './guards.ts';
 import { instanceRoutes } from './instances.ts';
 import { keyRoutes } from './keys.ts';
@@ -18,6 +19,7 @@ import { roleRoutes } from './roles.ts';
 import type { Route } from './route.ts';
 import { taskRoutes } from './tasks.ts';
 import { teamRoutes } from './teams.ts';
+import { traceRoutes } from './trace.ts';
 import { trustDomainRoutes } from './trust-domains.ts';
 
 export const adminTable = [
@@ -38,6 +40,8 @@ export const adminTable = [
   ...trustDomainRoutes,
   ...revocationRoutes,
   ...eventRoutes,
+  ...eventTailRoutes,
+  ...traceRoutes,
   ...keyRoutes,
   ...certificateAuthorityRoutes,
 ] as const satisfies readonly Route[];

@@ -38,6 +38,8 @@ export interface EventFilter {
   address?: string | undefined;
   /** Every word of it. */
   text?: string | undefined;
+  /** Any of these, by kind: for what is put together here, and not asked for by anybody. */
+  any?: readonly TermValue[] | undefined;
   /** Inclusive. */
   since?: number | undefined;
   /** Exclusive. */
@@ -58,7 +60,7 @@ const ids = ['instance', 'credential', 'task'] as const;
 export function groupsOf(filter: EventFilter): Group[] {
   const groups: Group[] = [];
   const add = (...values: TermValue<OpenKind | PersonalKind>[]) => groups.push({ values });
-  const { ownedBy, types, about, jti, text } = filter;
+  const { ownedBy, types, about, jti, text, any } = filter;
   if (ownedBy !== undefined) add(['owner', ownedBy], ['concerned', ownedBy]);
   if (types !== undefined) add(...types.map((type) => ['type', type] as const));
   for (const kind of [...single, ...personalKinds]) {
@@ -79,6 +81,7 @@ export function groupsOf(filter: EventFilter): Group[] {
       ],
       eventId: issueEventId(jti),
     });
+  if (any !== undefined) groups.push({ values: any });
   // an id in the text is meant as one
   for (const [id] of text?.matchAll(/\b[a-z]{3}_[0-9a-hjkmnp-tv-z]{26}\b/g) ?? []) {
     add(['agent', id], ['target', id], ['id', id]);

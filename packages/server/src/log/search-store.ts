@@ -26,6 +26,13 @@ interface Sql {
 
 const direction = (order: Order) => (order === 'newest' ? 'desc' : 'asc');
 
+/** Repeats the last until there are 1, 2, 4, 8 … of them, so that there are few texts. */
+function padded(terms: readonly number[]): readonly number[] {
+  if (terms.length < 3) return terms;
+  const size = 2 ** Math.ceil(Math.log2(terms.length));
+  return [...terms, ...Array<number>(size - terms.length).fill(terms.at(-1) as number)];
+}
+
 /** Each part reads no further than it must: the limit stands in each of them. */
 function candidates({ open, personal, eventId }: Places, { from, to }: Stretch, order: Order, limit: number): Sql {
   const parts: Sql[] = [];
@@ -33,7 +40,7 @@ function candidates({ open, personal, eventId }: Places, { from, to }: Stretch, 
     ['event_terms', open],
     ['personal_terms', personal],
   ] as const) {
-    for (const term of terms) {
+    for (const term of padded(terms)) {
       parts.push({
         text: `select arrival from (select arrival from ${table} where term = ? and arrival >= ? and arrival <= ? order by arrival ${direction(order)} limit ?) as one`,
         params: [term, from, to, limit],
@@ -60,10 +67,11 @@ function isThere({ open, personal, eventId }: Places): Sql {
     ['personal_terms', personal],
   ] as const) {
     if (terms.length === 0) continue;
-    const marks = terms.map(() => '?').join(', ');
+    const some = padded(terms);
+    const marks = some.map(() => '?').join(', ');
     parts.push({
       text: `exists (select 1 from ${table} where term in (${marks}) and arrival = c.arrival)`,
-      params: [...terms],
+      params: [...some],
     });
   }
   if (eventId !== undefined) {

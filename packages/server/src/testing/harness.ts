@@ -12,6 +12,7 @@ import { type Logger, silentLogger } from '../lib/log.ts';
 import type { Resolve } from '../lib/safe-fetch.ts';
 import type { DialectName } from '../store/database.ts';
 import { testPostgres } from './postgres.ts';
+import { holdAgainstVocabulary } from './vocabulary.ts';
 
 /** Whatever is true of one database is true of the other: tests loop over both. */
 export const databases: readonly DialectName[] =
@@ -109,8 +110,12 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
       return (text === '' ? undefined : JSON.parse(text)) as Body;
     },
     async close() {
-      await running.close();
-      await clean();
+      try {
+        if (!joined) await holdAgainstVocabulary(running.deps.db);
+      } finally {
+        await running.close();
+        await clean();
+      }
     },
   };
   urls.set(server, { databaseUrl, data });

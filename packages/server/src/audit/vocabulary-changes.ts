@@ -1,0 +1,125 @@
+/** What changes what is registered, and how the server is run. */
+import { z } from 'zod';
+import type { EventType } from './event.ts';
+import { count, id, text } from './vocabulary-members.ts';
+import { both, change, everything, ownRefusal, type Row } from './vocabulary-row.ts';
+
+export const registryChanges = {
+  'admin.refused': ownRefusal,
+  'organization.created': change(['organization']),
+  'organization.updated': change(['organization']),
+  'organization.suspended': change(['organization']),
+  'organization.resumed': change(['organization']),
+  'person.created': change(['person']),
+  'person.updated': change(['person']),
+  'person.erased': change(['person']),
+  'team.created': change(['team']),
+  'team.updated': change(['team']),
+  'team.retired': change(['team']),
+  'agent.created': change(['agent']),
+  'agent.updated': change(['agent']),
+  'agent.suspended': change(['agent']),
+  'agent.resumed': change(['agent']),
+  'agent.retired': change(['agent']),
+  'credential.created': change(['credential']),
+  'credential.updated': change(['credential']),
+  'credential.rotated': change(['credential']),
+  'credential.ended': change(['credential']),
+  'instance.ended': change(
+    ['instance', 'agent', 'credential'],
+    {},
+    {
+      children: z.array(id('instance')).optional().meta({ description: 'Its children, which ended with it.' }),
+      key: text
+        .optional()
+        .meta({ description: 'Thumbprint of the key of who ended it, if that was itself or its parent.' }),
+    },
+  ),
+  'resource.created': change(['resource']),
+  'resource.updated': change(['resource']),
+  'resource.retired': change(['resource']),
+  'policy.created': change(['policy']),
+  'policy.updated': change(['policy']),
+  'policy.removed': change(['policy']),
+  'task.ended': change(
+    ['task'],
+    {},
+    {
+      for: id('agent').optional().meta({ description: 'The agent that worked on it, if its orchestrator ended it.' }),
+    },
+  ),
+  'task.refused': ownRefusal,
+  'role.created': change(['role']),
+  'role.updated': change(['role']),
+  'role.retired': change(['role']),
+  'role.granted': change(['agent'], { role: id('role'), grant: id('grant') }),
+  'role.withdrawn': change(['agent'], { role: id('role'), grant: id('grant') }),
+  'guard.created': change(['guard']),
+  'guard.ended': change(['guard']),
+  'trust_domain.created': change(['trust_domain']),
+  'trust_domain.updated': change(['trust_domain']),
+  'trust_domain.refreshed': change(
+    ['trust_domain'],
+    {},
+    {
+      name: text.optional().meta({ description: 'Its name.' }),
+      sequence: count.optional().meta({ description: 'The sequence number of its bundle.' }),
+      added: z.array(text).optional().meta({ description: 'Authorities that came, by thumbprint.' }),
+      removed: z.array(text).optional().meta({ description: 'Authorities that went, by thumbprint.' }),
+    },
+  ),
+  'trust_domain.removed': change(['trust_domain']),
+  'authority.rotated': change(undefined),
+  'revocation.acknowledged': {
+    has: ['agent?', 'target?', 'resource?', 'jti?'],
+    on: {},
+    open: true,
+    personal: everything,
+  },
+  'key.revoked': change(undefined),
+  'drill.completed': {
+    outcomes: both,
+    has: ['agent?', 'target?', 'resource?', 'jti?'],
+    on: {},
+    open: true,
+    personal: everything,
+  },
+  'signal.received': {
+    outcomes: both,
+    has: ['agent?', 'target?', 'resource?', 'jti?'],
+    on: {},
+    open: true,
+    personal: everything,
+  },
+  'signal.stream_changed': {
+    outcomes: both,
+    has: ['agent?', 'target?', 'resource?', 'jti?'],
+    on: {},
+    open: true,
+    personal: everything,
+  },
+  'export.changed': change(['exporter']),
+  'log.retention_changed': {
+    has: ['agent?', 'target?', 'resource?', 'jti?'],
+    on: {},
+    open: true,
+    personal: everything,
+  },
+  'log.retired': { has: ['agent?', 'target?', 'resource?', 'jti?'], on: {}, open: true, personal: everything },
+  'key.rotated': change(undefined),
+  'operator.created': {
+    has: ['target', 'reason'],
+    target: ['agent'],
+    on: { thumbprint: text.meta({ description: 'Of its key.' }), issuer: text },
+    personal: ['owner'],
+  },
+  'operator.recovered': {
+    has: ['target', 'reason'],
+    target: ['agent'],
+    on: {
+      thumbprint: text.meta({ description: 'Of its key.' }),
+      ended: count.meta({ description: 'How many credentials were ended for it.' }),
+    },
+    personal: ['owner'],
+  },
+} satisfies Partial<Record<EventType, Row>>;
