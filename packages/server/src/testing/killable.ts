@@ -1,7 +1,16 @@
-/** A server in a process of its own, to be killed: `node killable.ts <overrides as JSON>`; says `{issuer, operatorFile}`. */
-import { start } from '../app.ts';
-import { loadConfig } from '../config.ts';
+/** A server in a process of its own, to be killed: `node killable.ts <overrides as JSON> [wait]`; says `{issuer, operatorFile}`. */
+import { once } from 'node:events';
+import { enableCompileCache, flushCompileCache } from 'node:module';
+import path from 'node:path';
 
+// as `main.ts` does; who is killed never gets to write it down by itself
+enableCompileCache(path.join(import.meta.dirname, '../../../../node_modules/.cache/compiled'));
+const { start } = await import('../app.ts');
+const { loadConfig } = await import('../config.ts');
+flushCompileCache();
+
+// its program is loaded by now, which is most of what a start takes
+if (process.argv[3] === 'wait') await once(process, 'message');
 const running = await start(loadConfig({ overrides: JSON.parse(process.argv[2] as string) }), {
   algorithms: ['ES256'],
 });

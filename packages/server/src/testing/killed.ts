@@ -22,12 +22,39 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
+export interface Killable {
+  child: ChildProcess;
+  server: ServerForClients;
+}
+
 /** Starts a server in a process of its own, with a client of its admin API. */
-export async function startKillable(
-  config: ConfigOverrides,
-): Promise<{ child: ChildProcess; server: ServerForClients }> {
-  const child = fork(program, [JSON.stringify(config)], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
-  const [{ issuer, operatorFile }] = (await once(child, 'message')) as [{ issuer: string; operatorFile: string }];
+export async function startKillable(config: ConfigOverrides): Promise<Killable> {
+  return ready(forked(config));
+}
+
+/** A process with the program loaded, that becomes a server when it is told to: for tests that restart one many times. */
+export function spareKillable(config: ConfigOverrides): { child: ChildProcess; start(): Promise<Killable> } {
+  const child = forked(config, 'wait');
+  return {
+    child,
+    start() {
+      child.send('start');
+      return ready(child);
+    },
+  };
+}
+
+const forked = (config: ConfigOverrides, ...more: string[]): ChildProcess =>
+  fork(program, [JSON.stringify(config), ...more], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+
+async function ready(child: ChildProcess): Promise<Killable> {
+  const gone = once(child, 'exit').then(() => {
+    throw new Error('the server ended before it was ready');
+  });
+  gone.catch(() => undefined);
+  const [{ issuer, operatorFile }] = (await Promise.race([once(child, 'message'), gone])) as [
+    { issuer: string; operatorFile: string },
+  ];
   const operator = JSON.parse(readFileSync(operatorFile, 'utf8'));
   const agent = createAgent({ issuer, clientId: operator.client_id, key: operator.jwk });
   const server: ServerForClients = {
