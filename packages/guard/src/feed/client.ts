@@ -13,7 +13,7 @@ import type { Runtime } from '../runtime.ts';
 import { feedLease, type Lease } from './lease.ts';
 import { BadFeed, type FeedReader, feedReader } from './messages.ts';
 import { type News, newsOf } from './news.ts';
-import { anyTimeUpTo, backoff, pause } from './pauses.ts';
+import { anyTimeUpTo, backoff, orAborted, pause } from './pauses.ts';
 import { type FeedView, feedView } from './view.ts';
 import type { FeedSession, FeedWire, WhenLost } from './wire.ts';
 
@@ -123,7 +123,8 @@ export function feedClient(options: {
     const limit = limited(signal, openMs);
     try {
       const after = isAnew ? undefined : view.rev;
-      const { session, messages } = await wire.open(feedEndpoint, { nonce, after, signal: limit.signal });
+      const opening = wire.open(feedEndpoint, { nonce, after, signal: limit.signal });
+      const { session, messages } = await orAborted(opening, limit.signal);
       whenLost = session.whenLost;
       current = { session, count: 0 };
       await take(messages, { nonce, askedAt, expected: id ?? resource });
@@ -161,7 +162,10 @@ export function feedClient(options: {
         }
         try {
           const applied = view.rev ?? 0;
-          const waitMs = heard.transport() === 'poll' && told === applied ? Math.floor(session.leaseMs / 3) : undefined;
+          const third = session.leaseMs / 3;
+          // who has no time left must have an answer now
+          const mayWait = heard.transport() === 'poll' && told === applied && lease.leftMs() > third;
+          const waitMs = mayWait ? Math.floor(third) : undefined;
           const askedAt = lease.elapsed();
           const rev = await ask(session, { applied, waitMs, signal });
           told = applied;
@@ -170,8 +174,11 @@ export function feedClient(options: {
           else if (waitMs !== undefined && lease.elapsed() - askedAt < waitMs / 2) await due.wait(waitMs / 2);
         } catch (error) {
           if (error instanceof BadFeed || signal.aborted) throw error;
-          if (error instanceof Unavailable && error.status === 404) return;
+          const status = error instanceof Unavailable ? error.status : undefined;
+          if (status === 404) return;
           await failed(error);
+          // a network that fails says nothing of the session, which a restart of the identity provider doesn't end
+          if (status !== undefined) return;
         }
       }
     } finally {
@@ -190,7 +197,8 @@ export function feedClient(options: {
     const limit = limited(signal, Math.min(session.leaseMs / 3, mostAnswerMs) + (waitMs ?? 0));
     try {
       const count = nextCount();
-      const messages = await wire.ask({ session, count, applied, nonce, waitMs, signal: limit.signal });
+      const asking = wire.ask({ session, count, applied, nonce, waitMs, signal: limit.signal });
+      const messages = await orAborted(asking, limit.signal);
       return await take(messages, { nonce, askedAt, expected: resource });
     } finally {
       limit.stop();
@@ -281,7 +289,7 @@ export function feedClient(options: {
       spread.wake();
       if (current === undefined) return;
       const { session } = current;
-      const given = wire.end({ session, count: nextCount(), applied: view.rev ?? 0, nonce: runtime.random(16) });
+      const given = wire.end({ session, count: nextCount() });
       given.catch(() => {}); // then it runs out
     },
   };

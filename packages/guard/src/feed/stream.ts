@@ -2,6 +2,7 @@
 import { feedMessageBounds } from '@bailiwick/protocol';
 import { eventReader } from '../mcp/events.ts';
 import type { Runtime } from '../runtime.ts';
+import { orAborted } from './pauses.ts';
 
 /**
  * How a stream came to its end. `silent`: nothing of it came through in time, though somebody answers: a proxy that holds back what isn't
@@ -72,13 +73,3 @@ export async function readStream(options: StreamOptions): Promise<StreamEnd> {
 }
 
 const isEventStream = ({ headers }: Response) => /^text\/event-stream\b/i.test(headers.get('content-type') ?? '');
-
-/** A network that ignores the signal must not hold us. */
-function orAborted<Value>(work: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const stop = () => reject(new Error('not waited for any longer'));
-    if (signal.aborted) stop();
-    signal.addEventListener('abort', stop, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
-  });
-}

@@ -1,7 +1,7 @@
 /** What a guard sends to the feed of its identity provider, and in which form answers come back. */
 import { createHmac } from 'node:crypto';
 import { createAgent } from '@bailiwick/agent';
-import { leaseRequestText, type Signer } from '@bailiwick/protocol';
+import { leaseEndText, leaseRequestText, type Signer } from '@bailiwick/protocol';
 import { fetchJson, Unavailable } from '../json-client.ts';
 import type { Runtime } from '../runtime.ts';
 
@@ -33,12 +33,12 @@ export interface FeedWire {
     endpoint: string,
     asking: { nonce: string; after: number | undefined; signal: AbortSignal },
   ): Promise<{ session: FeedSession; messages: unknown[] }>;
-  /** @throws Unavailable; with the status 404 when the session is over */
+  /** @throws Unavailable; with a status where the identity provider has answered: then the session is over */
   ask(asking: Asking & { waitMs: number | undefined; signal: AbortSignal }): Promise<unknown[]>;
   /** The stream's answer, before anything of it was read. @throws what fetch does */
   stream(session: FeedSession, after: number, signal: AbortSignal): Promise<Response>;
   /** Gives the lease back. */
-  end(asking: Asking): Promise<void>;
+  end(asking: Pick<Asking, 'session' | 'count'>): Promise<void>;
 }
 
 /** As much as can be told at once: 200,000 revocations, with room. */
@@ -86,9 +86,10 @@ export function feedWire(options_: {
     },
     stream: ({ url }, after, signal) =>
       agent.fetch(`${url}?after=${after}`, { headers: { accept: 'text/event-stream' }, signal }),
-    async end(asking) {
+    async end({ session, count }) {
+      const mac = macOf(session, leaseEndText({ session: session.id, count }));
       const signal = AbortSignal.timeout(2_000);
-      const response = await runtime.follow(asking.session.url, jsonOf('DELETE', authenticated(asking), signal));
+      const response = await runtime.follow(session.url, jsonOf('DELETE', { count, mac }, signal));
       await response.body?.cancel();
     },
   };
@@ -102,9 +103,11 @@ const jsonOf = (method: string, body: object, signal: AbortSignal) => ({
 });
 
 function authenticated({ session, count, applied, nonce }: Asking): object {
-  const text = leaseRequestText({ session: session.id, count, applied, nonce });
-  return { count, applied, nonce, mac: createHmac('sha256', session.key).update(text).digest('base64url') };
+  const mac = macOf(session, leaseRequestText({ session: session.id, count, applied, nonce }));
+  return { count, applied, nonce, mac };
 }
+
+const macOf = ({ key }: FeedSession, text: string) => createHmac('sha256', key).update(text).digest('base64url');
 
 function sessionIn(endpoint: string, answer: Record<string, unknown>): FeedSession {
   const { session: id, key, lease_ms, heartbeat_ms, when_lost } = answer;

@@ -17,6 +17,7 @@ import {
 import type { GuardOptions } from '../options.ts';
 import type { GuardRequest } from '../request.ts';
 import type { Runtime } from '../runtime.ts';
+import type { FakeFeed } from './fake-feed.ts';
 
 export const issuer = 'https://id.example';
 export const resource = 'https://api.example/v1';
@@ -75,6 +76,8 @@ export interface FakeIssuer {
   /** Addresses from which no token is active. */
   outside: Set<string>;
   registration: Record<string, unknown>;
+  /** Where revocations are followed; none unless a test wants one. */
+  feed: FakeFeed | undefined;
   /** What the decision point says to a question; yes, unless a test wants something else. */
   evaluate: (question: Question) => unknown;
   /** The batches of questions that it was asked. */
@@ -115,14 +118,17 @@ export async function fakeIssuer(clock = fakeClock()): Promise<FakeIssuer> {
         token: {},
       },
     },
+    feed: undefined,
     evaluate: () => ({ decision: true }),
     evaluated: [],
     beforeAnswer: async () => {},
     async fetch(input, init) {
-      const { pathname } = new URL(String(input));
+      const url = new URL(String(input));
+      const { pathname } = url;
       fake.asked[pathname] = (fake.asked[pathname] ?? 0) + 1;
       if (fake.away === true || (fake.away instanceof Set && fake.away.has(pathname)))
         throw new TypeError('fetch failed');
+      if (fake.feed !== undefined && /^\/feed(?:\/|$)/.test(pathname)) return fake.feed.answer(url, init);
       const answer = await answers[pathname]?.(init);
       return answer ?? new Response('{}', { status: 404 });
     },
@@ -155,6 +161,7 @@ export async function fakeIssuer(clock = fakeClock()): Promise<FakeIssuer> {
         jwks_uri: `${issuer}/oauth2/jwks`,
         introspection_endpoint: `${issuer}/oauth2/introspect`,
         token_endpoint: `${issuer}/oauth2/token`,
+        ...(fake.feed && { bailiwick_feed_endpoint: `${issuer}/feed` }),
         grant_types_supported: ['client_credentials'],
       }),
     '/oauth2/jwks': () => Response.json({ keys: fake.keys.map(publicJwk) }),
