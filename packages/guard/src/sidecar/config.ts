@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { networks, type Sensitivity } from '@bailiwick/protocol';
 import type { GuardMode } from '../options.ts';
@@ -28,6 +29,8 @@ export interface SidecarConfig {
   zones: Record<string, string[]> | undefined;
   countryFile: string | undefined;
   log: 'all' | 'refused' | 'none';
+  /** The folder in which reports of uses wait, or in memory, or there are none. */
+  reports: { folder: string } | 'memory' | 'off';
 }
 
 /** What the command line asks for. */
@@ -66,6 +69,10 @@ export const settings: Record<string, Setting> = {
   zone: { value: 'NAME=NETWORK,…', list: true, help: 'the addresses of a compute zone that tokens can be limited to' },
   'country-file': { value: 'FILE', help: 'an MMDB file with countries, in place of the one that comes along' },
   issuer: { value: 'URL', help: 'the identity provider, if the credential doesn’t name it' },
+  reports: {
+    value: 'FOLDER',
+    help: 'where reports of uses wait for the identity provider (bailiwick-guard in the state folder), or: memory, off',
+  },
   log: { value: 'WHAT', help: 'decisions to write, as JSON lines: all (default), refused or none' },
 };
 
@@ -83,7 +90,7 @@ export function readInvocation(args: readonly string[], env: Readonly<Record<str
   const fromEnv = environmentOf(env);
   const file = flags.config ?? fromEnv.config;
   const given = { ...(file === undefined ? {} : fileOf(String(file))), ...fromEnv, ...flags };
-  return { action: flags.check ? 'check' : 'run', config: configFrom(given) };
+  return { action: flags.check ? 'check' : 'run', config: configFrom(given, env) };
 }
 
 function flagsOf(args: readonly string[]): Given {
@@ -161,7 +168,7 @@ function checked(where: string, { value: shape, list }: Setting, value: unknown)
   throw new SidecarConfigError(`${where} must be a string.`);
 }
 
-function configFrom(given: Given): SidecarConfig {
+function configFrom(given: Given, env: Readonly<Record<string, string | undefined>>): SidecarConfig {
   const text = (name: string): string | undefined => given[name] as string | undefined;
   const proxy = given.proxy as DialectName | undefined;
   if (proxy === undefined || !Object.hasOwn(dialects, proxy)) {
@@ -192,6 +199,7 @@ function configFrom(given: Given): SidecarConfig {
     zones: zonesOf(given.zone as string[] | undefined),
     countryFile: text('country-file'),
     log: oneOf(given, 'log', ['all', 'refused', 'none']),
+    reports: reportsOf(text('reports'), env),
   };
 }
 
@@ -240,6 +248,19 @@ function secondsOf(text: string | undefined): number | undefined {
   const seconds = Number(text);
   if (/^\d{1,3}(\.\d+)?$/.test(text) && seconds <= 300) return seconds;
   throw new SidecarConfigError('--introspection-cache must be a number of seconds from 0 to 300.');
+}
+
+/** By default where a service keeps its state: as systemd says, else below the user's own folder. Where neither is known, in memory. */
+function reportsOf(
+  text: string | undefined,
+  { STATE_DIRECTORY, XDG_STATE_HOME, HOME }: Readonly<Record<string, string | undefined>>,
+): SidecarConfig['reports'] {
+  if (text === 'memory' || text === 'off') return text;
+  if (text === '') throw new SidecarConfigError('--reports must be a folder, memory or off.');
+  if (text !== undefined) return { folder: text };
+  if (STATE_DIRECTORY) return { folder: path.join(STATE_DIRECTORY.split(':')[0] as string, 'reports') };
+  const state = XDG_STATE_HOME || (HOME ? path.join(HOME, '.local', 'state') : undefined);
+  return state === undefined ? 'memory' : { folder: path.join(state, 'bailiwick-guard', 'reports') };
 }
 
 function zonesOf(list: readonly string[] | undefined): Record<string, string[]> | undefined {

@@ -184,6 +184,31 @@ test('flags count before the environment, and that before the file', () => {
   );
 });
 
+test('reports wait where a service keeps its state, where that was said, or in memory', () => {
+  const read = (args: string[], env = {}) => readInvocation([...needed, ...args], env).config?.reports;
+  assert.deepEqual(
+    [
+      read([]),
+      read([], { HOME: '/home/a' }),
+      read([], { HOME: '/home/a', XDG_STATE_HOME: '/state' }),
+      read([], { STATE_DIRECTORY: '/var/lib/guard:/other', HOME: '/home/a' }),
+      read(['--reports', '/reports'], { HOME: '/home/a' }),
+      read(['--reports', 'memory'], { HOME: '/home/a' }),
+      read([], { BAILIWICK_GUARD_REPORTS: 'off' }),
+    ],
+    [
+      'memory',
+      { folder: '/home/a/.local/state/bailiwick-guard/reports' },
+      { folder: '/state/bailiwick-guard/reports' },
+      { folder: '/var/lib/guard/reports' },
+      { folder: '/reports' },
+      'memory',
+      'off',
+    ],
+  );
+  assert.throws(() => read(['--reports', '']), /--reports/);
+});
+
 test('from where on is asked can be said by flag, environment and file; else the guard itself decides', () => {
   const inFile = file('ask.json', { ask_from: 'never' });
   const read = (args: string[], env = {}) => readInvocation([...needed, ...args], env).config?.askFrom;

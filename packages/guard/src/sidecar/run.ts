@@ -49,7 +49,7 @@ async function begin(world: World, action: Invocation['action'], config: Sidecar
       world.err(`The configuration is fine, but the guard could not begin: ${(error as Error).message}\n`);
       return exitCodes.unreachable;
     } finally {
-      guard.close();
+      await guard.close();
     }
     world.err(`The configuration is fine, and the identity provider knows this guard of ${config.resource}.\n`);
     return exitCodes.ok;
@@ -58,7 +58,7 @@ async function begin(world: World, action: Invocation['action'], config: Sidecar
   try {
     sidecar = await startSidecar(config, guard);
   } catch (error) {
-    guard.close();
+    await guard.close();
     const { host, port } = config.listen;
     world.err(
       `Can't listen on ${host}:${port}: ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}.\n`,
@@ -78,11 +78,12 @@ async function begin(world: World, action: Invocation['action'], config: Sidecar
   return exitCodes.ok;
 }
 
-function banner({ resource, proxy, mode, trustedProxies }: SidecarConfig, { url, guard }: Sidecar): string {
+function banner({ resource, proxy, mode, trustedProxies, reports }: SidecarConfig, { url, guard }: Sidecar): string {
   const late = mode === 'offline' ? 'offline: a revoked token works for up to 15 minutes' : mode;
   return `Bailiwick guards ${resource}
   asked by   ${proxy}, at ${url}${checkPath}, from ${trustedProxies.join(', ')}
   tokens     ${late}
+  reports    ${typeof reports === 'string' ? reports : reports.folder}
   metadata   ${guard.metadataUrl}, answered here: have ${proxy} pass it on
 `;
 }

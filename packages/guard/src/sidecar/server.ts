@@ -50,6 +50,7 @@ export function guardOf(config: SidecarConfig, write: (line: object) => void, se
     ...(cacheSeconds === undefined ? {} : { introspection: { cacheSeconds } }),
     ...(config.clientCertificates ? { clientCertificate: { proxies: trustedProxies } } : {}),
     ...(config.log === 'none' ? {} : { onDecision }),
+    reports: config.reports === 'off' ? false : config.reports === 'memory' ? {} : { directory: config.reports.folder },
     report: (problem) => write({ time: at(guard.now()), event: 'problem', problem }),
     ...seams,
   });
@@ -87,9 +88,9 @@ export async function startSidecar(config: SidecarConfig, guard: Guard): Promise
       server.closeIdleConnections();
       const patience = setTimeout(() => server.closeAllConnections(), graceMs);
       await closed;
-      // what is under way is decided by what it knows
-      guard.close();
       clearTimeout(patience);
+      // what is under way is decided by what it knows, and reported
+      await guard.close();
     },
   };
 }
