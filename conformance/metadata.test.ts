@@ -74,13 +74,23 @@ for (const path of ['', '/tenants/one']) {
       const metadata = await json(`${world.issuer}/.well-known/openid-configuration`);
       const endpoints = Object.entries(metadata).filter(([name]) => name.endsWith('_endpoint'));
       assert.deepEqual(endpoints.map(([name]) => name).sort(), [
+        'bailiwick_feed_endpoint',
+        'global_token_revocation_endpoint',
         'introspection_endpoint',
         'revocation_endpoint',
+        'status_list_aggregation_endpoint',
         'token_endpoint',
       ]);
+      // where a token is shown, nobody looks at what was sent before
+      const byToken = ['bailiwick_feed_endpoint', 'global_token_revocation_endpoint'];
       for (const [name, url] of endpoints) {
-        assert.ok(String(url).startsWith(`${world.issuer}/oauth2/`), name);
-        assert.equal((await fetch(String(url), { method: 'POST' })).status, 400, `${name} answers a POST`);
+        assert.ok(String(url).startsWith(`${world.issuer}/`), name);
+        if (name === 'status_list_aggregation_endpoint') {
+          assert.equal((await fetch(String(url))).status, 200, name);
+          continue;
+        }
+        const expected = byToken.includes(name) ? 401 : 400;
+        assert.equal((await fetch(String(url), { method: 'POST' })).status, expected, `${name} answers a POST`);
       }
       assert.equal((await fetch(String(metadata.jwks_uri))).status, 200);
     });
@@ -105,9 +115,12 @@ for (const path of ['', '/tenants/one']) {
         'tls_client_auth',
       ];
       for (const [name, value] of Object.entries(metadata)) {
-        if (name.endsWith('_alg_values_supported'))
+        if (name === 'introspection_signing_alg_values_supported') assert.deepEqual(value, ['ES256']);
+        else if (name.endsWith('_alg_values_supported'))
           assert.deepEqual([...(value as string[])].sort(), algorithms.sort(), name);
-        if (name.endsWith('_auth_methods_supported')) assert.deepEqual([...(value as string[])].sort(), methods, name);
+        if (name === 'global_token_revocation_endpoint_auth_methods_supported') assert.deepEqual(value, ['DPoP']);
+        else if (name.endsWith('_auth_methods_supported'))
+          assert.deepEqual([...(value as string[])].sort(), methods, name);
       }
     });
 

@@ -41,7 +41,7 @@ async function ownerLimit(call: Call, scope: AdminScope): Promise<string | undef
  * What is meant, if the caller may revoke it, or may look how far that would reach.
  * @throws Problem 404, the same for what isn't there and what is somebody else's; 403 for kinds that the token can't concern
  */
-async function found(
+export async function foundSubject(
   call: Call,
   { kind, reference }: { kind: RevocableKind; reference: string },
   scope: AdminScope,
@@ -104,14 +104,14 @@ export const revocationRoutes = [
     response: revoked,
     async prepare(call, { body }) {
       const named = namedSubject(body);
-      const target = await found(call, named, 'revocations:write');
+      const target = await foundSubject(call, named, 'revocations:write');
       const effect = effectOf(named.kind, body.effect, body.agents);
       const subject = { kind: named.kind, target };
       const reach = await reachOfRevocation(call.deps, subject, { effect, agents: body.agents });
       return { ...named, reach, made: await revocable(named.kind).prepare?.(call.deps, target) };
     },
     async handler(call, { body }, { kind, reference, reach, made }) {
-      const target = await found(call, { kind, reference }, 'revocations:write');
+      const target = await foundSubject(call, { kind, reference }, 'revocations:write');
       const effect = effectOf(kind, body.effect, body.agents);
       const wanted = { effect, reason: body.reason, agents: body.agents || kind === 'team', prepared: made };
       const { rev, last, events } = await revokedBy(call, { kind, target }, wanted);
@@ -191,7 +191,7 @@ export const revocationRoutes = [
     }),
     async handler(call, { query }) {
       const { kind, reference } = namedSubject(query);
-      const target = await found(call, { kind, reference }, 'revocations:read');
+      const target = await foundSubject(call, { kind, reference }, 'revocations:read');
       const agents = query.agents === 'true';
       const effect = effectOf(kind, query.effect, agents);
       const reach = await reachOfRevocation(call.deps, { kind, target }, { effect, agents });

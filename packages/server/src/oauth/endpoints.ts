@@ -1,9 +1,12 @@
+import { globalRevocationPath } from '../web/service.ts';
+
 /** Where our endpoints are. Routes, metadata and the `htu` of proofs derive from this table. */
 export const oauthPaths = {
   token: '/oauth2/token',
   introspection: '/oauth2/introspect',
   revocation: '/oauth2/revoke',
   jwks: '/oauth2/jwks',
+  globalRevocation: globalRevocationPath,
 } as const;
 
 export type OAuthEndpoint = keyof typeof oauthPaths;

@@ -27,6 +27,14 @@ const guarded = rememberedPer<{ audience: string; tag: string }>(10_000);
  * @see RFC 7662 §2.1 (further parameters), §2.2: whoever may not know hears the same as of a token that is dead
  */
 export async function introspectionEndpoint(deps: Deps, request: OAuthRequest): Promise<IntrospectionResponse> {
+  return (await introspected(deps, request)).response;
+}
+
+/** The same, with who asked. @throws OAuthError */
+export async function introspected(
+  deps: Deps,
+  request: OAuthRequest,
+): Promise<{ client: Client; response: IntrospectionResponse }> {
   const token = single(request.form, 'token');
   if (token === undefined) throw new OAuthError('invalid_request', 'token is missing');
   const presenter = presenterAddress(request);
@@ -36,8 +44,9 @@ export async function introspectionEndpoint(deps: Deps, request: OAuthRequest): 
   const concerned = standing.state !== 'foreign' && (await concerns(deps, client, standing));
   const outside = standing.state === 'alive' && concerned ? outsideOf(deps, standing.claims, presenter) : undefined;
   await settle(deps, request, client, { standing: concerned ? standing : foreign, presenter, outside });
-  if (!concerned || standing.state !== 'alive' || outside !== undefined) return { active: false };
-  return { active: true, token_type: standing.claims.cnf?.jkt ? 'DPoP' : 'Bearer', ...standing.claims };
+  if (!concerned || standing.state !== 'alive' || outside !== undefined) return { client, response: { active: false } };
+  const type = standing.claims.cnf?.jkt ? 'DPoP' : 'Bearer';
+  return { client, response: { active: true, token_type: type, ...standing.claims } };
 }
 
 /** @throws OAuthError `invalid_request` */

@@ -8,6 +8,7 @@ import { grants } from '../grants/index.ts';
 import { statusListsPath } from '../status-lists/allocate.ts';
 import { feedMetadata, serviceResource } from '../web/service.ts';
 import { endpointUrl, issuerPath, type OAuthEndpoint, oauthPaths } from './endpoints.ts';
+import { introspectionAlg } from './signed-introspection.ts';
 
 /** What clients ask for, by the name that metadata gives it. */
 const endpoints = {
@@ -29,8 +30,12 @@ export function authorizationServerMetadata(deps: Deps): Record<string, unknown>
     token_endpoint_auth_signing_alg_values_supported: jwsAlgorithms,
     introspection_endpoint_auth_methods_supported: methods,
     introspection_endpoint_auth_signing_alg_values_supported: jwsAlgorithms,
+    introspection_signing_alg_values_supported: [introspectionAlg],
     revocation_endpoint_auth_methods_supported: methods,
     revocation_endpoint_auth_signing_alg_values_supported: jwsAlgorithms,
+    global_token_revocation_endpoint: endpointUrl(config, 'globalRevocation'),
+    // a token of the admin API: the registry of types of access tokens is one of the two that the draft lets it name
+    global_token_revocation_endpoint_auth_methods_supported: ['DPoP'],
     dpop_signing_alg_values_supported: jwsAlgorithms,
     // RFC 9396 §10: only the type that every resource has. Those that a resource registers say what an organization does, and stand in
     // the resource's own metadata (RFC 9728), which its guard publishes: here they would tell everybody of everybody

@@ -14,6 +14,7 @@ import { introspectionEndpoint } from './introspection-endpoint.ts';
 import { authorizationServerMetadata, metadataPaths } from './metadata.ts';
 import { sendError, sendJson } from './reply.ts';
 import { revocationEndpoint } from './revocation-endpoint.ts';
+import { introspectionMediaType, signedIntrospection, wantsSigned } from './signed-introspection.ts';
 import { statusListRoutes } from './status-lists.ts';
 import { tokenEndpoint } from './token-endpoint.ts';
 
@@ -75,6 +76,10 @@ async function post(
 ): Promise<FastifyReply> {
   if (name === 'token') reply.header('dpop-nonce', deps.nonces.current(deps.clock.now()));
   try {
+    if (name === 'introspection' && wantsSigned(request.headers.accept)) {
+      const jwt = await signedIntrospection(deps, oauthRequest(deps, request));
+      return reply.headers({ 'cache-control': 'no-store', 'content-type': introspectionMediaType }).send(jwt);
+    }
     const body = await answer(deps, oauthRequest(deps, request));
     return sendJson(reply, 200, body ?? {});
   } catch (error) {

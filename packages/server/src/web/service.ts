@@ -25,6 +25,9 @@ export const guardScopes: readonly ServiceScope[] = ['access:evaluate', 'feed:fo
 
 export type ServiceScope = keyof typeof serviceScopes;
 
+/** Where the revocation of all tokens of somebody is asked for: a token for the admin API is shown. @see draft-parecki-oauth-global-token-revocation */
+export const globalRevocationPath = '/oauth2/global-token-revocation';
+
 /** Its identifier, and the `aud` of its tokens. */
 export const serviceResource = (config: { issuer: string }): string => config.issuer;
 
