@@ -67,7 +67,7 @@ for (const database of databases) {
       test(`asked with ${accept ?? 'no Accept'}, it answers ${signed ? 'a JWT' : 'JSON'}`, async () => {
         const scene = await world.scene();
         const { headers, json } = await ask(scene, { token: await issued(scene) }, accept);
-        assert.equal(headers['content-type'], signed ? mediaType : 'application/json');
+        assert.ok(headers['content-type']?.startsWith(signed ? mediaType : 'application/json'));
         assert.equal(json?.active, signed ? undefined : true);
       });
     }
@@ -80,7 +80,7 @@ for (const database of databases) {
         mediaType,
       );
       assert.deepEqual([status, json?.error], [401, 'invalid_client']);
-      assert.equal(headers['content-type'], 'application/json');
+      assert.match(headers['content-type'] ?? '', /^application\/json/);
     });
 
     test('it is taken for no token: neither by introspection, nor by the admin API', async () => {
@@ -112,8 +112,8 @@ for (const database of databases) {
 
     async function ask(scene: Scene, form: NonNullable<Change['form']>, accept: string | undefined): Promise<Reply> {
       const draft = asked(scene, guard, form);
-      const headers: typeof draft.headers =
-        accept === undefined ? draft.headers : [...draft.headers, ['Accept', accept]];
+      const others = draft.headers.filter(([name]) => name.toLowerCase() !== 'accept');
+      const headers: typeof draft.headers = accept === undefined ? others : [...others, ['Accept', accept]];
       return send(`${world.issuer}/oauth2/introspect`, { ...draft, headers });
     }
   });
