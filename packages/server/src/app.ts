@@ -26,9 +26,12 @@ import { type Resolve, safeFetch } from './lib/safe-fetch.ts';
 import { type Listeners, listen } from './listen.ts';
 import { newConsumers } from './log/consumers.ts';
 import type { CertificateSource } from './mutual-tls.ts';
+import { endpointUrl } from './oauth/endpoints.ts';
 import { oauthRoutes } from './oauth/routes.ts';
 import { orchestrateRoutes } from './orchestrate/routes.ts';
 import { pdpRoutes } from './pdp/routes.ts';
+import { receiverRoutes, transmitterRoutes } from './signals/routes.ts';
+import { startSignals } from './signals/run.ts';
 import { reportRoutes } from './reports/routes.ts';
 import { stopFeed } from './revocations/feed.ts';
 import { ownCertificate } from './server-certificate.ts';
@@ -86,6 +89,7 @@ export async function start(config: Config, world: World = {}): Promise<RunningS
       handle = (request, response) => app.routing(request, response);
       certificate.ready(deps);
       const jobs = startJobs(deps);
+      const signals = startSignals(deps);
       return {
         issuer: bound.issuer,
         addresses: listeners.addresses,
@@ -96,6 +100,7 @@ export async function start(config: Config, world: World = {}): Promise<RunningS
         async close() {
           await stopFeed(deps); // its streams never end by themselves
           await listeners.close(config.shutdown_grace_seconds * 1000);
+          await signals.stop();
           await deps.consumers.stop();
           await jobs.stop();
           await app.close();
@@ -160,6 +165,8 @@ export function createApp(deps: Deps, certificate?: CertificateSource): FastifyI
   app.register(serviceMetadata(deps));
   app.register(orchestrateRoutes(deps));
   app.register(pdpRoutes(deps));
+  app.register(transmitterRoutes(deps, endpointUrl(config, 'jwks')));
+  app.register(receiverRoutes(deps));
   app.register(feedRoutes(deps));
   app.register(reportRoutes(deps));
   app.register(adminRoutes(deps));

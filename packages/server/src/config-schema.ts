@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { feed } from './config-feed.ts';
 import { mtls, outbound, reached } from './config-network.ts';
+import { signals } from './config-signals.ts';
 import { about, areZones, isDate, isEncryptionKey, seconds, wholeSeconds } from './config-values.ts';
 
 /** The schema of bailiwick.yaml. Names are what one writes there; `BAILIWICK_` and the name in capitals is the environment's. */
@@ -247,6 +248,7 @@ export const configSchema = z.strictObject({
     ),
   feed,
   outbound,
+  signals,
   limits: z
     .strictObject({
       body_bytes: z

@@ -50,6 +50,11 @@ const roles: { name: string; description: string; gives: Partial<Record<Api, rea
     gives: { admin: ownerScopes },
   },
   {
+    name: 'signal-receiver',
+    description: 'Has streams of security signals about its organization (SSF)',
+    gives: { service: ['ssf.read', 'ssf.manage'] },
+  },
+  {
     name: 'orchestrator',
     description: 'Opens tasks for the agents of its organization',
     gives: { service: ['tasks:open'] },

@@ -41,7 +41,7 @@ export interface PresentedCertificate {
 
 /** Something that works once. `id` is a hash of what it is, `expiresAt` (ms) when it would be refused anyway. */
 export interface Spend {
-  kind: 'assertion' | 'dpop';
+  kind: 'assertion' | 'dpop' | 'set';
   id: string;
   expiresAt: number;
 }

@@ -1,18 +1,20 @@
 import type { Queries, Tx } from '../store/database.ts';
 
 /** Where private keys and secrets lie. */
-export type AtRestTable = 'signing_keys' | 'authorities' | 'secrets';
+export type AtRestTable = 'signing_keys' | 'authorities' | 'secrets' | 'signal_secrets';
 
 const selects: Readonly<Record<AtRestTable, string>> = {
   signing_keys: 'select kid as id, private_jwk as value from signing_keys',
   authorities: 'select id, private_key as value from authorities',
   secrets: 'select name as id, value from secrets',
+  signal_secrets: 'select id, value from signal_secrets',
 };
 
 const updates: Readonly<Record<AtRestTable, string>> = {
   signing_keys: 'update signing_keys set private_jwk = ? where kid = ?',
   authorities: 'update authorities set private_key = ? where id = ?',
   secrets: 'update secrets set value = ? where name = ?',
+  signal_secrets: 'update signal_secrets set value = ? where id = ?',
 };
 
 export async function selectValues(q: Queries, table: AtRestTable): Promise<{ id: string; value: string }[]> {

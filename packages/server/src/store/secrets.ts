@@ -28,3 +28,6 @@ export async function sharedSecret(
 
 /** Where a secret lies, for encryption. */
 export const secretName = (name: string): string => `secrets/${name}`;
+
+/** The same for what belongs to a stream or source of signals. */
+export const signalSecretName = (id: string): string => `signal_secrets/${id}`;

@@ -1,8 +1,9 @@
 import type { LogTables } from './log-tables.ts';
 import type { RegistryTables } from './registry-tables.ts';
+import type { SignalTables } from './signal-tables.ts';
 
 /** Every table, for Kysely. What the road of a token touches is written as constant SQL in its room's `store.ts`. */
-export interface Tables extends RegistryTables, LogTables {
+export interface Tables extends RegistryTables, LogTables, SignalTables {
   counter: { id: number; rev: number; version: number };
   subjects: {
     id: string;

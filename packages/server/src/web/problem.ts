@@ -26,6 +26,7 @@ export const problemKinds = {
   'unsupported-media-type': { status: 415, title: 'The content type is not understood' },
   invalid: { status: 422, title: 'A value can not be accepted' },
   'idempotency-key-reused': { status: 422, title: 'The idempotency key was used for another request' },
+  'too-many': { status: 429, title: 'Too many, or too often' },
   unavailable: { status: 503, title: 'Not now' },
   internal: { status: 500, title: 'Something went wrong here' },
 } as const;

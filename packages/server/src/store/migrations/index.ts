@@ -10,6 +10,7 @@ import { feed } from './0008-feed.ts';
 import { reports } from './0009-reports.ts';
 import { logIndex } from './0010-log-index.ts';
 import { exportsStep } from './0013-exports.ts';
+import { signals } from './0011-signals.ts';
 import { statusLists } from './0012-status-lists.ts';
 import { revocations } from './0014-revocations.ts';
 import { feedNodes } from './0015-feed-nodes.ts';
@@ -26,6 +27,7 @@ export const migrations: readonly Migration[] = [
   feed,
   reports,
   logIndex,
+  signals,
   exportsStep,
   statusLists,
   revocations,

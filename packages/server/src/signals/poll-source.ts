@@ -1,0 +1,213 @@
+/**
+ * Asks sources that don't push, one question after the other for each, and says what was taken with the next one. Of all nodes one asks a
+ * source at a time. What could not be taken is told (`setErrs`), so that it doesn't come for ever.
+ * @see RFC 8936
+ */
+import type { Agent } from '@bailiwick/agent';
+import type { PrivateJwk } from '@bailiwick/protocol';
+import type { Deps } from '../deps.ts';
+import { FetchError } from '../lib/safe-fetch.ts';
+import type { PollSettings, Source } from '../ssf/source.ts';
+import { asked, claimSource, dueSources, findSource, nextSourceDue } from '../ssf/source-store.ts';
+import { findSecret } from '../ssf/stream-store.ts';
+import { signalSecretName } from '../store/secrets.ts';
+import { takeSignal } from './apply.ts';
+import { readSet } from './read-set.ts';
+import { fetchBy } from './safe-response.ts';
+import { SetError } from './set-error.ts';
+
+/** How long a source is held by the node that asks it (ms): longer than a question may take. */
+const heldMs = 120_000;
+/** How long the other side may let us wait (seconds). */
+const answerSeconds = 60;
+/** Between two questions, where the other side answers at once though it has nothing (ms). */
+const restMs = 5_000;
+const firstPauseMs = 2_000;
+const longestPauseMs = 300_000;
+const atOnce = 16;
+const mostSets = 50;
+const lookEveryMs = 30_000;
+
+/** On which topic nodes hear that there is a source to be asked. */
+export const sourcesTopic = 'signal-sources';
+
+/** Begins to ask. `stop` gives up questions that wait. */
+export function startPolling(deps: Deps): { stop(): Promise<void> } {
+  const { db, clock } = deps;
+  const running = new Map<string, Promise<void>>();
+  const ending = new AbortController();
+  let looking: Promise<void> | undefined;
+  let again = false;
+  let cancel = () => {};
+
+  function look(): void {
+    if (ending.signal.aborted) return;
+    again = true;
+    looking ??= lookOnce().finally(() => {
+      looking = undefined;
+      if (again) look();
+    });
+  }
+
+  async function lookOnce(): Promise<void> {
+    again = false;
+    cancel();
+    try {
+      for (const { id } of await dueSources(db, clock.now(), atOnce * 2)) {
+        if (running.size >= atOnce) break;
+        if (running.has(id) || ending.signal.aborted) continue;
+        const work = askSource(deps, id, ending.signal)
+          .catch((err) => deps.log.error({ err, source: id }, 'a source of signals could not be asked'))
+          .finally(() => {
+            running.delete(id);
+            look();
+          });
+        running.set(id, work);
+      }
+      const due = running.size >= atOnce ? undefined : await nextSourceDue(db);
+      const wait = due === undefined || due <= clock.now() ? lookEveryMs : Math.min(due - clock.now(), lookEveryMs);
+      if (!ending.signal.aborted) cancel = clock.after(wait, look);
+    } catch (err) {
+      deps.log.error({ err }, 'sources of signals could not be looked through; it is tried again');
+      if (!ending.signal.aborted) cancel = clock.after(firstPauseMs, look);
+    }
+  }
+
+  const unlisten = db.listen(sourcesTopic, look);
+  look();
+  return {
+    async stop() {
+      ending.abort();
+      cancel();
+      unlisten();
+      await looking;
+      await Promise.all(running.values());
+    },
+  };
+}
+
+interface Taken {
+  ack: string[];
+  setErrs: Record<string, { err: string; description: string }>;
+}
+
+const nothing = (): Taken => ({ ack: [], setErrs: {} });
+
+async function askSource(deps: Deps, id: string, ending: AbortSignal): Promise<void> {
+  const { db, clock } = deps;
+  let heldUntil = clock.now() + heldMs;
+  const claimed = await db.settle((tx) => claimSource(tx, id, { now: clock.now(), until: heldUntil }));
+  if (!claimed?.poll) return;
+  const ask = await questioner(deps, claimed, claimed.poll, ending);
+  let taken = nothing();
+  while (!ending.aborted) {
+    let dueAt = Math.max(clock.now() + heldMs, heldUntil + 1);
+    let fault: string | undefined;
+    let rest = false;
+    try {
+      const began = clock.monotonic();
+      const { sets, more } = await ask({ ...taken, maxEvents: mostSets, returnImmediately: false });
+      taken = await takeAll(deps, id, sets);
+      rest = !more && Object.keys(sets).length === 0 && clock.monotonic() - began < restMs;
+      if (rest) dueAt = clock.now() + restMs;
+    } catch (error) {
+      if (ending.aborted) break;
+      fault = faultOf(error);
+      dueAt = clock.now() + Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(claimed.failures, 20));
+    }
+    const mine = await db.settle((tx) => asked(tx, { id, heldUntil }, { dueAt, fault }));
+    if (!mine || fault !== undefined || rest) return; // what was taken and not said comes again, and is known by its id
+    heldUntil = dueAt;
+  }
+  await db.settle((tx) => asked(tx, { id, heldUntil }, { dueAt: clock.now(), fault: undefined }));
+}
+
+async function takeAll(deps: Deps, id: string, sets: Readonly<Record<string, string>>): Promise<Taken> {
+  const taken = nothing();
+  for (const [jti, text] of Object.entries(sets)) {
+    const source = await findSource(deps.db, id); // its keys may have come with the last
+    if (!source?.poll) throw new FetchError('refused', 'the source is not asked any more');
+    try {
+      const set = await readSet(deps, source, text);
+      if (set.jti !== jti) throw new SetError('invalid_request', 'jti is not the one that the SET was sent under');
+      await takeSignal(deps, source, set);
+      taken.ack.push(jti);
+    } catch (error) {
+      if (!(error instanceof SetError)) throw error;
+      deps.log.warn(
+        { source: id, err: error.code, why: error.message },
+        'a source sent a signal that can not be taken',
+      );
+      taken.setErrs[jti] = { err: error.code, description: error.message };
+    }
+  }
+  return taken;
+}
+
+type Ask = (question: object) => Promise<{ sets: Record<string, string>; more: boolean }>;
+
+/** Who asks, as whatever the source knows us. */
+async function questioner(deps: Deps, source: Source, poll: PollSettings, ending: AbortSignal): Promise<Ask> {
+  const secret = await findSecret(deps.db, source.id);
+  const opened = secret === undefined ? undefined : deps.encryption.open(signalSecretName(source.id), secret);
+  const fetched = fetchBy(deps.fetch, answerSeconds, ending);
+  const agent = poll.oauth && opened !== undefined ? await agentOf(deps, poll.oauth, opened, fetched) : undefined;
+  return async (question) => {
+    const headers = {
+      'content-type': 'application/json',
+      accept: 'application/json',
+      ...(agent === undefined && opened !== undefined && { authorization: opened }),
+    };
+    const init = { method: 'POST', headers, body: JSON.stringify(question) };
+    const response = await (agent?.fetch ?? fetched)(poll.url, init);
+    if (response.status !== 200) throw new FetchError('unusable', `the source answered with ${response.status}`);
+    return answerIn(await response.text());
+  };
+}
+
+async function agentOf(
+  { clock }: Deps,
+  { issuer, clientId }: NonNullable<PollSettings['oauth']>,
+  key: string,
+  fetch: typeof globalThis.fetch,
+): Promise<Agent> {
+  const { createAgent } = await import('@bailiwick/agent'); // only whoever has such a source pays for it
+  const jwk = JSON.parse(key) as PrivateJwk;
+  return createAgent({
+    issuer,
+    clientId,
+    key: jwk,
+    fetch,
+    now: clock.now,
+    resource: issuer,
+    scope: ['ssf.read', 'ssf.manage'],
+  });
+}
+
+/** @throws FetchError */
+function answerIn(text: string): { sets: Record<string, string>; more: boolean } {
+  const wrong = new FetchError('unusable', 'the source did not answer as RFC 8936 has it');
+  let answer: unknown;
+  try {
+    answer = JSON.parse(text);
+  } catch {
+    throw wrong;
+  }
+  const { sets = {}, moreAvailable = false } = (answer ?? {}) as { sets?: unknown; moreAvailable?: unknown };
+  if (typeof sets !== 'object' || sets === null || Array.isArray(sets)) throw wrong;
+  const entries = Object.entries(sets);
+  if (!entries.every(([jti, set]) => jti.length <= 256 && typeof set === 'string')) throw wrong;
+  return {
+    sets: Object.fromEntries(entries.slice(0, mostSets)) as Record<string, string>,
+    more: moreAvailable === true,
+  };
+}
+
+/** For administrators: what went wrong, without what the other side wrote. */
+function faultOf(error: unknown): string {
+  if (error instanceof FetchError) return error.message;
+  const { code } = error as { code?: unknown };
+  return typeof code === 'string' && /^[a-z_]{1,40}$/.test(code)
+    ? `no token could be got there (${code})`
+    : 'it could not be asked';
+}

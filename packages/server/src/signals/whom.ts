@@ -1,0 +1,128 @@
+/** Whom of ours the subject of a signal means. @see RFC 9493 */
+
+import type { Agent } from '../agents/agent.ts';
+import { findInstance, findInstanceBySpiffeId } from '../agents/instance-store.ts';
+import { findAgent, selectAgents } from '../agents/store.ts';
+import { findByThumbprint, findCredential } from '../credentials/store.ts';
+import { spiffeThumbprint } from '../credentials/subject.ts';
+import type { Deps } from '../deps.ts';
+import { isId } from '../lib/ids.ts';
+import { findOrganization, selectPeople } from '../people/store.ts';
+import type { SignalContext } from '../policy/request.ts';
+import { revocable } from '../revocations/subjects.ts';
+import type { Source } from '../ssf/source.ts';
+import { namedIn, type SimpleSubject, type Subject } from '../ssf/subject.ts';
+import type { Queries } from '../store/database.ts';
+
+/** An agent that a signal is about, and what exactly of it. */
+export interface Concerned {
+  agent: Agent;
+  concerns: SignalContext['concerns'];
+  /** What alone loses its tokens, where it isn't the whole agent. */
+  part: { kind: 'token' | 'instance' | 'credential'; id: string } | undefined;
+}
+
+/** One person answers for at most so many agents that a signal reaches. */
+const mostAgents = 1000;
+
+/**
+ * Those of the source's organization whom the subject means; nobody, if it is nobody of ours. Of a complex subject all members that we can
+ * read must agree: it means one principal. @see SSF 1.0 §3.3
+ */
+export async function concernedBy(deps: Deps, source: Source, subject: Subject): Promise<Concerned[]> {
+  let found: Concerned[] | undefined;
+  for (const { member, subject: one } of namedIn(subject)) {
+    if (member === 'tenant' && one.format === 'opaque' && isId('organization', String(one.id))) {
+      if (one.id !== source.org && isOurs(deps, source)) return [];
+      continue;
+    }
+    const here = await named(deps, source, one);
+    if (here.length === 0) continue;
+    if (found === undefined || subject.format === 'aliases') found = [...(found ?? []), ...here];
+    else found = agreed(found, here);
+  }
+  const byAgent = new Map<string, Concerned>();
+  for (const one of found ?? [])
+    if (one.agent.org === source.org && !byAgent.has(one.agent.id)) byAgent.set(one.agent.id, one);
+  return [...byAgent.values()].slice(0, mostAgents);
+}
+
+/** Ids of organizations say something only if they are of this very server. */
+const isOurs = ({ config }: Deps, { issuer }: Source): boolean => issuer === config.issuer;
+
+/** Those in both; of each what is narrower. */
+function agreed(some: readonly Concerned[], others: readonly Concerned[]): Concerned[] {
+  return some.flatMap((one) => {
+    const other = others.find(({ agent }) => agent.id === one.agent.id);
+    if (!other) return [];
+    return [one.part === undefined ? other : one];
+  });
+}
+
+async function named(deps: Deps, source: Source, subject: SimpleSubject): Promise<Concerned[]> {
+  const { db, config } = deps;
+  const { format } = subject;
+  if (format === 'email') return source.subjects.includes('email') ? byEmail(db, source, String(subject.email)) : [];
+  if (format === 'jwt_id') {
+    const token =
+      subject.iss === config.issuer ? await revocable('token').find(db, String(subject.jti), source.org) : undefined;
+    const agent = token?.agent && (await findAgent(db, token.agent.id));
+    return agent ? [{ agent, concerns: 'agent', part: { kind: 'token', id: String(subject.jti) } }] : [];
+  }
+  const name = { iss_sub: subject.sub, uri: subject.uri, opaque: subject.id }[format as string];
+  if (typeof name !== 'string') return [];
+  if (!name.startsWith('spiffe://')) return byId(db, name);
+  return name.startsWith(`spiffe://${config.trust_domain}/`) ? bySpiffeId(deps, name) : byCredential(db, source, name);
+}
+
+/** Only an identity of our own trust domain names an agent or instance by itself. */
+async function bySpiffeId({ db, config }: Deps, name: string): Promise<Concerned[]> {
+  const [orgName = '', agentName = '', ...rest] = name.slice(`spiffe://${config.trust_domain}/`.length).split('/');
+  if (rest.length > 0) {
+    const instance = await findInstanceBySpiffeId(db, name);
+    const agent = instance && (await findAgent(db, instance.agent));
+    return agent ? [{ agent, concerns: 'instance', part: { kind: 'instance', id: instance.id } }] : [];
+  }
+  const agent = await agentNamed(db, orgName, agentName);
+  return agent ? [whole(agent)] : [];
+}
+
+async function agentNamed(q: Queries, orgName: string, name: string): Promise<Agent | undefined> {
+  const organization = isId('organization', orgName) ? undefined : await findOrganization(q, orgName);
+  return organization && (await selectAgents(q, { org: organization.id, name, limit: 1 }))[0];
+}
+
+async function byId(q: Queries, id: string): Promise<Concerned[]> {
+  if (isId('agent', id)) {
+    const agent = await findAgent(q, id);
+    return agent ? [whole(agent)] : [];
+  }
+  if (isId('instance', id)) {
+    const instance = await findInstance(q, id);
+    const agent = instance && (await findAgent(q, instance.agent));
+    return agent ? [{ agent, concerns: 'instance', part: { kind: 'instance', id } }] : [];
+  }
+  if (isId('credential', id)) {
+    const credential = await findCredential(q, id);
+    const agent = credential && (await findAgent(q, credential.agent));
+    return agent ? [{ agent, concerns: 'credential', part: { kind: 'credential', id } }] : [];
+  }
+  return [];
+}
+
+/** A foreign identity that is registered here as a credential. */
+async function byCredential(q: Queries, source: Source, spiffeId: string): Promise<Concerned[]> {
+  if (!source.subjects.includes('credential')) return [];
+  const credential = await findByThumbprint(q, spiffeThumbprint(spiffeId));
+  if (credential?.org !== source.org || credential.status === 'removed') return [];
+  const agent = await findAgent(q, credential.agent);
+  return agent ? [{ agent, concerns: 'credential', part: { kind: 'credential', id: credential.id } }] : [];
+}
+
+async function byEmail(q: Queries, { org }: Source, email: string): Promise<Concerned[]> {
+  const people = await selectPeople(q, { org, email, limit: 10 });
+  const agents = await Promise.all(people.map(({ id }) => selectAgents(q, { org, owner: id, limit: mostAgents })));
+  return agents.flat().map((agent) => ({ agent, concerns: 'owner' as const, part: undefined }));
+}
+
+const whole = (agent: Agent): Concerned => ({ agent, concerns: 'agent', part: undefined });

@@ -1,0 +1,170 @@
+/**
+ * Pushes what waits in streams to their receivers, one SET after the other, each stream for itself: one that hangs, fails or answers
+ * nonsense is tried again with growing pauses and holds up nobody else. Of all nodes one pushes a stream at a time.
+ * @see RFC 8935
+ */
+import type { Deps } from '../deps.ts';
+import { FetchError } from '../lib/safe-fetch.ts';
+import { signalSecretName } from '../store/secrets.ts';
+import { setMediaType } from './events.ts';
+import { claimStream, dueStreams, nextDue, noteFailure, pushed, releaseStream, waitingSets } from './set-store.ts';
+import { signSets } from './sign.ts';
+import type { WaitingSet } from './stream.ts';
+import { findSecret, findStream } from './stream-store.ts';
+import { signalsTopic } from './transmit.ts';
+
+/** How long a stream is held by the node that pushes it, counted anew with every SET (ms): longer than any answer may take. */
+const heldMs = 90_000;
+/** No request to a receiver takes longer (seconds). */
+const answerSeconds = 20;
+const firstPauseMs = 1_000;
+const longestPauseMs = 300_000;
+/** How often one SET may be refused as such (400) before it is given up. */
+const refusalsAllowed = 5;
+/** Streams that one node pushes at once. */
+const atOnce = 32;
+const perLook = 200;
+/** At the latest after so long it is looked again, whatever was heard (ms). */
+const lookEveryMs = 30_000;
+const maxAnswerBytes = 8_192;
+
+/** Begins to push. `stop` waits for what is under way. */
+export function startPushing(deps: Deps): { stop(): Promise<void> } {
+  const { db, clock } = deps;
+  const running = new Map<string, Promise<void>>();
+  const ending = new AbortController();
+  let looking: Promise<void> | undefined;
+  let again = false;
+  let cancel = () => {};
+
+  function look(): void {
+    if (ending.signal.aborted) return;
+    again = true;
+    looking ??= lookOnce().finally(() => {
+      looking = undefined;
+      if (again) look();
+    });
+  }
+
+  async function lookOnce(): Promise<void> {
+    again = false;
+    cancel();
+    try {
+      for (const stream of await dueStreams(db, clock.now(), perLook)) {
+        if (running.size >= atOnce) break;
+        if (running.has(stream.id) || ending.signal.aborted) continue;
+        const work = pushStream(deps, stream.id, ending.signal)
+          .catch((err) => deps.log.error({ err, stream: stream.id }, 'a stream of signals could not be pushed'))
+          .finally(() => {
+            running.delete(stream.id);
+            look();
+          });
+        running.set(stream.id, work);
+      }
+      const due = running.size >= atOnce ? undefined : await nextDue(db);
+      // what is due now is under way here or elsewhere: whoever has it says when it is through
+      const wait = due === undefined || due <= clock.now() ? lookEveryMs : Math.min(due - clock.now(), lookEveryMs);
+      if (!ending.signal.aborted) cancel = clock.after(wait, look);
+    } catch (err) {
+      deps.log.error({ err }, 'streams of signals could not be looked through; it is tried again');
+      if (!ending.signal.aborted) cancel = clock.after(firstPauseMs, look);
+    }
+  }
+
+  const unlisten = db.listen(signalsTopic, look);
+  look();
+  return {
+    async stop() {
+      ending.abort();
+      cancel();
+      unlisten();
+      await looking;
+      await Promise.all(running.values());
+    },
+  };
+}
+
+/** Pushes a stream until nothing waits in it, or something fails. */
+async function pushStream(deps: Deps, id: string, ending: AbortSignal): Promise<void> {
+  const { db, clock } = deps;
+  let heldUntil = clock.now() + heldMs;
+  const claimed = await db.settle((tx) => claimStream(tx, id, { now: clock.now(), until: heldUntil }));
+  if (!claimed) return;
+  const authorization = await authorizationOf(deps, id);
+  while (!ending.aborted) {
+    const stream = await findStream(db, id); // its status and address may change any time
+    if (stream?.endpointUrl === undefined) return;
+    const [set] = await waitingSets(db, stream, 1);
+    if (!set) {
+      await db.settle((tx) => releaseStream(tx, { id, heldUntil, last: stream.last }, clock.now()));
+      return;
+    }
+    const outcome = await pushOne(deps, stream.endpointUrl, authorization, set, ending);
+    if (ending.aborted && outcome !== undefined) break;
+    if (outcome === undefined || (outcome.refused && set.attempts + 1 >= refusalsAllowed)) {
+      if (outcome)
+        deps.log.warn({ stream: id, jti: set.jti, why: outcome.fault }, 'a receiver refused a signal for good');
+      const until = Math.max(clock.now() + heldMs, heldUntil + 1);
+      const mine = { id, heldUntil };
+      const fault = outcome?.fault;
+      if (!(await db.settle((tx) => pushed(tx, mine, { jti: set.jti, now: clock.now(), until, fault })))) return;
+      heldUntil = until;
+      continue;
+    }
+    const pause = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(stream.failures, 20));
+    const failed = { jti: set.jti, fault: outcome.fault, again: clock.now() + pause };
+    await db.settle((tx) => noteFailure(tx, { id, heldUntil }, failed));
+    return;
+  }
+  // stopped in the middle: whoever comes next may go on at once
+  await db.settle((tx) => releaseStream(tx, { id, heldUntil, last: -1 }, clock.now()));
+}
+
+/** Answers nothing if the receiver has it. @see RFC 8935 §2.2 to 2.4 */
+async function pushOne(
+  deps: Deps,
+  url: string,
+  authorization: string | undefined,
+  set: WaitingSet,
+  signal: AbortSignal,
+): Promise<{ fault: string; refused: boolean } | undefined> {
+  try {
+    const [body] = await signSets(deps, [set.claims]);
+    const { status, body: said } = await deps.fetch(url, {
+      types: ['application/json'],
+      maxBytes: maxAnswerBytes,
+      anyStatus: true,
+      timeoutSeconds: Math.min(answerSeconds, deps.config.outbound.timeout_seconds),
+      signal,
+      send: {
+        method: 'POST',
+        headers: { 'content-type': setMediaType, ...(authorization !== undefined && { authorization }) },
+        body: body as string,
+      },
+    });
+    if (status === 202 || status === 200 || status === 204) return undefined;
+    const err = status === 400 ? errorIn(said) : undefined;
+    // these say something of us or of the other side, and may be mended; the others say something of this SET
+    const refused = err === 'invalid_request' || err === 'invalid_state' || err === 'access_denied';
+    return { fault: `the receiver answered ${status}${err ? ` ${err}` : ''}`, refused };
+  } catch (error) {
+    if (error instanceof FetchError) return { fault: error.message, refused: false };
+    throw error;
+  }
+}
+
+/** The code that the receiver named, if it looks like one. */
+function errorIn(body: Buffer): string | undefined {
+  try {
+    const { err } = JSON.parse(body.toString('utf8')) as { err?: unknown };
+    return typeof err === 'string' && /^[a-z_]{1,40}$/.test(err) ? err : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What the receiver wants to see, if it said so. */
+async function authorizationOf({ db, encryption }: Deps, id: string): Promise<string | undefined> {
+  const sealed = await findSecret(db, id);
+  return sealed === undefined ? undefined : encryption.open(signalSecretName(id), sealed);
+}
