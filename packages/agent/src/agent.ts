@@ -19,9 +19,11 @@ import {
 } from './options.ts';
 import { createResources } from './resources.ts';
 import { type OpenTask, openTask, type Task, type TaskOptions, workAt } from './task.ts';
+import { createTaskReports, noTaskReports } from './task-reports.ts';
 import { createTlsFetch, type TlsFetch } from './tls-fetch.ts';
 import { createTokenRequester, type HeldToken } from './token-request.ts';
 import { createTokens, type Tokens } from './tokens.ts';
+import { traceFor } from './trace.ts';
 import { certificatesIn, createBundleReader } from './trust.ts';
 import { safeUrl } from './urls.ts';
 
@@ -106,17 +108,24 @@ export function assemble(deps: Deps, { clock, nonces }: { clock: IssuerClock; no
       fetch,
       async token({ resource = deps.resource, ...wishes } = {}) {
         if (resource !== undefined) checkResource(resource);
-        return tokenInfo(await tokens.get({ ...laterThan(asked, askedOf(wishes)), resource }));
+        const wanted = laterThan(asked, askedOf(wishes));
+        return tokenInfo(await tokens.get({ ...wanted, resource, trace: traceFor(deps, wanted.task?.id) }));
       },
       with: ({ task, ...wishes }) => {
         const at = task === undefined ? {} : { task: atTask(task) };
         return Object.freeze(agentAsking(laterThan(asked, { ...askedHere(wishes), ...at })));
       },
       openTask: (options) => openTask(deps, opening(asked), options),
-      task: (task, work) => workAt(agent, task, work),
+      task: (task, work) =>
+        workAt({ agent, at: (own) => agentAsking(laterThan(asked, { task: own })), reports }, task, work),
     };
     return agent;
   }
+  /** What tells of a task is at no task: it must not end with it. */
+  function telling(): AgentFetch {
+    return createFetch({ deps, nonces, resources, tokens, proofNow: clock.now, asked: { stepUp: false } });
+  }
+  const reports = deps.reportTasks ? createTaskReports(deps, telling(), clock.now) : noTaskReports;
   /** Tokens for opening tasks are for nothing else; opened at a task, a task ends with it. */
   function opening({ task }: Asked): AgentFetch {
     return createFetch({ deps, nonces, resources, tokens, proofNow: clock.now, asked: { ...(task && { task }) } });

@@ -38,6 +38,7 @@ export interface AtTask {
   presented(): string;
   /** The issuer has answered: from now on it knows the task by its id. */
   known(): void;
+  isKnown(): boolean;
 }
 
 /** Wishes that were checked. What isn't there is left to the task, or the registration. */
@@ -114,7 +115,8 @@ function checkedDeclaration(declared: DeclaredWork): DeclaredWork {
  */
 export function atTask(reference: TaskReference): AtTask {
   if (typeof reference === 'string') {
-    if (/^tsk_[0-9a-z]{26}$/.test(reference)) return { id: reference, presented: () => reference, known: () => {} };
+    if (/^tsk_[0-9a-z]{26}$/.test(reference))
+      return { id: reference, presented: () => reference, known: () => {}, isKnown: () => true };
     throw new BailiwickError('bad_option', 'the task must be its id, tsk_…, or { jwt }');
   }
   const { jwt } = reference;
@@ -126,6 +128,7 @@ export function atTask(reference: TaskReference): AtTask {
     known: () => {
       isKnown = true;
     },
+    isKnown: () => isKnown,
   };
 }
 

@@ -4,6 +4,7 @@ import {
   isSubset,
   parseScope,
   protectedResourceMetadataUrl,
+  readTraceparent,
   resourceCovers,
   type Signer,
   union,
@@ -17,6 +18,7 @@ import type { Deps } from './options.ts';
 import { challengesOf, type Resource, type Resources } from './resources.ts';
 import type { HeldToken } from './token-request.ts';
 import type { Tokens } from './tokens.ts';
+import { traceFor } from './trace.ts';
 import { shown } from './urls.ts';
 
 export type AgentFetch = (input: string | URL | Request, init?: AgentRequestInit) => Promise<Response>;
@@ -60,6 +62,7 @@ export function createFetch(rooms: Rooms): AgentFetch {
     const call = readCall(input, init);
     call.signal?.throwIfAborted();
     const wished = laterThan(rooms.asked, call.asked);
+    startTrace(rooms, call, wished);
     const resource = await orAborted(resourceOf(rooms, call), call.signal);
     const keyFor = ({ identifier }: Resource) => JSON.stringify([identifier, keyOf(wished)]);
     const scope = mayWiden(rooms, wished) ? widened.get(keyFor(resource)) : undefined;
@@ -78,6 +81,12 @@ export function createFetch(rooms: Rooms): AgentFetch {
       state = next;
     }
   };
+}
+
+/** What the caller says the call is part of is passed on as it is. */
+function startTrace({ deps }: Rooms, { headers }: Call, { task }: Asked): void {
+  const trace = headers.has('traceparent') ? undefined : traceFor(deps, task?.id);
+  if (trace !== undefined) headers.set('traceparent', trace);
 }
 
 /** Whoever named scopes or details for this very call gets no others. */
@@ -109,7 +118,9 @@ async function tokenFor(
   asked: Asked,
   refused?: HeldToken,
 ): Promise<HeldToken> {
-  const token = await orAborted(rooms.tokens.get({ ...asked, resource: resource.identifier }, refused), call.signal);
+  const trace = readTraceparent(call.headers.get('traceparent'));
+  const wanted = { ...asked, resource: resource.identifier, trace };
+  const token = await orAborted(rooms.tokens.get(wanted, refused), call.signal);
   const isBound = token.type === 'DPoP' || (token.identity.mutualTls && resource.takesCertificates);
   if (resource.boundOnly && !isBound) {
     throw new BailiwickError(

@@ -4,6 +4,7 @@ import { type Asked, askedOf, type TokenWishes } from './asked.ts';
 import { BailiwickError } from './errors.ts';
 import type { Identity, PeerFetch } from './identity.ts';
 import { createTlsFetch } from './tls-fetch.ts';
+import { activeTrace, type CurrentTrace } from './trace.ts';
 import { certificatesIn } from './trust.ts';
 import { safeUrl } from './urls.ts';
 
@@ -18,6 +19,13 @@ export interface CommonOptions extends TokenWishes {
   ca?: string | readonly string[];
   /** Ask for a wider token, once, when an API answers that the scope isn't enough? True by default. */
   stepUp?: boolean;
+  /**
+   * Says, at each call, what it is part of (a W3C `traceparent`), for the log of the issuer and for the API. Left out, it is the active span of
+   * OpenTelemetry where the app uses that, else one that is made here, the same for all that is done at a task. `false` sends none.
+   */
+  traceparent?: (() => string | undefined) | false;
+  /** Tell the issuer when the work at a task begins and how it ended? Whoever may not is silent. True by default. */
+  reportTasks?: boolean;
   /** How long discovery and token requests may take, each. 10 s by default. */
   timeoutMs?: number;
   /** Replaces how everything is sent, TLS included: certificates are then presented by nobody else. */
@@ -74,6 +82,9 @@ export interface Deps extends World {
   asked: Asked;
   stepUp: boolean;
   timeoutMs: number;
+  /** What is under way; undefined where none of it is to be told. */
+  trace: CurrentTrace | undefined;
+  reportTasks: boolean;
 }
 
 /** What is known before it is known who the agent is. */
@@ -96,6 +107,8 @@ export function commonDeps(issuer: string, options: CommonOptions): CommonDeps {
     asked: askedOf(options),
     stepUp: options.stepUp ?? true,
     timeoutMs: options.timeoutMs ?? 10_000,
+    trace: options.traceparent === false ? undefined : (options.traceparent ?? activeTrace),
+    reportTasks: options.reportTasks ?? true,
     ca,
     ...worldFrom(options, ca),
   };

@@ -158,4 +158,58 @@ suite('tasks of an agent', () => {
       assert.equal((await task.fetch(url())).status, 200);
     });
   });
+
+  /** What the log has of a task, once so much of it is there: it is told in the background. */
+  const told = async (id: string, count: number) => {
+    for (let tries = 0; ; tries++) {
+      const { items } = await server.admin<{ items: Told[] }>('GET', `/events?target=${id}&limit=100`);
+      const reports = items.filter(({ type }) => type === 'task.started' || type === 'task.finished').reverse();
+      if (reports.length >= count || tries > 100) return reports;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  interface Told {
+    type: string;
+    trace?: string;
+    decided_on: { result?: string; provenance: string };
+  }
+
+  test('its beginning and end are on record, without a role for that', async () => {
+    const opened = await boss.openTask({ agent: worker.clientId, workflow: 'inventory' });
+    await worker.task(opened.id, async (task) => task.fetch(url()));
+    const [begun, ended] = await told(opened.id, 2);
+    assert.deepEqual([begun?.type, ended?.type], ['task.started', 'task.finished']);
+    assert.deepEqual([ended?.decided_on.result, ended?.decided_on.provenance], ['ok', 'declared']);
+    assert.equal(begun?.trace?.slice(3, 35), ended?.trace?.slice(3, 35), 'one trace');
+    assert.notEqual(begun?.trace, undefined);
+  });
+
+  for (const [what, error, result] of [
+    ['that fails', new Error('no'), 'failed'],
+    ['that is given up', new DOMException('enough', 'AbortError'), 'abandoned'],
+  ] as const) {
+    test(`work ${what} is told so, and throws what it threw`, async () => {
+      const id = await boss
+        .task({ workflow: 'inventory' }, async (task) => Promise.reject(Object.assign(error, { task: task.id })))
+        .catch((thrown: { task: string }) => thrown.task);
+      const reports = await told(id as string, 2);
+      assert.equal(reports.at(-1)?.decided_on.result, result);
+    });
+  }
+
+  test('a signed one is told of once the issuer knows it, and not at all if it never does', async () => {
+    const { now } = server.clock;
+    const options = { issuer: server.issuer, clientId: boss.clientId, key: bossKey, agent: worker.clientId, now };
+    const sign = async () => (await signTask({ ...options, workflow: 'inventory' })).jwt;
+    const jwt = await sign();
+    const id = await worker.task({ jwt }, async (task) => {
+      await task.fetch(url());
+      return task.id;
+    });
+    assert.equal((await told(id, 2)).length, 2);
+    const unused = await worker.task({ jwt: await sign() }, async (task) => task.id);
+    assert.equal((await told(id, 2)).length, 2);
+    const { items } = await server.admin<{ items: object[] }>('GET', `/events?target=${unused}&limit=10`);
+    assert.deepEqual(items, []);
+  });
 });

@@ -1,10 +1,11 @@
 import { type AuthorizationDetail, isPrintable } from '@bailiwick/protocol';
 import type { Agent } from './agent.ts';
-import { atTask, scopeList, type TaskReference } from './asked.ts';
+import { type AtTask, atTask, scopeList, type TaskReference } from './asked.ts';
 import { wordsOf } from './attempts.ts';
 import { BailiwickError } from './errors.ts';
 import type { AgentFetch } from './fetch.ts';
 import type { Deps } from './options.ts';
+import { resultOf, type TaskReports } from './task-reports.ts';
 
 /** What a task is about, and what its tokens may be for. */
 export interface TaskWork {
@@ -140,22 +141,44 @@ async function call(
   });
 }
 
+/** Who works at a task, and who hears of it. */
+interface Worker {
+  agent: Agent;
+  /** The same agent, at a task. */
+  at(task: AtTask): Agent;
+  reports: TaskReports;
+}
+
 /** Does the work at a task, and ends the task if it was opened for that, whatever became of the work. */
 export async function workAt<Result>(
-  agent: Agent,
+  worker: Worker,
   task: TaskReference | TaskOptions,
   work: (task: Task) => Promise<Result>,
 ): Promise<Result> {
-  if (typeof task === 'string' || 'jwt' in task) return work(at(agent, task));
+  const { agent } = worker;
+  if (typeof task === 'string' || 'jwt' in task) return reported(worker, atTask(task), work);
   if (task.agent !== undefined && task.agent !== agent.clientId) {
     throw new BailiwickError('bad_option', 'an agent works at its own tasks', {
       hint: 'openTask opens one for another',
     });
   }
   await using opened = await agent.openTask(task);
-  return await work(at(agent, opened.id));
+  return await reported(worker, atTask(opened.id), work);
 }
 
-function at(agent: Agent, reference: TaskReference): Task {
-  return Object.freeze({ ...agent.with({ task: reference }), id: atTask(reference).id });
+async function reported<Result>(
+  { at, reports }: Worker,
+  task: AtTask,
+  work: (task: Task) => Promise<Result>,
+): Promise<Result> {
+  const own: Task = Object.freeze({ ...at(task), id: task.id });
+  const ended = reports.begin(task);
+  try {
+    const result = await work(own);
+    ended('ok');
+    return result;
+  } catch (error) {
+    ended(resultOf(error));
+    throw error;
+  }
 }

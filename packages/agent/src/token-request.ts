@@ -14,6 +14,8 @@ import { shown } from './urls.ts';
 /** What a token is wanted for. Undefined leaves it to the registration. */
 export interface Wanted extends Asked {
   resource: string | undefined;
+  /** The `traceparent` of what it is wanted for. */
+  trace?: string | undefined;
 }
 
 /** A token in hand. It stays inside this package's closures. */
@@ -39,8 +41,8 @@ export function createTokenRequester(deps: Deps, issuer: Issuer, clock: IssuerCl
   /**
    * @throws BailiwickError with the OAuth error as its code, or `token_refused`, `bad_answer`, and what `ask` throws
    */
-  return ({ resource, ...asked }) =>
-    steppedUp(deps, asked, (narrowed, identity) => request({ ...narrowed, resource }, identity));
+  return ({ resource, trace, ...asked }) =>
+    steppedUp(deps, asked, (narrowed, identity) => request({ ...narrowed, resource, trace }, identity));
 
   async function request(wanted: Wanted, identity: Identity): Promise<HeldToken> {
     const endpoint = await issuer.tokenEndpoint(identity.mutualTls);
@@ -81,6 +83,7 @@ async function send(deps: Deps, { endpoint, identity, wanted, now, nonce }: Send
       accept: 'application/json',
       'content-type': 'application/x-www-form-urlencoded',
       ...(proof !== undefined && { dpop: proof }),
+      ...(wanted.trace !== undefined && { traceparent: wanted.trace }),
     },
     body: form.toString(),
   });

@@ -59,4 +59,5 @@ export function createTokens(now: () => number, request: TokenRequester): Tokens
   };
 }
 
-const keyOf = ({ resource, ...asked }: Wanted): string => JSON.stringify([resource ?? null, keyOfAsked(asked)]);
+const keyOf = ({ resource, trace: _, ...asked }: Wanted): string =>
+  JSON.stringify([resource ?? null, keyOfAsked(asked)]);

@@ -57,6 +57,7 @@ export function continuousCheck(options: {
     key: credential.signer,
     fetch: runtime.fetch,
     now: runtime.now,
+    traceparent: false, // each question says for itself what it is part of
   });
   const url = `${issuer.replace(/\/$/, '')}/access/v1/evaluations`;
   const network = { fetch: (input: unknown, init?: RequestInit) => agent.fetch(input as string, init) };

@@ -38,6 +38,7 @@ export function sender(options: {
     fetch: runtime.fetch,
     now: runtime.now,
     timeoutMs: 5000,
+    traceparent: false,
     stepUp: false,
   });
   const url = `${issuer.replace(/\/$/, '')}/events`;
