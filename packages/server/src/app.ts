@@ -12,6 +12,7 @@ import { newBudgets } from './decide/budget.ts';
 import type { Deps } from './deps.ts';
 import { enrolRoutes } from './enrol/routes.ts';
 import { feedRoutes } from './feed/routes.ts';
+import { runExporters } from './exports/run.ts';
 import { healthRoutes } from './health.ts';
 import { startJobs } from './jobs.ts';
 import { makeFirstAuthority } from './keys/ca.ts';
@@ -22,6 +23,7 @@ import { newFailures } from './lib/failures.ts';
 import type { Logger } from './lib/log.ts';
 import { openPlaces } from './lib/places.ts';
 import { systemRandom } from './lib/random.ts';
+import { safeConnect } from './lib/safe-connect.ts';
 import { type Resolve, safeFetch } from './lib/safe-fetch.ts';
 import { type Listeners, listen } from './listen.ts';
 import { newConsumers } from './log/consumers.ts';
@@ -89,6 +91,7 @@ export async function start(config: Config, world: World = {}): Promise<RunningS
       handle = (request, response) => app.routing(request, response);
       certificate.ready(deps);
       const jobs = startJobs(deps);
+      const exporters = runExporters(deps);
       const signals = startSignals(deps);
       return {
         issuer: bound.issuer,
@@ -101,6 +104,7 @@ export async function start(config: Config, world: World = {}): Promise<RunningS
           await stopFeed(deps); // its streams never end by themselves
           await listeners.close(config.shutdown_grace_seconds * 1000);
           await signals.stop();
+          await exporters.stop();
           await deps.consumers.stop();
           await jobs.stop();
           await app.close();
@@ -129,7 +133,7 @@ export async function openDeps(config: Config, world: World & { clock: Clock; lo
     await migrate({ db, clock });
     const encryption = await openEncryption(config, random);
     if ((await encryptAtRest({ db, encryption })) > 0) await db.dropOverwritten();
-    const base = { config, db, clock, random, log, encryption, places, fetch: safeFetch(config, world.resolve) };
+    const base = { config, db, clock, random, log, encryption, places, fetch: safeFetch(config, world.resolve), connect: safeConnect(config, world.resolve) };
     const deps: Deps = {
       ...base,
       keys: newKeys(),

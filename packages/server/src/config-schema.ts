@@ -1,6 +1,7 @@
 /** Every setting of the server, in one strict schema. */
 import { z } from 'zod';
 import { feed } from './config-feed.ts';
+import { exportSettings } from './config-exports.ts';
 import { mtls, outbound, reached } from './config-network.ts';
 import { signals } from './config-signals.ts';
 import { about, areZones, isDate, isEncryptionKey, seconds, wholeSeconds } from './config-values.ts';
@@ -248,6 +249,7 @@ export const configSchema = z.strictObject({
     ),
   feed,
   outbound,
+  exports: exportSettings,
   signals,
   limits: z
     .strictObject({

@@ -180,6 +180,9 @@ function complete(parsed: z.output<typeof configSchema>, resolve: (name: string,
       ...parsed.context,
       country_file: parsed.context.country_file && resolve('context.country_file', parsed.context.country_file),
     },
+    exports: {
+      directory: parsed.exports.directory && resolve('exports.directory', parsed.exports.directory),
+    },
     outbound: {
       ...parsed.outbound,
       ca_file: parsed.outbound.ca_file && resolve('outbound.ca_file', parsed.outbound.ca_file),

@@ -9,6 +9,7 @@ import type { Failures } from './lib/failures.ts';
 import type { Logger } from './lib/log.ts';
 import type { Places } from './lib/places.ts';
 import type { Random } from './lib/random.ts';
+import type { SafeConnect } from './lib/safe-connect.ts';
 import type { SafeFetch } from './lib/safe-fetch.ts';
 import type { Consumers } from './log/consumers.ts';
 import type { Database } from './store/database.ts';
@@ -24,6 +25,8 @@ export interface Deps {
   encryption: AtRest;
   /** The only way to fetch something from outside. */
   fetch: SafeFetch;
+  /** The same for what isn't HTTP. */
+  connect: SafeConnect;
   /** What an address tells of where somebody is. */
   places: Places;
   /** What is kept in memory between requests, each by the room that knows it. */

@@ -32,6 +32,7 @@ export const rooms: Readonly<Record<string, number>> = {
   web: 9,
 
   revocations: 8,
+  exports: 8,
   ssf: 8,
 
   tokens: 7,
@@ -68,6 +69,7 @@ export const compositionRank = 11;
 export const beside: readonly string[] = [
   'config.ts',
   'config-schema.ts',
+  'config-exports.ts',
   'config-network.ts',
   'config-signals.ts',
   'config-feed.ts',

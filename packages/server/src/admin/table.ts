@@ -5,6 +5,7 @@ import { certificateAuthorityRoutes } from './certificate-authority.ts';
 import { credentialRoutes } from './credentials.ts';
 import { eventRoutes } from './events.ts';
 import { eventTailRoutes } from './events-tail.ts';
+import { exporterRoutes } from './exporters.ts';
 import { guardRoutes } from './guards.ts';
 import { instanceRoutes } from './instances.ts';
 import { keyRoutes } from './keys.ts';
@@ -40,6 +41,7 @@ export const adminTable = [
   ...trustDomainRoutes,
   ...revocationRoutes,
   ...eventRoutes,
+  ...exporterRoutes,
   ...eventTailRoutes,
   ...traceRoutes,
   ...keyRoutes,

@@ -7,7 +7,7 @@ import { encryptionKeyOf } from '../config-values.ts';
 import { type AtRest, encryptedAtRest, isEncrypted, plainAtRest } from '../lib/at-rest.ts';
 import type { Random } from '../lib/random.ts';
 import type { Database, Queries } from '../store/database.ts';
-import { secretName, signalSecretName } from '../store/secrets.ts';
+import { exporterSecretName, secretName, signalSecretName } from '../store/secrets.ts';
 import { authorityName } from './authority.ts';
 import { type AtRestTable, selectValues, updateValue } from './encryption-store.ts';
 import { signingKeyName } from './keys.ts';
@@ -59,6 +59,7 @@ const names: Readonly<Record<AtRestTable, (id: string) => string>> = {
   signing_keys: signingKeyName,
   authorities: authorityName,
   secrets: secretName,
+  exporters: exporterSecretName,
   signal_secrets: signalSecretName,
 };
 const tables = Object.keys(names) as AtRestTable[];

@@ -80,7 +80,7 @@ interface Address {
 /** What tests own: whom names lead to. */
 export type Resolve = (host: string) => Promise<readonly Address[]>;
 
-const systemResolve: Resolve = (host) => lookup(host, { all: true, order: 'verbatim' });
+export const systemResolve: Resolve = (host) => lookup(host, { all: true, order: 'verbatim' });
 
 const maxUrlLength = 2048;
 const maxHeaderBytes = 16 * 1024;
@@ -155,7 +155,8 @@ export function urlFault(text: string): string | undefined {
 
 const hostOf = (url: URL): string => url.hostname.replace(/^\[(.*)\]$/, '$1');
 
-async function checkedAddresses(url: URL, resolve: Resolve, allowed: (address: string) => boolean) {
+/** Those of its addresses that may be reached. @throws FetchError */
+export async function checkedAddresses(url: URL, resolve: Resolve, allowed: (address: string) => boolean) {
   const host = hostOf(url);
   const literal = isIP(host);
   let found: readonly Address[];
@@ -174,13 +175,18 @@ async function checkedAddresses(url: URL, resolve: Resolve, allowed: (address: s
   );
 }
 
-interface Trust {
+/** By whom the other end is known, and what is shown to it. */
+export interface Trust {
   ca: string[] | undefined;
   verify: Wanted['verify'];
+  /** A certificate of ours and its key, PEM. */
+  client?: { cert: string; key: string } | undefined;
+  /** What is spoken there, where that is not HTTP. */
+  protocols?: string[];
 }
 
 /** A connection to one of these addresses, whose other end is who it should be. */
-async function connected(
+export async function connected(
   url: URL,
   addresses: readonly Address[],
   trust: Trust,
@@ -195,7 +201,8 @@ async function connected(
     // no second look at the name: it may lead elsewhere by now
     lookup: answering(addresses),
     minVersion: 'TLSv1.2',
-    ALPNProtocols: ['http/1.1'],
+    ALPNProtocols: trust.protocols ?? ['http/1.1'],
+    ...trust.client,
     ...(named && { servername: host }),
     ...(trust.ca && { ca: trust.ca }),
     rejectUnauthorized: trust.verify === undefined, // said, so that no variable of the environment says otherwise
@@ -315,7 +322,7 @@ const mediaType = (response: IncomingMessage): string =>
   (response.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
 
 /** The Web's authorities and those of the file; undefined means the Web's alone. Read at each use: files change. */
-function authorities(file: string | undefined): string[] | undefined {
+export function authorities(file: string | undefined): string[] | undefined {
   if (file === undefined) return undefined;
   let text: string;
   try {

@@ -38,7 +38,7 @@ export const consumerTimes = {
   takeOver: 30_000,
   firstPause: 1_000,
   longestPause: 300_000,
-  /** How often the position is written while nothing that passes is wanted. */
+  /** How often, while there is nothing to deliver, the position is written and dead letters are looked after. */
   save: 10_000,
 } as const;
 

@@ -110,3 +110,30 @@ export async function countDeadLetters(q: Queries, consumer: string): Promise<nu
   ]);
   return row?.count ?? 0;
 }
+
+export async function findLetterToRetry(q: Queries, consumer: string): Promise<LogDeadLetterRow | undefined> {
+  return q.get<LogDeadLetterRow>(
+    'select * from log_dead_letters where consumer = ? and again = 1 order by arrival limit 1',
+    [consumer],
+  );
+}
+
+/** Has all of a consumer's tried once more; answers how many. */
+export async function askAgain(tx: Tx, consumer: string): Promise<number> {
+  return tx.run('update log_dead_letters set again = 1 where consumer = ?', [consumer]);
+}
+
+/** It was refused once more. */
+export async function keepDeadLetter(
+  tx: Tx,
+  consumer: string,
+  arrival: number,
+  { reason, at }: { reason: string; at: number },
+): Promise<void> {
+  await tx.run('update log_dead_letters set again = 0, reason = ?, at = ? where consumer = ? and arrival = ?', [
+    reason,
+    at,
+    consumer,
+    arrival,
+  ]);
+}

@@ -19,6 +19,7 @@ import {
   passOver,
   releaseConsumers,
 } from './consumers-store.ts';
+import { retryOne } from './dead-letters.ts';
 import { readOn, type StoredEvent } from './read-on.ts';
 
 export interface Consumers {
@@ -103,13 +104,12 @@ export function newConsumers(deps: ConsumerDeps): Consumers {
     const { name, wants } = runner.consumer;
     const { events, position, more } = await readOn(deps, { ...wants, after: held.position, limit: runner.limit });
     if (events.length > 0) return delivered(runner, held, events, position);
-    if (position > held.position) {
-      held.position = position;
-      if (clock.monotonic() - held.savedAt >= consumerTimes.save) {
-        await db.settle((tx) => passOver(tx, me, name, position));
-        held.savedAt = clock.monotonic();
-      }
-    }
+    held.position = Math.max(held.position, position);
+    if (more || clock.monotonic() - held.savedAt < consumerTimes.save) return more;
+    held.savedAt = clock.monotonic();
+    await db.settle((tx) => passOver(tx, me, name, held.position));
+    const turn = async () => (await retryOne(deps, name, (letters) => attempt(runner, letters))) && !runner.removed;
+    while (runner.held && !stopped && (await turn()));
     return more;
   }
 

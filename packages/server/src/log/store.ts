@@ -37,3 +37,25 @@ export async function selectArrived(
   if (outcome !== undefined) query = query.where('outcome', '=', outcome);
   return query.execute();
 }
+
+export async function findArrived(q: Queries, arrival: number): Promise<EventRow | undefined> {
+  return q.get<EventRow>('select * from events where arrival = ?', [arrival]);
+}
+
+/** How far back is looked for one that is wanted. */
+const lookedBack = 20_000;
+
+/** The last event that somebody would want, among the last ones. */
+export async function newestEvent(q: Queries, { org, types, outcome }: Wanted): Promise<EventRow | undefined> {
+  const head = await greatestArrival(q);
+  let query = q.kysely
+    .selectFrom('events')
+    .selectAll()
+    .where('arrival', '>', head - lookedBack)
+    .orderBy('arrival', 'desc')
+    .limit(1);
+  if (org !== undefined) query = query.where('org', '=', org);
+  if (types !== undefined) query = query.where('type', 'in', types);
+  if (outcome !== undefined) query = query.where('outcome', '=', outcome);
+  return query.executeTakeFirst();
+}

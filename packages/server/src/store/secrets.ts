@@ -26,6 +26,9 @@ export async function sharedSecret(
   return opened((stored as { value: string }).value);
 }
 
+/** Where what an exporter needs secretly lies, for encryption. */
+export const exporterSecretName = (id: string): string => `exporters/${id}`;
+
 /** Where a secret lies, for encryption. */
 export const secretName = (name: string): string => `secrets/${name}`;
 

@@ -9,9 +9,9 @@ import { decisions } from './0007-decisions.ts';
 import { feed } from './0008-feed.ts';
 import { reports } from './0009-reports.ts';
 import { logIndex } from './0010-log-index.ts';
-import { exportsStep } from './0013-exports.ts';
 import { signals } from './0011-signals.ts';
 import { statusLists } from './0012-status-lists.ts';
+import { exportsStep } from './0013-exports.ts';
 import { revocations } from './0014-revocations.ts';
 import { feedNodes } from './0015-feed-nodes.ts';
 
@@ -28,8 +28,8 @@ export const migrations: readonly Migration[] = [
   reports,
   logIndex,
   signals,
-  exportsStep,
   statusLists,
+  exportsStep,
   revocations,
   feedNodes,
 ];
