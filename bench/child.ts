@@ -13,6 +13,7 @@ export interface Calls {
   /** Answers how many instances there are now. */
   fillPast: { input: { count: number }; output: number };
   policy: { input: { rounds: number; count: number }; output: PolicyFigures };
+  events: { input: { rows: number; pages: number }; output: EventFigures };
   /** Answers CPU microseconds each. */
   svids: { input: { count: number }; output: number };
 }
@@ -77,6 +78,19 @@ export interface PolicyFigures {
   slice: number;
   /** Decisions by what they were, of all rounds. */
   decisions: Record<string, number>;
+}
+
+/** Milliseconds, one number per page or story. */
+export interface EventFigures {
+  rows: number;
+  page: number[];
+  trace: number[];
+  /** CPU microseconds per event, with its place in the index. */
+  appendUs: number;
+  /** Events on all pages together. */
+  found: number;
+  megabytes: number;
+  fillSeconds: number;
 }
 
 export interface Child {
