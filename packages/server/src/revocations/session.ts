@@ -56,6 +56,20 @@ export interface Session extends SessionName {
   stream: { position: number; out: StreamOut } | undefined;
 }
 
+/** A session that has asked for nothing yet. */
+export const newSession = (named: SessionName & Pick<Session, 'id' | 'key' | 'agent' | 'resource'>): Session => ({
+  ...named,
+  ended: false,
+  applied: 0,
+  reports: [],
+  leases: [],
+  since: undefined,
+  until: 0,
+  highestCount: 0,
+  seen: 0,
+  stream: undefined,
+});
+
 /** A new name; nobody can make one up, since it is worth nothing without its key. */
 export function newSessionId(random: Random, name: SessionName): string {
   const { guard, openedAt, rev, tags } = name;

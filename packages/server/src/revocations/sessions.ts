@@ -9,6 +9,7 @@ import { feedOf } from './feed.ts';
 import { leaseMsOf } from './followed.ts';
 import {
   isMac,
+  newSession,
   newSessionId,
   readSessionId,
   type Session,
@@ -18,7 +19,7 @@ import {
   sessionMs,
   takeCount,
 } from './session.ts';
-import { type Ask, addSession, dropSession, endSession, type Feed, FeedRefusal, unknownSession } from './state.ts';
+import { type Ask, dropSession, endSession, type Feed, FeedRefusal, unknownSession, watchSession } from './state.ts';
 import { caughtUp } from './turn.ts';
 
 /** How often something is said on a stream that has no news, milliseconds. */
@@ -185,7 +186,7 @@ async function sessionOf(feed: Feed, id: string): Promise<Session | undefined> {
   const guard = await findGuard(feed.deps.db, name.guard);
   if (guard?.status !== 'active') return undefined;
   makeRoom(feed, guard);
-  return enter(feed, id, name, guard);
+  return enter(feed, id, name, guard, true);
 }
 
 const isOver = (feed: Feed, { openedAt, ended }: Pick<Session, 'openedAt'> & { ended?: boolean }) => {
@@ -193,39 +194,43 @@ const isOver = (feed: Feed, { openedAt, ended }: Pick<Session, 'openedAt'> & { e
   return ended === true || age >= sessionMs || age < -sessionMs;
 };
 
+/** Enters a session, once for all who ask for it at the same time. Nobody is given anything in it before it was looked at. */
+function enter(feed: Feed, id: string, name: SessionName, guard: Guard, again = false): Promise<Session | undefined> {
+  const underWay = feed.entering.get(id);
+  if (underWay) return underWay;
+  const entering = look(feed, { id, name, guard, again }).finally(() => feed.entering.delete(id));
+  feed.entering.set(id, entering);
+  return entering;
+}
+
 /** From here on revocations end the session; then it is looked whether one had come before. */
-async function enter(feed: Feed, id: string, name: SessionName, guard: Guard): Promise<Session | undefined> {
-  const { db } = feed.deps;
+async function look(
+  feed: Feed,
+  given: { id: string; name: SessionName; guard: Guard; again: boolean },
+): Promise<Session | undefined> {
+  const { id, name, guard, again } = given;
+  const { db, clock } = feed.deps;
   const key = sessionKey(await feed.secret(), id);
   if (feed.tail === undefined) await caughtUp(feed);
-  const raced = feed.sessions.get(id);
-  if (raced) return raced;
-  const session: Session = {
-    ...name,
-    id,
-    key,
-    agent: guard.agent,
-    resource: guard.resource,
-    ended: false,
-    applied: 0,
-    reports: [],
-    leases: [],
-    since: undefined,
-    until: 0,
-    highestCount: 0,
-    seen: 0,
-    stream: undefined,
-  };
-  addSession(feed, session);
+  const session = newSession({ ...name, id, key, agent: guard.agent, resource: guard.resource });
+  watchSession(feed, session);
   const [resource, stillGuard, dead] = [
     await findResource(db, guard.resource),
     await findGuard(db, guard.id),
     await tagsEndedSince(db, name.tags, name.rev),
   ];
-  if (resource?.status === 'active' && stillGuard?.status === 'active' && !dead && !session.ended) return session;
-  session.ended = true;
-  dropSession(feed, session);
-  return undefined;
+  if (resource?.status !== 'active' || stillGuard?.status !== 'active' || dead || session.ended) {
+    session.ended = true;
+    dropSession(feed, session);
+    return undefined;
+  }
+  feed.sessions.set(id, session);
+  if (again) {
+    // it may hold a lease that somebody else gave it: people want to see it answer
+    session.since = 0;
+    session.until = clock.monotonic() + leaseMsOf(resource.feed);
+  }
+  return session;
 }
 
 /** @throws FeedRefusal `full`, if the guard, or all of them, have as many sessions with a lease as they may */

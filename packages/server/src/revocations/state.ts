@@ -86,6 +86,8 @@ export interface Feed {
   beating: boolean;
   followed: Map<string, Followed>;
   sessions: Map<string, Session>;
+  /** Sessions that are being looked at. */
+  entering: Map<string, Promise<Session | undefined>>;
   byTag: Map<string, Set<Session>>;
   asks: Ask[];
   /** Requests that wait for news, with what takes back their end. */
@@ -140,6 +142,7 @@ export function newFeed(deps: Deps, wake: (feed: Feed) => void): Feed {
     beating: false,
     followed: new Map(),
     sessions: new Map(),
+    entering: new Map(),
     byTag: new Map(),
     asks: [],
     parked: new Map(),
@@ -168,8 +171,7 @@ export function newFeed(deps: Deps, wake: (feed: Feed) => void): Feed {
 const tagsOfSession = ({ tags, guard, resource }: Session) => [...tags, linkTag(guard), linkTag(resource)];
 
 /** From now on revocations end this session. */
-export function addSession(feed: Feed, session: Session): void {
-  feed.sessions.set(session.id, session);
+export function watchSession(feed: Feed, session: Session): void {
   for (const tag of tagsOfSession(session)) {
     const known = feed.byTag.get(tag);
     if (known) known.add(session);
