@@ -10,6 +10,7 @@ import { dpopNonces } from './client-auth/dpop-nonce.ts';
 import type { Config } from './config.ts';
 import { newBudgets } from './decide/budget.ts';
 import type { Deps } from './deps.ts';
+import { answersItself } from './drills/self.ts';
 import { enrolRoutes } from './enrol/routes.ts';
 import { feedRoutes } from './feed/routes.ts';
 import { runExporters } from './exports/run.ts';
@@ -175,6 +176,13 @@ export function createApp(deps: Deps, certificate?: CertificateSource): FastifyI
   app.register(reportRoutes(deps));
   app.register(adminRoutes(deps));
   app.register(healthRoutes(deps, certificate));
+  answersItself(deps, async ({ method, url, headers, body }) => {
+    const { pathname, search } = new URL(url);
+    const { host } = new URL(config.issuer);
+    const request = { method: method as 'GET', url: pathname + search, headers: { host, ...headers } };
+    const answer = await app.inject(body === undefined ? request : { ...request, payload: body });
+    return { status: answer.statusCode, headers: answer.headers, body: answer.body };
+  });
   return app;
 }
 

@@ -100,6 +100,25 @@ export const configSchema = z.strictObject({
         ),
     })
     .prefault({}),
+  drill: z
+    .strictObject({
+      every_hours: z
+        .number()
+        .int()
+        .min(1)
+        .max(8760)
+        .optional()
+        .meta(
+          about({
+            description:
+              'How often a revocation is rehearsed on the canary of the default organization, by one node. What came of it stands in the log, and `bailiwick doctor` says when it last was.',
+            expects: 'a whole number of hours from 1 to 8760',
+            example: '24',
+            computed: 'never by itself',
+          }),
+        ),
+    })
+    .prefault({}),
   status_lists: z
     .strictObject({
       ttl_seconds: seconds(1, 300)

@@ -1,5 +1,7 @@
 /** What is done now and then beside requests. Nothing that must be true depends on it: it only tidies up. */
+import { defaultOrganization } from './admin/first-start.ts';
 import type { Deps } from './deps.ts';
+import { drillWhenDue } from './drills/schedule.ts';
 import { forgetInstances } from './enrol/forget.ts';
 import { refreshDue } from './federation/refresh.ts';
 import { keepAuthority } from './keys/ca.ts';
@@ -25,6 +27,8 @@ export function startJobs(deps: Deps): Jobs {
     running = tidy(deps, ending.signal).catch((err) =>
       deps.log.error({ err }, 'tidying up failed; it is tried again in a minute'),
     );
+    // it takes its time, and a stop doesn't wait for it: the next one begins by resuming the canary
+    drillWhenDue(deps, defaultOrganization).catch((err) => deps.log.error({ err }, 'a scheduled drill failed'));
   }, everyMs);
   timer.unref();
   return {

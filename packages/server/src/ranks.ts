@@ -30,6 +30,7 @@ export const rooms: Readonly<Record<string, number>> = {
   'client-auth': 9,
   grants: 9,
   web: 9,
+  drills: 9,
 
   revocations: 8,
   exports: 8,

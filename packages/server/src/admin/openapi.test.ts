@@ -17,6 +17,8 @@ const table = adminTable as readonly Route[];
 
 /** One request to every operation, by its id, in an order that works. */
 const requests: Record<string, (t: Things) => Promise<[path: string, body?: unknown]>> = {
+  runDrill: async () => ['/drills', { wait_seconds: 1 }],
+  listDrills: async () => ['/drills'],
   listOrganizations: async () => ['/organizations'],
   createOrganization: async () => ['/organizations', { name: 'acme', display_name: 'Acme' }],
   getOrganization: async (t) => [`/organizations/${t.person.organization}`],

@@ -3,6 +3,7 @@ import { agentRoleRoutes } from './agent-roles.ts';
 import { agentRoutes } from './agents.ts';
 import { certificateAuthorityRoutes } from './certificate-authority.ts';
 import { credentialRoutes } from './credentials.ts';
+import { drillRoutes } from './drills.ts';
 import { eventRoutes } from './events.ts';
 import { eventTailRoutes } from './events-tail.ts';
 import { exporterRoutes } from './exporters.ts';
@@ -40,6 +41,7 @@ export const adminTable = [
   ...guardRoutes,
   ...trustDomainRoutes,
   ...revocationRoutes,
+  ...drillRoutes,
   ...eventRoutes,
   ...exporterRoutes,
   ...eventTailRoutes,

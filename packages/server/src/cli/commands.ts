@@ -7,6 +7,7 @@ import { init } from './init.ts';
 import { agentCommands } from './nouns/agents.ts';
 import { caCommands } from './nouns/ca.ts';
 import { credentialCommands } from './nouns/credentials.ts';
+import { drillCommands } from './nouns/drill.ts';
 import { enrolmentToken } from './nouns/enrolment-token.ts';
 import { eventCommands } from './nouns/events.ts';
 import { guardCommands } from './nouns/guards.ts';
@@ -46,6 +47,7 @@ export const commands: readonly Command[] = [
   token,
   revoke,
   ...revocationCommands,
+  ...drillCommands,
   ...keyCommands,
   ...caCommands,
   ...eventCommands,

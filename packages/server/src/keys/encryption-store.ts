@@ -1,7 +1,13 @@
 import type { Queries, Tx } from '../store/database.ts';
 
 /** Where private keys and secrets lie. */
-export type AtRestTable = 'signing_keys' | 'authorities' | 'secrets' | 'exporters' | 'signal_secrets';
+export type AtRestTable =
+  | 'signing_keys'
+  | 'authorities'
+  | 'secrets'
+  | 'exporters'
+  | 'signal_secrets'
+  | 'drill_canaries';
 
 const selects: Readonly<Record<AtRestTable, string>> = {
   signing_keys: 'select kid as id, private_jwk as value from signing_keys',
@@ -9,6 +15,7 @@ const selects: Readonly<Record<AtRestTable, string>> = {
   secrets: 'select name as id, value from secrets',
   exporters: 'select id, secret as value from exporters where secret is not null',
   signal_secrets: 'select id, value from signal_secrets',
+  drill_canaries: 'select org as id, key as value from drill_canaries',
 };
 
 const updates: Readonly<Record<AtRestTable, string>> = {
@@ -17,6 +24,7 @@ const updates: Readonly<Record<AtRestTable, string>> = {
   secrets: 'update secrets set value = ? where name = ?',
   exporters: 'update exporters set secret = ? where id = ?',
   signal_secrets: 'update signal_secrets set value = ? where id = ?',
+  drill_canaries: 'update drill_canaries set key = ? where org = ?',
 };
 
 export async function selectValues(q: Queries, table: AtRestTable): Promise<{ id: string; value: string }[]> {

@@ -55,12 +55,16 @@ async function fromCommand([program = '', ...args]: readonly string[]): Promise<
   }
 }
 
+/** How the key of an organization's canary is bound to its row. @see drills/canary.ts */
+export const canaryKeyName = (org: string): string => `drill_canaries ${org}`;
+
 const names: Readonly<Record<AtRestTable, (id: string) => string>> = {
   signing_keys: signingKeyName,
   authorities: authorityName,
   secrets: secretName,
   exporters: exporterSecretName,
   signal_secrets: signalSecretName,
+  drill_canaries: canaryKeyName,
 };
 const tables = Object.keys(names) as AtRestTable[];
 

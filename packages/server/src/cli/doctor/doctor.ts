@@ -5,6 +5,7 @@ import { CliError, exitCodes } from '../errors.ts';
 import { configOf, identityFile, movedHint, namedIdentity, readIdentity } from '../identity.ts';
 import { painter, printable } from '../output.ts';
 import { checkSecretsException } from './credentials.ts';
+import { checkDrills } from './drills.ts';
 import { checkEncryption, checkServerEncryption, isBesideData } from './encryption.ts';
 import { type Finding, fail, ok, warn } from './finding.ts';
 import { checkData, checkDatabase, checkKeyFile, checkRuntime, checkTransport } from './local.ts';
@@ -85,6 +86,7 @@ async function checkRemote(context: Context, config: Config | undefined, say: Sa
     if (server[0]?.status === 'fail') return;
     const api = openApi(context, identity);
     say(...(await checkRegistry(api, context.io.now())));
+    say(...(await checkDrills(api, config?.drill.every_hours, context.io.now())));
     if (config === undefined || !isBesideData(config)) say(...(await checkServerEncryption(api)));
   } catch (error) {
     if (!(error instanceof CliError)) throw error;

@@ -1,0 +1,176 @@
+/** Rehearsed revocations: on a canary, on a real agent, and when somebody doesn't answer. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { type FakeClock, systemClock } from '../lib/clock.ts';
+import { type AdminClient, adminClient, administrator } from '../testing/admin-client.ts';
+import { feedGuard, openFeedSession } from '../testing/feed-client.ts';
+import { databases, startServer, type TestServer } from '../testing/harness.ts';
+import { type TokenClient, tokenClient } from '../testing/token-client.ts';
+import type { Report } from './drill.ts';
+import { drillWhenDue } from './schedule.ts';
+
+type Shown = Omit<Report, 'at' | 'org'> & { completed_at: string };
+
+/** A drill measures: it needs the time that passes by itself. */
+const realTime: FakeClock = { ...systemClock, advance: () => assert.fail('this is the real time') };
+
+for (const database of databases) {
+  describe(`drills, on ${database}`, () => {
+    let server: TestServer;
+    let other: TestServer;
+    let operator: AdminClient;
+    let client: TokenClient;
+    before(async () => {
+      server = await startServer({ database, clock: realTime, config: { drill: { every_hours: 24 } } });
+      other = await startServer({ joins: server, config: { drill: { every_hours: 24 } } });
+      operator = adminClient(server, server.operator);
+      client = await tokenClient(server);
+    });
+    after(async () => {
+      await other.close();
+      await server.close();
+    });
+
+    const drill = (body: object = {}): Promise<Shown> => operator.ok('POST', '/drills', body);
+    const rowsOf = ({ rows }: Shown, probe: string) => rows.filter((row) => row.probe === probe);
+
+    test('everybody refuses the canary, each is timed, and the evidence is in the log', async () => {
+      const done = await drill();
+      assert.equal(done.passed, true, JSON.stringify(done.rows));
+      for (const probe of [
+        'admin_api',
+        'service_api',
+        'introspection',
+        'signed_introspection',
+        'token_request',
+        'instance_renewal',
+        'task',
+        'status_list',
+      ]) {
+        const [row] = rowsOf(done, probe);
+        assert.equal(row?.outcome, 'refused', `${probe}: ${JSON.stringify(row)}`);
+        assert.ok((row?.after_ms as number) >= 0 && (row?.after_ms as number) <= done.took_ms);
+      }
+      assert.equal(done.gaps.length, 3);
+      const agent = await operator.ok('GET', `/agents/${done.agent}`);
+      assert.deepEqual([agent.name, agent.status, agent.kind], ['drill-canary', 'active', 'workload']);
+      const { items } = await operator.ok('GET', '/drills');
+      assert.deepEqual(items[0], { ...done, completed_at: items[0].completed_at });
+      const log = await operator.ok('GET', `/events?type=drill.completed&target=${done.agent}`);
+      assert.equal(log.items.length, 1);
+    });
+
+    test('the canary is made once, and acts again for the next drill', async () => {
+      const [first, second] = [await drill(), await drill()];
+      assert.equal(first.agent, second.agent);
+      assert.notEqual(first.id, second.id);
+      assert.equal(second.passed, true, JSON.stringify(second.rows));
+    });
+
+    test('its key lies in no answer and in no event', async () => {
+      const row = await server.deps.db.get<{ key: string }>('select key from drill_canaries');
+      const { canary } = JSON.parse(row?.key ?? '{}') as { canary: { jwk: { d: string } } };
+      assert.ok(canary.jwk.d.length > 20);
+      const said = [
+        await operator.ok('GET', '/agents?limit=200'),
+        await operator.ok('GET', '/credentials?limit=200'),
+        await operator.ok('GET', '/events?limit=200'),
+      ];
+      assert.ok(!JSON.stringify(said).includes(canary.jwk.d));
+    });
+
+    test('a guard that hangs loses its lease, and the drill waits for that', async () => {
+      const guard = await feedGuard(server, client.resource);
+      const session = await openFeedSession(server, guard);
+      await session.lease();
+      const done = await drill();
+      const [row] = rowsOf(done, 'guard').filter(({ what }) => what === guard.guard);
+      assert.equal(row?.outcome, 'lapsed', JSON.stringify(done.rows));
+      assert.equal(done.passed, true);
+      assert.equal(rowsOf(done, 'resource')[0]?.outcome, 'not_asked', 'nobody answers at the resource of this test');
+    });
+
+    test('a guard that follows is told, and timed; one that renews and never acknowledges fails the drill', async () => {
+      const guard = await feedGuard(server, client.resource);
+      const session = await openFeedSession(server, guard);
+      let ended = false;
+      const following = (async () => {
+        while (!ended) await session.lease({ wait_ms: 100 });
+      })();
+      const done = await drill();
+      ended = true;
+      await following;
+      const [row] = rowsOf(done, 'guard').filter(({ what }) => what === guard.guard);
+      assert.equal(row?.outcome, 'acknowledged', JSON.stringify(done.rows));
+      assert.ok((row?.after_ms as number) < 2_000);
+    });
+
+    test('two at once: one of them is refused, on either node', async () => {
+      const there = adminClient({ ...server, address: other.address }, server.operator);
+      const replies = await Promise.all([operator.call('POST', '/drills', {}), there.call('POST', '/drills', {})]);
+      assert.deepEqual(replies.map(({ status }) => status).sort(), [201, 409], replies.map(({ text }) => text).join());
+      assert.equal((await drill()).passed, true);
+    });
+
+    test('a real agent is suspended when that was meant, and stays so', async () => {
+      const one = await tokenClient(server);
+      const body = { agent: one.clientId, for_real: true };
+      assert.equal((await operator.call('POST', '/drills', { agent: one.clientId })).status, 422);
+      assert.equal((await operator.ok('GET', `/agents/${one.clientId}`)).status, 'active');
+      const done = await drill(body);
+      assert.deepEqual([done.agent, done.for_real, done.passed], [one.clientId, true, true]);
+      assert.equal((await operator.ok('GET', `/agents/${one.clientId}`)).status, 'suspended');
+    });
+
+    test('the same request sent again runs no second drill', async () => {
+      const headers = { 'idempotency-key': 'drill-once' };
+      const first = await operator.call('POST', '/drills', {}, headers);
+      const again = await operator.call('POST', '/drills', {}, headers);
+      assert.equal(first.status, 201, first.text);
+      assert.equal(again.body.id, first.body.id);
+    });
+
+    const refused: [string, object, number][] = [
+      ['an agent that is nowhere', { agent: 'nobody', for_real: true }, 404],
+      ['for real, of whom is not said', { for_real: true, agent: '' }, 400],
+      ['no time to wait', { wait_seconds: 0 }, 400],
+      ['an hour to wait', { wait_seconds: 3600 }, 400],
+      ['a member that nobody knows', { canary: true }, 400],
+    ];
+    for (const [sentence, body, status] of refused) {
+      test(`refused: ${sentence}`, async () => {
+        const reply = await operator.call('POST', '/drills', body);
+        assert.equal(reply.status, status, reply.text);
+      });
+    }
+
+    test('who may not run drills, or not revoke, is refused; another organization has a canary of its own', async () => {
+      const without = await administrator(server, operator, { scopes: ['revocations:write', 'events:read'] });
+      assert.equal((await without.call('POST', '/drills', {})).status, 403);
+      const narrow = await administrator(server, operator, { scopes: ['drills:run'] });
+      assert.equal((await narrow.call('POST', '/drills', { agent: client.clientId, for_real: true })).status, 422);
+      assert.equal((await narrow.call('GET', '/drills')).status, 403);
+      await operator.ok('POST', '/organizations', { name: 'acme', display_name: 'Acme' });
+      const theirs = await administrator(server, operator, {
+        scopes: ['drills:run', 'events:read'],
+        organization: 'acme',
+      });
+      const done = (await theirs.ok('POST', '/drills', {})) as Shown;
+      assert.equal(done.passed, true, JSON.stringify(done.rows));
+      assert.deepEqual(
+        (await theirs.ok('GET', '/drills')).items.map(({ id }: Shown) => id),
+        [done.id],
+      );
+      assert.equal((await theirs.call('POST', '/drills', { agent: client.clientId, for_real: true })).status, 404);
+    });
+
+    test('by schedule: on one node, once in so many hours', async () => {
+      const count = async () => (await operator.ok('GET', '/drills?limit=200')).items.length;
+      const before = await count();
+      await Promise.all([drillWhenDue(server.deps, 'default'), drillWhenDue(other.deps, 'default')]);
+      assert.equal(await count(), before + 1);
+      await drillWhenDue(other.deps, 'default');
+      assert.equal(await count(), before + 1);
+    });
+  });
+}
