@@ -18,7 +18,12 @@ const newReportId = () => randomBytes(16).toString('base64url');
 const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 
 /** A guard's own client for `/events`. */
-function reporting(server: TestServer, guard: Pick<PdpClient, 'agent' | 'jwk'>, scope = 'events:report') {
+function reporting(
+  server: TestServer,
+  guard: Pick<PdpClient, 'agent' | 'jwk'>,
+  scope = 'events:report',
+  node = server,
+) {
   const { issuer, clock } = server;
   const sdk = createAgent({
     issuer,
@@ -28,6 +33,7 @@ function reporting(server: TestServer, guard: Pick<PdpClient, 'agent' | 'jwk'>, 
     scope,
     stepUp: false,
     now: clock.now,
+    fetch: (input, init) => fetch(String(input).replace(issuer, node.address), init),
   });
   return async (body: unknown) => {
     const response = await sdk.fetch(`${issuer}/events`, {
@@ -122,6 +128,24 @@ for (const database of databases) {
       assert.equal(others.filter(({ body }) => body.results[1]?.outcome === 'recorded').length, 1);
       assert.equal((await used()).length, before + 2);
     });
+
+    if (database === 'postgres') {
+      test('and once on all nodes', async () => {
+        const node = await startServer({ joins: server });
+        try {
+          const before = (await used()).length;
+          const there = reporting(server, guard, 'events:report', node);
+          const batch = { reports: Array.from({ length: 50 }, () => good()) };
+          const backwards = { reports: batch.reports.toReversed() };
+          const answers = await Promise.all([report(batch), there(backwards), report(backwards), there(batch)]);
+          const recorded = answers.flatMap(({ body }) => body.results.filter(({ outcome }) => outcome === 'recorded'));
+          assert.equal(recorded.length, 50);
+          assert.equal((await used()).length, before + 50);
+        } finally {
+          await node.close();
+        }
+      });
+    }
 
     test('what happened stands beside when it was told', async () => {
       const { body } = await agent.send();
