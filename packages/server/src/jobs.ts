@@ -6,6 +6,7 @@ import { forgetInstances } from './enrol/forget.ts';
 import { refreshDue } from './federation/refresh.ts';
 import { keepAuthority } from './keys/ca.ts';
 import { logFailures } from './lib/failures.ts';
+import { newRetiring, type Retiring, retire } from './log/retention.ts';
 import { forgetReported } from './reports/forget.ts';
 import { tidyFeed } from './revocations/feed.ts';
 import { forgetStatusLists } from './status-lists/status-list.ts';
@@ -43,7 +44,15 @@ export function startJobs(deps: Deps): Jobs {
 
 /** One round: the minute's failed authentications go to the log, what has expired is forgotten, the authority is kept up, foreign bundles are refreshed. */
 export async function tidy(deps: Deps, ending?: AbortSignal): Promise<void> {
-  await Promise.all([tidyUp(deps), keepUp(deps), refreshDue(deps, ending)]); // none waits for another, nor fails with it
+  await Promise.all([tidyUp(deps), keepUp(deps), refreshDue(deps, ending), retire(deps, retiringOf(deps))]); // none waits for another, nor fails with it
+}
+
+const retiring = new WeakMap<Deps, Retiring>();
+
+function retiringOf(deps: Deps): Retiring {
+  const known = retiring.get(deps) ?? newRetiring();
+  retiring.set(deps, known);
+  return known;
 }
 
 async function keepUp(deps: Deps): Promise<void> {

@@ -16,6 +16,7 @@ import { policyRoutes } from './policies.ts';
 import { policyExplainRoutes } from './policies-explain.ts';
 import { policyRehearsalRoutes } from './policies-rehearsal.ts';
 import { resourceRoutes } from './resources.ts';
+import { retentionRoutes } from './retention.ts';
 import { revocationRoutes } from './revocations.ts';
 import { roleRoutes } from './roles.ts';
 import type { Route } from './route.ts';
@@ -44,6 +45,7 @@ export const adminTable = [
   ...drillRoutes,
   ...eventRoutes,
   ...exporterRoutes,
+  ...retentionRoutes,
   ...eventTailRoutes,
   ...traceRoutes,
   ...keyRoutes,
