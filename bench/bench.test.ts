@@ -76,6 +76,30 @@ test('bench policy --json ends with one line of JSON, every figure above zero', 
   for (const [field, value] of Object.entries(figures)) assert.ok((value as number) > 0, field);
 });
 
+test('bench events --json ends with one line of JSON, every figure above zero', async () => {
+  const lines = await bench('events', '--json', '--rows', '3000', '--count', '60');
+  assert.equal(lines.length, 1);
+  const { bench: name, ...figures } = JSON.parse(lines[0] as string);
+  assert.equal(name, 'events');
+  assert.deepEqual(Object.keys(figures), ['rows', 'page_p99_ms', 'trace_p99_ms', 'append_us']);
+  assert.equal(figures.rows, 3000);
+  for (const [field, value] of Object.entries(figures)) assert.ok((value as number) > 0, field);
+});
+
+test('bench revocation --json ends with two lines of JSON: guards that are well, and some that hang', async () => {
+  const lines = await bench('revocation', '--json', '--guards', '4', '--count', '3');
+  assert.equal(lines.length, 2);
+  const [healthy, hanging] = lines.map((line) => JSON.parse(line));
+  const fields = ['revocations', 'ack_p50_ms', 'ack_p99_ms', 'accepted_after_ack'];
+  assert.deepEqual(Object.keys(healthy), ['bench', 'guards', ...fields]);
+  assert.deepEqual(Object.keys(hanging), ['bench', 'guards', 'hanging', 'lease_ms', ...fields]);
+  for (const run of [healthy, hanging]) {
+    assert.deepEqual([run.bench, run.guards, run.revocations, run.accepted_after_ack], ['revocation', 4, 3, 0]);
+    assert.ok(run.ack_p50_ms > 0 && run.ack_p99_ms >= run.ack_p50_ms);
+  }
+  assert.deepEqual([hanging.hanging, hanging.lease_ms], [2, 2000]);
+});
+
 test('without --json it prints a table, and without knowing what to measure how to use it', async () => {
   const table = await bench('guard', '--rounds', '1', '--count', '60');
   assert.ok(table.some((line) => /^bare ES256 verify +\d/.test(line)));

@@ -12,6 +12,10 @@ export interface Calls {
   startEnrol: { input: { keys: Record<string, unknown>[] }; output: EnrolTarget };
   /** Answers how many instances there are now. */
   fillPast: { input: { count: number }; output: number };
+  startRevocation: {
+    input: { guards: Record<string, unknown>[]; agents: Record<string, unknown>[] };
+    output: RevocationTarget;
+  };
   policy: { input: { rounds: number; count: number }; output: PolicyFigures };
   events: { input: { rows: number; pages: number }; output: EventFigures };
   /** Answers CPU microseconds each. */
@@ -49,6 +53,17 @@ export interface EnrolTarget {
   url: string;
   /** In the order of the keys. */
   clientIds: string[];
+  durability: string;
+}
+
+/** Where tokens come from, who guards what they are for, and who may revoke them. */
+export interface RevocationTarget {
+  issuer: string;
+  resource: string;
+  /** In the order of the agents', and guards', keys. */
+  clientIds: string[];
+  guardIds: string[];
+  operator: { issuer: string; client_id: string; jwk: object };
   durability: string;
 }
 

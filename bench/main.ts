@@ -1,22 +1,35 @@
-// npm run -s bench -- <token|guard|enrol|policy> [--json] [--rounds n] [--count n] [--past n]
+// npm run -s bench -- <token|guard|enrol|policy|revocation|events> [--json] [--rounds n] [--count n] [--past n]
 // Figures go to stdout (with --json one line of JSON, the last), progress to stderr.
 import { parseArgs } from 'node:util';
 import { pinGenerator } from './child.ts';
 import { enrolDefaults, enrolReport, enrolTable, measureEnrol } from './enrol.ts';
+import { eventDefaults, eventsReport, eventsTable, measureEvents } from './events.ts';
 import { guardDefaults, guardReport, guardTable, measureGuard } from './guard.ts';
 import { measurePolicy, policyDefaults, policyReport, policyTable } from './policy.ts';
+import {
+  measureRevocation,
+  type RevocationOptions,
+  revocationDefaults,
+  revocationReport,
+  revocationTable,
+} from './revocation.ts';
 import { measureTokens, tokenDefaults, tokenReport, tokenTable } from './token.ts';
 
-const usage = `Usage: npm run -s bench -- <token|guard|enrol|policy> [options]
+const usage = `Usage: npm run -s bench -- <token|guard|enrol|policy|revocation|events> [options]
 
   token            what a token costs the server that issues it, beside oidc-provider and the bare signatures
   guard            what a request costs the API that is guarded, beside jose and the bare signature
   enrol            what an instance costs to enrol, fifty a second
   policy           what a decision by policy costs: 200 policies, 10,000 agents, a new task and address in every request
+  revocation       how long until a revocation is true at 100 guards, and whether anybody accepts what it ended after that
+
+  events           what it costs to read a log of ten million events: pages, stories, and appending to it
 
   --json           one line of JSON instead of a table
   --rounds <n>     how often each is measured, by turns
-  --count <n>      tokens (or verifications, decisions) in each round; enrolments in all
+  --count <n>      tokens (or verifications, decisions) in each round; enrolments in all; revocations in each run
+  --guards <n>     with revocation
+  --rows <n>       with events: how long the log is
   --past <n>       with enrol: measure again after so many instances of the past were made
 `;
 
@@ -38,11 +51,17 @@ async function main(): Promise<number> {
       rounds: { type: 'string' },
       count: { type: 'string' },
       past: { type: 'string' },
+      rows: { type: 'string' },
+      guards: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
   const [what] = positionals;
-  if (values.help || positionals.length !== 1 || !['token', 'guard', 'enrol', 'policy'].includes(what ?? '')) {
+  if (
+    values.help ||
+    positionals.length !== 1 ||
+    !['token', 'guard', 'enrol', 'policy', 'revocation', 'events'].includes(what ?? '')
+  ) {
     (values.help ? print : say)(usage);
     return values.help ? 0 : 2;
   }
@@ -64,6 +83,25 @@ async function main(): Promise<number> {
     };
     const measured = await measureEnrol(options, say);
     print(values.json ? JSON.stringify(enrolReport(measured)) : enrolTable(measured, options));
+    return 0;
+  }
+  if (what === 'revocation') {
+    const guards = positive(values.guards, revocationDefaults.guards);
+    const options: RevocationOptions = {
+      ...revocationDefaults,
+      guards,
+      hanging: Math.min(revocationDefaults.hanging, Math.ceil(guards / 2)),
+      revocations: positive(values.count, revocationDefaults.revocations),
+    };
+    const { healthy, hanging } = await measureRevocation(options, say);
+    const lines = [healthy, hanging].map((run) => JSON.stringify(revocationReport(options, run)));
+    print(values.json ? lines.join('\n') : revocationTable(options, { healthy, hanging }));
+    return 0;
+  }
+  if (what === 'events') {
+    const rows = positive(values.rows, eventDefaults.rows);
+    const measured = await measureEvents({ rows, pages: positive(values.count, eventDefaults.pages) }, say);
+    print(values.json ? JSON.stringify(eventsReport(measured)) : eventsTable(measured));
     return 0;
   }
   if (what === 'policy') {
