@@ -20,6 +20,7 @@ import { retentionRoutes } from './retention.ts';
 import { revocationRoutes } from './revocations.ts';
 import { roleRoutes } from './roles.ts';
 import type { Route } from './route.ts';
+import { signalRoutes } from './signals.ts';
 import { taskRoutes } from './tasks.ts';
 import { teamRoutes } from './teams.ts';
 import { traceRoutes } from './trace.ts';
@@ -41,6 +42,7 @@ export const adminTable = [
   ...policyExplainRoutes,
   ...guardRoutes,
   ...trustDomainRoutes,
+  ...signalRoutes,
   ...revocationRoutes,
   ...drillRoutes,
   ...eventRoutes,

@@ -7,7 +7,7 @@ import type { Agent } from '@bailiwick/agent';
 import type { PrivateJwk } from '@bailiwick/protocol';
 import type { Deps } from '../deps.ts';
 import { FetchError } from '../lib/safe-fetch.ts';
-import type { PollSettings, Source } from '../ssf/source.ts';
+import { type PollSettings, type Source, sourcesTopic } from '../ssf/source.ts';
 import { asked, claimSource, dueSources, findSource, nextSourceDue } from '../ssf/source-store.ts';
 import { findSecret } from '../ssf/stream-store.ts';
 import { signalSecretName } from '../store/secrets.ts';
@@ -27,9 +27,6 @@ const longestPauseMs = 300_000;
 const atOnce = 16;
 const mostSets = 50;
 const lookEveryMs = 30_000;
-
-/** On which topic nodes hear that there is a source to be asked. */
-export const sourcesTopic = 'signal-sources';
 
 /** Begins to ask. `stop` gives up questions that wait. */
 export function startPolling(deps: Deps): { stop(): Promise<void> } {

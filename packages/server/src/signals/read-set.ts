@@ -4,6 +4,8 @@ import type { Deps } from '../deps.ts';
 import { caep, type HeardEvent, setType, streamUpdatedEvent, verificationEvent } from '../ssf/events.ts';
 import { longestSet, type Source } from '../ssf/source.ts';
 import { type Subject, subjectFault } from '../ssf/subject.ts';
+import { parseJsonBody } from '../web/body.ts';
+import { Problem } from '../web/problem.ts';
 import { SetError } from './set-error.ts';
 import { keysOf } from './source-keys.ts';
 
@@ -38,7 +40,7 @@ export async function readSet(deps: Deps, source: Source, text: string): Promise
   if (!keys.some((key) => verifyParsed(parsed, key))) {
     throw new SetError('invalid_key', 'the signature of the SET is not by a key of its issuer');
   }
-  return contentOf(deps, payload);
+  return contentOf(deps, plain(payload));
 }
 
 function parse(text: string): ParsedJws {
@@ -46,6 +48,17 @@ function parse(text: string): ParsedJws {
     return parseCompact(text, longestSet);
   } catch (error) {
     if (error instanceof ProtocolError) throw new SetError('invalid_request', error.message);
+    throw error;
+  }
+}
+
+/** The same, if it holds nothing that would trouble a database or a stack: no more than sixteen levels, and well-formed text. */
+function plain(payload: ParsedJws['payload']): ParsedJws['payload'] {
+  try {
+    return parseJsonBody(JSON.stringify(payload)) as ParsedJws['payload'];
+  } catch (error) {
+    if (error instanceof Problem)
+      throw new SetError('invalid_request', 'the SET is too deep, or has text that is none');
     throw error;
   }
 }

@@ -44,3 +44,6 @@ export const setAlgorithms = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;
 
 /** What a SET is taken at, with its header and whitespace around it (bytes). */
 export const longestSet = 32_768;
+
+/** On which topic nodes hear that there is a source to be asked. */
+export const sourcesTopic = 'signal-sources';
