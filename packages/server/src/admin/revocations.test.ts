@@ -394,7 +394,7 @@ for (const database of databases) {
       for (const [kind, subject] of [
         ['organization', theirs.organization],
         ['key', 'any'],
-      ]) {
+      ] as const) {
         assert.equal((await stranger.call('POST', '/revocations', { kind, subject, reason: 'x' })).status, 403, kind);
       }
       assert.equal((await theirs.guardClient.introspect(theirs.token)).active, true);
