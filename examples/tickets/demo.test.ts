@@ -14,7 +14,7 @@ test('npm run demo: every step goes as told, in plain words, within seconds', { 
     '3. An operation refused',
     '4. A stolen token refused',
     '5. An instance that comes, works, and vanishes',
-    '6. A suspended agent refused',
+    '6. A revocation that is felt',
   ]);
   for (const part of said.split(/^\d\. /m).slice(1)) {
     for (const label of ['answer', 'guard', 'record']) assert.match(part, new RegExp(`✓ ${label} `), part);

@@ -21,7 +21,7 @@ try {
   await anOperationRefused(stage);
   await aStolenTokenRefused(stage);
   await anInstanceThatVanishes(stage);
-  await aSuspendedAgentRefused(stage);
+  await aRevocationThatIsFelt(stage);
 } catch (error) {
   tell.happened(`the demo broke off: ${error instanceof Error ? error.stack : error}`, false);
 } finally {
@@ -37,7 +37,7 @@ async function aCallThatWorks({ api, triage, decisions, newestRecord }: Stage) {
   tell.happened(`${response.status}, "${title}" is ${status}`, response.status === 200 && status === 'closed');
   const decision = decisions.at(-1);
   tell.decided(decision, { outcome: 'allowed', operation: 'close ticket', agent: triage.clientId });
-  tell.recorded(await newestRecord({ agent: triage.clientId, jti: decision?.jti }), {
+  tell.recorded(await newestRecord({ type: 'token.issued', agent: triage.clientId, jti: decision?.jti }), {
     type: 'token.issued',
     outcome: 'allowed',
   });
@@ -65,7 +65,7 @@ async function anOperationRefused({ api, triage, decisions, newestRecord }: Stag
   const decision = decisions.at(-2);
   tell.happened(`${still.status}, ticket 3 is still there`, still.status === 200);
   tell.decided(decision, { outcome: 'refused', status: 403, agent: triage.clientId });
-  const record = await newestRecord({ jti: decision?.jti });
+  const record = await newestRecord({ type: 'token.issued', jti: decision?.jti });
   tell.recorded(record, { type: 'token.issued', agent: triage.clientId }, 'the token that was used');
 }
 
@@ -75,7 +75,7 @@ async function aStolenTokenRefused({ api, triage, decisions, newestRecord }: Sta
   const answers = await thief({ url: `${api}/tickets`, token: token.dangerouslyExposeToken() });
   for (const [how, status] of Object.entries(answers)) tell.happened(`${status}, ${how}`, status === 401);
   for (const decision of decisions.slice(-2)) tell.decided(decision, { outcome: 'refused', status: 401 });
-  const record = await newestRecord({ jti: decisions.at(-1)?.jti });
+  const record = await newestRecord({ type: 'token.issued', jti: decisions.at(-1)?.jti });
   tell.recorded(record, { type: 'token.issued', agent: triage.clientId }, 'the token that was stolen');
 }
 
@@ -91,7 +91,6 @@ async function anInstanceThatVanishes({ issuer, api, triage, decisions, admin, n
   tell.happened(`it is ${instance.spiffeId}, for ${minutes} minutes unless it renews`, minutes === 60);
   const closed = await instance.fetch(`${api}/tickets/2/close`, { method: 'POST' });
   tell.happened(`${closed.status}, it closed ticket 2`, closed.status === 200);
-  const { jti } = decisions.at(-1) ?? {};
   tell.decided(decisions.at(-1), { outcome: 'allowed', operation: 'close ticket', agent: triage.clientId });
   tell.recorded(await newestRecord({ type: 'instance.enrolled' }), { agent: triage.clientId });
 
@@ -103,22 +102,44 @@ async function anInstanceThatVanishes({ issuer, api, triage, decisions, admin, n
   tell.happened(`its work is done, and it is ended: its token is refused (${refusal})`, refusal === 'instance_ended');
   tell.decided(decisions.at(-1), { outcome: 'refused', status: 401, agent: triage.clientId });
   tell.recorded(await newestRecord({ type: 'instance.ended' }), { target: instance.id });
-  tell.recorded(await newestRecord({ type: 'token.dead_presented', jti }), { outcome: 'refused' });
   const response = await triage.fetch(`${api}/tickets/2`);
   tell.happened(`${response.status}, triage itself goes on`, response.status === 200);
 }
 
-async function aSuspendedAgentRefused({ api, triage, decisions, admin, newestRecord }: Stage) {
-  tell.step('A suspended agent refused', 'The operator suspends triage, whose token would be good for minutes yet.');
-  await admin('POST', `/agents/${triage.clientId}/suspend`, { reason: 'it behaves strangely' });
+interface Revoked {
+  rev: number;
+  reach: { tokens?: { count: number } };
+  acknowledgement: { complete: boolean; resources: { acknowledged_at?: string; guards: { applied_at?: string }[] }[] };
+}
+
+async function aRevocationThatIsFelt({ api, triage, decisions, admin, newestRecord }: Stage) {
+  tell.step(
+    'A revocation that is felt',
+    'triage works along. The operator revokes it, and its token would be good for minutes yet.',
+  );
+  const before = await triage.fetch(`${api}/tickets`);
+  tell.happened(`${before.status}, the call before works`, before.status === 200);
+  const body = { subject: triage.clientId, reason: 'it behaves strangely', wait_seconds: 10 };
   const since = performance.now();
-  const refusal = await refusalOf(() => triage.fetch(`${api}/tickets`));
-  const seconds = ((performance.now() - since) / 1000).toFixed(1);
-  tell.happened(`refused after ${seconds} s, and given no new token (${refusal})`, refusal !== undefined);
+  const { rev, reach, acknowledgement } = await admin<Revoked>('POST', '/revocations', body);
+  const milliseconds = Math.round(performance.now() - since);
+  const guards = acknowledgement.resources.flatMap((resource) => resource.guards);
+  const applied = guards.filter(({ applied_at }) => applied_at !== undefined).length;
+  tell.happened(
+    `revoked with ${reach.tokens?.count} tokens, and acknowledged by ${applied} of ${guards.length} guards: true everywhere after ${milliseconds} ms`,
+    acknowledgement.complete,
+  );
+  // once, and at once: from the acknowledgement on nobody accepts it
+  const refusal = await triage.fetch(`${api}/tickets`).then(
+    ({ status }) => `${status}`,
+    (error: BailiwickError) => error.code,
+  );
+  tell.happened(`the call after is refused, and no new token given (${refusal})`, refusal !== '200');
   const decision = decisions.at(-1);
   tell.decided(decision, { outcome: 'refused', status: 401, agent: triage.clientId });
-  tell.recorded(await newestRecord({ target: triage.clientId }), { type: 'agent.suspended' });
-  tell.recorded(await newestRecord({ type: 'token.dead_presented', jti: decision?.jti }), { outcome: 'refused' });
+  const target = triage.clientId;
+  tell.recorded(await newestRecord({ type: 'agent.suspended', target }), { outcome: 'allowed' }, `revocation ${rev}`);
+  tell.recorded(await newestRecord({ type: 'revocation.acknowledged', target }), { outcome: 'allowed' });
   tell.recorded(await newestRecord({ agent: triage.clientId, type: 'token.refused' }), { outcome: 'refused' });
 }
 
