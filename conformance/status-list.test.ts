@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { get } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { gunzipSync, inflateSync } from 'node:zlib';
-import { createRemoteJWKSet, decodeJwt, jwtVerify } from 'jose';
+import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose';
 import { tidy } from '../packages/server/src/jobs.ts';
 import { startServer, type TestServer } from '../packages/server/src/testing/harness.ts';
 import { type TokenClient, tokenClient } from '../packages/server/src/testing/token-client.ts';
@@ -193,6 +193,16 @@ for (const database of databases) {
       const { status_lists } = (await response.json()) as { status_lists: string[] };
       assert.ok(status_lists.includes(uri));
       for (const each of status_lists) assert.equal((await fetch(each)).status, 200);
+    });
+
+    test('a token is invalid once the key that signed it was revoked, and the list is signed by another', async () => {
+      const one = await listed();
+      const jwt = await token(one);
+      assert.equal(await read(jwt, other), 0);
+      const { kid } = decodeProtectedHeader(jwt) as { kid: string };
+      await server.admin('POST', '/revocations', { kind: 'key', subject: kid, reason: 'a test' });
+      assert.deepEqual([await read(jwt), await read(jwt, other)], [1, 1]);
+      assert.notEqual(decodeProtectedHeader(await token(one)).kid, kid);
     });
 
     test('lists rotate, are served until their last token has expired, and are forgotten then', async () => {

@@ -156,7 +156,7 @@ async function baseline(scene: Scene): Promise<{ asked: (Asked & { probe: ProbeN
 
 async function untilRefused(
   { clock }: Deps,
-  { probe, what, accepts }: Asked & { probe: ProbeName },
+  { probe, what, accepts, outcome = 'refused' }: Asked & { probe: ProbeName },
   ordered: number,
   waitMs: number,
 ): Promise<Row> {
@@ -168,7 +168,7 @@ async function untilRefused(
       return true; // who can't be asked was not seen to refuse
     });
     const after_ms = Math.round(clock.monotonic() - ordered);
-    if (!accepted) return { ...about, outcome: 'refused', after_ms };
+    if (!accepted) return { ...about, outcome, after_ms };
     if (after_ms >= waitMs)
       return { ...about, outcome: 'still_accepts', after_ms, ...(note !== undefined && { note }) };
     await new Promise<void>((resolve) => clock.after(pause, resolve));

@@ -6,6 +6,8 @@ import { inflateSync } from 'node:zlib';
 import { parseCompact } from '@bailiwick/protocol';
 import type { Deps } from '../deps.ts';
 import { FetchError } from '../lib/safe-fetch.ts';
+import type { Stream } from '../ssf/stream.ts';
+import { findStream, hearingStreams } from '../ssf/stream-store.ts';
 import {
   type Client,
   callWith,
@@ -32,12 +34,16 @@ export interface Scene {
   instance: Running | undefined;
   /** A token of a task, and the task. */
   task: { id: string; token: string } | undefined;
+  /** To whom security signals of everything in the organization are pushed. */
+  streams: Stream[];
 }
 
 /** Something that accepts the canary now, and must refuse it soon. */
 export interface Asked {
   /** What exactly, where a row asks several: a resource. */
   what?: string;
+  /** What it is called when it doesn't accept any more, where that is no refusal. */
+  outcome?: 'acknowledged';
   /** Whether it still accepts. @throws Error with a sentence when it can't be asked */
   accepts(): Promise<boolean>;
 }
@@ -131,6 +137,15 @@ export const probes = {
           : [{ what: name, accepts: () => acceptedThere(deps, client, identifier, token) }];
       }),
   },
+  signals: {
+    title: 'a receiver of security signals',
+    asks: ({ deps, streams }) =>
+      streams.map(({ id, description, deliveredAt }) => ({
+        what: description ?? id,
+        outcome: 'acknowledged' as const,
+        accepts: async () => (await findStream(deps.db, id))?.deliveredAt === deliveredAt,
+      })),
+  },
 } as const satisfies Record<string, Probe>;
 
 export type ProbeName = keyof typeof probes;
@@ -200,10 +215,18 @@ export async function setScene(deps: Deps, canary: Canary): Promise<Scene> {
     if (token !== undefined) tokens.set(resource, token);
   }
   const scene = { deps, canary, client, guard: clientOf(canary.guard), tokens };
-  return { ...scene, instance: await enrol(deps, client), task: await openedTask(scene) };
+  const streams = (await hearingStreams(deps.db, canary.resource.org)).filter(
+    ({ method, status, defaultSubjects }) => method === 'push' && status === 'enabled' && defaultSubjects === 'ALL',
+  );
+  return { ...scene, instance: await enrol(deps, client), task: await openedTask(scene), streams };
 }
 
-async function openedTask({ deps, canary, client, tokens }: Omit<Scene, 'instance' | 'task'>): Promise<Scene['task']> {
+async function openedTask({
+  deps,
+  canary,
+  client,
+  tokens,
+}: Omit<Scene, 'instance' | 'task' | 'streams'>): Promise<Scene['task']> {
   const token = tokens.get(deps.config.issuer);
   if (token === undefined) return undefined;
   const body = { agent: canary.agent, workflow: 'drill', lifetime_seconds: 300 };

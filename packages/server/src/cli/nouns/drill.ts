@@ -34,6 +34,7 @@ const titles: Record<string, string> = {
   task: 'a token of a task',
   status_list: 'the status list',
   resource: 'a request to the resource',
+  signals: 'a receiver of security signals',
 };
 
 const outcomes: Record<DrillRow['outcome'], string> = {
