@@ -21,6 +21,12 @@ export interface Api {
   patch<T>(path: string, body: unknown, etag?: string): Promise<T>;
   put<T>(path: string, body: unknown): Promise<T>;
   delete(path: string): Promise<void>;
+  /** An answer that goes on: its pieces as they come. Of the organization that --organization names. */
+  stream(
+    path: string,
+    query: Query,
+    more: { lastEventId?: string | undefined; signal: AbortSignal },
+  ): Promise<Response>;
   /** Everything of a list, page after page. `most` stops earlier. */
   list<T>(path: string, query?: Query, most?: number): Promise<T[]>;
 }
@@ -59,6 +65,7 @@ export function openApi(
     query: Query,
     body?: unknown,
     etag?: string,
+    stream?: { lastEventId?: string | undefined; signal: AbortSignal },
   ): Promise<Response> {
     const url = new URL(`${base}${path}`);
     for (const [name, value] of Object.entries(query)) {
@@ -69,11 +76,13 @@ export function openApi(
       response = await agent.fetch(url, {
         method,
         headers: {
-          accept: 'application/json',
+          accept: stream ? 'text/event-stream' : 'application/json',
+          ...(stream?.lastEventId !== undefined && { 'last-event-id': stream.lastEventId }),
           ...(body !== undefined && { 'content-type': 'application/json' }),
           ...(etag !== undefined && { 'if-match': etag }),
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...(stream && { signal: stream.signal }),
       });
     } catch (error) {
       throw error instanceof BailiwickError ? tokenRefused(context, identity, error) : error;
@@ -100,6 +109,7 @@ export function openApi(
     patch: (path, body, etag) => send('PATCH', path, {}, body, etag),
     put: (path, body) => send('PUT', path, {}, body),
     delete: (path) => send('DELETE', path, {}),
+    stream: (path, query, more) => answered('GET', path, { organization, ...query }, undefined, undefined, more),
     async list<T>(path: string, query: Query = {}, most = Number.POSITIVE_INFINITY) {
       const items: T[] = [];
       let cursor: string | undefined;

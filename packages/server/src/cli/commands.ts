@@ -22,6 +22,7 @@ import { revoke } from './nouns/revoke.ts';
 import { roleCommands } from './nouns/roles.ts';
 import { taskCommands } from './nouns/tasks.ts';
 import { token } from './nouns/token.ts';
+import { traceCommands } from './nouns/trace.ts';
 import { trustDomainCommands } from './nouns/trust-domains.ts';
 import { operatorCommands } from './operator.ts';
 import { serve } from './serve.ts';
@@ -51,4 +52,5 @@ export const commands: readonly Command[] = [
   ...keyCommands,
   ...caCommands,
   ...eventCommands,
+  ...traceCommands,
 ];

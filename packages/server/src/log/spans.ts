@@ -59,13 +59,13 @@ export function spansOf(story: Story, issuer: string, nameOf: NameOf): TraceDocu
 }
 
 function spansIn({ of, events }: Story, nameOf: NameOf): Span[] {
-  const traceId = commonTrace(of.kind === 'trace' ? of.id : undefined, events) ?? idOf(16, `${of.kind} ${of.id}`);
   const issues = events.filter(({ leaf }) => leaf.type === 'token.issued');
   const uses = events.filter(({ leaf }) => leaf.type === 'access.used');
   const others = events.filter((event) => !issues.includes(event) && !uses.includes(event));
   const ends = endsOf(others);
   const opened = others.find(({ leaf }) => leaf.type === 'task.opened' && leaf.target === of.id);
   const middle = [...issues, ...uses, ...(opened ? [opened] : [])];
+  const traceId = commonTrace(of.kind === 'trace' ? of.id : undefined, middle) ?? idOf(16, `${of.kind} ${of.id}`);
   const times = (middle.length > 0 ? middle : events).map(happenedAt);
 
   const root: Span = {

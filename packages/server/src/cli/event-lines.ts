@@ -1,0 +1,46 @@
+/** Events as one reads them: one line each, and stories. */
+import type { Api } from './api.ts';
+import type { Context } from './command.ts';
+import { CliError } from './errors.ts';
+import { namer } from './names.ts';
+import { painter, printable } from './output.ts';
+import type { Agent, Event, Resource, Role, Team } from './registry.ts';
+
+/** Why it was refused, or what somebody gave as the reason: that is personal, and may have been erased. */
+export const reasonOf = ({ reason, personal }: Event): string => reason ?? personal.details?.reason ?? '';
+
+/** What the things are called that events name. Who may read the log and nothing else sees their ids. */
+export async function eventNamer(api: Api): Promise<(id: string) => string> {
+  const some = async <Row extends { id: string; name: string }>(path: string): Promise<Row[]> => {
+    try {
+      return await api.list<Row>(path);
+    } catch (error) {
+      if (error instanceof CliError && error.reason === 'refused') return [];
+      throw error;
+    }
+  };
+  return namer(
+    await some<Agent>('/agents'),
+    await some<Resource>('/resources'),
+    await some<Role>('/roles'),
+    await some<Team>('/teams'),
+  );
+}
+
+/** `09:00:05  ✓ token.issued       desk → https://api.example.com  role reader`; in colour on a terminal. */
+export function eventLine(context: Context, event: Event, nameOf: (id: string) => string): string {
+  const paint = painter(context.io);
+  const { at, outcome, type, agent, target, resource } = event;
+  const { operation, used_at } = (event.decided_on ?? {}) as { operation?: string; used_at?: number };
+  const refused = outcome === 'refused';
+  const when = (used_at === undefined ? at : new Date(used_at).toISOString()).replace('T', ' ').slice(0, 19);
+  const to = target !== undefined ? nameOf(target) : resource;
+  const who = [agent && nameOf(agent), to].filter((one) => one !== undefined).join(' → ');
+  const rest = [operation, reasonOf(event)].filter((one) => one !== undefined && one !== '').join(': ');
+  return [
+    paint('dim', `${when}Z`),
+    `${paint(refused ? 'red' : 'green', refused ? '✗' : '✓')} ${type.padEnd(18)}`,
+    paint('bold', printable(who)),
+    ...(rest === '' ? [] : [paint(refused ? 'yellow' : 'dim', printable(rest))]),
+  ].join('  ');
+}
