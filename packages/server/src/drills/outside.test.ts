@@ -90,7 +90,7 @@ describe('drills, felt outside', () => {
     );
     assert.ok(target.heard.length > 0);
     const found = await doctor();
-    assert.equal(found?.status, 'ok', found?.message);
+    assert.equal(found?.status, 'ok', JSON.stringify(found));
     assert.match((await cli('drill', 'list')).out, /everybody refused/);
   });
 

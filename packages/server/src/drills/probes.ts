@@ -42,8 +42,8 @@ export interface Scene {
 export interface Asked {
   /** What exactly, where a row asks several: a resource. */
   what?: string;
-  /** What it is called when it doesn't accept any more, where that is no refusal. */
-  outcome?: 'acknowledged';
+  /** What it is called when it doesn't accept any more: a refusal, unless something else is said. */
+  outcome?: 'refused' | 'acknowledged';
   /** Whether it still accepts. @throws Error with a sentence when it can't be asked */
   accepts(): Promise<boolean>;
 }
