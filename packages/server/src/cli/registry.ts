@@ -24,6 +24,30 @@ export interface Person extends Thing {
   status: string;
 }
 
+/** Where the log goes, and how far that is. */
+export interface Exporter {
+  id: string;
+  organization?: string;
+  name: string;
+  target: { kind: 'file' | 'syslog' | 'webhook' | 'otlp'; format?: string; url?: string; host?: string; port?: number };
+  types?: string[];
+  outcome?: string;
+  personal: boolean;
+  created_at: string;
+  status: {
+    state: 'current' | 'behind' | 'failing';
+    position: number;
+    lag: number;
+    waiting_since?: string;
+    failures: number;
+    last_error?: string;
+    last_error_at?: string;
+    delivered: number;
+    delivered_at?: string;
+    dead_letters: number;
+  };
+}
+
 export interface Team extends Thing {
   name: string;
   display_name: string;
@@ -104,6 +128,7 @@ export interface Resource extends Thing {
     dangerously_bearer: boolean;
     status_list?: boolean;
   };
+  feed: { lease_seconds: number; when_lost: string };
   system: boolean;
   status: string;
 }

@@ -44,25 +44,31 @@ export async function deleteReachAfter(
   return undefined;
 }
 
-/** Chains the entry to the one before it. Only inside `Database.transaction`: numbers follow the order of commits there. */
-export async function insertFeedEntry(
+/**
+ * Writes a revocation into the feed of every resource that an unexpired token is for which rests on what was revoked, chained to what was sent
+ * there before. One statement, and another if there is any. Only inside `Database.transaction`: numbers follow the order of commits there.
+ * @param entry `now` and `atMost`, the latest time at which a token can expire that was issued before, in milliseconds
+ * @returns whether it reaches one
+ */
+export async function insertFeedEntries(
   tx: Tx,
-  entry: { resource: string; rev: number; tag: string; until: number; at: number },
-): Promise<void> {
-  const { resource, rev, tag, until, at } = entry;
-  const head = await tx.get<{ rev: number }>('select rev from feed_heads where resource = ?', [resource]);
-  await tx.run('insert into feed_entries (resource, rev, prev, tag, until, at) values (?, ?, ?, ?, ?, ?)', [
-    resource,
-    rev,
-    head?.rev ?? 0,
-    tag,
-    until,
-    at,
-  ]);
-  await tx.run(
-    'insert into feed_heads (resource, rev) values (?, ?) on conflict (resource) do update set rev = excluded.rev',
-    [resource, rev],
+  entry: { rev: number; tag: string; now: number; atMost: number },
+): Promise<boolean> {
+  const { rev, tag, now, atMost } = entry;
+  const reached = await tx.run(
+    `insert into feed_entries (resource, rev, prev, tag, until, at)
+     select t.resource, ?, coalesce(max(h.rev), 0), ?, case when max(t.until) < ? then max(t.until) else ? end, ?
+     from token_reach t left join feed_heads h on h.resource = t.resource
+     where t.tag in (?, '*') and t.until > ? group by t.resource`,
+    [rev, tag, atMost, atMost, now, tag, now],
   );
+  if (reached === 0) return false;
+  await tx.run(
+    `insert into feed_heads (resource, rev) select resource, rev from feed_entries where rev = ?
+     on conflict (resource) do update set rev = excluded.rev`,
+    [rev],
+  );
+  return true;
 }
 
 export interface ChainRow {

@@ -5,7 +5,7 @@
  */
 import { type BoundedCache, boundedCache, linkTag } from '@bailiwick/protocol';
 import type { Database, Queries, Tx } from '../store/database.ts';
-import { insertFeedEntry, selectReach, upsertReach } from './feed-store.ts';
+import { insertFeedEntries, selectReach, upsertReach } from './feed-store.ts';
 
 /** No token lives longer (milliseconds), and no verifier's clock is believed to be further off. */
 const longestTokenMs = 15 * 60_000;
@@ -51,16 +51,6 @@ export async function reachOf(q: Queries, id: string, now: number): Promise<stri
 /** Writes a revocation into the feed of every resource that it concerns, in its transaction. Answers whether there was one. */
 export async function feedRevocation(tx: Tx, revocation: { rev: number; tag: string; now: number }): Promise<boolean> {
   const { rev, tag, now } = revocation;
-  const reached = await selectReach(tx, tag, now);
-  for (const { resource, until } of reached) {
-    // whatever rests on it was issued before now, so nothing of it is left after the longest life of a token
-    await insertFeedEntry(tx, {
-      resource,
-      rev,
-      tag,
-      until: Math.min(until, now + longestTokenMs + toleranceMs),
-      at: now,
-    });
-  }
-  return reached.length > 0;
+  // whatever rests on it was issued before now, so nothing of it is left after the longest life of a token
+  return insertFeedEntries(tx, { rev, tag, now, atMost: now + longestTokenMs + toleranceMs });
 }

@@ -25,6 +25,7 @@ resources:
       - GET /tickets tickets:read low
       - { method: POST, path: /tickets, scope: [tickets:read, tickets:write], sensitivity: high, name: create }
     token: { lifetime_seconds: 300 }
+    feed: { lease_seconds: 1.5 }
 roles:
   reader:
     description: Reads
@@ -100,6 +101,7 @@ for (const database of databases) {
       .replace('roles: [reader, writer]', 'roles: [reader]')
       .replace('limits: { tokens_per_minute: 60 }', 'limits: {}')
       .replace('token: { lifetime_seconds: 300 }', 'token: {}')
+      .replace('feed: { lease_seconds: 1.5 }', 'feed: { when_lost: refuse }')
       .replace('members: [Ada Lovelace]', 'members: []')
       .replace('purpose: Answers tickets', 'purpose: Answers "all" tickets')
       .replace('keys: [keys/desk.json]', 'keys: []');
@@ -263,6 +265,7 @@ for (const [what, text, ...parts] of [
     'resources: { a: { identifier: https://a, token: { lifetime_seconds: 3600 } } }\n',
     'at most 900',
   ],
+  ['a lease of an hour', 'resources: { a: { identifier: https://a, feed: { lease_seconds: 3600 } } }\n', '0.5 to 30'],
 ] as [string, string, ...string[]][]) {
   test(`apply refuses ${what}, with file, line and field`, async (t) => {
     const server = await startServer();

@@ -73,7 +73,11 @@ export function newDoer(
       const made = await save(
         change,
         '/resources',
-        changed(change, { ...body, token: replaced(change, 'token', wanted.token) }),
+        changed(change, {
+          ...body,
+          token: replaced(change, 'token', wanted.token),
+          feed: replaced(change, 'feed', wanted.feed),
+        }),
       );
       ids.set(`identifier:${wanted.identifier}`, made);
     },

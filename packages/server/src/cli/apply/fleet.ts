@@ -89,6 +89,16 @@ export const resourceSchema = z.strictObject(
         status_list: z.boolean('must be true or false').optional(),
       })
       .optional(),
+    feed: z
+      .strictObject({
+        lease_seconds: z
+          .number('must be a number from 0.5 to 30')
+          .min(0.5, 'must be a number from 0.5 to 30')
+          .max(30, 'must be a number from 0.5 to 30')
+          .optional(),
+        when_lost: z.enum(['introspect', 'refuse'], 'must be introspect or refuse').optional(),
+      })
+      .optional(),
   },
   'must describe a resource, with at least "identifier: https://…"',
 );

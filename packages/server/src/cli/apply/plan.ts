@@ -116,6 +116,7 @@ export function resourceValues(name: string, wanted: FleetResource): Record<stri
       wanted.details_types &&
       Object.fromEntries(Object.entries(wanted.details_types).map(([type, said]) => [type, typeLine(said)])),
     token: wanted.token && withDefaults(wanted.token),
+    feed: wanted.feed && { ...defaultFeed, ...wanted.feed },
   };
 }
 
@@ -127,8 +128,11 @@ function resourceNow(resource: Resource): Record<string, unknown> {
     operations: resource.operations.map(fullLine).toSorted(),
     details_types: Object.fromEntries(resource.details_types.map(({ type, ...said }) => [type, typeLine(said)])),
     token: withDefaults(resource.token),
+    feed: { ...defaultFeed, ...resource.feed },
   };
 }
+
+const defaultFeed = { lease_seconds: 2, when_lost: 'introspect' };
 
 const withDefaults = (token: object) => ({
   alg: 'ES256',

@@ -215,6 +215,20 @@ test('a resource can be made from a file and changed piece by piece', async () =
     ['GET /people high', 'call medium'],
   );
   assert.equal(more.scopes.length, 2);
+  const followed = await cli.json<{ feed: object }>(
+    ...['resources', 'update', 'crm', '--feed-lease-seconds', '0.5', '--feed-when-lost', 'refuse'],
+  );
+  assert.deepEqual(followed.feed, { lease_seconds: 0.5, when_lost: 'refuse' });
+  assert.match((await cli('resources', 'show', 'crm')).out, /leases of 0\.5 s; a guard that has lost it: refuses all/);
+  for (const [flag, value] of [
+    ['--feed-lease-seconds', '31'],
+    ['--feed-lease-seconds', 'two'],
+    ['--feed-when-lost', 'accept'],
+  ] as const) {
+    const { code, err } = await cli('resources', 'update', 'crm', flag, value);
+    assert.equal(code, exitCodes.usage.code);
+    assert.match(err, new RegExp(`${flag} must be`));
+  }
   const less = await cli.json<{ operations: object[] }>('resources', 'update', 'crm', '--remove-operation', 'call');
   assert.equal(less.operations.length, 1);
   assert.equal((await cli('resources', 'update', 'crm', '--remove-operation', 'nope')).code, exitCodes.not_found.code);

@@ -2,6 +2,7 @@
 import type { Operation } from '@bailiwick/protocol';
 import { resourceSchema } from '../apply/fleet.ts';
 import type { Context } from '../command.ts';
+import { CliError } from '../errors.ts';
 import { keepingDefinitions, operationFromFlag } from '../operation.ts';
 import type { Resource } from '../registry.ts';
 import { pair, wholeNumber } from '../values.ts';
@@ -34,6 +35,14 @@ export const resourceOptions = {
     description:
       'Its tokens name their place in a Token Status List, for verifiers that neither follow a feed nor ask.',
   },
+  'feed-lease-seconds': {
+    value: 'SECONDS',
+    description: 'How long its guards may trust what they heard last of revocations: 0.5 to 30, 2 by default.',
+  },
+  'feed-when-lost': {
+    value: 'WHAT',
+    description: 'What a guard does that has lost the feed: introspect (default), or refuse all.',
+  },
   'dangerously-bearer': { description: 'Its tokens are bound to no key: whoever finds one can use it.' },
 } as const;
 
@@ -45,6 +54,8 @@ export interface ResourceOptions {
   lifetime: string | undefined;
   audience: string | undefined;
   'status-list': boolean;
+  'feed-lease-seconds': string | undefined;
+  'feed-when-lost': string | undefined;
   'dangerously-bearer': boolean;
 }
 
@@ -63,6 +74,8 @@ export function resourceBody(context: Context, options: ResourceOptions, before?
     ...(options['dangerously-bearer'] ? { dangerously_bearer: true } : {}),
   };
   if (Object.keys(token).length > 0) body.token = { ...(body.token as object | undefined), ...token };
+  const feed = feedOptions(options);
+  if (Object.keys(feed).length > 0) body.feed = { ...(body.feed as object | undefined), ...feed };
   const there = (body.operations as Operation[] | undefined) ?? before?.operations ?? [];
   const added = options.operation.map((text) => keepingDetails(operationFromFlag(text), there));
   if (added.length > 0) {
@@ -84,6 +97,20 @@ export function resourceBody(context: Context, options: ResourceOptions, before?
   return body;
 }
 
+function feedOptions(options: ResourceOptions): Record<string, unknown> {
+  const { 'feed-lease-seconds': seconds, 'feed-when-lost': whenLost } = options;
+  if (seconds !== undefined && !(/^\d+(\.\d+)?$/.test(seconds) && Number(seconds) >= 0.5 && Number(seconds) <= 30)) {
+    throw new CliError('usage', `--feed-lease-seconds must be a number from 0.5 to 30, not "${seconds}".`);
+  }
+  if (whenLost !== undefined && !['introspect', 'refuse'].includes(whenLost)) {
+    throw new CliError('usage', `--feed-when-lost must be "introspect" or "refuse", not "${whenLost}".`);
+  }
+  return {
+    ...(seconds !== undefined && { lease_seconds: Number(seconds) }),
+    ...(whenLost !== undefined && { when_lost: whenLost }),
+  };
+}
+
 /** A line has no place for details: an operation that takes some goes on taking them. */
 function keepingDetails(operation: Operation, there: readonly Operation[]): Operation {
   const details = there.find((one) => samePlace(one, operation))?.details;
@@ -99,6 +126,7 @@ export function resourceFromFile(wanted: {
   operations?: Operation[] | undefined;
   details_types?: Record<string, object> | undefined;
   token?: object | undefined;
+  feed?: object | undefined;
 }): Record<string, unknown> {
   const scopes = new Map(Object.entries(wanted.scopes ?? {}));
   for (const name of (wanted.operations ?? []).flatMap((one) => one.scope)) if (!scopes.has(name)) scopes.set(name, '');
@@ -110,6 +138,7 @@ export function resourceFromFile(wanted: {
     details_types:
       wanted.details_types && Object.entries(wanted.details_types).map(([type, said]) => ({ type, ...said })),
     token: wanted.token,
+    feed: wanted.feed,
   };
   return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
 }

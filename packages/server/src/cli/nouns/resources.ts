@@ -185,6 +185,7 @@ function describe(context: Context, resource: Resource): string {
     ['id', resource.id],
     ['status', resource.status],
     ['tokens', tokenWords(resource)],
+    ['feed', `leases of ${resource.feed.lease_seconds} s; a guard that has lost it: ${lostWords(resource)}`],
     [
       'scopes',
       resource.scopes.map((one) => (one.description ? `${one.name}: ${one.description}` : one.name)).join('\n'),
@@ -217,6 +218,8 @@ function typeWords({ type, description, compare }: DetailsType): string {
 
 const needs = ({ scope, details }: Operation) =>
   details === undefined ? scope.join(' ') : `${scope.join(' ')} and ${JSON.stringify(details)}`;
+
+const lostWords = ({ feed }: Resource) => (feed.when_lost === 'refuse' ? 'refuses all' : 'asks about each token');
 
 function tokenWords({ token }: Resource): string {
   return [
