@@ -93,6 +93,8 @@ export async function start(config: Config, world: World = {}): Promise<RunningS
       certificate.ready(deps);
       const jobs = startJobs(deps);
       const exporters = runExporters(deps);
+      // what was erased before a crash goes from the files too
+      deps.db.dropOverwritten().catch((err) => log.error({ err }, 'the database’s journal was not emptied'));
       const signals = startSignals(deps);
       return {
         issuer: bound.issuer,

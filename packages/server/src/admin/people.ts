@@ -1,12 +1,13 @@
 import { z } from 'zod';
 import { ownsAgents } from '../agents/store.ts';
 import { eraseSealed } from '../audit/audit.ts';
+import type { Deps } from '../deps.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
 import { endSubject, registerSubject } from '../liveness/liveness.ts';
 import { forgetPersonal } from '../log/forget.ts';
 import type { Person } from '../people/people.ts';
-import { erasePerson, findPerson, insertPerson, selectPeople, updatePerson } from '../people/store.ts';
+import { erasePerson, findPerson, forgetAddress, insertPerson, selectPeople, updatePerson } from '../people/store.ts';
 import { forgetAnswersShowing } from '../web/idempotency-store.ts';
 import { pageOf } from '../web/paging.ts';
 import { conflict, notFound } from '../web/problem.ts';
@@ -50,6 +51,13 @@ async function found(call: Call, id: string): Promise<Person> {
   const person = within(call, 'person', id, await findPerson(call.q, id));
   if (person.status === 'erased') throw notFound('person', id);
   return person;
+}
+
+/** What was overwritten goes from the files too; a start does the same, should this one end before. */
+function overwrite({ db, log }: Deps): void {
+  db.dropOverwritten().catch((err) =>
+    log.error({ err }, 'what was erased may lie in the database’s files until the next start'),
+  );
 }
 
 export const personRoutes = [
@@ -127,7 +135,8 @@ export const personRoutes = [
     id: 'erasePerson',
     path: '/people/{id}',
     summary: 'Erase a person',
-    description: 'Forgets name and address for good. Refused while the person answers for an agent.',
+    description:
+      'Forgets name and address for good, and what the log says of them; its leaves and their proofs stay. What exporters took elsewhere can not be recalled. Refused while the person answers for an agent.',
     scopes: ['people:write'],
     params: byId('person'),
     async handler(call, { params }) {
@@ -137,10 +146,12 @@ export const personRoutes = [
         throw conflict('id', 'answers for agents that have not been retired: give these another owner first');
       }
       await erasePerson(tx, person.id);
+      if (person.email !== undefined) await forgetAddress(tx, person.email);
       await forgetAnswersShowing(tx, person.id); // given again, they would show name and address
       await eraseSealed(tx, person.id);
       await forgetPersonal(tx, call.deps, person.id);
       await endSubject(tx, { id: person.id, reason: 'erased', by: call.caller.agent, now });
+      tx.afterCommit(() => overwrite(call.deps));
       return { body: undefined, event: { type: 'person.erased' as const, org: person.org, target: person.id } };
     },
   }),

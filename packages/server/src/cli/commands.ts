@@ -10,6 +10,7 @@ import { credentialCommands } from './nouns/credentials.ts';
 import { drillCommands } from './nouns/drill.ts';
 import { enrolmentToken } from './nouns/enrolment-token.ts';
 import { eventCommands } from './nouns/events.ts';
+import { exportCommands } from './nouns/exports.ts';
 import { guardCommands } from './nouns/guards.ts';
 import { instanceCommands } from './nouns/instances.ts';
 import { keyCommands } from './nouns/keys.ts';
@@ -17,6 +18,7 @@ import { ownerCommands } from './nouns/owners.ts';
 import { policyCommands } from './nouns/policy/index.ts';
 import { resourceCommands } from './nouns/resources.ts';
 import { resourceToolCommands } from './nouns/resources-tools.ts';
+import { retentionCommands } from './nouns/retention.ts';
 import { revocationCommands } from './nouns/revocations.ts';
 import { revoke } from './nouns/revoke.ts';
 import { roleCommands } from './nouns/roles.ts';
@@ -52,5 +54,7 @@ export const commands: readonly Command[] = [
   ...keyCommands,
   ...caCommands,
   ...eventCommands,
+  ...exportCommands,
+  ...retentionCommands,
   ...traceCommands,
 ];

@@ -6,6 +6,7 @@ import { span } from '../output.ts';
 import type { Agent, Credential, Guard, Person, Resource, SigningKey, Team } from '../registry.ts';
 import { checkAgentEnds, checkCredentials, withoutCredentials } from './credentials.ts';
 import { type Finding, fail, note, ok, someOf, warn } from './finding.ts';
+import { checkExports } from './exports.ts';
 import { checkPolicies } from './policies.ts';
 import { checkTrustDomains } from './trust-domains.ts';
 
@@ -38,6 +39,7 @@ export async function checkRegistry(api: Api, now: number): Promise<Finding[]> {
     ...(await allowed('resources', () => checkResources(api))),
     ...(await checkPolicies(api, now)),
     ...(await checkTrustDomains(api)),
+    ...(await checkExports(api, now)),
   ];
 }
 

@@ -1,10 +1,11 @@
 /** Organizations, and the people and teams who answer for agents. */
-import { openApi } from '../api.ts';
-import { type Context, command } from '../command.ts';
+import { type Api, openApi } from '../api.ts';
+import { type Context, command, yes } from '../command.ts';
 import { CliError } from '../errors.ts';
+import { confirm } from '../io.ts';
 import { findOrganization, findPerson } from '../names.ts';
-import { fields, show, table } from '../output.ts';
-import type { Organization, Person, Team } from '../registry.ts';
+import { fields, printable, show, table } from '../output.ts';
+import type { Exporter, Organization, Person, Team } from '../registry.ts';
 import { inOrder } from '../values.ts';
 import { statusStyle } from './status.ts';
 
@@ -41,6 +42,49 @@ const peopleCreate = command({
     show(context, person, () => `Registered ${person.name} (${person.id}).`);
   },
 });
+
+const peopleErase = command({
+  name: 'people erase',
+  summary:
+    'Erase a person: name, address, and what the log says of them in plain text. Proofs over the log still hold.',
+  description:
+    'It is refused while they answer for agents. What exporters took elsewhere with --personal can not be recalled: those are named.',
+  arguments: [{ name: 'person', description: 'Their name, address or id.' }],
+  options: { yes },
+  examples: [{ command: 'bailiwick people erase ada@example.com --yes', does: 'Without being asked' }],
+  async run(context, [name], options) {
+    const api = openApi(context);
+    const person = await findPerson(api, name);
+    await confirm(context.io, `This erases ${printable(person.name)} (${person.id}) for good.`, options.yes);
+    await api.delete(`/people/${person.id}`);
+    const elsewhere = await exportersOf(api);
+    show(context, { id: person.id, exported_to: elsewhere }, () =>
+      [
+        `Erased ${person.id}. The log keeps what was done, and nothing of whom.`,
+        ...(elsewhere === undefined
+          ? ['Whether anything personal was exported is not this identity’s to see: what has left can not be recalled.']
+          : elsewhere.length > 0
+            ? [
+                `What is personal has also gone to ${elsewhere.join(', ')}, and can not be recalled from here: have it erased there.`,
+              ]
+            : [
+                'No exporter that is there now sends what is personal; what one that was removed has sent can not be recalled.',
+              ]),
+      ].join('\n'),
+    );
+  },
+});
+
+/** Those that send what is personal; undefined where they are not this identity's to see. */
+async function exportersOf(api: Api): Promise<string[] | undefined> {
+  try {
+    const exporters = await api.list<Exporter>('/exporters');
+    return exporters.filter(({ personal }) => personal).map(({ name }) => name);
+  } catch (error) {
+    if (error instanceof CliError && error.reason === 'refused') return undefined;
+    throw error;
+  }
+}
 
 const teamsList = command({
   name: 'teams list',
@@ -182,6 +226,7 @@ const organizationsCreate = command({
 export const ownerCommands = [
   peopleList,
   peopleCreate,
+  peopleErase,
   teamsList,
   teamsCreate,
   organizationsList,
