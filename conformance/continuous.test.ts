@@ -89,6 +89,7 @@ describe('before what is sensitive', () => {
       issuer: server.issuer,
       resource: base,
       credential: { client_id: guardId, jwk: guardJwk },
+      mode: 'introspect',
       introspection: { cacheSeconds: 300 }, // what was alive once is believed for long: only asking hears of the rest
       continuous: { budgetMs: 10_000 }, // how fast this machine is is not what is tested
       now: server.clock.now,
@@ -102,6 +103,7 @@ describe('before what is sensitive', () => {
       issuer: server.issuer,
       resource: base,
       credential: { client_id: guardId, jwk: guardJwk },
+      mode: 'introspect',
       introspection: { cacheSeconds: 0 },
       continuous: false,
       now: server.clock.now,

@@ -112,7 +112,7 @@ for (const database of databases) {
       });
 
       test(`limited to ${what}: refused by a guard that asks`, async (t) => {
-        const { guard, records } = guardOf(t, { credential });
+        const { guard, records } = guardOf(t, { credential, mode: 'introspect' });
         const token = await tokenFor(ctx);
         assert.equal(await shown(guard, token, home), 200);
         assert.equal(await shown(guard, token, thief), 401);
@@ -130,7 +130,7 @@ for (const database of databases) {
     }
 
     test('where guard and identity provider know different networks, both have to agree', async (t) => {
-      const { guard, records } = guardOf(t, { credential, zones: { office: ['193.171.0.0/16'] } });
+      const { guard, records } = guardOf(t, { credential, mode: 'introspect', zones: { office: ['193.171.0.0/16'] } });
       const token = await tokenFor({ zone: ['office'] });
       assert.equal(await shown(guard, token, thief), 401, 'inside by the guard, outside by the server');
       assert.equal(records.at(-1)?.reason, 'no longer active');
