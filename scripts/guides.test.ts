@@ -105,6 +105,7 @@ const walks = [
   ['docs/guides/a-service-behind-nginx.md'],
   ['docs/guides/any-service-without-code.md'],
   ['docs/guides/tasks.md'],
+  ['docs/guides/answer-an-auditor.md'],
   ['docs/guides/policies.md'],
   ['docs/guides/where-tokens-work.md'],
   ['docs/guides/continuous-authorization.md'],

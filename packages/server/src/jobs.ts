@@ -6,6 +6,7 @@ import { forgetInstances } from './enrol/forget.ts';
 import { refreshDue } from './federation/refresh.ts';
 import { keepAuthority } from './keys/ca.ts';
 import { logFailures } from './lib/failures.ts';
+import { caughtUp } from './log/indexer.ts';
 import { newRetiring, type Retiring, retire } from './log/retention.ts';
 import { forgetReported } from './reports/forget.ts';
 import { tidyFeed } from './revocations/feed.ts';
@@ -32,11 +33,20 @@ export function startJobs(deps: Deps): Jobs {
     drillWhenDue(deps, defaultOrganization).catch((err) => deps.log.error({ err }, 'a scheduled drill failed'));
   }, everyMs);
   timer.unref();
+  // whoever reads the log puts what is new into its index: they shouldn't find a minute's work
+  let indexing: Promise<unknown> = Promise.resolve();
+  const indexer = setInterval(() => {
+    indexing = caughtUp(deps).catch((err) =>
+      deps.log.error({ err }, 'the index of the log could not be brought up to date'),
+    );
+  }, 5_000);
+  indexer.unref();
   return {
     async stop() {
       clearInterval(timer);
+      clearInterval(indexer);
       ending.abort();
-      await running;
+      await Promise.all([running, indexing]);
       logFailures(deps.failures, deps.log);
     },
   };
