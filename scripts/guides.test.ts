@@ -51,7 +51,7 @@ async function filledIn(words: readonly string[]): Promise<string[]> {
 }
 
 test('the commands of the guides work, in the order in which they stand', async () => {
-  for (const page of ['protect-an-api', 'agents-and-keys', 'operate']) {
+  for (const page of ['protect-an-api', 'agents-and-keys', 'operate', 'export-the-log']) {
     const lines = commandLines(`docs/guides/${page}.md`).filter(([verb]) => verb !== 'serve');
     assert.ok(lines.length > 0, page);
     for (const words of lines) {
@@ -105,6 +105,8 @@ const walks = [
   ['docs/guides/a-service-behind-nginx.md'],
   ['docs/guides/any-service-without-code.md'],
   ['docs/guides/tasks.md'],
+  ['docs/guides/export-the-log.md'],
+  ['docs/guides/revoke-and-prove-it.md'],
   ['docs/guides/answer-an-auditor.md'],
   ['docs/guides/policies.md'],
   ['docs/guides/where-tokens-work.md'],

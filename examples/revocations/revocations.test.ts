@@ -1,0 +1,33 @@
+/** The guide docs/guides/revoke-and-prove-it.md: its commands, in their order, with an agent at work meanwhile. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { openGuide } from '../guide.ts';
+
+test('revoked, acknowledged, refused and on record, as the guide says', { timeout: 240_000 }, async (context) => {
+  const { lines, run, begin, folder } = await openGuide(context, {
+    page: 'revoke-and-prove-it.md',
+    example: 'revocations',
+    ports: [3070],
+    part: 'From an agent at work to a proof',
+  });
+  const said = new Map<string, string>();
+  for (const line of lines) {
+    if (line.includes('api.ts')) await begin(line, /guarded/);
+    else if (line.includes('porter.ts')) await begin(`${line} | tee porter.log`, /At work/);
+    else said.set(line, await run(line));
+  }
+  const revoked = [...said].find(([line]) => line.includes('bailiwick revoke '))?.[1] ?? '';
+  assert.match(revoked, /parcels +parcels-guard +applied +\d+ ms/);
+  assert.match(revoked, /porter is revoked \(revocation \d+\): true everywhere after \d+ ms\./);
+  const log = [...said].find(([line]) => line.includes('events list'))?.[1] ?? '';
+  for (const type of ['agent.suspended', 'revocation.acknowledged']) assert.ok(log.includes(type), log);
+  const list = [...said].find(([line]) => line.includes('revocations list'))?.[1] ?? '';
+  assert.match(list, /agent +suspended +porter +operator +calls that nobody can explain/);
+  const porter = () => readFileSync(path.join(folder, 'porter.log'), 'utf8');
+  for (const end = performance.now() + 5000; !porter().includes('Refused') && performance.now() < end; ) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.match(porter(), /^At work\.\nRefused after \d+ calls: unauthorized_client\.\n$/);
+});
