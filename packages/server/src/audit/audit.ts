@@ -13,7 +13,15 @@ import { sharedSecret } from '../store/secrets.ts';
 import type { EventRow, PersonalRow } from '../store/tables.ts';
 import type { AuditEvent } from './event.ts';
 import { blindIndex, leafOf, type Personal, seal, unseal } from './leaf.ts';
-import { deleteSealed, findPersonal, findSealingKey, insertEvent, insertPersonal, insertSealingKey } from './store.ts';
+import {
+  deleteSealed,
+  findPersonal,
+  findSealingKey,
+  insertEvent,
+  insertEvents,
+  insertPersonal,
+  insertSealingKey,
+} from './store.ts';
 
 interface AuditDeps {
   db: Database;
@@ -106,6 +114,11 @@ export async function prepareEvent(
 /** Appends a prepared event to the log, in the caller's transaction. */
 export async function appendPrepared(tx: Tx, event: PreparedEvent): Promise<void> {
   await insertEvent(tx, event);
+}
+
+/** Appends prepared events, in their order, in one statement. */
+export async function appendAllPrepared(tx: Tx, events: readonly PreparedEvent[]): Promise<void> {
+  await insertEvents(tx, events);
 }
 
 /** Makes an event and appends it to the log, in the caller's transaction. Answers its id. */

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { mostReports, oldestReportMs, type ReportResult } from '@bailiwick/protocol';
-import { appendPrepared, type PreparedEvent, prepareEvent, sealingFor } from '../audit/audit.ts';
+import { appendAllPrepared, type PreparedEvent, prepareEvent, sealingFor } from '../audit/audit.ts';
 import type { AuditEvent } from '../audit/event.ts';
 import { type Budgets, newBudgets, take } from '../decide/budget.ts';
 import type { Deps } from '../deps.ts';
@@ -50,7 +50,8 @@ export async function recordReports(deps: Deps, caller: Caller, body: unknown): 
       tx,
       fits.map(({ key }) => key),
     );
-    for (const { key, event } of fits) if (taken.has(key.id)) await appendPrepared(tx, event);
+    const events = fits.flatMap(({ key, event }) => (taken.has(key.id) ? [event] : []));
+    await appendAllPrepared(tx, events);
     return taken;
   });
   for (const { index, key } of fits) {
