@@ -29,14 +29,14 @@ export const signals = z
     held: z
       .number()
       .int()
-      .min(100)
+      .min(1)
       .max(1_000_000)
       .default(10_000)
       .meta(
         about({
           description:
             'How many signals wait for a receiver that is away or has paused its stream. With one more the stream is disabled, all that waits is dropped, and the receiver is told so.',
-          expects: 'a whole number from 100 to 1000000',
+          expects: 'a whole number from 1 to 1000000',
           example: '10000',
         }),
       ),

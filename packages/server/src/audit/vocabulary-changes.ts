@@ -1,7 +1,7 @@
 /** What changes what is registered, and how the server is run. */
 import { z } from 'zod';
 import type { EventType } from './event.ts';
-import { count, id, text } from './vocabulary-members.ts';
+import { changed, count, id, scope, text } from './vocabulary-members.ts';
 import { both, change, everything, ownRefusal, type Row } from './vocabulary-row.ts';
 
 export const registryChanges = {
@@ -85,18 +85,34 @@ export const registryChanges = {
     personal: everything,
   },
   'signal.received': {
-    outcomes: both,
-    has: ['agent?', 'target?', 'resource?', 'jti?'],
-    on: {},
-    open: true,
-    personal: everything,
+    has: ['target', 'reason'],
+    target: ['signal_source'],
+    on: {
+      event: text.meta({ description: 'The type of the security event.' }),
+      issuer: text.meta({ description: 'Who sent it.' }),
+      set: text.meta({ description: 'The `jti` of the security event token.' }),
+      txn: text.optional().meta({ description: 'What gave rise to it there.' }),
+      agents: z
+        .array(z.looseObject({ agent: text, effect: text }))
+        .meta({ description: 'Whom it is about, with what came of it for each, by which statements of policy.' }),
+      more: count.optional().meta({ description: 'How many it is about beyond these.' }),
+      policy: text.meta({
+        description: 'The organization, and the version of the registry as of which its policies were asked.',
+      }),
+    },
+    personal: ['details'],
   },
   'signal.stream_changed': {
     outcomes: both,
-    has: ['agent?', 'target?', 'resource?', 'jti?'],
-    on: {},
-    open: true,
-    personal: everything,
+    has: ['agent', 'instance?', 'target?', 'resource', 'jti', 'reason?'],
+    target: ['signal_stream', 'signal_source'],
+    on: {
+      scope: scope(),
+      changed: changed().optional(),
+      operation: text.optional().meta({ description: 'What was refused.' }),
+      problem: text.optional().meta({ description: 'The kind of problem that was answered.' }),
+    },
+    personal: ['address', 'details', 'owner'],
   },
   'export.changed': change(['exporter']),
   'log.retention_changed': {

@@ -104,7 +104,8 @@ export const road = {
   'token.refused': clientRefusal,
   'token.revoked': {
     outcomes: both,
-    has: ['agent', 'instance?', 'resource', 'target?', 'jti', 'reason?'],
+    // a signal that policy lets act has neither agent nor token
+    has: ['agent?', 'instance?', 'resource?', 'target?', 'jti?', 'reason?'],
     on: {
       credential: text.optional().meta({ description: 'With which credential, if its own agent gave it up.' }),
       key: text.optional().meta({ description: 'Thumbprint of the key of that credential.' }),

@@ -214,7 +214,7 @@ async function done(
         org: source.org,
         target: event.target,
         reason: 'by a signal that policy lets act',
-        decided_on: { changed: event.changed, policies: by, source: source.id },
+        decided_on: { changed: { ...event.changed, policies: by, source: source.id } },
         personal: { ...(event.details && { details: event.details }) },
       });
     }

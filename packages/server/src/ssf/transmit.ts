@@ -74,7 +74,7 @@ async function tellStream(
   const now = deps.clock.now();
   const sets: { claims: SetClaims; event: string }[] = [];
   for (const { event, signals } of told) {
-    if (event.at < stream.createdAt) continue;
+    if (cameBefore(event.id, stream.id)) continue;
     for (const { type, subject, about, says, part } of signals) {
       if (stream.eventsRequested?.includes(type) === false) continue;
       if (!(await isMeant(tx, stream, [subject, ...about]))) continue;
@@ -94,6 +94,9 @@ async function tellStream(
   await enqueue(tx, stream.id, sets, now);
   await tx.notify(signalsTopic, stream.id);
 }
+
+/** Ids of all kinds are in the order in which they were made. */
+const cameBefore = (one: string, other: string): boolean => one.slice(4) < other.slice(4);
 
 /** Whether a stream tells of somebody. @see SSF 1.0 §8.1.3 */
 async function isMeant(tx: Tx, stream: Stream, subjects: readonly Subject[]): Promise<boolean> {
