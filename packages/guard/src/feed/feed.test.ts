@@ -176,6 +176,12 @@ test('without a lease an answer about a token is believed for a quarter of a sec
   await pass(250);
   fake.beforeAnswer = () => world.pass(751);
   assert.equal(await status(), 503);
+  fake.beforeAnswer = async () => {};
+  const before = asked(world);
+  assert.equal(await status(), 503);
+  assert.equal(asked(world), before, 'who is too slow is left alone for a second');
+  await pass(1_300);
+  assert.equal(await status(), 200);
 });
 
 for (const [what, change] of [

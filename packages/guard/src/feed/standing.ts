@@ -8,7 +8,7 @@ import type { IssuerState } from '../issuer.ts';
 import { Unavailable } from '../json-client.ts';
 import type { Refreshed } from '../refreshed.ts';
 import type { Registration } from '../registration.ts';
-import type { Runtime } from '../runtime.ts';
+import { jitter, type Runtime } from '../runtime.ts';
 import type { VerifiedToken } from '../tokens.ts';
 import type { FeedClient } from './client.ts';
 import type { WhenLost } from './wire.ts';
@@ -35,6 +35,12 @@ const regainMs = 250;
  */
 const believedMs = 250;
 const lateMs = 750;
+/**
+ * A guard without a lease asks about so many tokens at once, and not for so long (ms, give or take) after an answer that didn't come in time: an identity
+ * provider that is too slow to renew leases would be slowed down further by all who ask in their place.
+ */
+const mostAtOnce = 16;
+const restMs = 1_000;
 /** Between two looks at the key set (ms), once a key of it was revoked. */
 const renewFloorMs = 1000;
 
@@ -60,7 +66,7 @@ export const unchecked = (rev: number): FeedMark => ({
 });
 
 export function feedStanding(options: {
-  runtime: Pick<Runtime, 'now'>;
+  runtime: Pick<Runtime, 'now' | 'random'>;
   client: FeedClient;
   issuerState: Refreshed<IssuerState>;
   registration: Refreshed<Registration>;
@@ -71,6 +77,8 @@ export function feedStanding(options: {
 }): FeedStanding {
   const { runtime, client, issuerState, registration, introspect, cacheMs, whenLost: own } = options;
   const { view, lease } = client;
+  let underWay = 0;
+  let restsUntil = Number.NEGATIVE_INFINITY;
 
   function known(verified: VerifiedToken): boolean | undefined {
     if (!lease.holds()) return undefined;
@@ -124,9 +132,21 @@ export function feedStanding(options: {
   async function ask(token: string, verified: VerifiedToken, address: string | undefined): Promise<boolean> {
     const now = runtime.now();
     const askedAt = lease.elapsed();
+    if (!lease.holds() && (askedAt < restsUntil || underWay >= mostAtOnce)) {
+      throw new Unavailable('the identity provider is too slow to be asked about every token');
+    }
     const { rev } = view;
-    const stands = await introspect(token, verified, now, address, Math.min(cacheMs, believedMs));
-    if (lease.elapsed() - askedAt > lateMs) throw new Unavailable('the answer about a token came too late');
+    let stands = false;
+    underWay += 1;
+    try {
+      stands = await introspect(token, verified, now, address, Math.min(cacheMs, believedMs));
+      if (lease.elapsed() - askedAt > lateMs) throw new Unavailable('the answer about a token came too late');
+    } catch (error) {
+      restsUntil = lease.elapsed() + restMs * jitter(runtime);
+      throw error;
+    } finally {
+      underWay -= 1;
+    }
     // what was known when it was asked is settled by that; what was learned since is not
     if (stands && rev !== undefined && lease.holds()) verified.mark.asOf = Math.max(verified.mark.asOf, rev);
     return stands && known(verified) !== false;
