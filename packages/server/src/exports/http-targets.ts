@@ -90,13 +90,13 @@ function rejectedOf({ body }: Fetched): number {
 }
 
 async function posted(
-  { fetch, signal }: HttpSending,
+  { fetch: send, signal }: HttpSending,
   url: string,
   headers: Readonly<Record<string, string>>,
   body: string,
 ): Promise<Fetched> {
   try {
-    return await fetch(url, {
+    return await send(url, {
       types: ['application/json'],
       maxBytes: answerBytes,
       anyStatus: true,

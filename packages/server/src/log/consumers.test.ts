@@ -66,8 +66,7 @@ for (const dialect of databases) {
         jti: null,
         leaf: `{"id":"${id}"}`,
         personal: null,
-        owner_blind: null,
-      } as Parameters<typeof insertEvent>[1]);
+      });
     /** Appends events, each in a settlement of its own; answers their ids. */
     const append = async (count: number, { type = 'token.issued', org = 'org_1' } = {}) => {
       const ids = Array.from({ length: count }, () => `evt_${String(++n).padStart(6, '0')}`);

@@ -5,8 +5,8 @@ import { hasEnrolled } from '../nouns/enrolment-token.ts';
 import { span } from '../output.ts';
 import type { Agent, Credential, Guard, Person, Resource, SigningKey, Team } from '../registry.ts';
 import { checkAgentEnds, checkCredentials, withoutCredentials } from './credentials.ts';
-import { type Finding, fail, note, ok, someOf, warn } from './finding.ts';
 import { checkExports } from './exports.ts';
+import { type Finding, fail, note, ok, someOf, warn } from './finding.ts';
 import { checkPolicies } from './policies.ts';
 import { checkTrustDomains } from './trust-domains.ts';
 
