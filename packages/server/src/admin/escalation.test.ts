@@ -87,7 +87,7 @@ for (const database of databases) {
 
     test('a role of somebody mightier can be described, and loses only what one could give back', async () => {
       const permissions = [{ resource: adminResource, scopes: ['events:read', 'keys:read'] }];
-      const role = await operator.ok('POST', '/roles', { name: 'auditor', permissions });
+      const role = await operator.ok('POST', '/roles', { name: 'onlooker', permissions });
       await narrow.ok('PATCH', `/roles/${role.id}`, { description: 'reads the log' });
       const holder = await operator.ok('POST', '/agents', { name: 'reviser', kind: 'device', owner: things.team.id });
       await operator.ok('PUT', `/agents/${holder.id}/roles/${role.id}`);
@@ -247,7 +247,7 @@ describe('every route asks for its scopes', () => {
         let client = clients.get(scope);
         if (!client) {
           const scopes = (Object.keys(adminScopes) as AdminScope[]).filter(
-            (one) => one !== scope && one !== 'guards:self',
+            (one) => one !== scope && one !== 'guards:self' && !one.endsWith(':own'), // these stand in for others
           );
           client = await administrator(server, operator, { scopes });
           clients.set(scope, client);
