@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { linkTag } from '@bailiwick/protocol';
 import { asOf, endToken } from '../liveness/liveness.ts';
+import { feedOf } from '../revocations/feed.ts';
 import { type FeedGuard, feedGuard, openFeedSession, openRaw } from '../testing/feed-client.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import { type TokenClient, tokenClient } from '../testing/token-client.ts';
@@ -100,12 +101,8 @@ for (const database of databases) {
       const rev = await revoke();
       assert.equal((await waiting).at(-1)?.rev, rev);
       const quiet = session.lease({ wait_ms: 60_000 });
-      const settled = Symbol();
-      for (let i = 0; i < 200; i++) {
-        const first = await Promise.race([quiet, new Promise((resolve) => setImmediate(resolve, settled))]);
-        if (first !== settled) break;
-        server.clock.advance(10); // at most a third of the lease
-      }
+      while (feedOf(server.deps).parked.size === 0) await new Promise((resolve) => setImmediate(resolve));
+      server.clock.advance(667); // at most a third of the lease
       assert.equal((await quiet).at(-1)?.entries.length, 0);
     });
 
