@@ -38,13 +38,13 @@ export const feed = z
       .int()
       .min(1)
       .max(100_000)
-      .default(64)
+      .default(256)
       .meta(
         about({
           description:
             'How many processes of one guard may hold a lease of one server at once. One more is told to come again: whoever is gone makes room when its lease has run out.',
           expects: whole(1, 100_000),
-          example: '64',
+          example: '256',
         }),
       ),
   })
