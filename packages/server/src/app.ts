@@ -12,8 +12,8 @@ import { newBudgets } from './decide/budget.ts';
 import type { Deps } from './deps.ts';
 import { answersItself } from './drills/self.ts';
 import { enrolRoutes } from './enrol/routes.ts';
-import { feedRoutes } from './feed/routes.ts';
 import { runExporters } from './exports/run.ts';
+import { feedRoutes } from './feed/routes.ts';
 import { healthRoutes } from './health.ts';
 import { startJobs } from './jobs.ts';
 import { makeFirstAuthority } from './keys/ca.ts';
@@ -33,11 +33,12 @@ import { endpointUrl } from './oauth/endpoints.ts';
 import { oauthRoutes } from './oauth/routes.ts';
 import { orchestrateRoutes } from './orchestrate/routes.ts';
 import { pdpRoutes } from './pdp/routes.ts';
-import { receiverRoutes, transmitterRoutes } from './signals/routes.ts';
-import { startSignals } from './signals/run.ts';
 import { reportRoutes } from './reports/routes.ts';
 import { stopFeed } from './revocations/feed.ts';
 import { ownCertificate } from './server-certificate.ts';
+import { stopWaiting } from './signals/poll.ts';
+import { receiverRoutes, transmitterRoutes } from './signals/routes.ts';
+import { startSignals } from './signals/run.ts';
 import { spiffeRoutes } from './spiffe/routes.ts';
 import { lockData } from './store/data-lock.ts';
 import { migrate } from './store/migrate.ts';
@@ -92,10 +93,10 @@ export async function start(config: Config, world: World = {}): Promise<RunningS
       handle = (request, response) => app.routing(request, response);
       certificate.ready(deps);
       const jobs = startJobs(deps);
+      const signals = startSignals(deps);
       const exporters = runExporters(deps);
       // what was erased before a crash goes from the files too
       deps.db.dropOverwritten().catch((err) => log.error({ err }, 'the database’s journal was not emptied'));
-      const signals = startSignals(deps);
       return {
         issuer: bound.issuer,
         addresses: listeners.addresses,
@@ -105,9 +106,10 @@ export async function start(config: Config, world: World = {}): Promise<RunningS
         firstStart: made.created,
         async close() {
           await stopFeed(deps); // its streams never end by themselves
+          stopWaiting(deps);
           await listeners.close(config.shutdown_grace_seconds * 1000);
-          await signals.stop();
           await exporters.stop();
+          await signals.stop();
           await deps.consumers.stop();
           await jobs.stop();
           await app.close();
@@ -136,7 +138,17 @@ export async function openDeps(config: Config, world: World & { clock: Clock; lo
     await migrate({ db, clock });
     const encryption = await openEncryption(config, random);
     if ((await encryptAtRest({ db, encryption })) > 0) await db.dropOverwritten();
-    const base = { config, db, clock, random, log, encryption, places, fetch: safeFetch(config, world.resolve), connect: safeConnect(config, world.resolve) };
+    const base = {
+      config,
+      db,
+      clock,
+      random,
+      log,
+      encryption,
+      places,
+      fetch: safeFetch(config, world.resolve),
+      connect: safeConnect(config, world.resolve),
+    };
     const deps: Deps = {
       ...base,
       keys: newKeys(),

@@ -1,7 +1,7 @@
 /** Every setting of the server, in one strict schema. */
 import { z } from 'zod';
-import { feed } from './config-feed.ts';
 import { exportSettings } from './config-exports.ts';
+import { feed } from './config-feed.ts';
 import { mtls, outbound, reached } from './config-network.ts';
 import { signals } from './config-signals.ts';
 import { about, areZones, isDate, isEncryptionKey, seconds, wholeSeconds } from './config-values.ts';

@@ -72,8 +72,8 @@ export const beside: readonly string[] = [
   'config-schema.ts',
   'config-exports.ts',
   'config-network.ts',
-  'config-signals.ts',
   'config-feed.ts',
+  'config-signals.ts',
   'config-values.ts',
   'deps.ts',
 ];

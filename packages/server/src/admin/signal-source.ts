@@ -38,12 +38,10 @@ export const pollBody = record({
       description: 'What we are there. Register the public key there that is in the answer.',
     }),
   }).optional(),
-  authorization: line(4096, 1)
-    .optional()
-    .meta({
-      description:
-        'An `Authorization` header that is shown as it is, where it takes no OAuth. Kept encrypted, and shown to nobody.',
-    }),
+  authorization: line(4096, 1).optional().meta({
+    description:
+      'An `Authorization` header that is shown as it is, where it takes no OAuth. Kept encrypted, and shown to nobody.',
+  }),
 });
 
 export const sourceName = slug.meta({ description: 'What policies call it: `Source::"<name>"`.' });
@@ -72,13 +70,10 @@ export const shownSource = z.strictObject({
 });
 
 export const madeSource = shownSource.extend({
-  secret: z
-    .string()
-    .optional()
-    .meta({
-      description:
-        'What it must show as `Authorization` when it pushes: the `authorization_header` of the stream there. In this answer alone.',
-    }),
+  secret: z.string().optional().meta({
+    description:
+      'What it must show as `Authorization` when it pushes: the `authorization_header` of the stream there. In this answer alone.',
+  }),
   secret_withheld: z.string().optional(),
 });
 

@@ -46,10 +46,10 @@ export const adminTable = [
   ...revocationRoutes,
   ...drillRoutes,
   ...eventRoutes,
-  ...exporterRoutes,
-  ...retentionRoutes,
   ...eventTailRoutes,
   ...traceRoutes,
+  ...exporterRoutes,
+  ...retentionRoutes,
   ...keyRoutes,
   ...certificateAuthorityRoutes,
 ] as const satisfies readonly Route[];

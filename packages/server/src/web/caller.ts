@@ -12,8 +12,8 @@ import {
   parseCompact,
   parseDpopProof,
   protectedResourceMetadataUrl,
-  readTraceparent,
   type ReplayMemory,
+  readTraceparent,
   validateAccessTokenClaims,
   verifyDpopProof,
   verifyParsed,
@@ -26,7 +26,7 @@ import { rememberedPer } from '../lib/remember.ts';
 import { asOf, type Counter } from '../liveness/liveness.ts';
 import type { SystemResource } from '../resources/resource.ts';
 import { findSystemResource } from '../resources/store.ts';
-import type { Tx } from '../store/database.ts';
+import type { Queries, Tx } from '../store/database.ts';
 import { outsideOf, tokenEnded } from '../tokens/introspect.ts';
 import { spendAll, spendOf } from '../tokens/spend.ts';
 import { Problem } from './problem.ts';
@@ -116,9 +116,14 @@ export async function callerOf(
  * @throws Problem 401
  */
 export async function mayWrite(tx: Tx, resource: string, caller: Caller): Promise<void> {
-  if (await tokenEnded(tx, caller.claims, caller.kid))
-    throw refused(resource, 'invalid_token', 'the token has been revoked');
+  await mustLive(tx, resource, caller);
   if (await spendAll(tx, [caller.proof])) throw replayed(resource);
+}
+
+/** Looks again, for an answer that took its time. @throws Problem 401 if the token was ended since it was read */
+export async function mustLive(q: Queries, resource: string, caller: Caller): Promise<void> {
+  if (await tokenEnded(q, caller.claims, caller.kid))
+    throw refused(resource, 'invalid_token', 'the token has been revoked');
 }
 
 /** A 403 that says which scopes a token must have. @see RFC 6750 §3.1 */
