@@ -4,7 +4,7 @@ import { noteDelivered, takeSet, waitingSets } from '../ssf/set-store.ts';
 import { signSets } from '../ssf/sign.ts';
 import type { WaitingSet } from '../ssf/stream.ts';
 import { signalsTopic } from '../ssf/transmit.ts';
-import { type Caller, mayWrite } from '../web/caller.ts';
+import { type Caller, mayWrite, mustLive } from '../web/caller.ts';
 import { badRequest, type FieldError } from '../web/problem.ts';
 import { serviceResource } from '../web/service.ts';
 import { mustHaveOneOf, objectIn, ownStream, recorded } from './own-stream.ts';
@@ -29,6 +29,13 @@ export interface PollAnswer {
 
 /** The question that waits, by stream: a newer one of the same stream takes its place. */
 const waiting = new WeakMap<Deps, Map<string, () => void>>();
+const stopped = new WeakSet<Deps>();
+
+/** The server ends: who waits for news gets what there is, and nobody waits any more. */
+export function stopWaiting(deps: Deps): void {
+  stopped.add(deps);
+  for (const end of [...(waiting.get(deps)?.values() ?? [])]) end();
+}
 
 /** @param gone is aborted when nobody waits for the answer any more */
 export async function poll(
@@ -50,6 +57,7 @@ export async function poll(
       found = await look(deps, caller, id, question.most);
       if (found.sets.length === 0 && waiter) {
         await waiter.come;
+        await mustLive(deps.db, serviceResource(deps.config), caller); // much may have ended meanwhile
         found = await look(deps, caller, id, question.most);
       }
     } finally {
@@ -106,7 +114,7 @@ function news(deps: Deps, id: string, gone: AbortSignal): { come: Promise<void>;
     const cancel = deps.clock.after(waitMs, end);
     gone.addEventListener('abort', end, { once: true });
     mine.set(id, end);
-    if (gone.aborted) end();
+    if (gone.aborted || stopped.has(deps)) end();
   });
   return { come, end };
 }

@@ -7,9 +7,19 @@ import type { Deps } from '../deps.ts';
 import { FetchError } from '../lib/safe-fetch.ts';
 import { signalSecretName } from '../store/secrets.ts';
 import { setMediaType } from './events.ts';
-import { claimStream, dueStreams, nextDue, noteFailure, pushed, releaseStream, waitingSets } from './set-store.ts';
+import { receiverStanding } from './receiver.ts';
+import {
+  claimStream,
+  dueStreams,
+  nextDue,
+  noteFailure,
+  parkStream,
+  pushed,
+  releaseStream,
+  waitingSets,
+} from './set-store.ts';
 import { signSets } from './sign.ts';
-import type { WaitingSet } from './stream.ts';
+import type { Stream, WaitingSet } from './stream.ts';
 import { findSecret, findStream } from './stream-store.ts';
 import { signalsTopic } from './transmit.ts';
 
@@ -19,6 +29,8 @@ const heldMs = 90_000;
 const answerSeconds = 20;
 const firstPauseMs = 1_000;
 const longestPauseMs = 300_000;
+/** After so long it is looked again whether a receiver that was stopped may be told (ms). */
+const parkedMs = 30_000;
 /** How often one SET may be refused as such (400) before it is given up. */
 const refusalsAllowed = 5;
 /** Streams that one node pushes at once. */
@@ -84,40 +96,83 @@ export function startPushing(deps: Deps): { stop(): Promise<void> } {
   };
 }
 
-/** Pushes a stream until nothing waits in it, or something fails. */
+/** What is held by this node: of the same stream, another holds another until. */
+interface Held {
+  id: string;
+  heldUntil: number;
+}
+
+/**
+ * Pushes a stream until nothing waits in it, or something fails. Whatever goes wrong, the stream is let go: what went wrong here (no key to sign
+ * with, say) is a failure like the receiver's, and tried again.
+ */
 async function pushStream(deps: Deps, id: string, ending: AbortSignal): Promise<void> {
   const { db, clock } = deps;
-  let heldUntil = clock.now() + heldMs;
-  const claimed = await db.settle((tx) => claimStream(tx, id, { now: clock.now(), until: heldUntil }));
+  const held: Held = { id, heldUntil: clock.now() + heldMs };
+  const claimed = await db.settle((tx) => claimStream(tx, id, { now: clock.now(), until: held.heldUntil }));
   if (!claimed) return;
-  const authorization = await authorizationOf(deps, id);
-  while (!ending.aborted) {
-    const stream = await findStream(db, id); // its status and address may change any time
-    if (stream?.endpointUrl === undefined) return;
-    const [set] = await waitingSets(db, stream, 1);
-    if (!set) {
-      await db.settle((tx) => releaseStream(tx, { id, heldUntil, last: stream.last }, clock.now()));
-      return;
-    }
-    const outcome = await pushOne(deps, stream.endpointUrl, authorization, set, ending);
-    if (ending.aborted && outcome !== undefined) break;
-    if (outcome === undefined || (outcome.refused && set.attempts + 1 >= refusalsAllowed)) {
-      if (outcome)
-        deps.log.warn({ stream: id, jti: set.jti, why: outcome.fault }, 'a receiver refused a signal for good');
-      const until = Math.max(clock.now() + heldMs, heldUntil + 1);
-      const mine = { id, heldUntil };
-      const fault = outcome?.fault;
-      if (!(await db.settle((tx) => pushed(tx, mine, { jti: set.jti, now: clock.now(), until, fault })))) return;
-      heldUntil = until;
-      continue;
-    }
-    const pause = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(stream.failures, 20));
-    const failed = { jti: set.jti, fault: outcome.fault, again: clock.now() + pause };
-    await db.settle((tx) => noteFailure(tx, { id, heldUntil }, failed));
-    return;
+  try {
+    const authorization = await authorizationOf(deps, id);
+    while (!ending.aborted) if (!(await pushNext(deps, held, authorization, ending))) return;
+    // stopped in the middle: whoever comes next may go on at once
+    await db.settle((tx) => releaseStream(tx, { ...held, last: -1 }, clock.now()));
+  } catch (error) {
+    const again = clock.now() + pauseAfter(claimed.failures);
+    const fault = 'something went wrong here: the log of the server has more';
+    await db.settle((tx) => noteFailure(tx, held, { jti: '', fault, again }));
+    throw error;
   }
-  // stopped in the middle: whoever comes next may go on at once
-  await db.settle((tx) => releaseStream(tx, { id, heldUntil, last: -1 }, clock.now()));
+}
+
+const pauseAfter = (failures: number): number => Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(failures, 20));
+
+/** Pushes the next SET. False: there is nothing more to do now, and the stream isn't held any longer. */
+async function pushNext(
+  deps: Deps,
+  held: Held,
+  authorization: string | undefined,
+  ending: AbortSignal,
+): Promise<boolean> {
+  const { db, clock } = deps;
+  const { id } = held;
+  const stream = await findStream(db, id); // its status and address may change any time
+  if (stream?.endpointUrl === undefined) return false;
+  const [set] = await waitingSets(db, stream, 1);
+  if (!set) {
+    await db.settle((tx) => releaseStream(tx, { ...held, last: stream.last }, clock.now()));
+    return false;
+  }
+  const { state, why } = await receiverStanding(db, stream.agent, clock.now());
+  if (state !== 'may') {
+    // who is gone for good is seen in the log, and the stream goes then
+    const again = clock.now() + (state === 'gone' ? longestPauseMs : parkedMs);
+    await db.settle((tx) => parkStream(tx, held, { again, fault: why }));
+    return false;
+  }
+  const outcome = await pushOne(deps, stream.endpointUrl, authorization, set, ending);
+  if (ending.aborted && outcome !== undefined) return true;
+  return settled(deps, held, { stream, set, outcome });
+}
+
+/** Writes down what came of a SET. Answers whether the next one's turn is now. */
+async function settled(
+  { db, clock, log }: Deps,
+  held: Held,
+  { stream, set, outcome }: { stream: Stream; set: WaitingSet; outcome: Awaited<ReturnType<typeof pushOne>> },
+): Promise<boolean> {
+  const { id, heldUntil } = held;
+  const { jti } = set;
+  if (outcome && !(outcome.refused && set.attempts + 1 >= refusalsAllowed)) {
+    const again = clock.now() + pauseAfter(stream.failures);
+    await db.settle((tx) => noteFailure(tx, { id, heldUntil }, { jti, fault: outcome.fault, again }));
+    return false;
+  }
+  if (outcome) log.warn({ stream: id, jti, why: outcome.fault }, 'a receiver refused a signal for good');
+  const until = Math.max(clock.now() + heldMs, heldUntil + 1);
+  const fault = outcome?.fault;
+  const mine = await db.settle((tx) => pushed(tx, { id, heldUntil }, { jti, now: clock.now(), until, fault }));
+  held.heldUntil = until;
+  return mine;
 }
 
 /** Answers nothing if the receiver has it. @see RFC 8935 §2.2 to 2.4 */

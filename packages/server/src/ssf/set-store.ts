@@ -136,6 +136,20 @@ export async function noteFailure(
   await tx.run('update signal_sets set attempts = attempts + 1 where stream = ? and jti = ?', [stream.id, jti]);
 }
 
+/** Lets a stream be whose receiver may not be told, until it is looked at again (ms). What waits in it stays, and nothing counts as failed. */
+export async function parkStream(
+  tx: Tx,
+  stream: { id: string; heldUntil: number },
+  { fault, again }: { fault: string; again: number },
+): Promise<void> {
+  await tx.run('update signal_streams set due_at = ?, fault = ? where id = ? and due_at = ?', [
+    again,
+    fault,
+    stream.id,
+    stream.heldUntil,
+  ]);
+}
+
 /** A stream whose receiver asks (poll) has had something. */
 export async function noteDelivered(tx: Tx, id: string, now: number, fault: string | undefined): Promise<void> {
   await tx.run('update signal_streams set delivered_at = ?, failures = 0, fault = ? where id = ?', [

@@ -2,15 +2,25 @@
  * From the log into streams: one consumer of the log for all of them puts what is to be told into the streams that want it, and from there each
  * goes its own way. Told again after a crash, a SET has the same id, so nothing is lost and nothing counts twice.
  */
+import { appendEvent, sealingFor } from '../audit/audit.ts';
 import type { Deps } from '../deps.ts';
 import { newId } from '../lib/ids.ts';
+import { asOf } from '../liveness/liveness.ts';
 import { createConsumer, removeConsumer } from '../log/consumer.ts';
 import type { StoredEvent } from '../log/read-on.ts';
 import type { Tx } from '../store/database.ts';
-import { streamUpdatedEvent } from './events.ts';
+import { deliveryMethods, streamUpdatedEvent } from './events.ts';
 import { countSets, dropSets, enqueue } from './set-store.ts';
 import { audienceOfStream, jtiOfSet, type SetClaims, type Stream, type StreamStatus } from './stream.ts';
-import { anyStream, complexSubjects, hasSubject, hearingStreams, setStreamStatus } from './stream-store.ts';
+import {
+  anyStream,
+  complexSubjects,
+  deleteStream,
+  hasSubject,
+  hearingStreams,
+  setStreamStatus,
+  streamsOfAgent,
+} from './stream-store.ts';
 import { matches, type Subject, subjectKey } from './subject.ts';
 import { type Signal, signalsOf, toldTypes } from './tell.ts';
 
@@ -58,11 +68,33 @@ async function tell(deps: Deps, events: readonly StoredEvent[]): Promise<void> {
     const signals = await signalsOf(world, event);
     if (signals.length > 0) byOrg.set(event.org, [...(byOrg.get(event.org) ?? []), { event, signals }]);
   }
+  for (const event of events) if (event.type === 'agent.retired') await endStreams(deps, event);
   for (const [org, told] of byOrg) {
     await deps.db.settle(async (tx) => {
       for (const stream of await hearingStreams(tx, org)) await tellStream(tx, deps, stream, told);
     });
   }
+}
+
+/** Who was retired hears nothing more, of itself neither: its streams go, with all that waits in them. Once, however often the event comes. */
+async function endStreams(deps: Deps, { org, target }: StoredEvent): Promise<void> {
+  const streams = target === null ? [] : await streamsOfAgent(deps.db, target);
+  if (streams.length === 0) return;
+  const sealing = await sealingFor(deps, (await asOf(deps.db)).version, org);
+  await deps.db.settle(async (tx) => {
+    for (const { id, agent, method } of await streamsOfAgent(tx, target as string)) {
+      await deleteStream(tx, id);
+      await appendEvent(tx, deps, sealing, {
+        type: 'signal.stream_changed',
+        outcome: 'allowed',
+        org,
+        target: id,
+        reason: 'its receiver was retired',
+        decided_on: { changed: { change: 'ended', agent, method: deliveryMethods[method] } },
+        personal: {},
+      });
+    }
+  });
 }
 
 async function tellStream(
