@@ -194,7 +194,7 @@ for (const database of databases) {
     after(() => here.close());
 
     // on PostgreSQL, guards of another node among them
-    test('feed: a token that is revoked is refused by every guard before it is acknowledged', async () => {
+    test('a token that is revoked is refused by every guard before it is acknowledged', async () => {
       const guards = await Promise.all([here.guard(), here.guard(), here.guard({}, here.server.address)]);
       await Promise.all(guards.map((guard) => guard.ready()));
       assert.deepEqual(guards.map(state), ['current', 'current', 'current']);
@@ -211,7 +211,7 @@ for (const database of databases) {
       for (const guard of guards) await guard.close();
     });
 
-    test('feed: a stream that is cut loses nothing', async () => {
+    test('a stream that is cut loses nothing', async () => {
       const between = await proxy(here.other.address);
       const guard = await here.guard({}, between.address);
       await guard.ready();
@@ -225,7 +225,7 @@ for (const database of databases) {
       await between.close();
     });
 
-    test('feed: behind a proxy that holds streams back, news come by asking late', async () => {
+    test('behind a proxy that holds streams back, news come by asking late', async () => {
       const between = await proxy(here.other.address);
       between.buffers = true;
       const guard = await here.guard({}, between.address);
@@ -243,7 +243,7 @@ for (const database of databases) {
       ['introspect', 200],
       ['refuse', 503],
     ] as const) {
-      test(`feed: a server that hangs: the lease is lost, and the resource chose to ${whenLost}`, async () => {
+      test(`a server that hangs: the lease is lost, and the resource chose to ${whenLost}`, async () => {
         await here.setWhenLost(whenLost);
         const between = await proxy(here.other.address);
         // what asks about tokens goes another way
@@ -272,7 +272,7 @@ for (const database of databases) {
       });
     }
 
-    test('feed: a guard that is closed holds nobody up', async () => {
+    test('a guard that is closed holds nobody up', async () => {
       const guard = await here.guard();
       await guard.ready();
       const { token, request } = await here.caller();
@@ -283,7 +283,7 @@ for (const database of databases) {
       assert.ok(performance.now() - before < 1_500, 'it gave its lease back');
     });
 
-    test('feed: what was revoked before a guard came is known to it', async () => {
+    test('what was revoked before a guard came is known to it', async () => {
       const { token, request } = await here.caller();
       await here.revoke({ token });
       const guard = await here.guard();

@@ -13,8 +13,8 @@ test('an auditor is answered, as the guide says', { timeout: 480_000 }, async (c
   const answer = (words: string) =>
     [...said].find(([line]) => line.includes(words))?.[1] ?? assert.fail(`no command of the guide has ${words}`);
 
-  assert.match(answer('events --agent clerk'), /✓ token\.issued +clerk → https:\/\/ledger\.example\.com/);
-  assert.match(answer('--outcome refused'), /✗ token\.refused +clerk/);
+  assert.match(answer('events --agent cashier'), /✓ token\.issued +cashier → https:\/\/ledger\.example\.com/);
+  assert.match(answer('--outcome refused'), /✗ token\.refused +cashier/);
   assert.doesNotMatch(answer('--outcome refused'), /token\.issued/);
   assert.match(answer('--text'), /token\.refused/);
   const issued = answer('--policy')
@@ -22,13 +22,13 @@ test('an auditor is answered, as the guide says', { timeout: 480_000 }, async (c
     .split('\n')
     .map((line) => JSON.parse(line) as { type: string; jti?: string });
   assert.ok(issued.some(({ type, jti }) => type === 'token.issued' && jti !== undefined));
-  const story = answer('trace clerk --identity');
-  assert.match(story, /^The story of agent clerk\n/);
+  const story = answer('trace cashier --identity');
+  assert.match(story, /^The story of agent cashier\n/);
   const steps = [
-    'clerk was registered by operator',
+    'cashier was registered by operator',
     'was given the role',
-    'clerk got a token for',
-    'clerk was refused a token',
+    'cashier got a token for',
+    'cashier was refused a token',
   ];
   const places = steps.map((step) => story.indexOf(step));
   assert.deepEqual(

@@ -209,6 +209,7 @@ export const exporterRoutes = [
     scopes: ['exports:write'],
     params: byId('exporter'),
     body: record({}).optional(),
+    example: {},
     response: z.strictObject({ delivered: idOf('event').optional(), fault: z.string().optional() }),
     async handler(call, { params }) {
       const { deps } = call;

@@ -69,7 +69,7 @@ for (const database of databases) {
           (await rows(deps, 'agents')).map(({ id }) => id),
           [file.client_id],
         );
-        assert.equal((await rows(deps, 'roles')).length, 3);
+        assert.equal((await rows(deps, 'roles')).length, 6);
         // nothing in the database is private
         for (const table of ['credentials', 'events']) {
           assert.ok(!JSON.stringify(await deps.db.all(`select * from ${table}`)).includes(file.jwk.d));

@@ -2,14 +2,17 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { generateJwk, publicJwk } from '@bailiwick/protocol';
 import { z } from 'zod';
+import { consumerName } from '../exports/exporter.ts';
+import { insertDeadLetter } from '../log/consumers-store.ts';
 import { type AdminClient, adminClient, populate, type Reply } from '../testing/admin-client.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import { orchestratorClient } from '../testing/orchestrator.ts';
+import { signalReceiver } from '../testing/signal-receiver.ts';
 import type { Route } from './route.ts';
 import { adminScopes } from './scopes.ts';
 import { adminTable } from './table.ts';
 
-type Things = Awaited<ReturnType<typeof populate>> & { task: string };
+type Things = Awaited<ReturnType<typeof populate>> & { task: string; stream: string; source: string; exporter: string };
 // biome-ignore lint/suspicious/noExplicitAny: a JSON document, looked at from outside
 type Json = any;
 
@@ -160,6 +163,27 @@ const requests: Record<string, (t: Things) => Promise<[path: string, body?: unkn
   ],
   listRevocations: async (t) => [`/revocations?organization=home&agent=${t.agent.id}&kind=agent`],
   getRevocation: async () => ['/revocations/1'],
+  listSignalStreams: async () => ['/signal-streams?organization=home'],
+  getSignalStream: async (t) => [`/signal-streams/${t.stream}`],
+  endSignalStream: async (t) => [`/signal-streams/${t.stream}`],
+  createSignalSource: async () => ['/signal-sources?organization=home', sourceCalled('directory')],
+  listSignalSources: async () => ['/signal-sources?organization=home'],
+  getSignalSource: async (t) => [`/signal-sources/${t.source}`],
+  updateSignalSource: async (t) => [`/signal-sources/${t.source}`, { events: ['session-revoked'] }],
+  removeSignalSource: async (t) => [`/signal-sources/${t.source}`],
+  createExporter: async () => [
+    '/exporters?organization=home',
+    { name: 'siem', target: { kind: 'webhook', url: 'https://localhost:1/log', format: 'ocsf' }, from: 'now' },
+  ],
+  listExporters: async () => ['/exporters?organization=home'],
+  getExporter: async (t) => [`/exporters/${t.exporter}`],
+  updateExporter: async (t) => [`/exporters/${t.exporter}`, { outcome: 'refused', personal: false }],
+  testExporter: async (t) => [`/exporters/${t.exporter}/test`, {}],
+  listDeadLetters: async (t) => [`/exporters/${t.exporter}/dead-letters`],
+  retryDeadLetters: async (t) => [`/exporters/${t.exporter}/dead-letters/retry`],
+  removeExporter: async (t) => [`/exporters/${t.exporter}/remove`],
+  getRetention: async () => ['/log/retention?organization=home'],
+  setRetention: async () => ['/log/retention?organization=home', { type: 'access.used', days: 90 }],
   showReach: async (t) => [`/revocations/reach?subject=${t.agent.id}&effect=end`],
   retireAgent: async (t) => [`/agents/${t.agent.id}/retire`],
   retireRole: async (t) => [`/roles/${t.role.id}/retire`, {}],
@@ -167,6 +191,14 @@ const requests: Record<string, (t: Things) => Promise<[path: string, body?: unkn
   retireTeam: async (t) => [`/teams/${t.team.id}/retire`],
   erasePerson: async (t) => [`/people/${t.person.id}`],
 };
+
+/** Somebody who tells by pushing, and whose keys are nowhere. */
+const sourceCalled = (name: string) => ({
+  name,
+  issuer: `https://${name}.example`,
+  jwks_uri: 'https://localhost:1/jwks',
+  audience: ['https://bailiwick.example'],
+});
 
 for (const database of databases) {
   describe(`the description of the API is true (${database})`, () => {
@@ -181,7 +213,22 @@ for (const database of databases) {
       await operator.ok('POST', '/organizations', { name: 'home' });
       const made = await populate(operator, 'home');
       const orchestrator = await orchestratorClient(server, { organization: 'home' });
-      things = { ...made, task: (await orchestrator.open(made.agent.id)).id };
+      const receiver = await signalReceiver(server, { organization: 'home' });
+      const source = await operator.ok('POST', '/signal-sources?organization=home', sourceCalled('elsewhere'));
+      const webhook = { kind: 'webhook', url: 'https://localhost:1/events' }; // where nobody answers
+      const exporter = await operator.ok('POST', '/exporters?organization=home', { name: 'log', target: webhook });
+      const [event] = (await operator.ok('GET', '/events?limit=1')).items;
+      const refused = { arrival: 1, event: event.id, reason: 'it answered with 422', at: 0 };
+      await server.deps.db.transaction((tx) =>
+        insertDeadLetter(tx, { consumer: consumerName(exporter.id), ...refused }),
+      );
+      things = {
+        ...made,
+        task: (await orchestrator.open(made.agent.id)).id,
+        stream: (await receiver.stream()).stream_id,
+        source: source.id,
+        exporter: exporter.id,
+      };
       document = await (await fetch(`${server.issuer}/openapi.json`)).json();
     });
     after(() => server.close());

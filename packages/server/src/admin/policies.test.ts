@@ -258,7 +258,10 @@ for (const database of databases) {
       const second = await set();
       assert.equal(second.revision, '3');
       assert.deepEqual(second.statements.map(({ policy }) => policy).toSorted(), [
+        'starter/a-credential-taken-away-elsewhere-suspends',
         'starter/declared-tasks-count-for-little',
+        'starter/high-risk-suspends',
+        'starter/revoked-elsewhere-ends-tokens',
         'starter/roles-do-what-they-say',
       ]);
     });
