@@ -42,7 +42,10 @@ export function runExporters(deps: Deps): { stop(): Promise<void> } {
   };
   const again = () => {
     asked();
-    cancel = deps.clock.after(lookEvery, again);
+    // once that was done: looks never pile up, however far the clock leaps
+    void looking.then(() => {
+      if (!ended) cancel = deps.clock.after(lookEvery, again);
+    });
   };
   const stopListening = deps.db.listen(exportersTopic, asked);
   again();

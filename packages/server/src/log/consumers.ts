@@ -76,7 +76,10 @@ export function newConsumers(deps: ConsumerDeps): Consumers {
     cancelPoll = undefined;
     if (stopped || runners.size === 0) return;
     for (const runner of runners.values()) run(runner);
-    cancelPoll = clock.after(consumerTimes.poll, poll);
+    // not at once: a clock that leaps over weeks would poll millions of times before anything can happen
+    queueMicrotask(() => {
+      if (!stopped) cancelPoll ??= clock.after(consumerTimes.poll, poll);
+    });
   }
 
   function run(runner: Runner): Promise<void> {
