@@ -8,6 +8,7 @@ import { endSubject, registerSubject } from '../liveness/liveness.ts';
 import { forgetPersonal } from '../log/forget.ts';
 import type { Person } from '../people/people.ts';
 import { erasePerson, findPerson, forgetAddress, insertPerson, selectPeople, updatePerson } from '../people/store.ts';
+import { forgetListed } from '../ssf/stream-store.ts';
 import { forgetAnswersShowing } from '../web/idempotency-store.ts';
 import { pageOf } from '../web/paging.ts';
 import { conflict, notFound } from '../web/problem.ts';
@@ -146,7 +147,10 @@ export const personRoutes = [
         throw conflict('id', 'answers for agents that have not been retired: give these another owner first');
       }
       await erasePerson(tx, person.id);
-      if (person.email !== undefined) await forgetAddress(tx, person.email);
+      if (person.email !== undefined) {
+        await forgetAddress(tx, person.email);
+        await forgetListed(tx, person.org, person.email);
+      }
       await forgetAnswersShowing(tx, person.id); // given again, they would show name and address
       await eraseSealed(tx, person.id);
       await forgetPersonal(tx, call.deps, person.id);

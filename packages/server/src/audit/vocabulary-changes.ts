@@ -104,10 +104,11 @@ export const registryChanges = {
   },
   'signal.stream_changed': {
     outcomes: both,
-    has: ['agent', 'instance?', 'target?', 'resource', 'jti', 'reason?'],
+    // a stream that ends with its receiver has neither caller nor token
+    has: ['agent?', 'instance?', 'target?', 'resource?', 'jti?', 'reason?'],
     target: ['signal_stream', 'signal_source'],
     on: {
-      scope: scope(),
+      scope: scope().optional(),
       changed: changed().optional(),
       operation: text.optional().meta({ description: 'What was refused.' }),
       problem: text.optional().meta({ description: 'The kind of problem that was answered.' }),

@@ -2,7 +2,7 @@
  * What a signal does here: for each agent that it is about, policy is asked for the strongest effect first, and what it allows is done by the
  * road of every revocation. One event says what came of it. @see CAEP 1.0
  */
-import { appendEvent, sealingFor } from '../audit/audit.ts';
+import { appendEvent, type Sealing, sealingFor } from '../audit/audit.ts';
 import type { Spend } from '../decide/plan.ts';
 import { agentPrincipal, faultOf } from '../decide/policy.ts';
 import type { Deps } from '../deps.ts';
@@ -23,7 +23,7 @@ import { noteHeard } from '../ssf/source-store.ts';
 import type { Tx } from '../store/database.ts';
 import { spendAll, spendOf } from '../tokens/spend.ts';
 import { isControl, oldestMs, type ReadSet } from './read-set.ts';
-import { type Concerned, concernedBy } from './whom.ts';
+import { type Concerned, concernedBy, namesPeople, personNamed } from './whom.ts';
 
 /** What may be done, the strongest first. */
 const wished = ['suspend', 'revoke'] as const;
@@ -61,10 +61,14 @@ export async function takeSignal(deps: Deps, source: Source, set: ReadSet): Prom
   for (let tries = 0; tries < mostTries; tries += 1) {
     const { version } = await asOf(deps.db);
     const plans = isControl(set) ? [] : await planned(deps, source, set, version);
-    const sealing = await sealingFor(deps, version, source.org);
-    const about = { source, set, spend, plans, version, kept };
+    const seal = (subject: string) => sealingFor(deps, version, subject);
+    const person = await personNamed(deps.db, source, set.subject);
+    const sealings = { org: await seal(source.org), subject: await seal(person ?? source.org) };
+    // whom it names by an address goes with that person, and who is nobody of ours isn't kept at all
+    const named = person !== undefined || (plans.length > 0 && !namesPeople(set.subject));
+    const about = { source, set, spend, plans, version, kept, named: named || isControl(set) };
     try {
-      const done = await deps.db.transaction((tx) => applied(tx, deps, sealing, about));
+      const done = await deps.db.transaction((tx) => applied(tx, deps, sealings, about));
       if (done !== 'changed') return done === 'taken';
     } catch (error) {
       if (!(error instanceof LastOperatorHit)) throw error;
@@ -137,23 +141,23 @@ interface About {
   plans: readonly Plan[];
   version: number;
   kept: ReadonlySet<string>;
+  /** Whether what it says of somebody is kept. */
+  named: boolean;
 }
-
-type Sealing = Awaited<ReturnType<typeof sealingFor>>;
 
 async function applied(
   tx: Tx,
   deps: Deps,
-  sealing: Sealing,
-  { source, set, spend, plans, version, kept }: About,
+  sealings: { org: Sealing; subject: Sealing },
+  { source, set, spend, plans, version, kept, named }: About,
 ): Promise<'taken' | 'again' | 'changed'> {
   if ((await asOf(tx)).version !== version) return 'changed';
   if (await spendAll(tx, [spend])) return 'again';
   const outcomes: Outcome[] = [];
-  for (const plan of plans) outcomes.push(await done(tx, deps, sealing, { source, set, plan, kept }));
+  for (const plan of plans) outcomes.push(await done(tx, deps, sealings.org, { source, set, plan, kept }));
   await noteHeard(tx, source.id, deps.clock.now());
   const effects = outcomes.filter(({ effect }) => effect === 'suspended' || effect === 'revoked');
-  await appendEvent(tx, deps, sealing, {
+  await appendEvent(tx, deps, sealings.subject, {
     type: 'signal.received',
     outcome: 'allowed',
     org: source.org,
@@ -169,7 +173,7 @@ async function applied(
       ...(set.txn !== undefined && { txn: set.txn }),
     },
     // whoever the other side means may be a person
-    personal: { details: { subject: set.subject, event: set.says } },
+    personal: named ? { details: { subject: set.subject, event: set.says } } : {},
   });
   return 'taken';
 }

@@ -215,6 +215,19 @@ for (const database of databases) {
       assert.equal(await statusOf(client.clientId), 'active');
     });
 
+    test('a person whom a signal names by address is forgotten with it; who is nobody of ours is not kept', async () => {
+      const email = `${randomUUID()}@example.com`;
+      const { id: person } = await server.admin<{ id: string }>('POST', '/people', { name: 'Ada', email });
+      const stranger = `${randomUUID()}@example.com`;
+      const known = await tell('session-revoked', { format: 'email', email }, { reason_user: { en: `${email} left` } });
+      const unknown = await tell('session-revoked', { format: 'email', email: stranger });
+      const shown = async (jti: unknown) => JSON.stringify(await heard(jti));
+      assert.ok((await shown(known.jti)).includes(email));
+      assert.equal((await shown(unknown.jti)).includes(stranger), false);
+      await server.admin('DELETE', `/people/${person}`);
+      assert.equal((await shown(known.jti)).includes(email), false);
+    });
+
     test('the same signal does something once, however often and at once it comes', async () => {
       const client = await tokenClient(server);
       const claims = claimsOf(`${caep}risk-level-change`, await subjectOf(client.clientId), { current_level: 'HIGH' });

@@ -50,6 +50,23 @@ export async function concernedBy(deps: Deps, source: Source, subject: Subject):
 /** Ids of organizations say something only if they are of this very server. */
 const isOurs = ({ config }: Deps, { issuer }: Source): boolean => issuer === config.issuer;
 
+/** Formats that name people by what is theirs, of use to us or not. */
+const peopleFormats: readonly unknown[] = ['email', 'phone_number', 'account'];
+
+export const namesPeople = (subject: Subject): boolean =>
+  namedIn(subject).some(({ subject: { format } }) => peopleFormats.includes(format));
+
+/** The person of the source's organization whom a subject names by address, under whose key it is kept; undefined for nobody, and for several. */
+export async function personNamed(q: Queries, { org }: Source, subject: Subject): Promise<string | undefined> {
+  const people = namedIn(subject).filter(({ subject: { format } }) => peopleFormats.includes(format));
+  const found = new Set<string | undefined>();
+  for (const { subject: one } of people) {
+    const here = one.format === 'email' ? await selectPeople(q, { org, email: String(one.email), limit: 2 }) : [];
+    for (const { id } of here.length === 0 ? [{ id: undefined }] : here) found.add(id);
+  }
+  return found.size === 1 ? [...found][0] : undefined;
+}
+
 /** Those in both; of each what is narrower. */
 function agreed(some: readonly Concerned[], others: readonly Concerned[]): Concerned[] {
   return some.flatMap((one) => {

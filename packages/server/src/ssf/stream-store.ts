@@ -2,7 +2,7 @@ import type { Queries, Tx } from '../store/database.ts';
 import type { SignalStreamRow } from '../store/signal-tables.ts';
 import type { DeliveryMethod } from './events.ts';
 import type { Stream, StreamStatus } from './stream.ts';
-import type { Subject } from './subject.ts';
+import { namedIn, type Subject } from './subject.ts';
 
 export async function findStream(q: Queries, id: string): Promise<Stream | undefined> {
   const row = await q.get<SignalStreamRow>('select * from signal_streams where id = ?', [id]);
@@ -128,6 +128,21 @@ export async function deleteSubject(tx: Tx, stream: string, key: string): Promis
 export async function hasSubject(q: Queries, stream: string, key: string): Promise<boolean> {
   const found = await q.get('select 1 as found from signal_subjects where stream = ? and id = ?', [stream, key]);
   return found !== undefined;
+}
+
+/** What receivers of an organization listed by this address, in whatever it is part of, is forgotten: we name nobody by an address anyway. */
+export async function forgetListed(tx: Tx, org: string, email: string): Promise<void> {
+  const rows = await tx.all<{ stream: string; id: string; subject: string }>(
+    'select stream, id, subject from signal_subjects where stream in (select id from signal_streams where org = ?)',
+    [org],
+  );
+  const wanted = email.toLowerCase();
+  for (const { stream, id, subject } of rows) {
+    const named = namedIn(JSON.parse(subject) as Subject).some(({ subject: one }) =>
+      Object.values(one).some((value) => typeof value === 'string' && value.toLowerCase().includes(wanted)),
+    );
+    if (named) await deleteSubject(tx, stream, id);
+  }
 }
 
 export async function complexSubjects(q: Queries, stream: string): Promise<Subject[]> {

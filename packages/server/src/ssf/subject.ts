@@ -84,6 +84,12 @@ export function matches(one: Subject, other: Subject): boolean {
   );
 }
 
+/** Whether a complex subject that was listed takes in another: all of its members are there, and the same. */
+export function takesIn(listed: Subject, other: Subject): boolean {
+  if (listed.format !== 'complex' || other.format !== 'complex') return subjectKey(listed) === subjectKey(other);
+  return Object.keys(listed).every((name) => Object.hasOwn(other, name) && same(listed[name], other[name]));
+}
+
 const same = (one: unknown, other: unknown): boolean => canonicalJson(one) === canonicalJson(other);
 
 /** The members of a subject that name somebody by themselves: of a complex one by their names, aliases one by one. */

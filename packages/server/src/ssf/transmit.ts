@@ -21,7 +21,7 @@ import {
   setStreamStatus,
   streamsOfAgent,
 } from './stream-store.ts';
-import { matches, type Subject, subjectKey } from './subject.ts';
+import { matches, type Subject, subjectKey, takesIn } from './subject.ts';
 import { type Signal, signalsOf, toldTypes } from './tell.ts';
 
 /** On which topic nodes hear that something was put into a stream: the payload is its id. */
@@ -109,7 +109,7 @@ async function tellStream(
     if (cameBefore(event.id, stream.id)) continue;
     for (const { type, subject, about, says, part } of signals) {
       if (stream.eventsRequested?.includes(type) === false) continue;
-      if (!(await isMeant(tx, stream, [subject, ...about]))) continue;
+      if (!(await isMeant(tx, stream, subject, about))) continue;
       const jti = jtiOfSet(stream.id, event.id, type, part);
       sets.push({ event: type, claims: setOf(deps, stream, { jti, txn: event.id, subject, type, says }) });
     }
@@ -131,11 +131,12 @@ async function tellStream(
 const cameBefore = (one: string, other: string): boolean => one.slice(4) < other.slice(4);
 
 /** Whether a stream tells of somebody. @see SSF 1.0 §8.1.3 */
-async function isMeant(tx: Tx, stream: Stream, subjects: readonly Subject[]): Promise<boolean> {
+async function isMeant(tx: Tx, stream: Stream, subject: Subject, about: readonly Subject[]): Promise<boolean> {
   const listed = async (): Promise<boolean> => {
-    for (const subject of subjects) if (await hasSubject(tx, stream.id, subjectKey(subject))) return true;
+    for (const one of [subject, ...about]) if (await hasSubject(tx, stream.id, subjectKey(one))) return true;
     const complex = await complexSubjects(tx, stream.id);
-    return complex.some((one) => subjects.some((subject) => matches(one, subject)));
+    // what is wider than its subject stands for it only as a whole: one agent of a tenant is not the tenant
+    return complex.some((one) => matches(one, subject) || about.some((wider) => takesIn(one, wider)));
   };
   return (await listed()) === (stream.defaultSubjects === 'NONE');
 }
