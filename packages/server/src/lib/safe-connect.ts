@@ -7,10 +7,10 @@ import {
   checkedAddresses,
   connected,
   FetchError,
-  type FetchSettings,
   type Resolve,
   systemResolve,
-} from './safe-fetch.ts';
+} from './safe-connection.ts';
+import type { FetchSettings } from './safe-fetch.ts';
 import { mayReach } from './special-use.ts';
 
 export interface Peer {
