@@ -173,6 +173,12 @@ function authorities(pems: string): void {
   }
 }
 
+/** To whom what is secret was entrusted: who changes that must know it. */
+export function destinationOf(target: Target): string | undefined {
+  if (target.kind === 'file') return undefined;
+  return target.kind === 'syslog' ? `${target.host}:${target.port}` : new URL(target.url).origin;
+}
+
 const states = ['current', 'behind', 'failing'] as const;
 
 export const shown = z.strictObject({
@@ -188,8 +194,17 @@ export const shown = z.strictObject({
   created_at: shownTime,
   status: z.strictObject({
     state: z.enum(states),
-    position: z.int().meta({ description: 'The arrival up to which everything was delivered.' }),
-    lag: z.int().meta({ description: 'How many events came since, wanted or not.' }),
+    position: z
+      .int()
+      .optional()
+      .meta({
+        description:
+          'The arrival up to which everything was delivered. Of one that exports all organizations: events are numbered together.',
+      }),
+    lag: z
+      .int()
+      .optional()
+      .meta({ description: 'How many events came since, wanted or not. Of one that exports all organizations.' }),
     waiting_since: shownTime
       .optional()
       .meta({ description: 'When the oldest event happened that is still to be delivered.' }),
@@ -219,7 +234,7 @@ const settingsOf = ({ id, org, name, target, wants, personal, createdAt }: Expor
 /** Within the transaction that makes or changes it, where its place in the log can't be asked for. */
 export const showBefore = (exporter: Exporter): z.output<typeof shown> => ({
   ...settingsOf(exporter),
-  status: { state: 'current', position: 0, lag: 0, failures: 0, delivered: 0, dead_letters: 0 },
+  status: { state: 'current', failures: 0, delivered: 0, dead_letters: 0 },
 });
 
 export async function show(deps: Deps, exporter: Exporter): Promise<z.output<typeof shown>> {
@@ -227,7 +242,7 @@ export async function show(deps: Deps, exporter: Exporter): Promise<z.output<typ
   const consumer = consumerName(id);
   const row = await findConsumer(deps.db, consumer);
   const position = row?.position ?? 0;
-  const horizon = await horizonOf(deps);
+  const horizon = org === undefined ? await horizonOf(deps) : position;
   const next = await readOn(deps, { ...wants, org, after: position, limit: 1 });
   const waiting = next.events[0];
   const failures = row?.failures ?? 0;
@@ -235,8 +250,8 @@ export async function show(deps: Deps, exporter: Exporter): Promise<z.output<typ
     ...settingsOf(exporter),
     status: {
       state: failures > 0 ? 'failing' : waiting || next.more ? 'behind' : 'current',
-      position,
-      lag: Math.max(0, horizon - position),
+      // how much happens in other organizations is nobody's business
+      ...(org === undefined && { position, lag: Math.max(0, horizon - position) }),
       ...(waiting && { waiting_since: rfc3339(waiting.at) }),
       failures,
       ...(row?.last_error && { last_error: row.last_error }),

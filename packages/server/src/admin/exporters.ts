@@ -9,7 +9,14 @@ import {
   type Target,
   type TargetSecret,
 } from '../exports/exporter.ts';
-import { deleteExporter, findExporter, insertExporter, selectExporters, updateExporter } from '../exports/store.ts';
+import {
+  deleteExporter,
+  findExporter,
+  findExporterSecret,
+  insertExporter,
+  selectExporters,
+  updateExporter,
+} from '../exports/store.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
 import { createConsumer, Refused, removeConsumer } from '../log/consumer.ts';
@@ -18,7 +25,16 @@ import { newestEvent } from '../log/store.ts';
 import { exporterSecretName } from '../store/secrets.ts';
 import { pageOf } from '../web/paging.ts';
 import { conflict, invalid, notFound } from '../web/problem.ts';
-import { checkedTarget, exporterName, show, showBefore, shown, targetSchema, writable } from './exporter-shape.ts';
+import {
+  checkedTarget,
+  destinationOf,
+  exporterName,
+  show,
+  showBefore,
+  shown,
+  targetSchema,
+  writable,
+} from './exporter-shape.ts';
 import { flag, idOf, oneOf, record, shownTime } from './fields.ts';
 import { mustHold, reachesAny, within } from './reach.ts';
 import { ask, type Call, read, type WriteCall, write } from './route.ts';
@@ -69,6 +85,8 @@ const sealed = ({ deps }: Call, id: string, secret: TargetSecret): string =>
   deps.encryption.seal(exporterSecretName(id), JSON.stringify(secret));
 
 const isSecret = (secret: TargetSecret): boolean => Object.values(secret).some((value) => value !== undefined);
+
+const hasSecret = async ({ q }: Call, { id }: Exporter) => (await findExporterSecret(q, id)) !== undefined;
 
 const announce = ({ tx }: WriteCall, id: string) => tx.notify(exportersTopic, id);
 
@@ -148,7 +166,7 @@ export const exporterRoutes = [
     path: '/exporters/{id}',
     summary: 'Change where and what an exporter sends',
     description:
-      'It goes on where it stands. A `target` that is given replaces the one that is there; what is secret stays unless it is given.',
+      'It goes on where it stands. A `target` that is given replaces the one that is there; what is secret stays unless it is given, and has to be given where the target is another host.',
     scopes: ['exports:write'],
     params: byId('exporter'),
     body: record({
@@ -169,6 +187,12 @@ export const exporterRoutes = [
       const { target, secret } = body.target ? checkedTarget(deps, body.target) : { target: before.target, secret: {} };
       if (target.kind !== before.target.kind)
         throw conflict('target.kind', 'can not be changed: make another exporter');
+      if (
+        destinationOf(target) !== destinationOf(before.target) &&
+        !isSecret(secret) &&
+        (await hasSecret(call, before))
+      )
+        throw invalid('target', 'goes elsewhere: give what is secret again, or nobody there should have it');
       const kept = <Value>(given: Value | null | undefined, known: Value | undefined) =>
         given === null ? undefined : (given ?? known);
       const { types, outcome } = before.wants;

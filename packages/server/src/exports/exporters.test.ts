@@ -370,6 +370,10 @@ for (const database of databases) {
         target: { kind: 'webhook', url: `${collector.url}/b` },
       });
       assert.equal(changed.target.url, `${collector.url}/b`);
+      const elsewhere = { kind: 'webhook', url: 'https://elsewhere.example.com/a' };
+      const refused = await operator.call('PATCH', `/exporters/${made.id}`, { target: elsewhere });
+      assert.equal(refused.status, 422, 'what is secret is not for whoever comes next');
+      assert.match(refused.text, /"field":"target"/);
       await turn();
       await happen();
       await until(() => collector.received.length === 1);

@@ -29,6 +29,21 @@ describe('an exporter’s files', () => {
   const names = () => readdirSync(folder()).toSorted();
   const content = (name: string) => readFileSync(path.join(folder(), name), 'utf8');
 
+  test('keep every line whole, and lose none, though several write at once', async () => {
+    const large = { ...place, target: { ...place.target, max_bytes: 100_000_000 } };
+    const lines = (from: string) =>
+      Array.from({ length: 1_000 }, (_, n) => JSON.stringify({ from, n, text: 'x'.repeat(2_000) }));
+    await Promise.all([
+      appendLines(large, lines('a')),
+      ...Array.from({ length: 6 }, (_, n) => appendLines(large, [JSON.stringify({ from: `test ${n}`, n: 0 })])),
+      appendLines(large, lines('b')),
+    ]);
+    const written = names().flatMap((name) => content(name).trimEnd().split('\n'));
+    const parsed = written.map((line) => JSON.parse(line) as { from: string; n: number });
+    assert.equal(new Set(parsed.map(({ from, n }) => `${from} ${n}`)).size, 2_006);
+    assert.equal(parsed.length, 2_006);
+  });
+
   test('are their owner’s alone, and begin anew with size and day', async () => {
     const line = 'x'.repeat(39);
     await appendLines(place, [line, line]);

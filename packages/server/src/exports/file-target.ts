@@ -28,6 +28,22 @@ export interface FilePlace {
  * @throws DeliveryError
  */
 export async function appendLines(place: FilePlace, lines: readonly string[]): Promise<void> {
+  const name = path.join(place.directory, place.id);
+  const before = writing.get(name) ?? Promise.resolve();
+  const mine = before.then(() => appendAlone(place, lines));
+  const over = mine.catch(() => undefined);
+  writing.set(name, over);
+  try {
+    await mine;
+  } finally {
+    if (writing.get(name) === over) writing.delete(name);
+  }
+}
+
+/** Who appends to an exporter's files waits for who does: half a line of another's would be taken for what a crash left. */
+const writing = new Map<string, Promise<void>>();
+
+async function appendAlone(place: FilePlace, lines: readonly string[]): Promise<void> {
   try {
     await append(place, Buffer.from(lines.map((line) => `${line}\n`).join(''), 'utf8'));
   } catch (error) {

@@ -2,7 +2,7 @@
 import type { Deps } from '../deps.ts';
 import { consumerOf } from './deliver.ts';
 import { consumerName, type Exporter, exportersTopic } from './exporter.ts';
-import { findExporter, selectExporters } from './store.ts';
+import { everyExporter, findExporter } from './store.ts';
 
 /** How often is looked whether a notice was missed, ms. */
 const lookEvery = 60_000;
@@ -31,7 +31,7 @@ export function runExporters(deps: Deps): { stop(): Promise<void> } {
       const found = await findExporter(deps.db, id);
       return found ? take(found) : leave(id);
     }
-    const all = await selectExporters(deps.db, {});
+    const all = await everyExporter(deps.db);
     for (const exporter of all) take(exporter);
     for (const gone of running.keys()) if (!all.some((one) => one.id === gone)) await leave(gone);
   }

@@ -48,17 +48,22 @@ export async function findExporterSecret(q: Queries, id: string): Promise<string
   return row?.secret ?? undefined;
 }
 
+/** All there are, by id. In constant text: asked at each start, which has no time to load what builds queries. */
+export async function everyExporter(q: Queries): Promise<Exporter[]> {
+  return (await q.all<ExporterRow>('select * from exporters order by id')).map(exporterOf);
+}
+
 /** Of an organization; with `everywhere` also those of all organizations. By id. */
 export async function selectExporters(
   q: Queries,
-  filter: { org?: string; everywhere?: boolean; after?: string | undefined; limit?: number },
+  filter: { org: string; everywhere: boolean; after?: string | undefined; limit: number },
 ): Promise<Exporter[]> {
-  let query = q.kysely.selectFrom('exporters').selectAll().orderBy('id');
   const { org, everywhere, after, limit } = filter;
-  if (org !== undefined) {
-    query = query.where((or) => or.or([or('org', '=', org), ...(everywhere ? [or('org', 'is', null)] : [])]));
-  }
+  let query = q.kysely
+    .selectFrom('exporters')
+    .selectAll()
+    .where((or) => or.or([or('org', '=', org), ...(everywhere ? [or('org', 'is', null)] : [])]))
+    .orderBy('id');
   if (after !== undefined) query = query.where('id', '>', after);
-  if (limit !== undefined) query = query.limit(limit);
-  return (await query.execute()).map(exporterOf);
+  return (await query.limit(limit).execute()).map(exporterOf);
 }

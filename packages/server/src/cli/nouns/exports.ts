@@ -57,7 +57,7 @@ const list = command({
             style: ({ status }) => (status.state === 'current' ? 'green' : 'yellow'),
           },
           { title: 'DELIVERED', value: ({ status }) => String(status.delivered) },
-          { title: 'LAG', value: ({ status }) => String(status.lag) },
+          { title: 'LAG', value: ({ status }) => (status.lag === undefined ? '' : String(status.lag)) },
           { title: 'DEAD', value: ({ status }) => String(status.dead_letters) },
           { title: 'FAULT', value: ({ status }) => status.last_error ?? '' },
           { title: 'ID', value: ({ id }) => id, whole: true },
@@ -295,7 +295,7 @@ function showExporter(context: Context, exporter: Exporter): void {
       ['personal', exporter.personal ? 'goes out in plain text' : 'stays here'],
       ['state', status.state],
       ['delivered', `${status.delivered}${status.delivered_at ? `, last ${shortTime(status.delivered_at)}` : ''}`],
-      ['position', `${status.position}, ${status.lag} behind the log`],
+      ['position', status.lag === undefined ? undefined : `${status.position}, ${status.lag} behind the log`],
       ['waiting since', shortTime(status.waiting_since) || undefined],
       ['failures', status.failures > 0 ? `${status.failures} in a row` : undefined],
       [
