@@ -215,6 +215,44 @@ for (const database of databases) {
       assert.equal(await statusOf(client.clientId), 'active');
     });
 
+    test('what a source may not name by means nobody, however it is written', async () => {
+      const client = await tokenClient(server);
+      const own = await subjectOf(client.clientId);
+      const { items } = await server.admin<{ items: { id: string; email: string }[] }>('GET', '/people?limit=200');
+      const email = { format: 'email', email: items.find(({ id }) => id === client.owner)?.email };
+      const nobody = { format: 'email', email: 'nobody@nowhere.example' };
+      const byId = { format: 'opaque', id: client.clientId };
+      const { body } = await client.send();
+      const { jti } = JSON.parse(Buffer.from(String(body.access_token).split('.')[1] ?? '', 'base64url').toString());
+      const byEmail = await made({ subjects: ['email'] });
+      const byCredential = await made({ subjects: ['credential'] });
+      const byAgent = await made({ subjects: ['agent'] });
+      const complex = (members: object) => ({ format: 'complex', ...members });
+      for (const [subject, to, concerned] of [
+        ...[own, byId, { format: 'uri', uri: own.sub }, { format: 'jwt_id', iss: server.issuer, jti }].flatMap(
+          (one) => [[one, byEmail, 0] as const, [one, byCredential, 0] as const, [one, byAgent, 1] as const],
+        ),
+        [{ format: 'aliases', identifiers: [nobody, own] }, byEmail, 0],
+        // of another issuer
+        [{ ...own, iss: 'https://somebody-else.example' }, byAgent, 0],
+        [{ ...own, iss: issuer }, byAgent, 0],
+        [{ format: 'iss_sub', iss: 'https://somebody-else.example', sub: client.clientId }, byAgent, 0],
+        [{ format: 'jwt_id', iss: 'https://somebody-else.example', jti }, byAgent, 0],
+        // one member is nobody here
+        [complex({ user: nobody, device: byId }), source, 0],
+        [complex({ user: nobody, device: byId }), byAgent, 0],
+        [complex({ device: byId, user: { format: 'opaque', id: 'agt_00000000000000000000000000' } }), byAgent, 0],
+        [complex({ user: email, device: own }), byAgent, 1], // it may not name by address: only narrower by it
+        [complex({ user: email, device: own }), byEmail, 1],
+        [complex({ user: { format: 'opaque', id: 'their-own-id' }, device: own }), byAgent, 1],
+        [complex({ user: own, session: { format: 'opaque', id: 'tsk_00000000000000000000000000' } }), byAgent, 1],
+        [complex({ user: email }), byAgent, 0],
+      ] as const) {
+        const claims = await tell('session-revoked', subject, {}, to);
+        assert.equal((await outcome(claims.jti, to))?.length, concerned, JSON.stringify(subject));
+      }
+    });
+
     test('a person whom a signal names by address is forgotten with it; who is nobody of ours is not kept', async () => {
       const email = `${randomUUID()}@example.com`;
       const { id: person } = await server.admin<{ id: string }>('POST', '/people', { name: 'Ada', email });

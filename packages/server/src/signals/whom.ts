@@ -10,7 +10,7 @@ import { isId } from '../lib/ids.ts';
 import { findOrganization, selectPeople } from '../people/store.ts';
 import type { SignalContext } from '../policy/request.ts';
 import { revocable } from '../revocations/subjects.ts';
-import type { Source } from '../ssf/source.ts';
+import type { Source, SubjectKind } from '../ssf/source.ts';
 import { namedIn, type SimpleSubject, type Subject } from '../ssf/subject.ts';
 import type { Queries } from '../store/database.ts';
 
@@ -25,22 +25,40 @@ export interface Concerned {
 /** One person answers for at most so many agents that a signal reaches. */
 const mostAgents = 1000;
 
+/** What a name that we can read means here, and what a source must be allowed to name by to use it alone. */
+interface Named {
+  by: SubjectKind;
+  found: readonly Concerned[];
+}
+
+/** What only says more of a principal: an id of theirs that is nothing here doesn't make it somebody else. @see SSF 1.0 §3.3 */
+const beside: readonly string[] = ['session', 'tenant', 'application', 'group', 'org_unit'];
+
 /**
  * Those of the source's organization whom the subject means; nobody, if it is nobody of ours. Of a complex subject all members that we can
- * read must agree: it means one principal. @see SSF 1.0 §3.3
+ * read must agree, since it means one principal: who is nobody here makes the whole mean nobody. What the source may not name by makes it
+ * narrower, and means nobody by itself. @see SSF 1.0 §3.3
  */
 export async function concernedBy(deps: Deps, source: Source, subject: Subject): Promise<Concerned[]> {
-  let found: Concerned[] | undefined;
-  for (const { member, subject: one } of namedIn(subject)) {
-    if (member === 'tenant' && one.format === 'opaque' && isId('organization', String(one.id))) {
-      if (one.id !== source.org && isOurs(deps, source)) return [];
+  const members = new Map<string, SimpleSubject[]>();
+  for (const { member, subject: one } of namedIn(subject)) members.set(member, [...(members.get(member) ?? []), one]);
+  let found: readonly Concerned[] | undefined;
+  let allowed = false;
+  for (const [member, names] of members) {
+    const [first] = names;
+    if (member === 'tenant' && first?.format === 'opaque' && isId('organization', String(first.id))) {
+      if (first.id !== source.org && isOurs(deps, source)) return [];
       continue;
     }
-    const here = await named(deps, source, one);
-    if (here.length === 0) continue;
-    if (found === undefined || subject.format === 'aliases') found = [...(found ?? []), ...here];
-    else found = agreed(found, here);
+    const read = (await Promise.all(names.map((one) => named(deps, source, one)))).filter((one) => one !== undefined);
+    // aliases are one name each for the same: those that may be used are
+    const usable = names.length > 1 ? read.filter(({ by }) => source.subjects.includes(by)) : read;
+    const here = usable.flatMap((one) => one.found);
+    if (usable.length === 0 || (here.length === 0 && beside.includes(member))) continue;
+    allowed ||= usable.some(({ by, found: some }) => some.length > 0 && source.subjects.includes(by));
+    found = found === undefined ? here : agreed(found, here);
   }
+  if (!allowed) return [];
   const byAgent = new Map<string, Concerned>();
   for (const one of found ?? [])
     if (one.agent.org === source.org && !byAgent.has(one.agent.id)) byAgent.set(one.agent.id, one);
@@ -76,20 +94,30 @@ function agreed(some: readonly Concerned[], others: readonly Concerned[]): Conce
   });
 }
 
-async function named(deps: Deps, source: Source, subject: SimpleSubject): Promise<Concerned[]> {
+/** Undefined for what we can't read: another's name for whom only they know. */
+async function named(deps: Deps, source: Source, subject: SimpleSubject): Promise<Named | undefined> {
   const { db, config } = deps;
-  const { format } = subject;
-  if (format === 'email') return source.subjects.includes('email') ? byEmail(db, source, String(subject.email)) : [];
+  const { format, iss } = subject;
+  if (format === 'email') return { by: 'email', found: await byEmail(db, source, String(subject.email)) };
   if (format === 'jwt_id') {
-    const token =
-      subject.iss === config.issuer ? await revocable('token').find(db, String(subject.jti), source.org) : undefined;
+    if (iss !== config.issuer) return undefined;
+    const token = await revocable('token').find(db, String(subject.jti), source.org);
     const agent = token?.agent && (await findAgent(db, token.agent.id));
-    return agent ? [{ agent, concerns: 'agent', part: { kind: 'token', id: String(subject.jti) } }] : [];
+    const part = { kind: 'token', id: String(subject.jti) } as const;
+    return { by: 'agent', found: agent ? [{ agent, concerns: 'agent', part }] : [] };
   }
   const name = { iss_sub: subject.sub, uri: subject.uri, opaque: subject.id }[format as string];
-  if (typeof name !== 'string') return [];
-  if (!name.startsWith('spiffe://')) return byId(db, name);
-  return name.startsWith(`spiffe://${config.trust_domain}/`) ? bySpiffeId(deps, name) : byCredential(db, source, name);
+  if (typeof name !== 'string') return undefined;
+  const ours = name.startsWith(`spiffe://${config.trust_domain}/`);
+  if (name.startsWith('spiffe://') && !ours) {
+    // a name that a third party gave is no word of this source
+    if (format === 'iss_sub' && iss !== source.issuer) return undefined;
+    return { by: 'credential', found: await byCredential(db, source, name) };
+  }
+  // the same id of another issuer is another's
+  if (format === 'iss_sub' && iss !== config.issuer) return undefined;
+  const found = ours ? await bySpiffeId(deps, name) : await byId(db, name);
+  return found && { by: 'agent', found };
 }
 
 /** Only an identity of our own trust domain names an agent or instance by itself. */
@@ -109,7 +137,8 @@ async function agentNamed(q: Queries, orgName: string, name: string): Promise<Ag
   return organization && (await selectAgents(q, { org: organization.id, name, limit: 1 }))[0];
 }
 
-async function byId(q: Queries, id: string): Promise<Concerned[]> {
+/** Undefined for what is none of our ids. */
+async function byId(q: Queries, id: string): Promise<Concerned[] | undefined> {
   if (isId('agent', id)) {
     const agent = await findAgent(q, id);
     return agent ? [whole(agent)] : [];
@@ -124,12 +153,11 @@ async function byId(q: Queries, id: string): Promise<Concerned[]> {
     const agent = credential && (await findAgent(q, credential.agent));
     return agent ? [{ agent, concerns: 'credential', part: { kind: 'credential', id } }] : [];
   }
-  return [];
+  return undefined;
 }
 
 /** A foreign identity that is registered here as a credential. */
 async function byCredential(q: Queries, source: Source, spiffeId: string): Promise<Concerned[]> {
-  if (!source.subjects.includes('credential')) return [];
   const credential = await findByThumbprint(q, spiffeThumbprint(spiffeId));
   if (credential?.org !== source.org || credential.status === 'removed') return [];
   const agent = await findAgent(q, credential.agent);
