@@ -194,13 +194,10 @@ export const shown = z.strictObject({
   created_at: shownTime,
   status: z.strictObject({
     state: z.enum(states),
-    position: z
-      .int()
-      .optional()
-      .meta({
-        description:
-          'The arrival up to which everything was delivered. Of one that exports all organizations: events are numbered together.',
-      }),
+    position: z.int().optional().meta({
+      description:
+        'The arrival up to which everything was delivered. Of one that exports all organizations: events are numbered together.',
+    }),
     lag: z
       .int()
       .optional()
