@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { generateJwk, leaseRequestText, publicJwk } from '@bailiwick/protocol';
+import { tidyFeed } from '../revocations/feed.ts';
 import {
   type FeedGuard,
   type FeedSession,
@@ -190,6 +191,48 @@ describe('the feed refuses', () => {
     await openFeedSession(server, many);
     server.clock.advance(2_000);
     await openFeedSession(server, many);
+  });
+
+  test('streams without a lease beyond the same bound, and any in a session that somebody made up', async () => {
+    const { resource } = await tokenClient(server);
+    const many = await feedGuard(server, resource);
+    const streams = [];
+    for (let i = 0; i < 3; i++) streams.push(await (await openFeedSession(server, many)).stream());
+    server.clock.advance(2_000);
+    await problem(await openRaw(server, many.sdk, { nonce: newNonce() }), 503, 'unavailable');
+    for (const stream of streams) await stream.close();
+    const made = [many.guard, server.clock.now().toString(36), '0', '', 'A'.repeat(32)].join('.');
+    await problem(await many.sdk.fetch(`${server.issuer}/feed/${made}?after=0`), 404, 'unknown-session');
+  });
+
+  test('what was captured of a session that was given back, however long ago', async () => {
+    const { resource } = await tokenClient(server);
+    const ending = await openFeedSession(server, await feedGuard(server, resource));
+    await ending.giveBack();
+    server.clock.advance(120_000);
+    await tidyFeed(server.deps);
+    await problem(await ending.post({ count: 1 }), 404, 'unknown-session');
+  });
+
+  test('nobody for good because the database failed', async () => {
+    const { resource } = await tokenClient(server);
+    const unlucky = await feedGuard(server, resource);
+    await unlucky.sdk.token();
+    const { db } = server.deps;
+    const { get } = db;
+    for (const failing of ['from revocations where tag', 'from resources r join subjects']) {
+      for (let i = 0; i < 4; i++) {
+        db.get = async (sql, params) => {
+          if (sql.includes(failing)) throw new Error('the connection was lost');
+          return get(sql, params);
+        };
+        const answer = await openRaw(server, unlucky.sdk, { nonce: newNonce() }).finally(() => {
+          db.get = get;
+        });
+        assert.equal(answer.status, 500);
+      }
+    }
+    await openFeedSession(server, unlucky);
   });
 
   test('a session after an hour', async () => {

@@ -6,8 +6,9 @@ import type { Client, OAuthRequest } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { rememberedPer } from '../lib/remember.ts';
-import { asOf } from '../liveness/liveness.ts';
+import { asOf, type Counter } from '../liveness/liveness.ts';
 import { findGuardOfAgent, findResource } from '../resources/store.ts';
+import { holdAnswer, longestHoldMs, usualHoldMs } from '../revocations/holds.ts';
 import { audienceOf } from '../tokens/claims.ts';
 import { single } from '../tokens/form.ts';
 import { outsideOf, type Standing, standingOf } from '../tokens/introspect.ts';
@@ -18,11 +19,12 @@ export type IntrospectionResponse =
   | ({ active: true; token_type: string } & Record<string, unknown>);
 
 /** Whose tokens an agent may ask about, because it guards it: resources of several owners may share an audience. */
-const guarded = rememberedPer<{ audience: string; tag: string }>(10_000);
+const guarded = rememberedPer<{ by: Guarded | undefined }>(10_000);
 
 /**
  * A token that is limited in place is active only where its presenter is: whoever asks says from which address it was shown to them
- * (`presenter_address`), and without one it is active nowhere.
+ * (`presenter_address`), and without one it is active nowhere. A guard of its resource says how long it will believe the answer (`hold_ms`), counted from
+ * when it asked: for so long acknowledgements of revocations wait for it.
  * @throws OAuthError when the client can't be authenticated or asks for nothing; all else is an answer
  * @see RFC 7662 §2.1 (further parameters), §2.2: whoever may not know hears the same as of a token that is dead
  */
@@ -38,15 +40,45 @@ export async function introspected(
   const token = single(request.form, 'token');
   if (token === undefined) throw new OAuthError('invalid_request', 'token is missing');
   const presenter = presenterAddress(request);
+  const holdMs = wantedHold(request);
   const since = await asOf(deps.db);
   const client = await authenticateClient(deps, request, since);
+  const guard = mayAct(client, deps.clock.now()) ? await guardOf(deps, client) : undefined;
+  // before it is read how the token stands
+  const hold = guard && (await holdAnswer(deps, { ...guard, ms: holdMs }));
+  try {
+    const response = await answer(deps, request, { token, presenter, since, client, guard });
+    if (response.active && hold && !hold.keep()) throw new OAuthError('temporarily_unavailable', 'ask again');
+    return { client, response };
+  } finally {
+    hold?.release();
+  }
+}
+
+async function answer(
+  deps: Deps,
+  request: OAuthRequest,
+  asked: { token: string; presenter: string | undefined; since: Counter; client: Client; guard: Guarded | undefined },
+): Promise<IntrospectionResponse> {
+  const { token, presenter, client, guard } = asked;
+  // what was revoked between the two readings was not waited for by whoever is a guard; keys are as of the later one
+  const since = guard ? await asOf(deps.db) : asked.since;
   const standing = mayAct(client, deps.clock.now()) ? await standingOf(deps, token, since) : foreign;
-  const concerned = standing.state !== 'foreign' && (await concerns(deps, client, standing));
+  const concerned = standing.state !== 'foreign' && concerns(client, guard, standing);
   const outside = standing.state === 'alive' && concerned ? outsideOf(deps, standing.claims, presenter) : undefined;
   await settle(deps, request, client, { standing: concerned ? standing : foreign, presenter, outside });
-  if (!concerned || standing.state !== 'alive' || outside !== undefined) return { client, response: { active: false } };
+  if (!concerned || standing.state !== 'alive' || outside !== undefined) return { active: false };
   const type = standing.claims.cnf?.jkt ? 'DPoP' : 'Bearer';
-  return { client, response: { active: true, token_type: type, ...standing.claims } };
+  return { active: true, token_type: type, ...standing.claims };
+}
+
+/** @throws OAuthError `invalid_request` */
+function wantedHold({ form }: OAuthRequest): number {
+  const said = single(form, 'hold_ms');
+  if (said === undefined) return usualHoldMs;
+  const ms = /^\d{1,5}$/.test(said) ? Number(said) : Number.NaN;
+  if (ms <= longestHoldMs) return ms;
+  throw new OAuthError('invalid_request', `hold_ms must be a whole number from 0 to ${longestHoldMs}`);
 }
 
 /** @throws OAuthError `invalid_request` */
@@ -69,15 +101,28 @@ function mayAct({ agent }: Client, now: number): boolean {
   return agent.status === 'active' && agent.orgStatus === 'active' && !expired;
 }
 
-async function concerns(deps: Deps, client: Client, standing: Exclude<Standing, { state: 'foreign' }>) {
-  const { claims } = standing;
-  if (claims.client_id === client.agent.id) return true;
-  const known = await guarded(deps.db).get(client.asOf.version, client.agent.id, async () => {
-    const guard = await findGuardOfAgent(deps.db, client.agent.id);
-    const resource = guard?.status === 'active' ? await findResource(deps.db, guard.resource) : undefined;
-    return resource && { audience: audienceOf(resource), tag: linkTag(resource.id) };
+interface Guarded {
+  guard: string;
+  resource: string;
+  audience: string;
+  tag: string;
+}
+
+async function guardOf({ db }: Deps, client: Client): Promise<Guarded | undefined> {
+  const known = await guarded(db).get(client.asOf.version, client.agent.id, async () => {
+    const guard = await findGuardOfAgent(db, client.agent.id);
+    const resource = guard?.status === 'active' ? await findResource(db, guard.resource) : undefined;
+    if (!guard || !resource) return { by: undefined };
+    return {
+      by: { guard: guard.id, resource: resource.id, audience: audienceOf(resource), tag: linkTag(resource.id) },
+    };
   });
-  return known !== undefined && claims.aud === known.audience && claims.links.includes(known.tag);
+  return known?.by;
+}
+
+function concerns(client: Client, guard: Guarded | undefined, { claims }: Exclude<Standing, { state: 'foreign' }>) {
+  if (claims.client_id === client.agent.id) return true;
+  return guard !== undefined && claims.aud === guard.audience && claims.links.includes(guard.tag);
 }
 
 /** What was found of a token, and from where it was shown if that was said. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { deleteOldEntries } from '../liveness/feed-store.ts';
-import { asOf, endToken, suspendSubject } from '../liveness/liveness.ts';
+import { asOf, endToken, forgetSubjects, suspendSubject } from '../liveness/liveness.ts';
 import { type FeedGuard, feedGuard, openFeedSession } from '../testing/feed-client.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import { type TokenClient, tokenClient } from '../testing/token-client.ts';
@@ -71,7 +71,7 @@ for (const database of databases) {
       await session.lease();
       const at = server.clock.now();
       assert.deepEqual((await arrived(rev)).resources, [
-        { resource: guard.resource, acknowledgedAt: at, guards: [{ guard: guard.guard, appliedAt: at }] },
+        { resource: guard.resource, acknowledgedAt: at, guards: [{ guard: guard.guard, appliedAt: at }], unknown: [] },
       ]);
     });
 
@@ -195,6 +195,50 @@ for (const database of databases) {
         revocations: 30,
         resources: [guard.resource],
       });
+    });
+
+    test('who answered when is there long after the feed has forgotten it, and in the log', async () => {
+      const { guard, revoke } = await world();
+      const session = await openFeedSession(server, guard);
+      const rev = await revoke();
+      for (let i = 0; i < 2; i++) await session.lease();
+      const before = await arrived(rev);
+      assert.ok(before.resources[0]?.guards[0]?.appliedAt);
+      server.clock.advance(60 * 60_000);
+      await tidyFeed(server.deps);
+      const { db } = server.deps;
+      assert.deepEqual(await db.all('select rev from feed_entries where rev = ?', [rev]), []);
+      assert.deepEqual(await acknowledgementOf(server.deps, rev), before);
+      const shown = await server.admin<{ acknowledgement: Record<string, never> }>('GET', `/revocations/${rev}`);
+      assert.deepEqual(shown.acknowledgement.resources[0]?.guards?.[0]?.guard, guard.guard);
+      const told = (await events()).flatMap(({ decided_on }) => decided_on as { rev?: number; guards?: object[] }[]);
+      assert.deepEqual(told.find((one) => one.rev === rev)?.guards, [
+        {
+          resource: guard.resource,
+          guard: guard.guard,
+          applied_at: before.resources[0]?.guards[0]?.appliedAt,
+          over: before.resources[0]?.acknowledgedAt,
+        },
+      ]);
+      const subject = await db.get<{ subject: string }>('select subject from revocations where rev = ?', [rev]);
+      await db.transaction((tx) => forgetSubjects(tx, [subject?.subject as string]));
+      assert.deepEqual((await acknowledgementOf(server.deps, rev)).resources, [], 'it goes with the revocation');
+    });
+
+    test('of what is from before answers were kept, it is not said that nobody had to be told', async () => {
+      const { revoke } = await world();
+      const rev = await revoke();
+      await arrived(rev);
+      const { db } = server.deps;
+      await db.transaction(async (tx) => {
+        await tx.run('delete from feed_entries where rev <= ?', [rev]);
+        await tx.run('update feed_tidied set forgotten = ?', [rev]);
+      });
+      const unknown = { rev, complete: true, resources: [], forgotten: true };
+      assert.deepEqual(await acknowledgementOf(server.deps, rev), unknown);
+      const shown = await server.admin<{ acknowledgement: object }>('GET', `/revocations/${rev}`);
+      assert.deepEqual(shown.acknowledgement, { forgotten: true, complete: true, resources: [] });
+      await db.transaction((tx) => tx.run('update feed_tidied set forgotten = 0'));
     });
 
     test('what nobody needs is forgotten, and what isn’t acknowledged is kept', async () => {

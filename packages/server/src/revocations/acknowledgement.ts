@@ -1,8 +1,9 @@
 /** When a revocation is known to everybody whom it concerns (design §4). Why nothing is accepted after it: completion.ts. */
 import type { Deps } from '../deps.ts';
-import { selectAnswers } from '../liveness/feed-store.ts';
+import { forgottenUpTo, selectAnswers } from '../liveness/feed-store.ts';
 import { answersOf } from './answers.ts';
 import { adopt, feedOf } from './feed.ts';
+import { type Silent, silentGuards } from './silent.ts';
 import type { Feed, GuardAnswer } from './state.ts';
 import { caughtUp } from './turn.ts';
 import { urge } from './write-down.ts';
@@ -10,10 +11,12 @@ import { urge } from './write-down.ts';
 /** How far a revocation has arrived. Times in milliseconds since 1970. */
 export interface Acknowledgement {
   rev: number;
-  /** Nobody accepts any more what it ended. */
+  /** No guard that follows the feed, or asks about tokens, accepts any more what it ended. Of others see `unknown`, `unguarded`. */
   complete: boolean;
-  /** The resources that it concerns; none if no unexpired token rests on what was revoked, or if the last one has expired long ago. */
+  /** The resources that it concerns; none if no unexpired token rested on what was revoked. */
   resources: AcknowledgedResource[];
+  /** It is older than what is kept of answers: there is nothing to say of who had to be told. */
+  forgotten?: true;
 }
 
 export interface AcknowledgedResource {
@@ -22,6 +25,13 @@ export interface AcknowledgedResource {
   acknowledgedAt?: number;
   /** Guards (`grd_…`) that held a lease when it came, each once: several processes of one guard are as far as the last of them. */
   guards: AnsweredGuard[];
+  /**
+   * Guards that are registered, and neither had to answer nor were seen to follow or to ask lately by this node: where one of them runs (`offline`,
+   * say), it may accept what was ended until that expires.
+   */
+  unknown: string[];
+  /** No guard is registered: whoever verifies tokens there hears of nothing. */
+  unguarded?: true;
 }
 
 /** A guard has applied a revocation, or its lease has run out, or we still wait for either. */
@@ -29,6 +39,8 @@ export interface AnsweredGuard {
   guard: string;
   appliedAt?: number;
   lapsed?: true;
+  /** It asks about tokens, and believed an earlier answer for a moment. */
+  asked?: true;
 }
 
 /** How far the revocation with this number has arrived until now. One that reaches no resource is acknowledged at once. */
@@ -36,22 +48,32 @@ export async function acknowledgementOf(deps: Deps, rev: number): Promise<Acknow
   const feed = feedOf(deps);
   await caughtUp(feed);
   const rows = await selectAnswers(deps.db, rev);
+  const resources: AcknowledgedResource[] = [];
+  for (const { resource, acknowledged_at, answers } of rows) {
+    if (acknowledged_at === null) {
+      const guards = guardsNow(feed, resource, rev);
+      const ids = guards.map(({ guard }) => guard);
+      resources.push({ resource, guards, ...(await silentGuards(feed, resource, ids)) });
+    } else {
+      const { guards, ...silent } = JSON.parse(answers ?? '{}') as Partial<WrittenAnswers>;
+      const known = { acknowledgedAt: acknowledged_at, guards: (guards ?? []).map(answered) };
+      resources.push({ resource, ...known, ...silent, unknown: silent.unknown ?? [] });
+    }
+  }
+  const forgotten = rows.length === 0 && rev <= (await forgottenUpTo(deps.db));
   return {
     rev,
     complete: rows.every((row) => row.acknowledged_at !== null),
-    resources: rows.map(({ resource, acknowledged_at, answers }) =>
-      acknowledged_at === null
-        ? { resource, guards: guardsNow(feed, resource, rev) }
-        : {
-            resource,
-            acknowledgedAt: acknowledged_at,
-            guards: (JSON.parse(answers ?? '[]') as GuardAnswer[]).map(([guard, at]) =>
-              at > 0 ? { guard, appliedAt: at } : { guard, lapsed: true as const },
-            ),
-          },
-    ),
+    resources,
+    ...(forgotten && { forgotten: true as const }),
   };
 }
+
+/** How answers are kept. */
+type WrittenAnswers = Silent & { guards: GuardAnswer[] };
+
+const answered = ([guard, at]: GuardAnswer): AnsweredGuard =>
+  at > 0 ? { guard, appliedAt: at } : at < 0 ? { guard, asked: true } : { guard, lapsed: true };
 
 /** The same once it is complete and on record, or after `atMostMs` as far as it is then. */
 export async function acknowledged(deps: Deps, rev: number, atMostMs: number): Promise<Acknowledgement> {
@@ -86,5 +108,7 @@ function arrival(feed: Feed, rev: number, atMostMs: number): Promise<void> {
 function guardsNow(feed: Feed, resource: string, rev: number): AnsweredGuard[] {
   const pending = feed.pending.get(resource)?.find((one) => one.rev === rev);
   if (!pending) return [];
-  return answersOf(feed, resource, pending).map(([guard, at]) => (at > 0 ? { guard, appliedAt: at } : { guard }));
+  return answersOf(feed, resource, pending).map((answer) =>
+    answer[1] === 0 ? { guard: answer[0] } : answered(answer),
+  );
 }

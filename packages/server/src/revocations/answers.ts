@@ -3,8 +3,8 @@ import { appliedAt, type Session } from './session.ts';
 import type { Feed, GuardAnswer, Pending } from './state.ts';
 
 /** What the lease-holders of this node have to say of a revocation; 0 for those that haven't applied it. */
-export function answersHere(feed: Feed, resource: string, { rev, seen }: Pending): GuardAnswer[] {
-  const answers = new Map<string, number>();
+export function answersHere(feed: Feed, resource: string, { rev, seen, held }: Pending): GuardAnswer[] {
+  const answers = new Map<string, number>(held.guards.map((guard) => [guard, -1]));
   for (const session of feed.followed.get(resource)?.sessions ?? []) {
     if (!wasHolder(session, seen)) continue;
     const at = appliedAt(session, rev) ?? 0;

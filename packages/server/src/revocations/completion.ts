@@ -2,6 +2,7 @@
  * When a revocation is acknowledged. Nothing is accepted after it, because whoever accepts holds a lease that was given without it (as of a
  * smaller number) and hasn't applied it; and of each of those it is known that it has applied it, or that the lease has run out:
  * - of this node: a turn that has seen a revocation comes after every lease that was given without it was noted (turn.ts).
+ * - it was told that a token is active, and believes that for a while: that was noted before it was read (holds.ts).
  * - of another node: its row was there before it gave its first lease, in the same snapshot as of which it gave it. The rows are read after
  *   the revocation was seen. So each node that gave a lease without it is among them; and it confirms, or we wait for as long as it may have
  *   given leases for, counted from now, where the guard counts from before.
@@ -9,6 +10,7 @@
 
 import { answersOf } from './answers.ts';
 import { confirm } from './confirm.ts';
+import { heldNow } from './holds.ts';
 import { hasConfirmed, turnToWrite } from './nodes.ts';
 import { heldUntil, type Session, safeUpTo } from './session.ts';
 import type { Feed, Pending, Sighting } from './state.ts';
@@ -20,7 +22,7 @@ const writtenAfterMs = 500;
 /** From now on these revocations are waited for. By ascending number. */
 export function expect(
   feed: Feed,
-  fresh: readonly (Omit<Pending, 'seen'> & { resource: string })[],
+  fresh: readonly (Omit<Pending, 'seen' | 'held'> & { resource: string })[],
   seen: Sighting,
 ): void {
   for (const { resource, rev, subject, org } of fresh) {
@@ -29,7 +31,7 @@ export function expect(
     if (remaining.has(resource)) continue;
     feed.remaining.set(rev, remaining.add(resource));
     const pending = feed.pending.get(resource);
-    const one = { rev, subject, org, seen };
+    const one = { rev, subject, org, seen, held: heldNow(feed, resource) };
     if (!pending) feed.pending.set(resource, [one]);
     else if ((pending.at(-1)?.rev ?? 0) < rev) pending.push(one);
     else
@@ -71,7 +73,8 @@ export function evaluate(feed: Feed): void {
 function safeHere(feed: Feed, resource: string, now: number): number {
   let safe = Number.POSITIVE_INFINITY;
   for (const session of holders(feed, resource)) safe = Math.min(safe, safeUpTo(session, now));
-  return safe;
+  const believed = feed.pending.get(resource)?.find(({ held }) => held.until > now);
+  return believed === undefined ? safe : Math.min(safe, believed.rev - 1);
 }
 
 const holders = (feed: Feed, resource: string): Iterable<Session> => feed.followed.get(resource)?.sessions ?? [];
@@ -80,10 +83,10 @@ const holders = (feed: Feed, resource: string): Iterable<Session> => feed.follow
 function waitsUntil(
   feed: Feed,
   resource: string,
-  { rev, seen }: Pending,
+  { rev, seen, held }: Pending,
   { safe, now }: { safe: number; now: number },
 ): number {
-  let until = 0;
+  let until = held.until;
   if (safe < rev) {
     for (const session of holders(feed, resource)) {
       if (safeUpTo(session, now) < rev) until = Math.max(until, heldUntil(session, rev));

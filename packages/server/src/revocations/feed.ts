@@ -5,6 +5,7 @@ import { feedTopic } from '../liveness/liveness.ts';
 import type { Database } from '../store/database.ts';
 import { evaluate } from './completion.ts';
 import { confirmedTopic, hearConfirmation } from './confirm.ts';
+import { forgetHolds } from './holds.ts';
 import { leaveNodes, tidyNodes } from './nodes.ts';
 import { forgetSessions } from './sessions.ts';
 import { endSession, type Feed, newFeed } from './state.ts';
@@ -50,7 +51,9 @@ export async function stopFeed(deps: Deps): Promise<void> {
   for (const waiting of feed.waiting.values()) for (const done of [...waiting]) done();
   for (const session of feed.sessions.values()) endSession(feed, session);
   const now = deps.clock.monotonic();
-  const holds = [...feed.sessions.values()].some(({ until }) => until > now);
+  const holds =
+    [...feed.sessions.values()].some(({ until }) => until > now) ||
+    [...feed.held.values()].some(({ until }) => [...until.values()].some((end) => end > now));
   await leaveNodes(feed, holds).catch((err: unknown) =>
     deps.log.warn({ err }, 'a feed node could not say that it ends'),
   );
@@ -69,6 +72,7 @@ export async function tidyFeed(deps: Deps): Promise<void> {
   const feed = feedOf(deps);
   if (feed.stopped) return;
   forgetSessions(feed);
+  forgetHolds(feed);
   await tidyNodes(feed);
   await adoptLeft(feed);
   for (let more = true; more; ) {

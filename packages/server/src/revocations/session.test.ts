@@ -2,7 +2,16 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { append, entriesAfter, FeedHole, messagesOf, newFollowed } from './followed.ts';
-import { heldUntil, newSession, noteLease, readSessionId, report, safeUpTo, takeCount } from './session.ts';
+import {
+  heldUntil,
+  newSession,
+  newSessionId,
+  noteLease,
+  readSessionId,
+  report,
+  safeUpTo,
+  takeCount,
+} from './session.ts';
 
 const session = () =>
   newSession({
@@ -67,21 +76,23 @@ describe('a session', () => {
   });
 
   test('is no name that somebody made up', () => {
+    const secret = Buffer.alloc(32, 1);
+    const said = { guard: `grd_${'0'.repeat(26)}`, openedAt: 1, rev: 10, tags: ['abcdefgh', 'abcdefgh'] };
+    const name = newSessionId({ bytes: (size) => Buffer.alloc(size) }, secret, said);
+    assert.deepEqual(readSessionId(secret, name), said);
     for (const id of [
       '',
       'a.b.c.d.e',
       'grd_0.1.1..AAAAAAAAAAAAAAAA',
-      `grd_${'0'.repeat(26)}.1.1.abc.${'A'.repeat(16)}`,
+      `grd_${'0'.repeat(26)}.1.1.abc.${'A'.repeat(32)}`,
+      `grd_${'0'.repeat(26)}.1.a.${'abcdefgh'.repeat(2)}.${'A'.repeat(32)}`,
+      name.replace('.1.', '.2.'),
+      `${name.slice(0, -1)}${name.endsWith('A') ? 'B' : 'A'}`,
+      name.slice(0, -16),
     ]) {
-      assert.equal(readSessionId(id), undefined);
+      assert.equal(readSessionId(secret, id), undefined, id);
     }
-    const name = `grd_${'0'.repeat(26)}.1.a.${'abcdefgh'.repeat(2)}.${'A'.repeat(16)}`;
-    assert.deepEqual(readSessionId(name), {
-      guard: `grd_${'0'.repeat(26)}`,
-      openedAt: 1,
-      rev: 10,
-      tags: ['abcdefgh', 'abcdefgh'],
-    });
+    assert.equal(readSessionId(Buffer.alloc(32, 2), name), undefined, 'of another deployment');
   });
 });
 

@@ -70,17 +70,25 @@ export const newSession = (named: SessionName & Pick<Session, 'id' | 'key' | 'ag
   stream: undefined,
 });
 
-/** A new name; nobody can make one up, since it is worth nothing without its key. */
-export function newSessionId(random: Random, name: SessionName): string {
+/** A new name. Nobody can make one up: its end is a MAC of the rest. @param secret of the deployment */
+export function newSessionId(random: Random, secret: Buffer, name: SessionName): string {
   const { guard, openedAt, rev, tags } = name;
   const unique = random.bytes(12).toString('base64url');
-  return [guard, openedAt.toString(36), rev.toString(36), tags.join(''), unique].join('.');
+  const text = [guard, openedAt.toString(36), rev.toString(36), tags.join(''), unique].join('.');
+  return text + nameMac(secret, text);
 }
 
-/** What a name says, if it is one. It is to be believed only once a MAC under its key was verified, or with a token of the same agent. */
-export function readSessionId(id: string): SessionName | undefined {
-  const parts = /^(grd_[0-9a-z]{26})\.([0-9a-z]{1,9})\.([0-9a-z]{1,10})\.([\w-]*)\.[\w-]{16}$/.exec(id);
+/** 96 bits: they can be tried here alone, one request each. */
+const nameMac = (secret: Buffer, text: string): string =>
+  createHmac('sha256', secret).update(`bailiwick-feed-name\n${text}`).digest().subarray(0, 12).toString('base64url');
+const nameMacLength = 16;
+
+/** What a name says, if it is one that we gave. It is to be acted on only once a MAC under its key was verified, or with a token of the same agent. */
+export function readSessionId(secret: Buffer, id: string): SessionName | undefined {
+  const parts = /^(grd_[0-9a-z]{26})\.([0-9a-z]{1,9})\.([0-9a-z]{1,10})\.([\w-]*)\.[\w-]{32}$/.exec(id);
   if (!parts || (parts[4] as string).length % tagLength !== 0) return undefined;
+  const text = id.slice(0, -nameMacLength);
+  if (!timingSafeEqual(Buffer.from(nameMac(secret, text)), Buffer.from(id.slice(-nameMacLength)))) return undefined;
   const [, guard, openedAt, rev, tags] = parts as unknown as [string, string, string, string, string];
   return {
     guard,

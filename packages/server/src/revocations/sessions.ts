@@ -56,8 +56,9 @@ export async function openSession(
     rev: token.claims.rev,
     tags: [...new Set(tagsOf(token.claims, token.kid))],
   };
-  const session = await enter(feed, newSessionId(deps.random, name), name, guard);
+  const id = newSessionId(deps.random, await feed.secret(), name);
   const terms = (await findResource(deps.db, guard.resource))?.feed;
+  const session = terms && (await enter(feed, id, name, guard));
   if (!session || !terms) return undefined;
   const head = feed.followed.get(session.resource)?.head;
   const after = asked.after === undefined || (head !== undefined && asked.after > head) ? null : asked.after;
@@ -116,6 +117,7 @@ export async function giveBack(deps: Deps, id: string, asked: { count: number; m
   session.stream?.out.close();
   session.stream = undefined;
   session.ended = true;
+  feed.givenBack.set(id, session.openedAt + sessionMs);
   evaluate(feed);
 }
 
@@ -168,7 +170,8 @@ async function proven(
   { count, mac, text }: { count: number; mac: string; text: string },
 ): Promise<Session> {
   const known = feed.sessions.get(id);
-  const key = known?.key ?? (readSessionId(id) && sessionKey(await feed.secret(), id));
+  const secret = known ? undefined : await feed.secret();
+  const key = known?.key ?? (secret && readSessionId(secret, id) && sessionKey(secret, id));
   // what isn't proven is as unknown as what isn't there
   if (!key || !isMac(key, text, mac)) throw unknownSession();
   const session = known ?? (await sessionOf(feed, id));
@@ -181,17 +184,20 @@ async function proven(
 async function sessionOf(feed: Feed, id: string): Promise<Session | undefined> {
   const known = feed.sessions.get(id);
   if (known) return isOver(feed, known) ? undefined : known;
-  const name = readSessionId(id);
-  if (!name || isOver(feed, name)) return undefined;
+  const name = readSessionId(await feed.secret(), id);
+  if (!name || isOver(feed, name) || feed.givenBack.has(id)) return undefined;
   const guard = await findGuard(feed.deps.db, name.guard);
   if (guard?.status !== 'active') return undefined;
   makeRoom(feed, guard);
   return enter(feed, id, name, guard, true);
 }
 
+/** How far (ms) the clocks of two nodes may differ. */
+const clocksDifferMs = 60_000;
+
 const isOver = (feed: Feed, { openedAt, ended }: Pick<Session, 'openedAt'> & { ended?: boolean }) => {
   const age = feed.deps.clock.now() - openedAt;
-  return ended === true || age >= sessionMs || age < -sessionMs;
+  return ended === true || age >= sessionMs || age < -clocksDifferMs;
 };
 
 /** Enters a session, once for all who ask for it at the same time. Nobody is given anything in it before it was looked at. */
@@ -214,17 +220,23 @@ async function look(
   if (feed.tail === undefined) await caughtUp(feed);
   const session = newSession({ ...name, id, key, agent: guard.agent, resource: guard.resource });
   watchSession(feed, session);
-  const [resource, stillGuard, dead] = [
-    await findResource(db, guard.resource),
-    await findGuard(db, guard.id),
-    await tagsEndedSince(db, name.tags, name.rev),
-  ];
+  const found = await Promise.all([
+    findResource(db, guard.resource),
+    findGuard(db, guard.id),
+    tagsEndedSince(db, name.tags, name.rev),
+  ]).catch((error: unknown) => {
+    session.ended = true;
+    dropSession(feed, session); // or it would count as one for ever
+    throw error;
+  });
+  const [resource, stillGuard, dead] = found;
   if (resource?.status !== 'active' || stillGuard?.status !== 'active' || dead || session.ended) {
     session.ended = true;
     dropSession(feed, session);
     return undefined;
   }
   feed.sessions.set(id, session);
+  feed.lastSeen.set(guard.id, clock.monotonic());
   if (again) {
     // it may hold a lease that somebody else gave it: people want to see it answer
     session.since = 0;
@@ -238,11 +250,12 @@ function makeRoom(feed: Feed, guard: Guard): void {
   const { max_sessions, max_sessions_per_guard } = feed.deps.config.feed;
   const now = feed.deps.clock.monotonic();
   let own = 0;
-  for (const { since, until, ended } of feed.byTag.get(linkTag(guard.id)) ?? []) {
-    if (until > now || (since === undefined && !ended)) own += 1;
+  for (const session of feed.byTag.get(linkTag(guard.id)) ?? []) {
+    const { since, until, ended, stream } = session;
+    if (until > now || stream || feed.parked.has(session) || (since === undefined && !ended)) own += 1;
   }
   if (own >= max_sessions_per_guard) {
-    throw new FeedRefusal('full', `this guard has ${own} leases already (feed.max_sessions_per_guard)`);
+    throw new FeedRefusal('full', `this guard has ${own} sessions already (feed.max_sessions_per_guard)`);
   }
   if (feed.sessions.size < max_sessions) return;
   forgetSessions(feed, true);
@@ -254,9 +267,11 @@ function makeRoom(feed: Feed, guard: Guard): void {
 /** Forgets sessions that hold no lease and are over. @param all of those without a lease: who comes back is entered anew */
 export function forgetSessions(feed: Feed, all = false): void {
   const now = feed.deps.clock.monotonic();
+  for (const [id, end] of feed.givenBack) if (end <= feed.deps.clock.now()) feed.givenBack.delete(id);
   for (const session of feed.sessions.values()) {
     const over = isOver(feed, session);
     if (over && !session.ended) endSession(feed, session);
+    if (session.until > now) feed.lastSeen.set(session.guard, now);
     if (session.until > now || session.stream || feed.parked.has(session)) continue;
     if (all || over) dropSession(feed, session);
   }

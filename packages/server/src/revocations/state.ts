@@ -43,9 +43,17 @@ export interface Pending {
   subject: string | null;
   org: string;
   seen: Sighting;
+  /** Guards that may believe an answer about a token that doesn't know of it, and until when (monotonic). */
+  held: { guards: readonly string[]; until: number };
 }
 
-/** A guard has applied a number (wall clock, ms), or its lease ran out (0). */
+/** Answers about tokens that guards of one resource believe: those that are being looked for, and until when (monotonic) each guard does. */
+export interface Held {
+  asking: Set<{ guard: string; end: number }>;
+  until: Map<string, number>;
+}
+
+/** A guard has applied a number (wall clock, ms), its lease ran out (0), or it asks about tokens, and believes no earlier answer any more (-1). */
 export type GuardAnswer = readonly [guard: string, at: number];
 
 /** What another node has said: every lease-holder of its is at `upTo`, but for some resources. */
@@ -86,6 +94,8 @@ export interface Feed {
   beating: boolean;
   followed: Map<string, Followed>;
   sessions: Map<string, Session>;
+  /** Sessions that were given back, by their names, and when they would be over (wall clock, ms): what was captured of them is worth nothing. */
+  givenBack: Map<string, number>;
   /** Sessions that are being looked at. */
   entering: Map<string, Promise<Session | undefined>>;
   byTag: Map<string, Set<Session>>;
@@ -104,6 +114,10 @@ export interface Feed {
   pending: Map<string, Pending[]>;
   /** Which resources have to answer yet, by revocation. */
   remaining: Map<number, Set<string>>;
+  /** By resource: guards that ask about tokens. */
+  held: Map<string, Held>;
+  /** When (monotonic) a guard was last seen here to follow or to ask. */
+  lastSeen: Map<string, number>;
   /** Who waits for an acknowledgement, by revocation. */
   waiting: Map<number, Set<() => void>>;
   completed: Completed[];
@@ -142,6 +156,7 @@ export function newFeed(deps: Deps, wake: (feed: Feed) => void): Feed {
     beating: false,
     followed: new Map(),
     sessions: new Map(),
+    givenBack: new Map(),
     entering: new Map(),
     byTag: new Map(),
     asks: [],
@@ -154,6 +169,8 @@ export function newFeed(deps: Deps, wake: (feed: Feed) => void): Feed {
     newest: 0,
     pending: new Map(),
     remaining: new Map(),
+    held: new Map(),
+    lastSeen: new Map(),
     waiting: new Map(),
     completed: [],
     writing: false,

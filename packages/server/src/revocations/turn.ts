@@ -55,7 +55,7 @@ async function turn(feed: Feed): Promise<void> {
   evaluate(feed);
 }
 
-type Fresh = Omit<Pending, 'seen'> & { resource: string };
+type Fresh = Omit<Pending, 'seen' | 'held'> & { resource: string };
 
 async function readNews(feed: Feed, asks: Feed['asks']): Promise<Fresh[]> {
   const { db } = feed.deps;
