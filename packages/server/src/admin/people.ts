@@ -7,7 +7,7 @@ import { newId } from '../lib/ids.ts';
 import { endSubject, registerSubject } from '../liveness/liveness.ts';
 import { forgetPersonal } from '../log/forget.ts';
 import type { Person } from '../people/people.ts';
-import { erasePerson, findPerson, forgetAddress, insertPerson, selectPeople, updatePerson } from '../people/store.ts';
+import { erasePerson, findPerson, insertPerson, selectPeople, updatePerson } from '../people/store.ts';
 import { forgetListed } from '../ssf/stream-store.ts';
 import { forgetAnswersShowing } from '../web/idempotency-store.ts';
 import { pageOf } from '../web/paging.ts';
@@ -123,6 +123,9 @@ export const personRoutes = [
       const changed = Object.keys(changes(before, after));
       if (changed.length === 0) return { body: before };
       await updatePerson(call.tx, { id: person.id, ...wanted });
+      // an address that was theirs would not be found any more when they are erased
+      if (person.email !== undefined && person.email !== wanted.email)
+        await forgetListed(call.tx, person.org, person.email);
       const event = {
         type: 'person.updated' as const,
         org: person.org,
@@ -147,10 +150,7 @@ export const personRoutes = [
         throw conflict('id', 'answers for agents that have not been retired: give these another owner first');
       }
       await erasePerson(tx, person.id);
-      if (person.email !== undefined) {
-        await forgetAddress(tx, person.email);
-        await forgetListed(tx, person.org, person.email);
-      }
+      if (person.email !== undefined) await forgetListed(tx, person.org, person.email);
       await forgetAnswersShowing(tx, person.id); // given again, they would show name and address
       await eraseSealed(tx, person.id);
       await forgetPersonal(tx, call.deps, person.id);

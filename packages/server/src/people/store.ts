@@ -106,11 +106,6 @@ export async function erasePerson(tx: Tx, id: string): Promise<void> {
   await tx.run('delete from team_members where person = ?', [id]);
 }
 
-/** Receivers of signals may have named a person by an address: such a subject goes too. */
-export async function forgetAddress(tx: Tx, email: string): Promise<void> {
-  await tx.run("delete from signal_subjects where replace(subject, ?, '') <> subject", [email]);
-}
-
 // teams
 
 /** The team with this id, whatever its status. */

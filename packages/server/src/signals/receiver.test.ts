@@ -240,11 +240,36 @@ for (const database of databases) {
       const receiver = await signalReceiver(server);
       const { stream_id } = await receiver.stream();
       const plain = { format: 'email', email };
-      for (const subject of [plain, { format: 'complex', user: plain }, { format: 'aliases', identifiers: [plain] }]) {
-        assert.equal((await receiver.call('POST', '/ssf/subjects/remove', { stream_id, subject })).status, 204);
-      }
-      const other = { format: 'email', email: `x-${randomUUID()}@example.com` };
-      await receiver.call('POST', '/ssf/subjects/remove', { stream_id, subject: other });
+      const encoded = email.replace('@', '%40');
+      const account = (uri: string) => ({ format: 'account', uri });
+      const list = async (of: SignalReceiver, stream_id: string, subjects: readonly object[]) => {
+        for (const subject of subjects) {
+          assert.equal((await of.call('POST', '/ssf/subjects/remove', { stream_id, subject })).status, 204);
+        }
+      };
+      await list(receiver, stream_id, [
+        plain,
+        { format: 'email', email: email.toUpperCase() },
+        account(`acct:${email}`),
+        account(`acct:${encoded}`),
+        account(`acct:${encoded}@idp.example`),
+        { format: 'uri', uri: `mailto:${email}?subject=x` },
+        { format: 'complex', user: plain },
+        { format: 'aliases', identifiers: [plain] },
+      ]);
+      // others', though theirs is part of them; and another organization's list is not ours to empty
+      const others = [{ format: 'email', email: `x-${email}` }, account(`acct:${email}.example`)];
+      await list(receiver, stream_id, others);
+      const { id: organization } = await server.admin<{ id: string }>('POST', '/organizations', {
+        name: `o-${randomUUID().slice(0, 8)}`,
+      });
+      const elsewhere = await signalReceiver(server, { organization });
+      const { stream_id: theirs } = await elsewhere.stream();
+      await list(elsewhere, theirs, [plain]);
+      // an address that they had before
+      const changing = await server.admin<{ id: string }>('POST', '/people', { name, email: `old-${email}` });
+      await list(receiver, stream_id, [{ format: 'email', email: `old-${email}` }]);
+      await server.admin('PATCH', `/people/${changing.id}`, { email: `new-${email}` });
       await server.admin('POST', `/agents/${client.clientId}/suspend`, { reason: name });
       await server.admin('POST', `/agents/${client.clientId}/retire`, { reason: name });
       await told(server);
@@ -255,14 +280,15 @@ for (const database of databases) {
       ]);
       assert.ok(waiting.length > 0);
       assert.equal(JSON.stringify(waiting).includes(name) || JSON.stringify(waiting).includes(email), false);
-      const listed = await server.deps.db.all<{ subject: string }>(
-        'select subject from signal_subjects where stream = ?',
-        [stream_id],
-      );
-      assert.deepEqual(
-        listed.map(({ subject }) => JSON.parse(subject)),
-        [other],
-      );
+      const listed = async (id: string) => {
+        const rows = await server.deps.db.all<{ subject: string }>(
+          'select subject from signal_subjects where stream = ?',
+          [id],
+        );
+        return rows.map(({ subject }) => subject).sort();
+      };
+      assert.deepEqual(await listed(stream_id), others.map((one) => JSON.stringify(one)).sort());
+      assert.deepEqual(await listed(theirs), [JSON.stringify(plain)]);
     });
   });
 }

@@ -2,7 +2,7 @@ import type { Queries, Tx } from '../store/database.ts';
 import type { SignalStreamRow } from '../store/signal-tables.ts';
 import type { DeliveryMethod } from './events.ts';
 import type { Stream, StreamStatus } from './stream.ts';
-import { namedIn, type Subject } from './subject.ts';
+import { type Subject, saysAddress } from './subject.ts';
 
 export async function findStream(q: Queries, id: string): Promise<Stream | undefined> {
   const row = await q.get<SignalStreamRow>('select * from signal_streams where id = ?', [id]);
@@ -136,13 +136,8 @@ export async function forgetListed(tx: Tx, org: string, email: string): Promise<
     'select stream, id, subject from signal_subjects where stream in (select id from signal_streams where org = ?)',
     [org],
   );
-  const wanted = email.toLowerCase();
-  for (const { stream, id, subject } of rows) {
-    const named = namedIn(JSON.parse(subject) as Subject).some(({ subject: one }) =>
-      Object.values(one).some((value) => typeof value === 'string' && value.toLowerCase().includes(wanted)),
-    );
-    if (named) await deleteSubject(tx, stream, id);
-  }
+  for (const { stream, id, subject } of rows)
+    if (saysAddress(JSON.parse(subject) as Subject, email)) await deleteSubject(tx, stream, id);
 }
 
 export async function complexSubjects(q: Queries, stream: string): Promise<Subject[]> {

@@ -104,3 +104,28 @@ export function namedIn(subject: Subject): { member: string; subject: SimpleSubj
     return (simple.identifiers as SimpleSubject[]).map((alias) => ({ member, subject: alias }));
   });
 }
+
+/**
+ * Whether a subject has this address: as a whole member, in any case, as `acct:` or `mailto:`, percent-encoded or not, or as somebody's name
+ * elsewhere (`ada%40a.example@b.example`). Another one that merely ends like it is another's. @see RFC 7565, RFC 6068
+ */
+export function saysAddress(subject: Subject, email: string): boolean {
+  const wanted = email.toLowerCase();
+  return namedIn(subject).some(({ subject: one }) =>
+    Object.values(one).some((value) => {
+      if (typeof value !== 'string') return false;
+      const address = decoded(value)
+        .toLowerCase()
+        .replace(/^(acct|mailto):/, '');
+      return address === wanted || address.startsWith(`${wanted}@`) || address.startsWith(`${wanted}?`);
+    }),
+  );
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // a percent sign that is one
+  }
+}
