@@ -59,6 +59,8 @@ export interface Core {
   certificates: CertificateSources;
   /** Whether a token still stands; undefined for a guard that never asks. */
   standing: Introspector | undefined;
+  /** Whether what the identity provider said last of a token may be believed yet: it waits for whoever does. */
+  isAnswerHeld(token: VerifiedToken, address: string | undefined): boolean;
   /** What is known of that without asking; undefined for a guard that follows no feed. */
   feed: FeedStanding | undefined;
   /** Asked last, about operations that are marked for it. */

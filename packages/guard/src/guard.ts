@@ -195,6 +195,7 @@ export function createGuard(options: GuardOptions): Guard {
         credential,
         settings: settings.reports,
       }),
+    isAnswerHeld: (token, address) => introspect?.holds(token, address) === true,
     knownBy: (token) => (following === undefined ? mode : following.standing.known(token) ? 'feed' : 'introspect'),
   };
 

@@ -58,7 +58,7 @@ export interface GuardOptions {
     capacity?: number;
   };
   introspection?: {
-    /** How long an answer is believed, counted from the question. 2 by default; 0 asks for every request. */
+    /** How long an answer is believed, counted from the question, and revocations wait to be acknowledged. 2 by default, 27 at most; 0 asks for every request. */
     cacheSeconds?: number;
     /** Questions under way at once; more are refused with 503. 256 by default. */
     maxConcurrent?: number;

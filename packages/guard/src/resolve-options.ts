@@ -55,7 +55,7 @@ export function resolveOptions(options: GuardOptions): ResolvedOptions {
     mode,
     feed: feedFrom(options.feed),
     introspection: {
-      cacheMs: 1000 * between('introspection.cacheSeconds', introspection.cacheSeconds ?? 2, 0, 300),
+      cacheMs: 1000 * between('introspection.cacheSeconds', introspection.cacheSeconds ?? 2, 0, 27),
       maxConcurrent: positive('introspection.maxConcurrent', introspection.maxConcurrent ?? 256),
     },
     continuous: file === undefined || mode === 'offline' ? nothingToAskBy(options) : continuousFrom(options),

@@ -42,11 +42,18 @@ export interface Standing {
   /** When the question was sent whose answer this is. */
   askedAt: number;
   active: boolean;
-  asking: { since: number; answer: Promise<boolean> } | undefined;
+  /** Until when (by the clock that is never slow, ms) the identity provider waits for whoever believes this answer. */
+  heldUntil: number;
+  asking: { since: number; heldUntil: number; answer: Promise<boolean> } | undefined;
 }
 
 /** Of a token that nobody was asked about yet. */
-export const unasked = (): Standing => ({ askedAt: Number.NEGATIVE_INFINITY, active: false, asking: undefined });
+export const unasked = (): Standing => ({
+  askedAt: Number.NEGATIVE_INFINITY,
+  active: false,
+  heldUntil: Number.NEGATIVE_INFINITY,
+  asking: undefined,
+});
 
 export interface TokenVerifier {
   /** A token that was verified before and still may be used; undefined if it has to be verified. One map lookup. */

@@ -127,13 +127,15 @@ export async function verifyAgain(core: Core, verified: Verified, seen: Seen): P
 }
 
 /**
- * For whoever has waited since the token was verified, by a guard that follows the feed: that it still stands, at this moment. Nothing to wait for
- * while that is known.
+ * For whoever has waited since the token was verified: that it still stands, at this moment. Nothing to wait for while that is known by the feed, or by an
+ * answer that the identity provider waits for.
  * @throws Refusal, or Unavailable when what it takes to know can't be had
  */
 export function mustStillStand(core: Core, verified: Verified, seen: Seen): undefined | Promise<unknown> {
-  const { feed } = core;
-  if (feed === undefined || !feed.follows() || feed.known(verified.token) === true) return undefined;
+  const { feed, standing } = core;
+  if (standing === undefined || feed?.known(verified.token) === true) return undefined;
+  if (feed?.known(verified.token) === undefined && core.isAnswerHeld(verified.token, verified.address))
+    return undefined;
   return verifyAgain(core, verified, seen);
 }
 

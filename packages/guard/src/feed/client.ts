@@ -10,6 +10,7 @@ import { Unavailable } from '../json-client.ts';
 import type { Refreshed } from '../refreshed.ts';
 import type { Registration } from '../registration.ts';
 import type { Runtime } from '../runtime.ts';
+import { keyWatch } from './keys.ts';
 import { feedLease, type Lease } from './lease.ts';
 import { BadFeed, type FeedReader, feedReader } from './messages.ts';
 import { type News, newsOf } from './news.ts';
@@ -22,6 +23,8 @@ export interface FeedClient {
   readonly lease: Lease;
   /** The id of the resource whose revocations these are; undefined until it is known. */
   readonly resource: string | undefined;
+  /** Whether this is the tag of a key that was revoked while the guard knew it, however long ago. */
+  isRevokedKey(tag: string): boolean;
   /** Whether the identity provider has a feed; undefined until that is known. */
   readonly isOffered: boolean | undefined;
   /** What the identity provider said is to be done without a lease; undefined until a session was open. */
@@ -41,6 +44,8 @@ const mostPauseMs = { held: 500, lost: 5_000 };
 /** How long an answer is waited for: not longer than a third of a lease, and this (ms). */
 const mostAnswerMs = 5_000;
 const openMs = 10_000;
+/** Revocations are told for a quarter of an hour: who was away for longer (ms), or is told that there were too many, wasn't told of all. */
+const untoldMs = 10 * 60_000;
 
 export function feedClient(options: {
   runtime: Runtime;
@@ -51,9 +56,14 @@ export function feedClient(options: {
   capacity: number;
 }): FeedClient {
   const { runtime, issuer, issuerState, registration, wire, capacity } = options;
-  const view = feedView(capacity);
+  const revokedKeys = keyWatch(issuerState);
+  const view = feedView(capacity, revokedKeys.learned);
   const lease = feedLease(runtime);
-  const reader: FeedReader = feedReader({ issuer, issuerState, isRevoked: view.has });
+  const reader: FeedReader = feedReader({ issuer, issuerState, isRevoked });
+  function isRevoked(tag: string): boolean {
+    return view.has(tag) || revokedKeys.has(tag);
+  }
+
   /** Ended by what is to be done; the other one by nothing but the end. */
   const due = pause(runtime);
   const spread = pause(runtime);
@@ -67,6 +77,8 @@ export function feedClient(options: {
   let current: { session: FeedSession; count: number } | undefined;
   let failures = 0;
   let nextRenewal = Number.NEGATIVE_INFINITY;
+  /** When what is known here was last whole. */
+  let answeredAt = lease.elapsed();
   let waiting: (() => void)[] = [];
 
   function attempted(): void {
@@ -219,10 +231,16 @@ export function feedClient(options: {
     const read: FeedMessage[] = [];
     for (const message of messages) read.push(await reader.read(message, expected ?? read[0]?.aud));
     if (ending.signal.aborted) throw new Unavailable('the guard was closed');
+    // what was not told of is no matter for tokens, which have expired or are asked about; a key may be cached for longer
+    const isUntold = read[0]?.floor !== undefined || lease.elapsed() - answeredAt > untoldMs;
+    if (isUntold && !(await revokedKeys.lookAnew())) {
+      throw new Unavailable('the keys of the identity provider can not be looked up anew');
+    }
     const wrong = view.answer(read, nonce, runtime.monotonic());
     if (wrong !== undefined) throw new BadFeed(`an answer of the feed is not accepted: ${wrong}`);
     const last = read.at(-1) as FeedMessage;
     resource = last.aud;
+    answeredAt = lease.elapsed();
     lease.renew(askedAt, last.lease as number);
     nextRenewal = askedAt + ((last.lease as number) / 3) * (0.9 + anyTimeUpTo(runtime, 0.1));
     failures = 0;
@@ -269,6 +287,7 @@ export function feedClient(options: {
     get transport() {
       return news?.transport() ?? 'poll';
     },
+    isRevokedKey: revokedKeys.has,
     start,
     attempt(mostMs) {
       start();

@@ -30,11 +30,12 @@ export interface FeedStanding {
 const firstLeaseMs = 3_000;
 const regainMs = 250;
 /**
- * In place of the feed an answer is believed more briefly (ms): nobody waits for this guard before a revocation is acknowledged. One that took longer
- * than the second of these is too old when it is here.
+ * In place of the feed an answer is believed more briefly (ms), and one that took longer than the second of these is too old when it is here: for so
+ * long as the third says the identity provider waits for this guard before a revocation is acknowledged.
  */
 const believedMs = 250;
 const lateMs = 750;
+const holdMs = 1_000;
 /**
  * A guard without a lease asks about so many tokens at once, and not for so long (ms, give or take) after an answer that didn't come in time: an identity
  * provider that is too slow to renew leases would be slowed down further by all who ask in their place.
@@ -96,7 +97,7 @@ export function feedStanding(options: {
     }
     const { version } = view;
     // whoever has stolen a key writes any number into a token: nothing that it signed is believed, and the key is looked up anew
-    if (view.has(mark.keyTag)) {
+    if (view.has(mark.keyTag) || client.isRevokedKey(mark.keyTag)) {
       key.withdrawn = true;
       void issuerState.renew(renewFloorMs);
       return false;
@@ -135,11 +136,16 @@ export function feedStanding(options: {
     if (!lease.holds() && (askedAt < restsUntil || underWay >= mostAtOnce)) {
       throw new Unavailable('the identity provider is too slow to be asked about every token');
     }
+    const isHeld = lease.holds();
     const { rev } = view;
     let stands = false;
     underWay += 1;
     try {
-      stands = await introspect(token, verified, now, address, Math.min(cacheMs, believedMs));
+      stands = await introspect(token, verified, now, address, {
+        believedMs: Math.min(cacheMs, believedMs),
+        holdMs: isHeld ? 0 : holdMs,
+        confirmed: () => settled(verified, rev),
+      });
       if (lease.elapsed() - askedAt > lateMs) throw new Unavailable('the answer about a token came too late');
     } catch (error) {
       restsUntil = lease.elapsed() + restMs * jitter(runtime);
@@ -147,9 +153,16 @@ export function feedStanding(options: {
     } finally {
       underWay -= 1;
     }
-    // what was known when it was asked is settled by that; what was learned since is not
-    if (stands && rev !== undefined && lease.holds()) verified.mark.asOf = Math.max(verified.mark.asOf, rev);
+    if (isHeld && !lease.holds()) throw new Unavailable('the lease ran out while a token was asked about');
     return stands && known(verified) !== false;
+  }
+
+  /** What was known when the question was sent is settled by its answer; what was learned since is not. */
+  function settled({ mark }: VerifiedToken, rev: number | undefined): void {
+    if (rev === undefined || rev <= mark.asOf) return;
+    if (mark.tags !== undefined && view.check(mark.tags, mark.asOf) === 'ended') return;
+    mark.asOf = rev;
+    mark.version = -1;
   }
 
   return {

@@ -46,8 +46,11 @@ export interface FeedView {
 
 const sweptAtOnce = 2_000;
 
-/** @param capacity how many revocations are known at most: beyond it the oldest are forgotten, and the floor rises */
-export function feedView(capacity: number): FeedView {
+/**
+ * @param capacity how many revocations are known at most: beyond it the oldest are forgotten, and the floor rises
+ * @param learned called with the tags of what was learned, before any of it can be forgotten
+ */
+export function feedView(capacity: number, learned: (tags: readonly string[]) => void = () => {}): FeedView {
   let rev: number | undefined;
   let floor = 0;
   let version = 0;
@@ -70,6 +73,7 @@ export function feedView(capacity: number): FeedView {
       });
     }
     rev = at;
+    if (entries.length > 0) learned(entries.map(([, tag]) => tag));
     bound();
     version += 1;
   }

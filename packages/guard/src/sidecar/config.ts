@@ -247,7 +247,7 @@ function secondsOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const seconds = Number(text);
   if (/^\d{1,3}(\.\d+)?$/.test(text) && seconds <= 300) return seconds;
-  throw new SidecarConfigError('--introspection-cache must be a number of seconds from 0 to 300.');
+  throw new SidecarConfigError('--introspection-cache must be a number of seconds from 0 to 27.');
 }
 
 /** By default where a service keeps its state: as systemd says, else below the user's own folder. Where neither is known, in memory. */
