@@ -17,17 +17,25 @@ export interface Io {
   input(): Promise<string>;
   /** Resolves when the process is asked to end (SIGTERM, SIGINT). */
   terminated(): Promise<void>;
+  /** Resolves when nobody reads standard output any more (`| head`). */
+  unread?: Promise<void>;
   /** Milliseconds. */
   now(): number;
 }
 
 /** The real world. The second signal ends the process at once: the first may be stuck on something. */
-export function processIo(now: () => number): Io {
+export function processIo(now: () => number): Io & { written(): Promise<void> } {
+  const streams = [process.stdout, process.stderr].map(writer);
+  const [out, err] = streams as [Writer, Writer];
   return {
     env: process.env,
     cwd: process.cwd(),
-    out: (text) => void process.stdout.write(text),
-    err: (text) => void process.stderr.write(text),
+    out: out.write,
+    err: err.write,
+    unread: out.unread,
+    async written() {
+      await Promise.all(streams.map(({ written }) => written()));
+    },
     columns: process.stdout.isTTY ? process.stdout.columns || 80 : undefined,
     interactive: process.stdin.isTTY === true,
     async ask(question) {
@@ -55,6 +63,36 @@ export function processIo(now: () => number): Io {
         process.on('SIGTERM', heard).on('SIGINT', heard);
       }),
     now,
+  };
+}
+
+interface Writer {
+  write(text: string): void;
+  /** Resolves when its reader has gone. */
+  unread: Promise<void>;
+  /** Resolves when all of it was handed over, or its reader has gone. */
+  written(): Promise<void>;
+}
+
+/**
+ * A reader that has enough closes the pipe: nothing goes there from then on. What was asked for is done all the same, and ends with its own code: half
+ * of a change, or a failure that looks like success, would be worse than words that nobody reads.
+ */
+function writer(stream: NodeJS.WriteStream): Writer {
+  let closed = false;
+  const unread = new Promise<void>((resolve) => {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+      closed = true;
+      resolve();
+    });
+  });
+  return {
+    write(text) {
+      if (!closed) stream.write(text);
+    },
+    unread,
+    written: () => (closed ? Promise.resolve() : new Promise((resolve) => stream.write('', () => resolve()))),
   };
 }
 

@@ -138,10 +138,13 @@ async function follow(
 ): Promise<void> {
   const known = new Set(items.map(({ id }) => id));
   const stop = new AbortController();
-  void context.io.terminated().then(
-    () => stop.abort(),
-    () => undefined,
-  );
+  const { terminated, unread } = context.io;
+  for (const end of [terminated(), unread]) {
+    void end?.then(
+      () => stop.abort(),
+      () => undefined,
+    );
+  }
   let lastEventId: string | undefined;
   for (let empty = 0; !stop.signal.aborted && empty < 3; ) {
     empty += 1;
