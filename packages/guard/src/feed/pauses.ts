@@ -15,7 +15,7 @@ export function anyTimeUpTo(runtime: Pick<Runtime, 'random'>, ms: number): numbe
 
 /** A pause that can be ended early. */
 export interface Pause {
-  /** Resolves after so many ms, or as soon as it is woken; at once if it was woken since the last one ended. */
+  /** Resolves after so many ms, or as soon as it is woken; at once if it was woken since the last one ended, or nothing is left. */
   wait(ms: number): Promise<void>;
   wake(): void;
 }
@@ -25,7 +25,8 @@ export function pause(runtime: Pick<Runtime, 'later'>): Pause {
   let end: (() => void) | undefined;
   return {
     async wait(ms) {
-      if (!isWoken) {
+      // what was still to come when it was looked at may be over by now
+      if (!isWoken && ms > 0) {
         await new Promise<void>((resolve) => {
           const stop = runtime.later(ms, resolve);
           end = () => {
