@@ -116,6 +116,29 @@ for (const database of databases) {
       await operator.ok('POST', `/agents/${target.agent}/resume`);
     });
 
+    test('taking the tokens of somebody mightier again and again is no way to keep them from acting', async () => {
+      const stopper = await administrator(server, operator, { scopes: ['revocations:write', 'agents:read'] });
+      const [credential] = (await operator.ok('GET', `/credentials?agent=${server.operator.client_id}`)).items;
+      const [grant] = (await operator.ok('GET', `/agents/${server.operator.client_id}/roles`)).items;
+      assert.ok(credential && grant);
+      const revoke = (body: object) =>
+        stopper.call('POST', '/revocations', { effect: 'tokens', reason: 'a test', ...body });
+      const subjects = [server.operator.client_id, credential.id];
+      for (const subject of subjects) {
+        assert.equal((await revoke({ subject })).status, 403, subject);
+        assert.equal((await operator.call('GET', '/agents')).status, 200, 'its token stands');
+      }
+      const target = await administrator(server, operator, { scopes: ['events:read'] });
+      assert.equal((await revoke({ subject: target.agent })).status, 403);
+      assert.equal((await revoke({ subject: target.agent, effect: 'suspend' })).status, 201, 'what may be urgent');
+      const plain = await operator.ok('POST', '/agents', { name: 'plain', kind: 'device', owner: things.team.id });
+      assert.equal(
+        (await revoke({ subject: plain.id })).status,
+        201,
+        'whoever administers nothing is mightier than nobody',
+      );
+    });
+
     test('only being registered as a guard gives what a guard has', async () => {
       const permissions = [{ resource: adminResource, scopes: ['guards:self'] }];
       const reply = await operator.call('POST', '/roles', { name: 'fake-guard', permissions });

@@ -60,8 +60,9 @@ export const agents: Revocable<Agent> = {
       : (await selectAgents(q, { org, name: reference, limit: 1 }))[0];
     return agent && agentTarget(agent);
   },
-  // stopping somebody mightier is allowed: it gives nothing, can be undone, and may be urgent. Ending them can't be undone
-  power: async (q, { id }, { effect }) => (effect === 'end' ? adminScopesOf(q, id) : []),
+  // stopping somebody mightier is allowed: it gives nothing, can be undone, and may be urgent. Ending them can't be undone; and whoever took
+  // their tokens again and again would keep them from all that they may do, the last operator included
+  power: async (q, { id }, { effect }) => (effect === 'suspend' ? [] : adminScopesOf(q, id)),
   async run(tx, _deps, target, { effect, reason, by, now }) {
     const change = { id: target.id, reason, by, now };
     if (target.over) return [];
@@ -155,7 +156,7 @@ export const credentials: Revocable<Credential> = {
       thing: credential,
     };
   },
-  power: async (q, { thing }, { effect }) => (effect === 'end' ? adminScopesOf(q, thing.agent) : []),
+  power: async (q, { thing }) => adminScopesOf(q, thing.agent),
   async run(tx, _deps, target, { effect, reason, by, now }) {
     const change = { id: target.id, reason, by, now };
     const { agent, kind, thumbprint } = target.thing;
@@ -186,8 +187,8 @@ export const roleGrants: Revocable<RoleGrant | undefined> = {
     return { ...(await ofGrant(q, agent)), id: reference, name: reference, over: true, thing: undefined };
   },
   // as giving it does: what somebody mightier lost to a narrow administrator, that one could not give back
-  async power(q, { thing }, { effect }) {
-    const role = effect === 'end' && thing ? await findRole(q, thing.role) : undefined;
+  async power(q, { thing }) {
+    const role = thing ? await findRole(q, thing.role) : undefined;
     return role ? adminScopesOfRole(q, role) : [];
   },
   async run(tx, _deps, target, { effect, reason, by, now }) {

@@ -28,7 +28,7 @@ export const roles: Revocable<Role> = {
     const { id, name, system } = role;
     return { id, name, org: role.org, builtIn: system, over: role.status === 'retired', thing: role };
   },
-  power: async (q, { thing }, { effect }) => (effect === 'end' ? adminScopesOfRole(q, thing) : []),
+  power: async (q, { thing }) => adminScopesOfRole(q, thing),
   async run(tx, _deps, target, { effect, reason, by, now }) {
     const change = { id: target.id, reason, by, now };
     if (target.over) return [];
@@ -169,7 +169,7 @@ async function revokeOwned(
 }
 
 async function powerOverOwned(q: Queries, target: Target, order: Pick<Order, 'effect' | 'agents'>): Promise<string[]> {
-  if (!order.agents || order.effect !== 'end') return [];
+  if (!order.agents || order.effect === 'suspend') return [];
   const scopes = new Set<string>();
   for await (const agent of ownedAgents(q, target)) {
     for (const scope of (await agents.power?.(q, agentTarget(agent), order)) ?? []) scopes.add(scope);
