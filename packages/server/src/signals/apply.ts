@@ -6,22 +6,24 @@ import { appendEvent, type Sealing, sealingFor } from '../audit/audit.ts';
 import type { Spend } from '../decide/plan.ts';
 import { agentPrincipal, faultOf } from '../decide/policy.ts';
 import type { Deps } from '../deps.ts';
+import { pauses } from '../lib/pauses.ts';
 import { asOf } from '../liveness/liveness.ts';
 import { loadPolicyEngine } from '../policy/engine.ts';
 import { policySetOf } from '../policy/policies.ts';
 import { type SignalContext, type SignalRequest, signalClaims } from '../policy/request.ts';
 import { signalAction } from '../policy/schema.ts';
+import { adminScopesIn } from '../resources/power.ts';
 import type { HeldRole } from '../resources/role.ts';
 import { rolesOf } from '../resources/role-store.ts';
 import { LastOperatorError } from '../revocations/last-operator.ts';
 import { revoke } from '../revocations/revoke.ts';
 import type { Effect } from '../revocations/subject.ts';
 import { type RevocableKind, revocable } from '../revocations/subjects.ts';
-import { heardEvents } from '../ssf/events.ts';
 import type { Source } from '../ssf/source.ts';
 import { noteHeard } from '../ssf/source-store.ts';
 import type { Tx } from '../store/database.ts';
 import { spendAll, spendOf } from '../tokens/spend.ts';
+import { cameFromUs, effectSpend, keptId } from './origin.ts';
 import { isControl, oldestMs, type ReadSet } from './read-set.ts';
 import { type Concerned, concernedBy, namesPeople, personNamed } from './whom.ts';
 
@@ -44,7 +46,13 @@ interface Plan {
   effect: (typeof wished)[number] | undefined;
   by: readonly string[];
   fault: string | undefined;
+  /** Why nothing is done though policy lets it. */
+  spared?: string;
 }
+
+/** What whoever registers a source holds, and may therefore lose by what it says. */
+const registrarScopes: readonly string[] = ['signals:read', 'signals:write', 'revocations:read', 'revocations:write'];
+const sparedForPower = 'it holds more of the admin API than registering a source takes, and no policy names it';
 
 const mostTries = 5;
 /** Outcomes that an event tells one by one. */
@@ -60,13 +68,14 @@ export async function takeSignal(deps: Deps, source: Source, set: ReadSet): Prom
   const kept = new Set<string>();
   for (let tries = 0; tries < mostTries; tries += 1) {
     const { version } = await asOf(deps.db);
-    const plans = isControl(set) ? [] : await planned(deps, source, set, version);
+    const ours = await cameFromUs(deps.db, deps, source, set);
+    const plans = isControl(set) || ours ? [] : await planned(deps, source, set, version);
     const seal = (subject: string) => sealingFor(deps, version, subject);
     const person = await personNamed(deps.db, source, set.subject);
     const sealings = { org: await seal(source.org), subject: await seal(person ?? source.org) };
     // whom it names by an address goes with that person, and who is nobody of ours isn't kept at all
     const named = person !== undefined || (plans.length > 0 && !namesPeople(set.subject));
-    const about = { source, set, spend, plans, version, kept, named: named || isControl(set) };
+    const about = { source, set, spend, plans, version, kept, ours, named: named || isControl(set) };
     try {
       const done = await deps.db.transaction((tx) => applied(tx, deps, sealings, about));
       if (done !== 'changed') return done === 'taken';
@@ -88,15 +97,13 @@ class LastOperatorHit extends Error {
 }
 
 async function planned(deps: Deps, source: Source, set: ReadSet, version: number): Promise<Plan[]> {
-  const known =
-    (heardEvents as readonly unknown[]).includes(set.known) &&
-    set.known !== undefined &&
-    source.events.includes(set.known);
-  if (!known) return [];
+  if (set.known === undefined || !source.events.includes(set.known)) return [];
   const policies = await policySetOf(deps, version, source.org);
   const { evaluate } = await loadPolicyEngine();
   const plans: Plan[] = [];
+  const pause = pauses();
   for (const one of await concernedBy(deps, source, set.subject)) {
+    await pause(); // one person may answer for many
     const plan: Plan = { one, effect: undefined, by: [], fault: undefined };
     const held = await rolesOf(deps.db, one.agent.id);
     for (const effect of wished) {
@@ -107,11 +114,24 @@ async function planned(deps: Deps, source: Source, set: ReadSet, version: number
       }
       plan.effect = effect;
       plan.by = answer.determining.map(({ policy }) => policy);
+      const named = answer.determining.some(({ names }) => names);
+      if (!named && (await isMighty(deps, held))) plan.spared = sparedForPower;
       break;
     }
     plans.push(plan);
   }
   return plans;
+}
+
+/** Whether somebody administers more than whoever could register a source: what is theirs alone (`:own`) doesn't count. */
+async function isMighty({ db }: Deps, held: readonly HeldRole[]): Promise<boolean> {
+  const scopes = await adminScopesIn(
+    db,
+    held.flatMap(({ permissions }) => permissions),
+  );
+  return scopes.some(
+    (scope) => !scope.endsWith(':own') && scope !== 'access:evaluate' && !registrarScopes.includes(scope),
+  );
 }
 
 function requestOf(
@@ -141,6 +161,8 @@ interface About {
   plans: readonly Plan[];
   version: number;
   kept: ReadonlySet<string>;
+  /** It tells of what we told. */
+  ours: boolean;
   /** Whether what it says of somebody is kept. */
   named: boolean;
 }
@@ -149,7 +171,7 @@ async function applied(
   tx: Tx,
   deps: Deps,
   sealings: { org: Sealing; subject: Sealing },
-  { source, set, spend, plans, version, kept, named }: About,
+  { source, set, spend, plans, version, kept, ours, named }: About,
 ): Promise<'taken' | 'again' | 'changed'> {
   if ((await asOf(tx)).version !== version) return 'changed';
   if (await spendAll(tx, [spend])) return 'again';
@@ -162,21 +184,23 @@ async function applied(
     outcome: 'allowed',
     org: source.org,
     target: source.id,
-    reason: isControl(set) ? 'about the stream itself' : reasonOf(outcomes, effects.length),
+    reason: isControl(set) ? 'about the stream itself' : ours ? cameBack : reasonOf(outcomes, effects.length),
     decided_on: {
-      event: set.event.slice(0, 256),
+      event: isControl(set) || set.known !== undefined ? set.event : 'unknown',
       issuer: source.issuer,
       agents: outcomes.slice(0, mostTold),
       ...(outcomes.length > mostTold && { more: outcomes.length - mostTold }),
       policy: `${source.org}/${version}`,
-      set: set.jti,
-      ...(set.txn !== undefined && { txn: set.txn }),
+      set: keptId(set.jti),
+      ...(set.txn !== undefined && { txn: keptId(set.txn) }),
     },
     // whoever the other side means may be a person
     personal: named ? { details: { subject: set.subject, event: set.says } } : {},
   });
   return 'taken';
 }
+
+const cameBack = 'it tells of what was told here: that was done already';
 
 function reasonOf(outcomes: readonly Outcome[], effects: number): string {
   if (outcomes.length === 0) return 'it is about nobody here, or of a kind that is not listened to';
@@ -189,7 +213,7 @@ async function done(
   sealing: Sealing,
   { source, set, plan, kept }: Pick<About, 'source' | 'set' | 'kept'> & { plan: Plan },
 ): Promise<Outcome> {
-  const { one, effect, by, fault } = plan;
+  const { one, effect, by, fault, spared } = plan;
   const { agent, concerns } = one;
   const outcome: Outcome = {
     agent: agent.id,
@@ -200,9 +224,12 @@ async function done(
   };
   if (effect === undefined) return outcome;
   if (kept.has(agent.id)) return { ...outcome, effect: 'kept', why: 'the last operator stays' };
+  if (spared !== undefined) return { ...outcome, effect: 'kept', why: spared };
   const { kind, id, order } = orderOf(one, effect);
   const target = await revocable(kind).find(tx, id, source.org);
   if (!target || target.org !== source.org) return outcome;
+  const once = effectSpend(source, set, `${id} ${order}`);
+  if (once && (await spendAll(tx, [once]))) return { ...outcome, why: cameBack };
   const reason = `signal of ${source.name}: ${set.known}`;
   try {
     const { rev, events } = await revoke(
@@ -218,7 +245,9 @@ async function done(
         org: source.org,
         target: event.target,
         reason: 'by a signal that policy lets act',
-        decided_on: { changed: { ...event.changed, policies: by, source: source.id } },
+        decided_on: {
+          changed: { ...event.changed, policies: by, source: source.id, ...(once && { txn: set.txn }) },
+        },
         personal: { ...(event.details && { details: event.details }) },
       });
     }

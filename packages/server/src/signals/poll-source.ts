@@ -49,8 +49,9 @@ export function startPolling(deps: Deps): { stop(): Promise<void> } {
   async function lookOnce(): Promise<void> {
     again = false;
     cancel();
+    const now = clock.now(); // what becomes due between the two reads is waited for, not taken for what is under way
     try {
-      for (const { id } of await dueSources(db, clock.now(), atOnce * 2)) {
+      for (const { id } of await dueSources(db, now, atOnce * 2)) {
         if (running.size >= atOnce) break;
         if (running.has(id) || ending.signal.aborted) continue;
         const work = askSource(deps, id, ending.signal)
@@ -62,7 +63,8 @@ export function startPolling(deps: Deps): { stop(): Promise<void> } {
         running.set(id, work);
       }
       const due = running.size >= atOnce ? undefined : await nextSourceDue(db);
-      const wait = due === undefined || due <= clock.now() ? lookEveryMs : Math.min(due - clock.now(), lookEveryMs);
+      const wait =
+        due === undefined || due <= now ? lookEveryMs : Math.min(Math.max(due - clock.now(), 0), lookEveryMs);
       if (!ending.signal.aborted) cancel = clock.after(wait, look);
     } catch (err) {
       deps.log.error({ err }, 'sources of signals could not be looked through; it is tried again');

@@ -1,7 +1,7 @@
 /** Reads a SET of a source, strictly. @see RFC 8417, RFC 8725, SSF 1.0 §4.1 */
 import { isJsonObject, type ParsedJws, ProtocolError, parseCompact, verifyParsed } from '@bailiwick/protocol';
 import type { Deps } from '../deps.ts';
-import { caep, type HeardEvent, setType, streamUpdatedEvent, verificationEvent } from '../ssf/events.ts';
+import { caep, type HeardEvent, heardEvents, setType, streamUpdatedEvent, verificationEvent } from '../ssf/events.ts';
 import { longestSet, type Source } from '../ssf/source.ts';
 import { type Subject, subjectFault } from '../ssf/subject.ts';
 import { parseJsonBody } from '../web/body.ts';
@@ -93,7 +93,7 @@ function contentOf({ clock }: Deps, payload: ParsedJws['payload']): ReadSet {
     issuedAt: iat * 1000,
     txn: typeof txn === 'string' ? txn.slice(0, 256) : undefined,
     event,
-    known: event.startsWith(caep) ? (event.slice(caep.length) as HeardEvent) : undefined,
+    known: heardEvents.find((name) => event === caep + name),
     subject: subject as Subject,
     says: says as Record<string, unknown>,
   };

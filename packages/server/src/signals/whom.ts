@@ -47,8 +47,7 @@ export async function concernedBy(deps: Deps, source: Source, subject: Subject):
   for (const [member, names] of members) {
     const [first] = names;
     if (member === 'tenant' && first?.format === 'opaque' && isId('organization', String(first.id))) {
-      if (first.id !== source.org && isOurs(deps, source)) return [];
-      continue;
+      continue; // another server's
     }
     const read = (await Promise.all(names.map((one) => named(deps, source, one)))).filter((one) => one !== undefined);
     // aliases are one name each for the same: those that may be used are
@@ -64,9 +63,6 @@ export async function concernedBy(deps: Deps, source: Source, subject: Subject):
     if (one.agent.org === source.org && !byAgent.has(one.agent.id)) byAgent.set(one.agent.id, one);
   return [...byAgent.values()].slice(0, mostAgents);
 }
-
-/** Ids of organizations say something only if they are of this very server. */
-const isOurs = ({ config }: Deps, { issuer }: Source): boolean => issuer === config.issuer;
 
 /** Formats that name people by what is theirs, of use to us or not. */
 const peopleFormats: readonly unknown[] = ['email', 'phone_number', 'account'];

@@ -61,8 +61,9 @@ export function startPushing(deps: Deps): { stop(): Promise<void> } {
   async function lookOnce(): Promise<void> {
     again = false;
     cancel();
+    const now = clock.now(); // what becomes due between the two reads is waited for, not taken for what is under way
     try {
-      for (const stream of await dueStreams(db, clock.now(), perLook)) {
+      for (const stream of await dueStreams(db, now, perLook)) {
         if (running.size >= atOnce) break;
         if (running.has(stream.id) || ending.signal.aborted) continue;
         const work = pushStream(deps, stream.id, ending.signal)
@@ -75,7 +76,8 @@ export function startPushing(deps: Deps): { stop(): Promise<void> } {
       }
       const due = running.size >= atOnce ? undefined : await nextDue(db);
       // what is due now is under way here or elsewhere: whoever has it says when it is through
-      const wait = due === undefined || due <= clock.now() ? lookEveryMs : Math.min(due - clock.now(), lookEveryMs);
+      const wait =
+        due === undefined || due <= now ? lookEveryMs : Math.min(Math.max(due - clock.now(), 0), lookEveryMs);
       if (!ending.signal.aborted) cancel = clock.after(wait, look);
     } catch (err) {
       deps.log.error({ err }, 'streams of signals could not be looked through; it is tried again');

@@ -23,6 +23,8 @@ export interface Signal {
   about: readonly Subject[];
   /** The payload of the event. */
   says: Readonly<Record<string, unknown>>;
+  /** What gave rise to it: the event itself, or what another provider told, so that it is known wherever it comes back. @see SSF 1.0 §4.1.9 */
+  txn: string;
   /** Tells those of one event and type apart. */
   part: string;
 }
@@ -41,7 +43,7 @@ interface Told {
   common: Readonly<Record<string, unknown>>;
 }
 
-type Teller = (world: World, told: Told) => Promise<Signal[]>;
+type Teller = (world: World, told: Told) => Promise<Omit<Signal, 'txn'>[]>;
 
 const sessionRevoked = `${caep}session-revoked` as const;
 const credentialChange = `${caep}credential-change` as const;
@@ -86,10 +88,11 @@ export async function signalsOf(world: World, event: StoredEvent): Promise<Signa
     initiating_entity: said.source !== undefined ? 'policy' : leaf.resource === `${issuer}/admin` ? 'admin' : 'system',
     reason_admin: { en: eventTypes[event.type as keyof typeof eventTypes] },
   };
-  return teller(world, { event, said, common });
+  const txn = said.source !== undefined && isId('event', String(said.txn)) ? String(said.txn) : event.id;
+  return (await teller(world, { event, said, common })).map((signal) => ({ ...signal, txn }));
 }
 
-async function revoked(world: World, { event, common }: Told, id: string): Promise<Signal[]> {
+async function revoked(world: World, { event, common }: Told, id: string): Promise<Omit<Signal, 'txn'>[]> {
   const named = await subjectOf(world, id, event);
   return named ? [{ type: sessionRevoked, ...named, says: common, part: id }] : [];
 }
@@ -171,7 +174,7 @@ async function credentialChanged(world: World, { event, common }: Told, change: 
 }
 
 /** For each API that the role is about: which scopes the agent's tokens for it can have from now on. */
-async function claimsChanged(world: World, { event, said, common }: Told): Promise<Signal[]> {
+async function claimsChanged(world: World, { event, said, common }: Told): Promise<Omit<Signal, 'txn'>[]> {
   const { q } = world;
   const role = typeof said.role === 'string' ? await findRole(q, said.role) : undefined;
   const user = await agentSubject(world, event.target ?? '');
@@ -181,7 +184,7 @@ async function claimsChanged(world: World, { event, said, common }: Told): Promi
     [role, ...inherited].flatMap((one) => one?.permissions ?? []).map(({ resource }) => resource),
   );
   const held = (await rolesOf(q, event.target ?? '')).flatMap(({ permissions }) => permissions);
-  const signals: Signal[] = [];
+  const signals: Omit<Signal, 'txn'>[] = [];
   for (const id of concerned) {
     const resource = await findResource(q, id);
     if (!resource || resource.system) continue; // our own APIs look for themselves

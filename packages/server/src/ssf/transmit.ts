@@ -107,11 +107,11 @@ async function tellStream(
   const sets: { claims: SetClaims; event: string }[] = [];
   for (const { event, signals } of told) {
     if (cameBefore(event.id, stream.id)) continue;
-    for (const { type, subject, about, says, part } of signals) {
+    for (const { type, subject, about, says, part, txn } of signals) {
       if (stream.eventsRequested?.includes(type) === false) continue;
       if (!(await isMeant(tx, stream, subject, about))) continue;
       const jti = jtiOfSet(stream.id, event.id, type, part);
-      sets.push({ event: type, claims: setOf(deps, stream, { jti, txn: event.id, subject, type, says }) });
+      sets.push({ event: type, claims: setOf(deps, stream, { jti, txn, subject, type, says }) });
     }
   }
   if (sets.length === 0) return;
