@@ -41,8 +41,12 @@ function commandLines(page: string): string[][] {
     .map((line) => [...line.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(([, a, b, c]) => a ?? b ?? c ?? ''));
 }
 
-/** What a reader would put in place of the id of their agent's old key, and of their own home. */
+/** What a reader would put in place of the id of their agent's old key, of a leaked signing key, and of their own home. */
 async function filledIn(words: readonly string[]): Promise<string[]> {
+  if (words.includes('KID')) {
+    const { items } = await cli.json<{ items: { kid: string }[] }>('keys', 'list');
+    return words.map((word) => (word === 'KID' ? (items[0]?.kid ?? assert.fail('no key')) : word));
+  }
   if (!words.some((word) => word.startsWith('crd_'))) return words.map((word) => word.replace('~/.config/', ''));
   const list = ['credentials', 'list', '--agent', 'first-line'];
   const { items } = await cli.json<{ items: { id: string; label: string }[] }>(...list);

@@ -57,9 +57,9 @@ export async function requestToken(
   return postForm(deps, path, form, { dpop });
 }
 
-/** Asks about a token. */
+/** Asks about a token, and believes the answer for no time at all: no acknowledgement has to wait for a drill. */
 export async function introspect(deps: Deps, client: Client, token: string, accept = 'application/json') {
-  return postForm(deps, '/oauth2/introspect', { ...(await assertion(deps, client)), token }, { accept });
+  return postForm(deps, '/oauth2/introspect', { ...(await assertion(deps, client)), token, hold_ms: '0' }, { accept });
 }
 
 /** Calls one of our own APIs with a token. */
@@ -84,15 +84,16 @@ export async function callWith(
   });
 }
 
+/** Something, or in a sentence why there is none. */
+export type Given<Thing> = { thing: Thing } | { why: string };
+
 export interface Running {
   id: string;
   signer: Signer;
-  /** When its certificate ends (milliseconds), if it got one. */
-  certifiedUntil: number | undefined;
 }
 
-/** Enrols an instance by the agent's own key; undefined if that is refused. */
-export async function enrol(deps: Deps, client: Client): Promise<Running | undefined> {
+/** Enrols an instance by the agent's own key. */
+export async function enrol(deps: Deps, client: Client): Promise<Given<Running>> {
   const url = `${deps.config.issuer}/instances`;
   const signer = signerFrom(await generateJwk('ES256'));
   const dpop = await proofBy(deps, signer, { htm: 'POST', htu: url });
@@ -102,9 +103,9 @@ export async function enrol(deps: Deps, client: Client): Promise<Running | undef
     headers: { 'content-type': 'application/json', dpop },
     body: JSON.stringify({ ...(await assertion(deps, client)), lifetime_seconds: 300 }),
   });
-  if (answer.status !== 201) return undefined;
-  const { instance, x509_svid } = JSON.parse(answer.body) as { instance: string; x509_svid?: { expires_at: string } };
-  return { id: instance, signer, certifiedUntil: x509_svid && Date.parse(x509_svid.expires_at) };
+  if (answer.status !== 201) return { why: `the canary could enrol no instance: ${answer.status}` };
+  const { instance } = JSON.parse(answer.body) as { instance: string };
+  return { thing: { id: instance, signer } };
 }
 
 /** Asks for more time, by the instance's own key. */

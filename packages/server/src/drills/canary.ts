@@ -1,7 +1,7 @@
 /**
  * The agent that rehearsed revocations are tried on: made when it is first needed, owned by the team `operators`, with a role made for it
  * and a key that never leaves this server. It may as little as can be asked about: ping a resource that is nowhere, one scope of each
- * guarded resource (that of its least sensitive operation), open tasks for itself, and see the public keys.
+ * guarded resource (that of its least sensitive operation, and none that is highly sensitive), open tasks for itself, and see the public keys.
  */
 import { generateJwk, type PrivateJwk, publicJwk, thumbprint } from '@bailiwick/protocol';
 import { findAgent, insertAgent, updateAgent } from '../agents/store.ts';
@@ -16,6 +16,7 @@ import { insertTeam, selectTeams } from '../people/store.ts';
 import { defaultFeedTerms, type Resource } from '../resources/resource.ts';
 import { findRole, insertRole, insertRoleGrant, updateRole } from '../resources/role-store.ts';
 import { findResource, findSystemResource, insertGuard, insertResource } from '../resources/store.ts';
+import { selectRevocations } from '../revocations/revocation-store.ts';
 import type { Tx } from '../store/database.ts';
 import { findCanary, guardedResources, putCanary } from './store.ts';
 
@@ -30,8 +31,8 @@ export interface Canary {
   owner: string;
   /** Its own resource, which nothing stands behind. */
   resource: Resource;
-  /** Guarded resources of the organization, with the scope that it has there. */
-  guarded: { resource: Resource; scope: string }[];
+  /** Guarded resources of the organization, with the scope that it has there: none where every scope allows something highly sensitive. */
+  guarded: { resource: Resource; scope: string | undefined }[];
   key: Keyed;
   /** Who may ask about tokens for the canary's resource. */
   guard: Keyed;
@@ -40,13 +41,35 @@ export interface Canary {
 export const pingScope = 'drill:ping';
 const purpose = 'Rehearses revocations (bailiwick drill revoke): its key never leaves the server';
 
-/** The canary of an organization, made or brought up to date. @param org id and name */
-export async function canaryOf(deps: Deps, org: { id: string; name: string; timeZone: string }): Promise<Canary> {
+/** What the reason of every suspension by a drill begins with. */
+export const rehearsalReason = 'a rehearsal: ';
+
+/** Somebody has stopped the canary, or what it rehearses on: that is not a drill's to undo. */
+export class CanaryStoppedError extends Error {
+  constructor() {
+    super(
+      'the canary was suspended by somebody, for a reason that is theirs: once it is resumed, revocations can be rehearsed again',
+    );
+    this.name = 'CanaryStoppedError';
+  }
+}
+
+/**
+ * The canary of an organization, made or brought up to date, and awake. It sleeps (suspended) between drills.
+ * @param org id and name
+ * @param by whose doing it is; the canary's own where nobody ordered it
+ * @throws CanaryStoppedError
+ */
+export async function canaryOf(
+  deps: Deps,
+  org: { id: string; name: string; timeZone: string },
+  by: string | undefined,
+): Promise<Canary> {
   const known = await findCanary(deps.db, org.id);
   const agent = known && (await findAgent(deps.db, known.agent));
   const usable = agent !== undefined && agent.status !== 'retired' && agent.orgStatus === 'active';
   const row = known && usable ? known : await makeCanary(deps, org);
-  const guarded = await upToDate(deps, org.id, row);
+  const guarded = await upToDate(deps, org.id, row, by);
   const keys = JSON.parse(deps.encryption.open(canaryKeyName(org.id), row.key)) as { canary: Keyed; guard: Keyed };
   const [resource, now] = await Promise.all([findResource(deps.db, row.resource), findAgent(deps.db, row.agent)]);
   if (!resource || !now) throw new Error('the canary is not complete');
@@ -54,43 +77,72 @@ export async function canaryOf(deps: Deps, org: { id: string; name: string; time
 }
 
 /** What its role and registration have to say: resources come and go. A canary that a drill left suspended acts again. */
-async function upToDate(deps: Deps, org: string, row: { agent: string; resource: string; role: string }) {
+async function upToDate(
+  deps: Deps,
+  org: string,
+  row: { agent: string; resource: string; role: string },
+  by: string | undefined,
+) {
   const { db, clock } = deps;
   const found = await Promise.all((await guardedResources(db, org)).map((id) => findResource(db, id)));
-  const guarded = found.flatMap((resource) => {
-    const scope = resource && resource.id !== row.resource && !resource.system ? leastScope(resource) : undefined;
-    return resource && scope !== undefined ? [{ resource, scope }] : [];
-  });
+  const guarded = found.flatMap((resource) =>
+    resource && resource.id !== row.resource && !resource.system ? [{ resource, scope: leastScope(resource) }] : [],
+  );
   const [admin, service] = await Promise.all([findSystemResource(db), findSystemResource(db, 'service')]);
   if (!admin || !service) throw new Error('the server has not started yet');
   const permissions = [
     { resource: row.resource, scopes: [pingScope] },
     { resource: service.id, scopes: ['tasks:open'] },
     { resource: admin.id, scopes: ['keys:read'] },
-    ...guarded.map(({ resource, scope }) => ({ resource: resource.id, scopes: [scope] })),
+    ...guarded.flatMap(({ resource, scope }) =>
+      scope === undefined ? [] : [{ resource: resource.id, scopes: [scope] }],
+    ),
   ];
+  const owner = (await findAgent(db, row.agent))?.owner ?? org;
+  const sealing = await sealingFor(deps, (await asOf(db)).version, owner);
   await db.transaction(async (tx) => {
     const now = clock.now();
-    await resumeSubject(tx, { id: row.agent, now });
+    const record = (event: Pick<AuditEvent, 'type' | 'target'>, reason: string) =>
+      appendEvent(tx, deps, sealing, {
+        outcome: 'allowed',
+        org,
+        agent: by ?? row.agent,
+        reason,
+        personal: { owner },
+        ...event,
+      });
     const [role, agent] = [await findRole(tx, row.role), await findAgent(tx, row.agent)];
     if (!role || !agent) throw new Error('the canary is not complete');
+    if (agent.status === 'suspended' && !(await suspendedByDrill(tx, row.agent))) throw new CanaryStoppedError();
+    if (await resumeSubject(tx, { id: row.agent, now })) {
+      await record({ type: 'agent.resumed', target: row.agent }, 'a revocation is rehearsed on it');
+    }
     if (JSON.stringify(role.permissions) === JSON.stringify(permissions)) return;
     await updateRole(tx, { ...role, permissions, updatedAt: now });
+    await record({ type: 'role.updated', target: row.role }, 'the canary goes with what is guarded');
     const resources = permissions.map(({ resource, scopes }) => ({ resource, default: false, scope: scopes }));
     await updateAgent(tx, { ...agent, resources, updatedAt: now });
+    await record({ type: 'agent.updated', target: row.agent }, 'the canary goes with what is guarded');
     await touchRegistry(tx);
   });
   return guarded;
 }
 
-const sensitivities = ['low', 'medium', 'high'];
+/** Whether what stopped it last was a drill, and nobody else since. */
+async function suspendedByDrill(tx: Tx, id: string): Promise<boolean> {
+  const [last] = await selectRevocations(tx, { subject: id, limit: 1 });
+  return last?.effect === 'suspended' && last.reason.startsWith(rehearsalReason);
+}
 
-/** The scope of the least sensitive operation that takes no more than one. */
+const sensitivities = ['low', 'medium'];
+
+/** The scope of the least sensitive operation that takes no more than one, if there is one that isn't highly sensitive. */
 function leastScope({ operations }: Resource): string | undefined {
-  const single = operations.filter(({ scope, details }) => scope.length === 1 && details === undefined);
-  return single.toSorted(
-    (a, b) => sensitivities.indexOf(a.sensitivity ?? 'medium') - sensitivities.indexOf(b.sensitivity ?? 'medium'),
-  )[0]?.scope[0];
+  const rank = ({ sensitivity = 'medium' }: Resource['operations'][number]) => sensitivities.indexOf(sensitivity);
+  const harmless = operations.filter((one) => one.scope.length === 1 && one.details === undefined && rank(one) !== -1);
+  const high = new Set(operations.filter((one) => rank(one) === -1).flatMap(({ scope }) => scope));
+  return harmless.filter(({ scope }) => !high.has(scope[0] as string)).toSorted((a, b) => rank(a) - rank(b))[0]
+    ?.scope[0];
 }
 
 async function makeCanary(deps: Deps, org: { id: string; name: string; timeZone: string }) {

@@ -36,7 +36,8 @@ for (const database of databases) {
 
     test('everybody refuses the canary, each is timed, and the evidence is in the log', async () => {
       const done = await drill();
-      assert.equal(done.passed, true, JSON.stringify(done.rows));
+      assert.deepEqual([done.verdict, done.passed], ['passed', true], JSON.stringify(done.rows));
+      assert.equal(rowsOf(done, 'listeners')[0]?.outcome, 'not_asked', 'what was not asked is said');
       for (const probe of [
         'admin_api',
         'service_api',
@@ -51,9 +52,14 @@ for (const database of databases) {
         assert.equal(row?.outcome, 'refused', `${probe}: ${JSON.stringify(row)}`);
         assert.ok((row?.after_ms as number) >= 0 && (row?.after_ms as number) <= done.took_ms);
       }
-      assert.equal(done.gaps.length, 3);
+      assert.match(
+        done.gaps[0] ?? '',
+        /X\.509-SVID.*: 20\d\d-.* at the latest$/,
+        'the end of the canary’s own certificate',
+      );
+      assert.match(done.gaps.at(-1) ?? '', /status list/);
       const agent = await operator.ok('GET', `/agents/${done.agent}`);
-      assert.deepEqual([agent.name, agent.status, agent.kind], ['drill-canary', 'active', 'workload']);
+      assert.deepEqual([agent.name, agent.status, agent.kind], ['drill-canary', 'suspended', 'workload'], 'it sleeps');
       const { items } = await operator.ok('GET', '/drills');
       assert.deepEqual(items[0], { ...done, completed_at: items[0].completed_at });
       const log = await operator.ok('GET', `/events?type=drill.completed&target=${done.agent}`);
@@ -65,6 +71,30 @@ for (const database of databases) {
       assert.equal(first.agent, second.agent);
       assert.notEqual(first.id, second.id);
       assert.equal(second.passed, true, JSON.stringify(second.rows));
+    });
+
+    test('what somebody else stopped stays stopped; what is highly sensitive the canary never gets', async () => {
+      const pay = await operator.ok('POST', '/resources', {
+        identifier: 'https://pay.example/api',
+        name: 'pay',
+        scopes: [{ name: 'pay:send' }],
+        operations: [{ name: 'send', method: 'POST', path: '/send', scope: ['pay:send'], sensitivity: 'high' }],
+      });
+      await feedGuard(server, pay.id);
+      const done = await drill();
+      const [row] = rowsOf(done, 'resource').filter(({ what }) => what === 'pay');
+      assert.match(row?.note ?? '', /high sensitivity/);
+      const roles = await operator.ok('GET', '/roles?name=drill-canary');
+      assert.ok(!JSON.stringify(roles).includes('pay:send'));
+      await operator.ok('POST', `/agents/${done.agent}/resume`);
+      await operator.ok('POST', '/revocations', { subject: done.agent, reason: 'its key was seen elsewhere' });
+      const refused = await operator.call('POST', '/drills', {});
+      assert.equal(refused.status, 409, refused.text);
+      assert.equal((await operator.ok('GET', `/agents/${done.agent}`)).status, 'suspended');
+      await operator.ok('POST', `/agents/${done.agent}/resume`);
+      assert.equal((await drill()).passed, true);
+      const resumed = await operator.ok('GET', `/events?type=agent.resumed&target=${done.agent}`);
+      assert.ok(resumed.items.length >= 3, 'each awakening is told');
     });
 
     test('its key lies in no answer and in no event', async () => {
@@ -84,13 +114,57 @@ for (const database of databases) {
       const session = await openFeedSession(server, guard);
       await session.lease();
       const done = await drill();
-      const [row] = rowsOf(done, 'guard').filter(({ what }) => what === guard.guard);
+      const [row] = rowsOf(done, 'guard').filter(({ id }) => id === guard.guard);
       assert.equal(row?.outcome, 'lapsed', JSON.stringify(done.rows));
       assert.equal(done.passed, true);
       assert.equal(rowsOf(done, 'resource')[0]?.outcome, 'not_asked', 'nobody answers at the resource of this test');
     });
 
-    test('a guard that follows is told, and timed; one that renews and never acknowledges fails the drill', async () => {
+    test('one that goes on renewing and has not said that it knows when the waiting is over fails the drill', async () => {
+      const guard = await feedGuard(server, client.resource);
+      const session = await openFeedSession(server, guard);
+      const { at } = session;
+      let ended = false;
+      const renewing = (async () => {
+        while (!ended) await session.lease({ applied: at, wait_ms: 100 });
+      })();
+      const done = await drill({ wait_seconds: 1 });
+      ended = true;
+      await renewing;
+      const [row] = rowsOf(done, 'guard').filter(({ id }) => id === guard.guard);
+      assert.equal(row?.outcome, 'waiting', JSON.stringify(done.rows));
+      assert.deepEqual([done.verdict, done.passed], ['failed', false]);
+      await session.giveBack();
+    });
+
+    test('a guard that holds no lease is named, and counts as nobody who was asked', async () => {
+      const guard = await feedGuard(server, client.resource);
+      const done = await drill();
+      const [row] = rowsOf(done, 'guard').filter(({ id }) => id === guard.guard);
+      assert.deepEqual([row?.outcome, /holds no lease/.test(row?.note ?? '')], ['not_asked', true]);
+      assert.ok(done.gaps.some((gap) => /without a lease/.test(gap)));
+    });
+
+    test('a canary that policy forbids everything shows nothing, and the drill does not pass', async () => {
+      const { id } = await operator.ok('POST', '/policies', {
+        name: 'no-canary',
+        mode: 'enforce',
+        reason: 'to see what a drill says',
+        text: '@id("no-canary")\nforbid (principal == Agent::"drill-canary", action, resource);',
+      });
+      const done = await drill();
+      assert.deepEqual([done.verdict, done.passed], ['incomplete', false], JSON.stringify(done.rows));
+      for (const probe of ['introspection', 'signed_introspection', 'task', 'status_list']) {
+        const [row] = rowsOf(done, probe);
+        assert.equal(row?.outcome, 'not_asked', probe);
+        assert.ok(row?.note, probe);
+      }
+      const [event] = (await operator.ok('GET', '/events?type=drill.completed')).items;
+      assert.equal(event.outcome, 'refused');
+      await operator.ok('POST', `/policies/${id}/remove`, { reason: 'seen' });
+    });
+
+    test('a guard that follows is told, and timed', async () => {
       const guard = await feedGuard(server, client.resource);
       const session = await openFeedSession(server, guard);
       let ended = false;
@@ -100,7 +174,7 @@ for (const database of databases) {
       const done = await drill();
       ended = true;
       await following;
-      const [row] = rowsOf(done, 'guard').filter(({ what }) => what === guard.guard);
+      const [row] = rowsOf(done, 'guard').filter(({ id }) => id === guard.guard);
       assert.equal(row?.outcome, 'acknowledged', JSON.stringify(done.rows));
       assert.ok((row?.after_ms as number) < 2_000);
     });
@@ -117,9 +191,31 @@ for (const database of databases) {
       const body = { agent: one.clientId, for_real: true };
       assert.equal((await operator.call('POST', '/drills', { agent: one.clientId })).status, 422);
       assert.equal((await operator.ok('GET', `/agents/${one.clientId}`)).status, 'active');
+      await one.send();
       const done = await drill(body);
-      assert.deepEqual([done.agent, done.for_real, done.passed], [one.clientId, true, true]);
+      assert.deepEqual([done.agent, done.for_real, done.passed], [one.clientId, true, true], JSON.stringify(done.rows));
+      const asked = done.rows.filter(({ outcome }) => outcome === 'refused').map(({ probe }) => probe);
+      assert.deepEqual(asked, ['introspection'], 'its living token is asked about');
+      assert.ok(
+        done.gaps.some((gap) => gap.includes('No guard is registered')),
+        done.gaps.join(),
+      );
       assert.equal((await operator.ok('GET', `/agents/${one.clientId}`)).status, 'suspended');
+    });
+
+    test('a real agent that holds nothing is suspended, and nothing is proven', async () => {
+      const one = await tokenClient(server);
+      const done = await drill({ agent: one.clientId, for_real: true });
+      assert.deepEqual([done.verdict, done.passed], ['incomplete', false], JSON.stringify(done.rows));
+      assert.equal((await operator.ok('GET', `/agents/${one.clientId}`)).status, 'suspended');
+    });
+
+    test('the last operator is refused, as with any revocation', async () => {
+      const me = (await operator.ok('GET', '/agents?name=operator')).items[0].id;
+      const reply = await operator.call('POST', '/drills', { agent: me, for_real: true });
+      assert.equal(reply.status, 409, reply.text);
+      const [refusal] = (await operator.ok('GET', '/events?type=admin.refused')).items;
+      assert.equal(refusal.decided_on.operation, 'runDrill');
     });
 
     test('the same request sent again runs no second drill', async () => {
@@ -128,6 +224,16 @@ for (const database of databases) {
       const again = await operator.call('POST', '/drills', {}, headers);
       assert.equal(first.status, 201, first.text);
       assert.equal(again.body.id, first.body.id);
+      const real = await tokenClient(server);
+      const body = { agent: real.clientId, for_real: true };
+      const once = { 'idempotency-key': 'drill-real' };
+      const replies = await Promise.all([1, 2, 3].map(() => operator.call('POST', '/drills', body, once)));
+      assert.ok(replies.some(({ status }) => status === 201));
+      for (const { status, text } of replies) assert.ok(status === 201 || status === 409, text);
+      const suspensions = await operator.ok('GET', `/events?type=agent.suspended&target=${real.clientId}`);
+      const evidence = await operator.ok('GET', `/events?type=drill.completed&target=${real.clientId}`);
+      assert.deepEqual([suspensions.items.length, evidence.items.length], [1, 1]);
+      assert.equal((await operator.call('POST', '/drills', body, once)).status, 201, 'the evidence, again');
     });
 
     const refused: [string, object, number][] = [
@@ -162,6 +268,12 @@ for (const database of databases) {
         [done.id],
       );
       assert.equal((await theirs.call('POST', '/drills', { agent: client.clientId, for_real: true })).status, 404);
+      const acme = await operator.ok('POST', '/teams?organization=acme', { name: 'acme-team' });
+      const desk = { name: 'acme-desk', kind: 'workload', owner: acme.id };
+      const { id } = await operator.ok('POST', '/agents?organization=acme', desk);
+      const abroad = await drill({ agent: id, for_real: true });
+      const [newest] = (await theirs.ok('GET', '/drills')).items;
+      assert.equal(newest.id, abroad.id, 'a drill on an agent stands where the agent is');
     });
 
     test('by schedule: on one node, once in so many hours', async () => {

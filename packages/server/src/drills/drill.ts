@@ -6,26 +6,18 @@ import { appendEvent, sealingFor } from '../audit/audit.ts';
 import type { Deps } from '../deps.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
-import { asOf, resumeSubject } from '../liveness/liveness.ts';
-import { arrival } from '../revocations/arrival.ts';
+import { asOf } from '../liveness/liveness.ts';
+import { type Reach, reachOfRevocation } from '../revocations/reach.ts';
 import { type Revoked, revoke } from '../revocations/revoke.ts';
 import { revocable } from '../revocations/subjects.ts';
 import type { Tx } from '../store/database.ts';
-import { canaryOf } from './canary.ts';
-import { type Asked, type ProbeName, probeRows, type Scene, setScene } from './probes.ts';
-import { claim, release } from './store.ts';
-
-export type Outcome = 'refused' | 'acknowledged' | 'lapsed' | 'still_accepts' | 'waiting' | 'not_asked';
-
-/** One thing that was asked, or somebody who was waited for. */
-export interface Row {
-  probe: ProbeName | 'guard';
-  what?: string;
-  outcome: Outcome;
-  /** Milliseconds from the order to the refusal, or to the acknowledgement. */
-  after_ms?: number;
-  note?: string;
-}
+import { canaryOf, rehearsalReason } from './canary.ts';
+import { guardRows, withoutLease } from './following.ts';
+import { neededProbes, type ProbeName, probeRows } from './probes.ts';
+import { askedOf, type Named } from './real.ts';
+import { setScene } from './scene.ts';
+import { begin, claim, release } from './store.ts';
+import { type Row, type Verdict, verdictOf, verdictWords } from './verdict.ts';
 
 export interface Report {
   id: string;
@@ -35,7 +27,7 @@ export interface Report {
   agent: string;
   for_real: boolean;
   rev: number | undefined;
-  /** Everybody who could be asked refuses, and everybody who holds a lease has acknowledged it or lost it. */
+  verdict: Verdict;
   passed: boolean;
   /** Until the last of them (milliseconds). */
   took_ms: number;
@@ -75,88 +67,88 @@ export async function claimDrill(
 /** A new id for a drill. */
 export const newDrill = (deps: Deps): string => newId(deps, 'drill');
 
-/** Runs a drill that was claimed, writes down what came of it, and lets the next one begin. */
-export async function runDrill(deps: Deps, order: DrillOrder): Promise<Report> {
+/**
+ * Runs a drill that was claimed, writes down what came of it, and lets the next one begin. Answers nothing, and does nothing, if it was begun before: it
+ * is under way, was broken off, or is over.
+ * @throws LastOperatorError, CanaryStoppedError
+ */
+export async function runDrill(deps: Deps, order: DrillOrder): Promise<Report | undefined> {
+  const name = claimName(order.org.id);
+  if (!(await deps.db.settle((tx) => begin(tx, name, order.id)))) return undefined;
   try {
     const report = order.agent ? await forReal(deps, order, order.agent) : await onCanary(deps, order);
     await record(deps, order, report);
     return report;
   } finally {
-    await deps.db.settle((tx) => release(tx, claimName(order.org.id), order.id));
+    await deps.db.settle((tx) => release(tx, name, order.id));
   }
 }
 
 async function onCanary(deps: Deps, order: DrillOrder): Promise<Report> {
-  const canary = await canaryOf(deps, order.org);
+  const canary = await canaryOf(deps, order.org, order.by);
   const scene = await setScene(deps, canary);
-  const { asked, left } = await baseline(scene);
+  const asked = probeRows.flatMap(([probe, { asks }]) => asks(scene).map((one): Named => ({ ...one, probe })));
+  return rehearsed(deps, order, { agent: canary.agent, asked, needed: neededProbes, own: canary.resource.id });
+}
+
+async function forReal(deps: Deps, order: DrillOrder, agent: Agent): Promise<Report> {
+  return rehearsed(deps, order, { agent: agent.id, asked: await askedOf(deps, agent), needed: [], own: undefined });
+}
+
+/** Asks everybody, revokes, and asks again until they refuse or the time is over. */
+async function rehearsed(
+  deps: Deps,
+  order: DrillOrder,
+  scene: { agent: string; asked: readonly Named[]; needed: readonly ProbeName[]; own: string | undefined },
+): Promise<Report> {
+  const target = await revocable('agent').find(deps.db, scene.agent, order.org.id);
+  if (!target) throw new Error(`${scene.agent} is gone`);
+  const { gaps, resources } = await reachOfRevocation(deps, { kind: 'agent', target }, { effect: 'suspend' });
+  const reached = resources.filter(({ id }) => id !== scene.own); // nothing stands behind that
+  const { asked, left } = await baseline(scene.asked);
   const ordered = deps.clock.monotonic();
   const orderedAt = deps.clock.now();
-  const revoked = await revokeAgent(deps, order, canary.agent);
-  try {
-    const [answers, guards] = await Promise.all([
-      Promise.all(asked.map((one) => untilRefused(deps, one, ordered, order.waitMs))),
-      acknowledgedRows(deps, revoked, orderedAt, order.waitMs),
-    ]);
-    return reportOf(deps, order, {
-      agent: canary.agent,
-      revoked,
-      rows: [...guards, ...answers, ...left],
-      gaps: gapsOf(scene),
-    });
-  } finally {
-    await resume(deps, order, canary.agent);
-  }
-}
-
-/** Of an agent whose key is somebody else's nobody but those who follow the feed can be asked. */
-async function forReal(deps: Deps, order: DrillOrder, agent: Agent): Promise<Report> {
-  const orderedAt = deps.clock.now();
-  const revoked = await revokeAgent(deps, order, agent.id);
-  const rows = await acknowledgedRows(deps, revoked, orderedAt, order.waitMs);
-  return reportOf(deps, order, { agent: agent.id, revoked, rows, gaps: gapsOf(undefined) });
-}
-
-function reportOf(
-  deps: Deps,
-  { id, org, agent }: DrillOrder,
-  found: { agent: string; revoked: Revoked; rows: Row[]; gaps: string[] },
-): Report {
-  const { rows, gaps, revoked } = found;
+  const revoked = await revokeAgent(deps, order, scene.agent);
+  const [answers, guards] = await Promise.all([
+    Promise.all(asked.map((one) => untilRefused(deps, one, ordered, order.waitMs))),
+    guardRows(deps, revoked, reached, { orderedAt, waitMs: order.waitMs }),
+  ]);
+  const rows = [...guards, ...answers, ...left];
+  const verdict = verdictOf(rows, scene.needed);
+  const listed = rows.some(({ probe, outcome }) => probe === 'status_list' && outcome !== 'not_asked');
   return {
-    id,
+    id: order.id,
     at: deps.clock.now(),
-    org: org.id,
-    agent: found.agent,
-    for_real: agent !== undefined,
+    org: order.org.id,
+    agent: scene.agent,
+    for_real: order.agent !== undefined,
     rev: revoked.rev,
-    passed: rows.every(({ outcome }) => outcome !== 'still_accepts' && outcome !== 'waiting'),
+    verdict,
+    passed: verdict === 'passed',
     took_ms: Math.max(0, ...rows.map(({ after_ms = 0 }) => after_ms)),
     rows,
-    gaps,
+    gaps: gapsOf(deps, { gaps, listed, silent: rows.some(({ note }) => note === withoutLease) }),
   };
 }
 
 /** Asks everybody once: who doesn't accept now can't be seen to refuse. */
-async function baseline(scene: Scene): Promise<{ asked: (Asked & { probe: ProbeName })[]; left: Row[] }> {
-  const asked: (Asked & { probe: ProbeName })[] = [];
+async function baseline(all: readonly Named[]): Promise<{ asked: Named[]; left: Row[] }> {
+  const asked: Named[] = [];
   const left: Row[] = [];
-  for (const [probe, { asks }] of probeRows) {
-    for (const one of asks(scene)) {
-      const note = await one.accepts().then(
-        (accepts) => (accepts ? undefined : 'it refused before anything was revoked'),
-        (error: Error) => error.message,
-      );
-      if (note === undefined) asked.push({ ...one, probe });
-      else left.push({ probe, ...(one.what !== undefined && { what: one.what }), outcome: 'not_asked', note });
-    }
+  for (const one of all) {
+    const note = await one.accepts().then(
+      (accepts) => (accepts ? undefined : 'it refused before anything was revoked'),
+      (error: Error) => error.message,
+    );
+    if (note === undefined) asked.push(one);
+    else left.push({ probe: one.probe, ...(one.what !== undefined && { what: one.what }), outcome: 'not_asked', note });
   }
   return { asked, left };
 }
 
 async function untilRefused(
   { clock }: Deps,
-  { probe, what, accepts, outcome = 'refused' }: Asked & { probe: ProbeName },
+  { probe, what, accepts, outcome = 'refused' }: Named,
   ordered: number,
   waitMs: number,
 ): Promise<Row> {
@@ -175,50 +167,24 @@ async function untilRefused(
   }
 }
 
-/** Who follows the feed: one row for each guard that held a lease, and one for each resource that nobody follows. */
-async function acknowledgedRows(deps: Deps, revoked: Revoked, orderedAt: number, waitMs: number): Promise<Row[]> {
-  const { rev, last } = revoked;
-  if (rev === undefined) return [];
-  const { resources } = await arrival(deps, { first: rev, last: last ?? rev }, waitMs);
-  return resources.flatMap(({ guards, acknowledgedAt }) =>
-    guards.map(({ guard, appliedAt, lapsed }): Row => {
-      if (appliedAt !== undefined)
-        return { probe: 'guard', what: guard, outcome: 'acknowledged', after_ms: Math.max(0, appliedAt - orderedAt) };
-      if (!lapsed)
-        return {
-          probe: 'guard',
-          what: guard,
-          outcome: 'waiting',
-          note: 'it holds a lease and has not said that it knows',
-        };
-      const after = acknowledgedAt === undefined ? {} : { after_ms: Math.max(0, acknowledgedAt - orderedAt) };
-      return {
-        probe: 'guard',
-        what: guard,
-        outcome: 'lapsed',
-        ...after,
-        note: 'it said nothing: its lease has run out, and it accepts nothing by what it knew',
-      };
-    }),
-  );
-}
-
-/** What nobody can call back. */
-function gapsOf(scene: Scene | undefined): string[] {
-  const { config } = (scene?.deps ?? {}) as Partial<Deps>;
-  const svid = scene?.instance?.certifiedUntil;
+/** What nobody can call back: what the reach says, and what lies in the nature of who was asked. */
+function gapsOf(
+  { config }: Pick<Deps, 'config'>,
+  { gaps, listed, silent }: { gaps: Reach['gaps']; listed: boolean; silent: boolean },
+): string[] {
+  const ttl = config.status_lists.ttl_seconds;
   return [
-    svid === undefined
-      ? 'an X.509-SVID or JWT-SVID is believed by outside verifiers until it ends'
-      : `an X.509-SVID is believed by outside verifiers until it ends: the canary’s, ${rfc3339(svid)}`,
-    'guards that are set to offline hear nothing: a token works there until it expires, 15 minutes at most',
-    config === undefined
-      ? 'outside caches of a status list know nothing newer until its ttl is over'
-      : `outside caches of a status list know nothing newer for its ttl of ${config.status_lists.ttl_seconds} s`,
+    ...gaps.map(({ what, until }) => (until === undefined ? what : `${what}: ${rfc3339(until)} at the latest`)),
+    ...(silent
+      ? [
+          'a guard without a lease that is set to offline hears nothing: a token works there until it expires, 15 minutes at most',
+        ]
+      : []),
+    ...(listed ? [`outside caches of a status list know nothing newer for its ttl of ${ttl} s`] : []),
   ];
 }
 
-const reasonOf = ({ id }: DrillOrder) => `a rehearsal: ${id}`;
+const reasonOf = ({ id }: DrillOrder) => rehearsalReason + id;
 
 async function revokeAgent(deps: Deps, order: DrillOrder, id: string): Promise<Revoked> {
   const agent = await findAgent(deps.db, id);
@@ -246,31 +212,12 @@ async function revokeAgent(deps: Deps, order: DrillOrder, id: string): Promise<R
   });
 }
 
-/** The canary may act again; what it had stays dead. */
-async function resume(deps: Deps, order: DrillOrder, id: string): Promise<void> {
-  const agent = await findAgent(deps.db, id);
-  if (!agent) return;
-  const sealing = await sealingFor(deps, (await asOf(deps.db)).version, agent.owner);
-  await deps.db.transaction(async (tx) => {
-    if (!(await resumeSubject(tx, { id, now: deps.clock.now() }))) return;
-    await appendEvent(tx, deps, sealing, {
-      type: 'agent.resumed',
-      outcome: 'allowed',
-      org: agent.org,
-      agent: order.by ?? id,
-      target: id,
-      reason: reasonOf(order),
-      personal: { owner: agent.owner },
-    });
-  });
-}
-
 /** The evidence: every figure. */
 async function record(deps: Deps, order: DrillOrder, report: Report): Promise<void> {
   const agent = await findAgent(deps.db, report.agent);
   if (!agent) return;
   const sealing = await sealingFor(deps, (await asOf(deps.db)).version, agent.owner);
-  const { id, for_real, rev, passed, took_ms, rows, gaps } = report;
+  const { id, for_real, rev, verdict, passed, took_ms, rows, gaps } = report;
   await deps.db.settle((tx) =>
     appendEvent(tx, deps, sealing, {
       type: 'drill.completed',
@@ -278,8 +225,8 @@ async function record(deps: Deps, order: DrillOrder, report: Report): Promise<vo
       org: order.org.id,
       agent: order.by ?? report.agent,
       target: report.agent,
-      reason: passed ? 'everybody refused' : 'somebody still accepts, or has not acknowledged it',
-      decided_on: { drill: id, for_real, ...(rev !== undefined && { rev }), passed, took_ms, rows, gaps },
+      reason: verdictWords[verdict],
+      decided_on: { drill: id, for_real, ...(rev !== undefined && { rev }), verdict, passed, took_ms, rows, gaps },
       personal: { owner: agent.owner },
     }),
   );

@@ -6,34 +6,25 @@ import { inflateSync } from 'node:zlib';
 import { parseCompact } from '@bailiwick/protocol';
 import type { Deps } from '../deps.ts';
 import { FetchError } from '../lib/safe-fetch.ts';
+import { caep } from '../ssf/events.ts';
 import type { Stream } from '../ssf/stream.ts';
 import { findStream, hearingStreams } from '../ssf/stream-store.ts';
-import {
-  type Client,
-  callWith,
-  clientOf,
-  enrol,
-  introspect,
-  proofBy,
-  type Running,
-  renew,
-  requestToken,
-} from './calls.ts';
+import { type Client, callWith, type Given, introspect, proofBy, type Running, renew, requestToken } from './calls.ts';
 import type { Canary } from './canary.ts';
 import { pingScope } from './canary.ts';
 import { askSelf, type SelfAnswer } from './self.ts';
 
-/** What the canary has, each only as far as it was given. */
+/** What the canary has, or in a sentence why it was not given that. */
 export interface Scene {
   deps: Deps;
   canary: Canary;
   client: Client;
   guard: Client;
   /** Tokens by the identifier of their resource. */
-  tokens: Map<string, string>;
-  instance: Running | undefined;
-  /** A token of a task, and the task. */
-  task: { id: string; token: string } | undefined;
+  tokens: Map<string, Given<string>>;
+  instance: Given<Running>;
+  /** A token of a task. */
+  task: Given<string>;
   /** To whom security signals of everything in the organization are pushed. */
   streams: Stream[];
 }
@@ -51,6 +42,8 @@ export interface Asked {
 interface Probe {
   /** In words, as a table shows it. */
   title: string;
+  /** It is our own: a drill on the canary that could not ask it has shown nothing. */
+  ours?: true;
   /** Nothing where there is nothing to ask. */
   asks(scene: Scene): Asked[];
 }
@@ -63,45 +56,67 @@ function unless401({ status }: SelfAnswer): boolean {
 
 const one = (accepts: Asked['accepts']): Asked[] => [{ accepts }];
 
+/** Asks by what was given; what was refused can't be asked, and the row says why. */
+const by =
+  <Thing>(given: Given<Thing> | undefined, accepts: (thing: Thing) => Promise<boolean>) =>
+  async () => {
+    if (given === undefined) throw new Error('the canary has nothing to ask with');
+    if ('why' in given) throw new Error(given.why);
+    return accepts(given.thing);
+  };
+
+/** One that is there and can't be asked. */
+export const cannot = (why: string) => () => Promise.reject(new Error(why));
+
 export const probes = {
   admin_api: {
     title: 'our admin API',
+    ours: true,
     asks: ({ deps, client, tokens }) => {
-      const token = tokens.get(`${deps.config.issuer}/admin`);
       const request = { method: 'GET', path: '/admin/v1/keys' };
-      return token === undefined ? [] : one(async () => unless401(await callWith(deps, client, token, request)));
+      const token = tokens.get(`${deps.config.issuer}/admin`);
+      return one(by(token, async (it) => unless401(await callWith(deps, client, it, request))));
     },
   },
   service_api: {
     title: 'our API for agents',
+    ours: true,
     asks: ({ deps, client, tokens }) => {
-      const token = tokens.get(deps.config.issuer);
       const request = { method: 'GET', path: '/tasks/none' };
-      return token === undefined ? [] : one(async () => unless401(await callWith(deps, client, token, request)));
+      const token = tokens.get(deps.config.issuer);
+      return one(by(token, async (it) => unless401(await callWith(deps, client, it, request))));
     },
+  },
+  listeners: {
+    title: 'our ports, over the network',
+    asks: () =>
+      one(cannot('a drill asks from within the server: proxies before it, and mutual TLS, are not on its way')),
   },
   introspection: {
     title: 'introspection',
-    asks: ({ deps, guard, canary, tokens }) => {
-      const token = tokens.get(canary.resource.identifier);
-      if (token === undefined) return [];
-      return one(async () => activeIn(JSON.parse((await introspect(deps, guard, token)).body)));
-    },
+    ours: true,
+    asks: ({ deps, guard, canary, tokens }) =>
+      one(
+        by(tokens.get(canary.resource.identifier), async (token) =>
+          activeIn(JSON.parse((await introspect(deps, guard, token)).body)),
+        ),
+      ),
   },
   signed_introspection: {
     title: 'introspection, signed',
-    asks: ({ deps, guard, canary, tokens }) => {
-      const token = tokens.get(canary.resource.identifier);
-      if (token === undefined) return [];
-      return one(async () => {
-        const answer = await introspect(deps, guard, token, 'application/token-introspection+jwt');
-        const { payload } = parseCompact(answer.body);
-        return activeIn(payload.token_introspection as { active?: boolean });
-      });
-    },
+    ours: true,
+    asks: ({ deps, guard, canary, tokens }) =>
+      one(
+        by(tokens.get(canary.resource.identifier), async (token) => {
+          const answer = await introspect(deps, guard, token, 'application/token-introspection+jwt');
+          const { payload } = parseCompact(answer.body);
+          return activeIn(payload.token_introspection as { active?: boolean });
+        }),
+      ),
   },
   token_request: {
     title: 'a request for another token',
+    ours: true,
     asks: ({ deps, client, canary }) =>
       one(async () => {
         const wanted = { resource: canary.resource.identifier, scope: pingScope };
@@ -112,39 +127,32 @@ export const probes = {
   },
   instance_renewal: {
     title: 'more time for an instance',
-    asks: ({ deps, instance }) =>
-      instance === undefined ? [] : one(async () => unlessRefused(await renew(deps, instance))),
+    ours: true,
+    asks: ({ deps, instance }) => one(by(instance, async (it) => unlessRefused(await renew(deps, it)))),
   },
   task: {
     title: 'a token of a task',
+    ours: true,
     asks: ({ deps, guard, task }) =>
-      task === undefined ? [] : one(async () => activeIn(JSON.parse((await introspect(deps, guard, task.token)).body))),
+      one(by(task, async (token) => activeIn(JSON.parse((await introspect(deps, guard, token)).body)))),
   },
   status_list: {
     title: 'the status list',
-    asks: ({ deps, canary, tokens }) => {
-      const token = tokens.get(canary.resource.identifier);
-      return token === undefined ? [] : one(() => validInList(deps, token));
-    },
+    ours: true,
+    asks: ({ deps, canary, tokens }) =>
+      one(by(tokens.get(canary.resource.identifier), (token) => validInList(deps, placeIn(token)))),
   },
   resource: {
     title: 'a request to the resource',
     asks: ({ deps, client, canary, tokens }) =>
-      canary.guarded.flatMap(({ resource: { identifier, name } }) => {
-        const token = tokens.get(identifier);
-        return token === undefined
-          ? []
-          : [{ what: name, accepts: () => acceptedThere(deps, client, identifier, token) }];
-      }),
+      canary.guarded.map(({ resource: { identifier, name } }) => ({
+        what: name,
+        accepts: by(tokens.get(identifier), (token) => acceptedThere(deps, client, identifier, token)),
+      })),
   },
   signals: {
     title: 'a receiver of security signals',
-    asks: ({ deps, streams }) =>
-      streams.map(({ id, description, deliveredAt }) => ({
-        what: description ?? id,
-        outcome: 'acknowledged' as const,
-        accepts: async () => (await findStream(deps.db, id))?.deliveredAt === deliveredAt,
-      })),
+    asks: ({ deps, streams }) => streamsAsked(deps, streams),
   },
 } as const satisfies Record<string, Probe>;
 
@@ -152,6 +160,32 @@ export type ProbeName = keyof typeof probes;
 
 /** The rows, in order. */
 export const probeRows = Object.entries(probes) as [ProbeName, Probe][];
+
+/** Without which a drill on the canary shows nothing. */
+export const neededProbes = probeRows.flatMap(([name, { ours }]) => (ours ? [name] : []));
+
+/** What a suspended agent is to receivers. @see CAEP §3.1 */
+const endOfSession = `${caep}session-revoked`;
+
+/** Receivers of everything in an organization: each hears of it once more has been delivered than before. */
+export const streamsAsked = (deps: Deps, streams: readonly Stream[]): Asked[] =>
+  streams.map(({ id, method, status, deliveredAt, eventsRequested }) => ({
+    what: id, // what a receiver says of itself is no text for a leaf
+    outcome: 'acknowledged' as const,
+    accepts:
+      method !== 'push'
+        ? cannot('it fetches its news itself, whenever it likes')
+        : status !== 'enabled'
+          ? cannot(`its stream is ${status}`)
+          : eventsRequested && !eventsRequested.includes(endOfSession)
+            ? cannot('it did not ask to hear of ended sessions')
+            : async () => (await findStream(deps.db, id))?.deliveredAt === deliveredAt,
+  }));
+
+/** Streams that tell of everybody in an organization: of those for named subjects nobody can say what they should hear. */
+export async function streamsOf(deps: Deps, org: string): Promise<Stream[]> {
+  return (await hearingStreams(deps.db, org)).filter(({ defaultSubjects }) => defaultSubjects === 'ALL');
+}
 
 function activeIn({ active }: { active?: boolean }): boolean {
   if (typeof active !== 'boolean') throw new Error('it did not say');
@@ -163,11 +197,14 @@ function unlessRefused({ status }: SelfAnswer): boolean {
   return status < 400;
 }
 
-/** Reads the list as a verifier does. @see draft-ietf-oauth-status-list §8.3 */
-async function validInList(deps: Deps, token: string): Promise<boolean> {
+function placeIn(token: string): { idx: number; uri: string } {
   const { status } = parseCompact(token).payload as { status?: { status_list: { idx: number; uri: string } } };
   if (!status) throw new Error('the token names no list');
-  const { idx, uri } = status.status_list;
+  return status.status_list;
+}
+
+/** Reads the list as a verifier does. @see draft-ietf-oauth-status-list §8.3 */
+export async function validInList(deps: Deps, { idx, uri }: { idx: number; uri: string }): Promise<boolean> {
   const answer = await askSelf(deps, { method: 'GET', url: uri, headers: { 'accept-encoding': 'identity' } });
   if (answer.status !== 200) throw new Error(`it answered ${answer.status}`);
   const { status_list } = parseCompact(answer.body).payload as { status_list: { lst: string } };
@@ -181,6 +218,8 @@ const resourceSeconds = 2;
 
 /** A real request with the canary's token. */
 async function acceptedThere(deps: Deps, client: Client, identifier: string, token: string): Promise<boolean> {
+  if (identifier.startsWith('http:'))
+    throw new Error('it is plain http, and a drill asks by https alone: the line of its guard says when that knew');
   const url = `${identifier.replace(/\/$/, '')}/${nowhere}`;
   const dpop = await proofBy(deps, client.signer, { htm: 'GET', htu: url, accessToken: token });
   try {
@@ -198,45 +237,3 @@ async function acceptedThere(deps: Deps, client: Client, identifier: string, tok
     throw error;
   }
 }
-
-/** Gives the canary everything that can be taken away from it. */
-export async function setScene(deps: Deps, canary: Canary): Promise<Scene> {
-  const client = clientOf(canary.key);
-  const { issuer } = deps.config;
-  const tokens = new Map<string, string>();
-  const wanted: [string, string][] = [
-    [canary.resource.identifier, pingScope],
-    [`${issuer}/admin`, 'keys:read'],
-    [issuer, 'tasks:open'],
-    ...canary.guarded.map(({ resource, scope }): [string, string] => [resource.identifier, scope]),
-  ];
-  for (const [resource, scope] of wanted) {
-    const token = tokenIn(await requestToken(deps, client, { resource, scope }));
-    if (token !== undefined) tokens.set(resource, token);
-  }
-  const scene = { deps, canary, client, guard: clientOf(canary.guard), tokens };
-  const streams = (await hearingStreams(deps.db, canary.resource.org)).filter(
-    ({ method, status, defaultSubjects }) => method === 'push' && status === 'enabled' && defaultSubjects === 'ALL',
-  );
-  return { ...scene, instance: await enrol(deps, client), task: await openedTask(scene), streams };
-}
-
-async function openedTask({
-  deps,
-  canary,
-  client,
-  tokens,
-}: Omit<Scene, 'instance' | 'task' | 'streams'>): Promise<Scene['task']> {
-  const token = tokens.get(deps.config.issuer);
-  if (token === undefined) return undefined;
-  const body = { agent: canary.agent, workflow: 'drill', lifetime_seconds: 300 };
-  const opened = await callWith(deps, client, token, { method: 'POST', path: '/tasks', body });
-  if (opened.status !== 201) return undefined;
-  const { id } = JSON.parse(opened.body) as { id: string };
-  const wanted = { resource: canary.resource.identifier, scope: pingScope, task: id };
-  const given = tokenIn(await requestToken(deps, client, wanted));
-  return given === undefined ? undefined : { id, token: given };
-}
-
-const tokenIn = ({ status, body }: SelfAnswer): string | undefined =>
-  status === 200 ? (JSON.parse(body) as { access_token: string }).access_token : undefined;

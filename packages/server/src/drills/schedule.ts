@@ -4,6 +4,7 @@ import type { Deps } from '../deps.ts';
 import { findOrganization } from '../people/store.ts';
 import { claimDrill, newDrill, runDrill } from './drill.ts';
 import { claim } from './store.ts';
+import { verdictWords } from './verdict.ts';
 
 const hourMs = 3_600_000;
 const waitMs = 30_000;
@@ -24,8 +25,11 @@ export async function drillWhenDue(deps: Deps, organization: string): Promise<vo
   if (!org) return;
   const order = { id, org, waitMs };
   if (!(await deps.db.settle((tx) => claimDrill(tx, deps, order)))) return; // somebody rehearses just now
-  const { passed, took_ms } = await runDrill(deps, order);
+  const report = await runDrill(deps, order);
+  if (!report) return;
+  const { verdict, took_ms } = report;
   const details = { drill: id, took_ms };
-  if (passed) deps.log.info(details, 'a revocation was rehearsed: everybody refused');
-  else deps.log.error(details, 'a revocation was rehearsed, and somebody still accepts: see `bailiwick drill list`');
+  const text = `a revocation was rehearsed: ${verdictWords[verdict]}`;
+  if (verdict === 'passed') deps.log.info(details, text);
+  else deps.log.error(details, `${text}: see \`bailiwick drill list\``);
 }

@@ -41,9 +41,18 @@ export async function claim(
   return row !== undefined;
 }
 
+/** Begins what was claimed: true once, for the first who comes. */
+export async function begin(tx: Tx, name: string, drill: string): Promise<boolean> {
+  return (
+    (await tx.run('update drill_claims set drill = ? where name = ? and drill = ?', [begun(drill), name, drill])) > 0
+  );
+}
+
+const begun = (drill: string) => `${drill} begun`;
+
 /** Gives it back, unless it is another's by now. */
 export async function release(tx: Tx, name: string, drill: string): Promise<void> {
-  await tx.run('update drill_claims set until = 0 where name = ? and drill = ?', [name, drill]);
+  await tx.run('update drill_claims set until = 0 where name = ? and drill = ?', [name, begun(drill)]);
 }
 
 /** Until when a name is taken (milliseconds). */

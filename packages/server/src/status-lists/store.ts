@@ -85,6 +85,18 @@ export async function listedTokens(q: Queries, list: string, time: number): Prom
   );
 }
 
+/** Where a token of a resource stands, by its own tag. Looks through the living lists of the resource: for rare questions. */
+export async function findListed(
+  q: Queries,
+  { resource, tag, now }: { resource: string; tag: string; now: number },
+): Promise<{ list: string; idx: number } | undefined> {
+  return q.get(
+    `select list, idx from status_entries
+     where list in (select id from status_lists where resource = ? and ends_at > ?) and tag = ? and expires_at > ? limit 1`,
+    [resource, now, tag, now],
+  );
+}
+
 /** A list whose tokens have not all expired, and the number of the last revocation that its resource was told of. */
 export async function findList(
   q: Queries,

@@ -1,6 +1,7 @@
 /** When revocation was last rehearsed, and whether it worked. */
 import type { Api } from '../api.ts';
 import { CliError } from '../errors.ts';
+import type { Drill } from '../nouns/drill.ts';
 import { shortTime } from '../output.ts';
 import { type Finding, note, ok, warn } from './finding.ts';
 
@@ -13,7 +14,7 @@ export async function checkDrills(api: Api, everyHours: number | undefined, now:
   const check = 'drill';
   const todo = 'Rehearse one: bailiwick drill revoke';
   try {
-    const { items } = await api.get<{ items: { completed_at: string; passed: boolean; took_ms: number }[] }>(
+    const { items } = await api.get<{ items: Pick<Drill, 'completed_at' | 'verdict' | 'passed' | 'took_ms'>[] }>(
       '/drills?limit=1',
     );
     const [last] = items;
@@ -22,6 +23,10 @@ export async function checkDrills(api: Api, everyHours: number | undefined, now:
       return [everyHours === undefined ? note(check, message) : warn(check, message, todo)];
     }
     const when = shortTime(last.completed_at);
+    if (last.verdict === 'incomplete') {
+      const message = `the last rehearsed revocation (${when}) showed nothing: not enough could be asked`;
+      return [warn(check, message, 'See why: bailiwick drill revoke')];
+    }
     if (!last.passed) {
       return [
         warn(

@@ -7,6 +7,7 @@ import { wholeNumber } from '../values.ts';
 export interface DrillRow {
   probe: string;
   what?: string;
+  id?: string;
   outcome: 'refused' | 'acknowledged' | 'lapsed' | 'still_accepts' | 'waiting' | 'not_asked';
   after_ms?: number;
   note?: string;
@@ -17,6 +18,7 @@ export interface Drill {
   completed_at: string;
   agent: string;
   for_real: boolean;
+  verdict: 'passed' | 'failed' | 'incomplete';
   passed: boolean;
   took_ms: number;
   rows: DrillRow[];
@@ -27,6 +29,7 @@ const titles: Record<string, string> = {
   guard: 'guard',
   admin_api: 'our admin API',
   service_api: 'our API for agents',
+  listeners: 'our ports, over the network',
   introspection: 'introspection',
   signed_introspection: 'introspection, signed',
   token_request: 'a request for another token',
@@ -55,6 +58,12 @@ const styles = {
   not_asked: 'dim',
 } as const;
 
+const verdicts: Record<Drill['verdict'], string> = {
+  passed: 'everybody refused',
+  failed: 'SOMEBODY STILL ACCEPTED',
+  incomplete: 'SHOWED NOTHING',
+};
+
 const duration = (ms: number | undefined) =>
   ms === undefined ? '' : ms < 10_000 ? `${ms} ms` : `${(ms / 1000).toFixed(1)} s`;
 
@@ -63,7 +72,8 @@ const revoke = command({
   summary: 'Rehearse a revocation, and see how long everybody takes to refuse.',
   description:
     'A canary of the server’s own is given tokens, an instance and a task, and is then revoked. Guards, the server’s own APIs, introspection, the status list and ' +
-    'whatever else can be asked are asked until they refuse. What came of it stands in the log. It ends with 1 if somebody still accepts.',
+    'whatever else can be asked are asked until they refuse. What came of it stands in the log. It ends with 1 if somebody still accepts, ' +
+    'or if so little could be asked that nothing is shown. NOW: "refuses" was seen to; "knows" said that it has heard of it; "trusts nothing" is a guard whose lease ran out.',
   options: {
     agent: {
       value: 'AGENT',
@@ -97,9 +107,12 @@ const revoke = command({
       ...(wait !== undefined && { wait_seconds: wholeNumber('--wait', wait, { most: 120 }) }),
     });
     show(context, drill, () => {
-      const head = drill.passed
-        ? `Everybody refuses. The last did after ${duration(drill.took_ms)}.`
-        : 'NOT EVERYBODY REFUSES. Look at the lines in red.';
+      const heads = {
+        passed: `Everybody who was asked refuses. The last did after ${duration(drill.took_ms)}.`,
+        failed: 'NOT EVERYBODY REFUSES. Look at the lines in red.',
+        incomplete: 'THIS SHOWS NOTHING: not enough could be asked. The lines that say "not asked" say why.',
+      };
+      const head = heads[drill.verdict];
       const rows = table(
         context,
         drill.rows,
@@ -140,7 +153,7 @@ const list = command({
           { title: 'ID', value: ({ id }) => id, whole: true },
           {
             title: 'OUTCOME',
-            value: ({ passed }) => (passed ? 'everybody refused' : 'SOMEBODY STILL ACCEPTED'),
+            value: ({ verdict }) => verdicts[verdict],
             style: ({ passed }) => (passed ? 'green' : 'red'),
           },
           { title: 'AFTER', value: ({ took_ms }) => duration(took_ms) },
