@@ -80,6 +80,9 @@ const foundSource = async (call: Call, id: string) => within(call, 'signal sourc
 /** 256 bits: what is pushed with it is believed to come from the source. */
 const newAuthorization = (call: Call): string => `Bearer ${call.deps.random.bytes(32).toString('base64url')}`;
 
+/** What a source says stops agents and ends tokens: whoever says which is believed, by which keys and about whom, could order that. */
+const mayStop = ['signals:write', 'revocations:write'] as const;
+
 const told = ({ name, issuer, events, subjects, poll }: Source) => ({
   name,
   issuer,
@@ -152,8 +155,8 @@ export const signalRoutes = [
     path: '/signal-sources',
     summary: 'Hear security signals from another provider',
     description:
-      'It pushes, to `push_url` and showing `secret`; or it is asked, with `poll`. What its signals do, policies say: `Action::"signal:apply"`.',
-    scopes: ['signals:write'],
+      'It pushes, to `push_url` and showing `secret`; or it is asked, with `poll`. What its signals do, policies say: `Action::"signal:apply"`. They can stop agents: so it takes `revocations:write`, too.',
+    scopes: [...mayStop],
     status: 201,
     body: record({
       name: sourceName,
@@ -164,6 +167,7 @@ export const signalRoutes = [
     example: { name: 'okta', issuer: 'https://example.okta.com', audience: ['https://id.example.com'] },
     response: madeSource,
     async prepare(call, { body }) {
+      if (body.issuer === call.deps.config.issuer) throw invalid('issuer', 'is this server itself: it knows already');
       const jwksUri =
         body.jwks_uri === undefined
           ? await publishedKeys(call.deps, body.issuer)
@@ -220,7 +224,7 @@ export const signalRoutes = [
     id: 'updateSignalSource',
     path: '/signal-sources/{id}',
     summary: 'Change what is heard from a source of security signals',
-    scopes: ['signals:write'],
+    scopes: [...mayStop],
     params: byId('signal_source'),
     body: patchOf(changeable),
     example: { events: ['session-revoked', 'risk-level-change'] },

@@ -103,6 +103,8 @@ function readStatement(engine: CedarEngine, words: Words, source: Source, span: 
   for (const condition of conditions) checkLiterals(source, span, condition);
   const cost = costOf(words, source, span.start, conditions);
   const name = `${source.name}/${annotated.id}`;
+  const scope = scopeOf(json);
+  const names = scope.actions?.includes(signalAction) && (scope.resource.equals ?? scope.resource.within) !== undefined;
   return {
     ...annotated,
     effect: json.effect,
@@ -112,11 +114,12 @@ function readStatement(engine: CedarEngine, words: Words, source: Source, span: 
       effect: json.effect,
       reason: annotated.reason,
       public: annotated.public,
+      ...(names && { names }),
       ...((annotated.context !== undefined || annotated.lifetimeSeconds !== undefined) && {
         limits: { context: annotated.context, lifetimeSeconds: annotated.lifetimeSeconds },
       }),
     },
-    scope: scopeOf(json),
+    scope,
     reads: readsOf(words, conditions),
     cost,
     permitting: `${text.slice(0, effectAt)}permit${text.slice(effectAt + json.effect.length)}`,

@@ -142,6 +142,8 @@ export interface Determining {
   reason: string | undefined;
   /** Whether the client may be told (`@public`). */
   public: boolean;
+  /** About signals: its head names whom it is about, an agent or a role. */
+  names?: true;
   /** What it limits a token to, where it does (`@limit_…`). */
   limits?: PolicyAnswer['limits'];
 }

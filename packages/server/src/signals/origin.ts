@@ -10,12 +10,12 @@ import { spendOf } from '../tokens/spend.ts';
 import { oldestMs, type ReadSet } from './read-set.ts';
 
 /**
- * Whether a signal tells of what we told ourselves: it has our name as its issuer, or goes back to an event of our log by its `txn`.
+ * Whether a signal tells of what we told ourselves: it has our name as its issuer, or goes back to an event of the same organization by its `txn`.
  * What it would do here was done when we told it; done again, it would be told again, and come back, without end.
  */
 export async function cameFromUs(q: Queries, { config }: Deps, source: Source, { txn }: ReadSet): Promise<boolean> {
   if (source.issuer === config.issuer) return true;
-  return txn !== undefined && isId('event', txn) && (await findEvent(q, txn)) !== undefined;
+  return txn !== undefined && isId('event', txn) && (await findEvent(q, txn))?.org === source.org;
 }
 
 /**

@@ -5,6 +5,7 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
+import { adminClient, administrator } from '../testing/admin-client.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import { testWeb } from '../testing/signal-receiver.ts';
 import { type TokenClient, tokenClient } from '../testing/token-client.ts';
@@ -297,13 +298,112 @@ when { context.event == "device-compliance-change" && context has current_status
       assert.deepEqual(await outcome(device.jti), [['suspended', 'agent']]);
     });
 
+    test('who administers more than registering a source takes is stopped only by a policy that names them', async () => {
+      const operator = adminClient(server, server.operator);
+      const registrar = { scopes: ['signals:read', 'signals:write', 'revocations:read', 'revocations:write'] } as const;
+      const mighty = await administrator(server, operator, { scopes: ['agents:write'] });
+      const equal = await administrator(server, operator, { scopes: [...registrar.scopes] });
+      const high = async (agent: string) => {
+        const subject = { format: 'opaque', id: agent };
+        return outcome((await tell('risk-level-change', subject, { current_level: 'HIGH' })).jti);
+      };
+      const session = await tell('session-revoked', { format: 'opaque', id: mighty.agent });
+      assert.deepEqual(await outcome(session.jti), [['kept', 'agent']]);
+      assert.deepEqual(await high(mighty.agent), [['kept', 'agent']]);
+      assert.equal(await statusOf(mighty.agent), 'active');
+      assert.deepEqual(await high(equal.agent), [['suspended', 'agent']]);
+      const { name } = await server.admin<{ name: string }>('GET', `/agents/${mighty.agent}`);
+      const policy = (head: string) =>
+        `@id("one") permit (principal == Source::"idp", action == Action::"signal:apply", resource${head}) when { context.effect == "suspend" };`;
+      const { id } = await server.admin<{ id: string }>('POST', '/policies', {
+        name: 'mighty',
+        text: policy(''),
+        reason: 'test',
+      });
+      assert.deepEqual(await high(mighty.agent), [['kept', 'agent']], 'for everybody is for nobody by name');
+      await server.admin('PATCH', `/policies/${id}`, { text: policy(` == Agent::"${name}"`), reason: 'test' });
+      assert.deepEqual(await high(mighty.agent), [['suspended', 'agent']]);
+      await server.admin('PATCH', `/policies/${id}`, {
+        text: policy(` == Agent::"nobody"`).replace('permit', 'forbid'),
+        reason: 'test',
+      });
+    });
+
+    test('who can not revoke can not say who is believed, nor that we believe ourselves', async () => {
+      const operator = adminClient(server, server.operator);
+      const narrow = await administrator(server, operator, { scopes: ['signals:read', 'signals:write'] });
+      const body = { name: 'mine', issuer, jwks_uri: 'https://evil.example/jwks', audience: [audience] };
+      const refused = await narrow.call('POST', '/signal-sources', body);
+      assert.deepEqual([refused.status, refused.body.missing_scope ?? 'revocations:write'], [403, 'revocations:write']);
+      const moved = await narrow.call('PATCH', `/signal-sources/${source.id}`, { jwks_uri: body.jwks_uri });
+      assert.equal(moved.status, 403);
+      const ourselves = await operator.call('POST', '/signal-sources', { ...body, issuer: server.issuer });
+      assert.equal(ourselves.status, 422);
+    });
+
+    test('what we told ourselves does nothing when it comes back, however it comes', async () => {
+      const client = await tokenClient(server);
+      const own = await subjectOf(client.clientId);
+      const send = async (txn: string, to = source) => {
+        const claims = { ...claimsOf(`${caep}session-revoked`, own), txn };
+        assert.equal((await push(await sign(claims), to)).status, 202);
+        return (await heard(claims.jti, to))[0]?.decided_on.agents.map(({ effect }) => effect);
+      };
+      await server.admin('POST', '/revocations', { subject: client.clientId, effect: 'tokens', reason: 'once' });
+      const { items } = await server.admin<{ items: { id: string }[] }>(
+        'GET',
+        `/events?type=token.revoked&target=${client.clientId}&limit=1`,
+      );
+      const [first] = items;
+      assert.ok(first);
+      assert.deepEqual(await send(first.id), []);
+      // another's happening is told on under its own name, and does something once, by whichever way it comes
+      const theirs = `evt_${'0'.repeat(25)}1`;
+      assert.deepEqual(await send(theirs), ['revoked']);
+      assert.deepEqual(await send(theirs, await made({})), ['recorded']);
+      const { items: caused } = await server.admin<{ items: { decided_on: { changed: { txn?: string } } }[] }>(
+        'GET',
+        `/events?type=token.revoked&target=${client.clientId}&limit=1`,
+      );
+      assert.equal(caused[0]?.decided_on.changed.txn, theirs);
+      // what has no id of ours may be many things
+      assert.deepEqual([await send('always-the-same'), await send('always-the-same')], [['revoked'], ['revoked']]);
+    });
+
+    test('text of somebody outside is kept in no leaf', async () => {
+      const claims = {
+        ...claimsOf('https://evil.example/call Wanda \u001b[31m', { format: 'opaque', id: 'x' }),
+        jti: `call Wanda ${randomUUID()}`,
+        txn: 'Wanda Erasable',
+      };
+      assert.equal((await push(await sign(claims))).status, 202);
+      const { items } = await server.admin<{ items: { decided_on: { set: string; txn: string; event: string } }[] }>(
+        'GET',
+        `/events?type=signal.received&target=${source.id}&limit=1`,
+      );
+      const [event] = items;
+      assert.equal(event?.decided_on.event, 'unknown');
+      assert.match(event?.decided_on.set ?? '', /^sha256:/);
+      assert.doesNotMatch(JSON.stringify(event?.decided_on), /Wanda/);
+      assert.equal((await push(await sign(claims))).status, 202, 'known by its id all the same');
+    });
+
     test('nobody can end the last operator by a signal', async () => {
+      await server.admin('POST', '/policies', {
+        name: 'operator',
+        text: '@id("one") permit (principal == Source::"idp", action == Action::"signal:apply", resource in Role::"operator") when { context.effect == "suspend" };',
+        reason: 'test',
+      });
       const claims = await tell(
         'risk-level-change',
         { format: 'opaque', id: server.operator.client_id },
         { current_level: 'HIGH' },
       );
-      assert.deepEqual(await outcome(claims.jti), [['kept', 'agent']]);
+      const [event] = await heard(claims.jti);
+      assert.deepEqual(
+        event?.decided_on.agents.map(({ effect, why }) => [effect, why]),
+        [['kept', 'the last operator stays']],
+      );
       assert.equal(await statusOf(server.operator.client_id), 'active');
     });
 
