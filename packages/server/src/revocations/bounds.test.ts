@@ -12,6 +12,9 @@ import { feedOf, tidyFeed } from './feed.ts';
 /** More than is kept in memory of a resource. */
 const ends = { sqlite: 2_500, postgres: 600 } as const;
 const atOnce = 50;
+/** Who asks for tokens meanwhile, and how many they get at least. */
+const issuers = 4;
+const issuedAtLeast = 100;
 /** Far below what a quiet machine does (thousands a second on SQLite, hundreds on PostgreSQL): it says that nothing is quadratic. */
 const perSecond = 20;
 
@@ -45,6 +48,38 @@ for (const database of databases) {
       assert.deepEqual(await acknowledged(server.deps, rev, 60_000), { rev, complete: true, resources: [] });
     });
 
+    test('are read for few, whatever numbers guards say that they are at', async () => {
+      const { db, clock } = server.deps;
+      const other = await tokenClient(server);
+      const { clientId: agent, resource } = other;
+      const revs: number[] = [];
+      for (let i = 0; i < 40; i++) {
+        const token = { jti: `long-ago-${i}`, agent, resource, endsAt: clock.now() + 600_000 };
+        revs.push((await db.transaction((tx) => endToken(tx, token, change('')))) as number);
+      }
+      // nothing of it is kept in memory: nobody followed
+      const guard = await feedGuard(server, resource);
+      const session = await openFeedSession(server, guard);
+      const { all } = db;
+      let read = 0;
+      db.all = async (sql, params) => {
+        if (sql.includes('from feed_entries where resource')) read += 1;
+        return all(sql, params);
+      };
+      try {
+        const answers = await Promise.all(revs.slice(0, -1).map((applied) => session.post({ applied })));
+        for (const answer of answers) {
+          assert.equal(answer.status, 200);
+          const { messages } = (await answer.json()) as { messages: string[] };
+          assert.equal((await session.apply(messages)).at(-1)?.rev, revs.at(-1));
+        }
+      } finally {
+        db.all = all;
+      }
+      assert.ok(read <= 5, `${read} times`);
+      server.clock.advance(5_000); // what was read is kept no longer
+    });
+
     test('of tokens don’t stop others from being issued, nor grow what is kept', async () => {
       const { db, clock } = server.deps;
       const guard = await feedGuard(server, client.resource);
@@ -65,14 +100,18 @@ for (const database of databases) {
         done = true;
       });
       let issued = 0;
-      for (; !done; issued++) {
-        assert.equal((await client.send()).status, 200);
-        if (issued % 5 === 0) await session.lease();
-      }
+      const issuing = Array.from({ length: issuers }, async () => {
+        for (; !done || issued < issuedAtLeast; issued++) {
+          assert.equal((await client.send()).status, 200, 'every one of them');
+        }
+      });
+      while (!done) await session.lease();
       await ended;
+      const meanwhile = issued;
+      await Promise.all(issuing);
       const rate = revs.length / ((performance.now() - begun) / 1000);
       assert.ok(rate > perSecond, `${Math.round(rate)} a second`);
-      assert.ok(issued > 1, 'tokens were issued meanwhile');
+      assert.ok(meanwhile >= issuers, `${meanwhile} tokens were issued meanwhile`);
       await session.lease();
       await session.lease();
       assert.equal(session.dead.size, ends[database], 'none was lost on the way');
@@ -84,6 +123,7 @@ for (const database of databases) {
         [feed.pending.size, feed.remaining.size, feed.completed.length, feed.waiting.size],
         [0, 0, 0, 0],
       );
+      await tidyFeed(server.deps);
       // one more minute than they can matter
       server.clock.advance(18 * 60_000);
       await tidyFeed(server.deps);

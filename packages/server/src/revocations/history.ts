@@ -7,10 +7,21 @@ import type { Ask, Feed } from './state.ts';
 /** For how long what was read is told to others who come, milliseconds: after a restart all come at once. */
 const sharedMs = 5_000;
 
+/**
+ * How many different beginnings are read at once: who comes with one more is told everything from the beginning, as those are who begin anew. So whoever
+ * says other numbers each time has nothing read for himself.
+ */
+const beginningsAtOnce = 4;
+
 /** Reads what the guard has to hear first; the next turn answers the rest. Fails if the chain has a hole. */
-export function readHistory(feed: Feed, followed: Followed, ask: Ask): void {
-  const key = `${followed.resource} ${ask.after ?? ''}`;
+export function readHistory(feed: Feed, followed: Followed, asked: Ask): void {
   const now = feed.deps.clock.monotonic();
+  forgetHistories(feed);
+  const keyOf = (after: number | null) => `${followed.resource} ${after ?? ''}`;
+  const others = [...feed.histories.keys()].filter((key) => key.startsWith(`${followed.resource} `)).length;
+  const isOneMore = asked.after !== null && others >= beginningsAtOnce && !feed.histories.has(keyOf(asked.after));
+  const ask = isOneMore ? { ...asked, after: null } : asked;
+  const key = keyOf(ask.after);
   let history = feed.histories.get(key);
   if (!history || history.until <= now) {
     history = { read: load(feed, followed, ask.after), until: now + sharedMs };
