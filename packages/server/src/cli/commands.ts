@@ -22,6 +22,7 @@ import { retentionCommands } from './nouns/retention.ts';
 import { revocationCommands } from './nouns/revocations.ts';
 import { revoke } from './nouns/revoke.ts';
 import { roleCommands } from './nouns/roles.ts';
+import { signalCommands } from './nouns/signals.ts';
 import { taskCommands } from './nouns/tasks.ts';
 import { token } from './nouns/token.ts';
 import { traceCommands } from './nouns/trace.ts';
@@ -55,6 +56,7 @@ export const commands: readonly Command[] = [
   ...caCommands,
   ...eventCommands,
   ...exportCommands,
+  ...signalCommands,
   ...retentionCommands,
   ...traceCommands,
 ];

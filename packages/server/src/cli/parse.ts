@@ -63,13 +63,13 @@ function findCommand(
 ): { command: Command; rest: string[] } | { command: undefined; rest: string } {
   // options may stand before the command: `bailiwick --json agents list`
   const words: { word: string; index: number }[] = [];
-  for (let index = 0; index < separatorIn(argv) && words.length < 2; index += 1) {
+  for (let index = 0; index < separatorIn(argv) && words.length < 3; index += 1) {
     const word = argv[index] ?? '';
     if (!word.startsWith('-')) words.push({ word, index });
     else if (words.length === 0 && /^--(config|identity|organization)$/.test(word)) index += 1;
     else if (words.length > 0) break;
   }
-  for (const length of [2, 1]) {
+  for (const length of [3, 2, 1]) {
     const name = words
       .slice(0, length)
       .map(({ word }) => word)

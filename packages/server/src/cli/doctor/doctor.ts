@@ -11,6 +11,7 @@ import { type Finding, fail, ok, warn } from './finding.ts';
 import { checkData, checkDatabase, checkKeyFile, checkRuntime, checkTransport } from './local.ts';
 import { checkRegistry } from './registry.ts';
 import { checkServer } from './server.ts';
+import { checkSignals } from './signals.ts';
 
 export const doctor = command({
   name: 'doctor',
@@ -86,6 +87,7 @@ async function checkRemote(context: Context, config: Config | undefined, say: Sa
     if (server[0]?.status === 'fail') return;
     const api = openApi(context, identity);
     say(...(await checkRegistry(api, context.io.now())));
+    say(...(await checkSignals(api, context.io.now())));
     say(...(await checkDrills(api, config?.drill.every_hours, context.io.now())));
     if (config === undefined || !isBesideData(config)) say(...(await checkServerEncryption(api)));
   } catch (error) {
