@@ -63,6 +63,7 @@ export function startPolling(deps: Deps): { stop(): Promise<void> } {
         running.set(id, work);
       }
       const due = running.size >= atOnce ? undefined : await nextSourceDue(db);
+      if (due !== undefined && due > now && due <= clock.now()) again = true;
       const wait =
         due === undefined || due <= now ? lookEveryMs : Math.min(Math.max(due - clock.now(), 0), lookEveryMs);
       if (!ending.signal.aborted) cancel = clock.after(wait, look);

@@ -76,6 +76,7 @@ export function startPushing(deps: Deps): { stop(): Promise<void> } {
       }
       const due = running.size >= atOnce ? undefined : await nextDue(db);
       // what is due now is under way here or elsewhere: whoever has it says when it is through
+      if (due !== undefined && due > now && due <= clock.now()) again = true;
       const wait =
         due === undefined || due <= now ? lookEveryMs : Math.min(Math.max(due - clock.now(), 0), lookEveryMs);
       if (!ending.signal.aborted) cancel = clock.after(wait, look);
