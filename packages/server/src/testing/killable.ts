@@ -1,4 +1,4 @@
-/** A server in a process of its own, to be killed: `node killable.ts <overrides as JSON> [wait]`; says `{issuer, operatorFile}`. */
+/** Servers in a process of their own, to be killed: `node killable.ts <list of overrides as JSON> [wait]`; says a list of `{issuer, operatorFile}`. */
 import { once } from 'node:events';
 import { enableCompileCache, flushCompileCache } from 'node:module';
 import path from 'node:path';
@@ -11,7 +11,9 @@ flushCompileCache();
 
 // its program is loaded by now, which is most of what a start takes
 if (process.argv[3] === 'wait') await once(process, 'message');
-const running = await start(loadConfig({ overrides: JSON.parse(process.argv[2] as string) }), {
-  algorithms: ['ES256'],
-});
-process.send?.({ issuer: running.issuer, operatorFile: running.operatorFile });
+const said: { issuer: string; operatorFile: string }[] = [];
+for (const overrides of JSON.parse(process.argv[2] as string)) {
+  const { issuer, operatorFile } = await start(loadConfig({ overrides }), { algorithms: ['ES256'] });
+  said.push({ issuer, operatorFile });
+}
+process.send?.(said);

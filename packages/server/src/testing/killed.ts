@@ -27,14 +27,24 @@ export interface Killable {
   server: ServerForClients;
 }
 
-/** Starts a server in a process of its own, with a client of its admin API. */
-export async function startKillable(config: ConfigOverrides): Promise<Killable> {
-  return ready(forked(config));
+/** Several in one process, which end together. */
+export interface Killables {
+  child: ChildProcess;
+  servers: ServerForClients[];
 }
 
-/** A process with the program loaded, that becomes a server when it is told to: for tests that restart one many times. */
-export function spareKillable(config: ConfigOverrides): { child: ChildProcess; start(): Promise<Killable> } {
-  const child = forked(config, 'wait');
+/** Starts a server in a process of its own, with a client of its admin API. */
+export async function startKillable(config: ConfigOverrides): Promise<Killable> {
+  const { child, servers } = await ready(forked([config]));
+  return { child, server: servers[0] as ServerForClients };
+}
+
+/** A process with the program loaded, that becomes servers when it is told to: for tests that restart them many times. */
+export function spareKillables(configs: readonly ConfigOverrides[]): {
+  child: ChildProcess;
+  start(): Promise<Killables>;
+} {
+  const child = forked(configs, 'wait');
   return {
     child,
     start() {
@@ -44,20 +54,27 @@ export function spareKillable(config: ConfigOverrides): { child: ChildProcess; s
   };
 }
 
-const forked = (config: ConfigOverrides, ...more: string[]): ChildProcess =>
-  fork(program, [JSON.stringify(config), ...more], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+const forked = (configs: readonly ConfigOverrides[], ...more: string[]): ChildProcess =>
+  fork(program, [JSON.stringify(configs), ...more], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
 
-async function ready(child: ChildProcess): Promise<Killable> {
+interface Said {
+  issuer: string;
+  operatorFile: string;
+}
+
+async function ready(child: ChildProcess): Promise<Killables> {
   const gone = once(child, 'exit').then(() => {
     throw new Error('the server ended before it was ready');
   });
   gone.catch(() => undefined);
-  const [{ issuer, operatorFile }] = (await Promise.race([once(child, 'message'), gone])) as [
-    { issuer: string; operatorFile: string },
-  ];
+  const [said] = (await Promise.race([once(child, 'message'), gone])) as [Said[]];
+  return { child, servers: said.map(clientOf) };
+}
+
+function clientOf({ issuer, operatorFile }: Said): ServerForClients {
   const operator = JSON.parse(readFileSync(operatorFile, 'utf8'));
   const agent = createAgent({ issuer, clientId: operator.client_id, key: operator.jwk });
-  const server: ServerForClients = {
+  return {
     issuer,
     address: issuer,
     clock: { ...systemClock, advance: () => assert.fail('this is the real time') } satisfies FakeClock,
@@ -71,7 +88,6 @@ async function ready(child: ChildProcess): Promise<Killable> {
       return text === '' ? undefined : JSON.parse(text);
     },
   };
-  return { child, server };
 }
 
 /** Ends it as a power cut would, if it still runs. */
