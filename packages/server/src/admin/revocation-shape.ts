@@ -89,6 +89,10 @@ const shownGuard = z.strictObject({
 });
 
 export const shownAcknowledgement = z.strictObject({
+  forgotten: z
+    .literal(true)
+    .optional()
+    .meta({ description: 'It is from before answers were kept: who had to be told isn’t known any more.' }),
   complete: z.boolean().meta({ description: 'No guard accepts any more what it ended.' }),
   resources: z.array(
     z.strictObject({
@@ -102,9 +106,11 @@ export const shownAcknowledgement = z.strictObject({
 export function showAcknowledgement({
   complete,
   resources,
-}: Pick<Acknowledgement, 'complete' | 'resources'>): z.output<typeof shownAcknowledgement> {
+  forgotten,
+}: Pick<Acknowledgement, 'complete' | 'resources' | 'forgotten'>): z.output<typeof shownAcknowledgement> {
   return {
     complete,
+    ...(forgotten && { forgotten }),
     resources: resources.map(({ resource, acknowledgedAt, guards }) => ({
       resource,
       ...(acknowledgedAt !== undefined && { acknowledged_at: rfc3339(acknowledgedAt) }),

@@ -1,7 +1,7 @@
 /** What changes what is registered, and how the server is run. */
 import { z } from 'zod';
 import type { EventType } from './event.ts';
-import { changed, count, id, scope, text } from './vocabulary-members.ts';
+import { changed, count, id, instant, scope, text } from './vocabulary-members.ts';
 import { both, change, everything, ownRefusal, type Row } from './vocabulary-row.ts';
 
 export const registryChanges = {
@@ -71,10 +71,37 @@ export const registryChanges = {
   'trust_domain.removed': change(['trust_domain']),
   'authority.rotated': change(undefined),
   'revocation.acknowledged': {
-    has: ['agent?', 'target?', 'resource?', 'jti?'],
-    on: {},
-    open: true,
-    personal: everything,
+    has: ['target?'],
+    on: {
+      rev: count.optional().meta({ description: 'The number of the revocation.' }),
+      revs: z
+        .array(count)
+        .optional()
+        .meta({ description: 'Of more than eight at once: between which two numbers they are.' }),
+      revocations: count.optional().meta({ description: 'Of more than eight at once: how many.' }),
+      resources: z.array(id('resource')).meta({ description: 'Where it had to be heard of: the first 200.' }),
+      applied: count.optional().meta({ description: 'How many guards have said that they applied it.' }),
+      lapsed: z
+        .array(id('guard'))
+        .optional()
+        .meta({ description: 'Those that said nothing until their lease had run out.' }),
+      guards: z
+        .array(
+          z.strictObject({
+            resource: id('resource'),
+            guard: id('guard'),
+            applied_at: instant.optional(),
+            asked: z.literal(true).optional(),
+            lapsed: z.literal(true).optional(),
+            over: instant,
+          }),
+        )
+        .meta({
+          description:
+            'Who answered, the first 200: `applied_at` (ms), or `lapsed`: its lease ran out, or `asked`: it believed an answer about a token; none of it later than `over` (ms).',
+        }),
+    },
+    personal: [],
   },
   'key.revoked': change(undefined),
   'drill.completed': {

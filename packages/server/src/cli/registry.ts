@@ -191,6 +191,7 @@ export interface RevocationReach {
 }
 
 export interface Acknowledgement {
+  forgotten?: true;
   complete: boolean;
   resources: {
     resource: string;

@@ -178,9 +178,18 @@ export interface AnswerRow {
   answers: string | null;
 }
 
-/** How a revocation was answered, by resource. */
+/** How a revocation was answered, by resource; also after its entries have left the feed. */
 export async function selectAnswers(q: Queries, rev: number): Promise<AnswerRow[]> {
-  return q.all('select resource, acknowledged_at, answers from feed_entries where rev = ? order by resource', [rev]);
+  return q.all(
+    `select resource, acknowledged_at, answers from feed_entries where rev = ?
+     union all select resource, acknowledged_at, answers from revocation_answers where rev = ? order by resource`,
+    [rev, rev],
+  );
+}
+
+/** Up to which number nothing is said by there being no answers: they may have been forgotten. */
+export async function forgottenUpTo(q: Queries): Promise<number> {
+  return (await q.get<{ forgotten: number }>('select forgotten from feed_tidied where id = 1'))?.forgotten ?? 0;
 }
 
 /**
@@ -197,6 +206,13 @@ export async function deleteOldEntries(tx: Tx, time: number, atMost: number): Pr
   const upTo = kept ? kept.rev - 1 : rows.length === atMost ? (rows.at(-1)?.rev ?? 0) - 1 : (rows.at(-1)?.rev ?? 0);
   if (rows.length === 0 || upTo < (rows[0]?.rev ?? 0)) return false;
   await tx.run('update feed_tidied set rev = ? where id = 1 and rev < ?', [upTo, upTo]);
+  await tx.run(
+    `insert into revocation_answers (rev, resource, acknowledged_at, answers)
+     select e.rev, e.resource, e.acknowledged_at, e.answers from feed_entries e
+     where e.rev <= ? and exists (select 1 from revocations r where r.rev = e.rev)
+     on conflict do nothing`,
+    [upTo],
+  );
   await tx.run('delete from feed_entries where rev <= ?', [upTo]);
   return kept === undefined && rows.length === atMost;
 }

@@ -142,8 +142,12 @@ export async function lastSuspension(q: Queries, id: string, tag: string): Promi
   return row?.at;
 }
 
-/** Forgets a subject and its revocations. */
+/** Forgets a subject and its revocations, with how they were answered. */
 export async function deleteSubject(tx: Tx, id: string, tag: string): Promise<void> {
   await tx.run('delete from subjects where id = ?', [id]);
+  await tx.run(
+    'delete from revocation_answers where rev in (select rev from revocations where tag = ? and subject = ?)',
+    [tag, id],
+  );
   await tx.run('delete from revocations where tag = ? and subject = ?', [tag, id]);
 }

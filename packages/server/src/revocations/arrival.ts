@@ -1,6 +1,6 @@
 /** Whether everything that was ordered at once has arrived: each resource counts by the last number that it hears of. */
 import type { Deps } from '../deps.ts';
-import { type Acknowledgement, acknowledged } from './acknowledgement.ts';
+import { type Acknowledgement, acknowledged, acknowledgementOf } from './acknowledgement.ts';
 import { selectHeard } from './revocation-store.ts';
 
 /**
@@ -11,9 +11,10 @@ export async function arrival(
   deps: Deps,
   numbers: { first: number; last: number },
   atMostMs: number,
-): Promise<Pick<Acknowledgement, 'complete' | 'resources'>> {
+): Promise<Pick<Acknowledgement, 'complete' | 'resources' | 'forgotten'>> {
   const heard = await selectHeard(deps.db, numbers);
   const byNumber = Map.groupBy(heard, ({ rev }) => rev);
+  if (heard.length === 0) return acknowledgementOf(deps, numbers.first);
   const answers = await Promise.all([...byNumber.keys()].map((rev) => acknowledged(deps, rev, atMostMs)));
   return {
     complete: answers.every(({ complete }) => complete),

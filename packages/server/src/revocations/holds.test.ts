@@ -52,9 +52,9 @@ async function world(server: TestServer): Promise<World> {
       const { active, error } = (await answer.json()) as { active?: boolean; error?: string };
       return { status: answer.status, active, error };
     },
-    async revoke(on = server) {
+    async revoke(on = server, ofToken = jti) {
       const { db, clock } = on.deps;
-      const ended = { jti, agent: client.clientId, resource: client.resource, endsAt: clock.now() + 600_000 };
+      const ended = { jti: ofToken, agent: client.clientId, resource: client.resource, endsAt: clock.now() + 600_000 };
       const change = { reason: 'a test', by: client.clientId, now: clock.now() };
       return (await db.transaction((tx) => endToken(tx, ended, change))) as number;
     },
@@ -162,17 +162,23 @@ for (const database of databases) {
 
     test('of whom nothing is known is said, and where no guard is', async () => {
       const { guard, revoke } = await world(server);
-      const rev = await revoke();
-      const of = async () => (await acknowledgementOf(server.deps, rev)).resources[0];
-      assert.deepEqual((await of())?.unknown, [guard.guard]);
+      const of = async (rev: number) => (await acknowledged(server.deps, rev, 60_000)).resources[0];
+      const first = await revoke();
+      assert.deepEqual((await of(first))?.unknown, [guard.guard]);
       const session = await openFeedSession(server, guard);
-      assert.deepEqual((await of())?.unknown, []);
       await session.giveBack();
+      const second = await revoke(server, 'a second token');
+      assert.deepEqual((await of(second))?.unknown, []);
       server.clock.advance(16 * 60_000);
-      await tidyFeed(server.deps);
-      assert.deepEqual((await of())?.unknown, [guard.guard], 'it was seen too long ago');
+      const third = await revoke(server, 'a third token');
+      assert.deepEqual((await of(third))?.unknown, [guard.guard], 'it was seen too long ago');
       await server.admin('DELETE', `/guards/${guard.guard}`);
-      assert.deepEqual([(await of())?.unknown, (await of())?.unguarded], [[], true]);
+      const last = await revoke(server, 'the last token');
+      assert.deepEqual([(await of(last))?.unknown, (await of(last))?.unguarded], [[], true]);
+      server.clock.advance(20 * 60_000);
+      await tidyFeed(server.deps);
+      const said = await Promise.all([first, second, last].map(async (rev) => (await of(rev))?.unknown));
+      assert.deepEqual(said, [[guard.guard], [], []], 'as it was then');
       assert.deepEqual([feedOf(server.deps).held.size, feedOf(server.deps).lastSeen.size], [0, 0], 'nothing is kept');
     });
   });

@@ -137,8 +137,11 @@ export async function selectHeard(
   q: Queries,
   { first, last }: { first: number; last: number },
 ): Promise<{ resource: string; rev: number }[]> {
-  return q.all('select resource, max(rev) as rev from feed_entries where rev >= ? and rev <= ? group by resource', [
-    first,
-    last,
-  ]);
+  return q.all(
+    `select resource, max(rev) as rev from (
+       select resource, rev from feed_entries where rev >= ? and rev <= ?
+       union all select resource, rev from revocation_answers where rev >= ? and rev <= ?
+     ) heard group by resource`,
+    [first, last, first, last],
+  );
 }

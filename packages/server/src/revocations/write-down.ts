@@ -3,7 +3,8 @@ import { appendEvent, type Sealing, sealingFor } from '../audit/audit.ts';
 import { setAcknowledged, stillUnacknowledged } from '../liveness/feed-store.ts';
 import { asOf } from '../liveness/liveness.ts';
 import type { Tx } from '../store/database.ts';
-import type { Completed, Feed } from './state.ts';
+import { silentGuards } from './silent.ts';
+import type { Completed, Feed, GuardAnswer } from './state.ts';
 
 export const acknowledgedTopic = 'feed-acknowledged';
 const retriedAfterMs = 1_000;
@@ -49,12 +50,19 @@ async function write(feed: Feed, batch: readonly Completed[]): Promise<void> {
   const { version } = await asOf(deps.db);
   const sealings = new Map<string, Sealing>();
   for (const { org } of batch) if (!sealings.has(org)) sealings.set(org, await sealingFor(deps, version, org));
+  const answersOf = new Map<Completed, string>();
+  for (const one of batch) {
+    const ids = one.guards.map(([guard]) => guard);
+    const silent = await silentGuards(feed, one.resource, ids);
+    answersOf.set(one, JSON.stringify({ guards: one.guards, ...silent }));
+  }
   await deps.db.settle(async (tx) => {
     const written = new Set<number>();
-    for (const { resource, revocations, at, guards } of batch) {
+    for (const one of batch) {
+      const { resource, revocations, at } = one;
       const from = revocations[0]?.rev ?? 0;
       const to = revocations.at(-1)?.rev ?? 0;
-      const answers = JSON.stringify(guards);
+      const answers = answersOf.get(one) as string;
       for (const rev of await setAcknowledged(tx, { resource, from, to, at, answers })) written.add(rev);
     }
     const numbers = [...written].sort((a, b) => a - b);
@@ -95,7 +103,8 @@ async function appendEvents(
   if (numbers.length === 0) return;
   if (numbers.length > eventsAtOnce) {
     const resources = [...new Set(mine.map(({ resource }) => resource))].slice(0, guardsInEvent);
-    await append(undefined, { revs: [numbers[0], numbers.at(-1)], revocations: numbers.length, resources });
+    const revs = [numbers[0], numbers.at(-1)];
+    await append(undefined, { revs, revocations: numbers.length, resources, guards: toldOf(mine) });
     return;
   }
   for (const rev of numbers) {
@@ -109,9 +118,19 @@ async function appendEvents(
         .filter(([, at]) => at === 0)
         .map(([guard]) => guard)
         .slice(0, guardsInEvent),
+      guards: toldOf(of),
     });
   }
 }
+
+/** Who answered when (ms), of each resource. */
+const toldOf = (completed: readonly Completed[]) =>
+  completed
+    .flatMap(({ resource, at, guards }) => guards.map((guard) => ({ resource, ...said(guard), over: at })))
+    .slice(0, guardsInEvent);
+
+const said = ([guard, at]: GuardAnswer) =>
+  at > 0 ? { guard, applied_at: at } : at < 0 ? { guard, asked: true } : { guard, lapsed: true };
 
 /** A resource's guards have answered a revocation, and it is written down. */
 function settle(feed: Feed, resource: string, rev: number): void {

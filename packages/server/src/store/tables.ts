@@ -31,7 +31,8 @@ export interface Tables extends RegistryTables, LogTables, SignalTables {
   feed_entries: FeedEntryRow;
   feed_heads: { resource: string; rev: number };
   feed_nodes: { id: string; beat: number; at: number; lease_ms: number };
-  feed_tidied: { id: number; rev: number };
+  feed_tidied: { id: number; rev: number; forgotten: number };
+  revocation_answers: { rev: number; resource: string; acknowledged_at: number; answers: string | null };
   spent: { id: string; expires_at: number };
   signing_keys: {
     kid: string;
@@ -48,7 +49,7 @@ export interface Tables extends RegistryTables, LogTables, SignalTables {
   event_terms: { term: number; arrival: number };
   personal_terms: { term: number; arrival: number; subject: number };
   log_index: { id: number; position: number };
-  personal: PersonalRow;
+  personal: PersonalRow & { orphaned_at: number | null };
   sealing_keys: { subject: string; key: string; created_at: number };
 }
 

@@ -86,9 +86,11 @@ const showOne = command({
       ['by', nameOf(one.by)],
       ['at', shortTime(one.revoked_at)],
       ['with it', together.map(({ kind, subject }) => `${words(kind)} ${nameOf(subject)}`).join('\n')],
-      ['everywhere', one.acknowledgement.complete ? 'yes' : 'not yet'],
+      ['everywhere', one.acknowledgement.forgotten ? '' : one.acknowledgement.complete ? 'yes' : 'not yet'],
     ]);
-    const answers = answersTable(context, answersOf(one.acknowledgement, one.revoked_at, nameOf));
+    const answers = one.acknowledgement.forgotten
+      ? 'Not known any more: it is from before it was kept who had to be told.'
+      : answersTable(context, answersOf(one.acknowledgement, one.revoked_at, nameOf));
     context.io.out(`${shown}\n\n${answers}\n`);
   },
 });

@@ -14,6 +14,7 @@ import { statusLists } from './0012-status-lists.ts';
 import { exportsStep } from './0013-exports.ts';
 import { revocations } from './0014-revocations.ts';
 import { feedNodes } from './0015-feed-nodes.ts';
+import { kept } from './0016-kept.ts';
 
 /** In order; a step that was released is never changed, only followed. */
 export const migrations: readonly Migration[] = [
@@ -32,4 +33,5 @@ export const migrations: readonly Migration[] = [
   exportsStep,
   revocations,
   feedNodes,
+  kept,
 ];
