@@ -7,6 +7,7 @@ import { refreshDue } from './federation/refresh.ts';
 import { keepAuthority } from './keys/ca.ts';
 import { logFailures } from './lib/failures.ts';
 import { caughtUp } from './log/indexer.ts';
+import { forgetOrphans } from './log/orphans.ts';
 import { newRetiring, type Retiring, retire } from './log/retention.ts';
 import { forgetReported } from './reports/forget.ts';
 import { tidyFeed } from './revocations/feed.ts';
@@ -54,7 +55,12 @@ export function startJobs(deps: Deps): Jobs {
 
 /** One round: the minute's failed authentications go to the log, what has expired is forgotten, the authority is kept up, foreign bundles are refreshed. */
 export async function tidy(deps: Deps, ending?: AbortSignal): Promise<void> {
-  await Promise.all([tidyUp(deps), keepUp(deps), refreshDue(deps, ending), retire(deps, retiringOf(deps))]); // none waits for another, nor fails with it
+  await Promise.all([tidyUp(deps), keepUp(deps), refreshDue(deps, ending), retired(deps)]); // none waits for another, nor fails with it
+}
+
+async function retired(deps: Deps): Promise<void> {
+  await retire(deps, retiringOf(deps));
+  await forgetOrphans(deps);
 }
 
 const retiring = new WeakMap<Deps, Retiring>();

@@ -59,13 +59,15 @@ export async function deleteSealed(tx: Tx, subject: string): Promise<void> {
   await tx.run('delete from personal where subject = ?', [subject]);
 }
 
-/** Keeps what is personal; the same id is always the same content. */
+/** Keeps what is personal; the same id is always the same content. It was about to go, if nothing referred to it: then it stays. */
 export async function insertPersonal(tx: Tx, row: PersonalRow): Promise<void> {
-  await tx.run('insert into personal (id, subject, sealed) values (?, ?, ?) on conflict do nothing', [
+  const inserted = await tx.run('insert into personal (id, subject, sealed) values (?, ?, ?) on conflict do nothing', [
     row.id,
     row.subject,
     row.sealed,
   ]);
+  if (inserted > 0) return;
+  await tx.run('update personal set orphaned_at = null where id = ? and orphaned_at is not null', [row.id]);
 }
 
 export async function findPersonal(q: Queries, id: string): Promise<(PersonalRow & { key: string }) | undefined> {

@@ -6,7 +6,7 @@ import type { EventRow } from '../store/tables.ts';
 import { ownerOfTarget } from './concerned-store.ts';
 import { deleteTerms, deleteTermsOf } from './index-store.ts';
 import { termsOf } from './indexer.ts';
-import { subjectTerm } from './terms.ts';
+import { contentTerm, subjectTerm } from './terms.ts';
 
 /**
  * Makes unfindable what is a person's, or a team's that answered for agents: it goes with the key under which it was sealed (`eraseSealed`),
@@ -18,6 +18,10 @@ export async function forgetPersonal(tx: Tx, { audit }: Pick<Deps, 'audit'>, sub
 
 /** Takes events out of the index, before or as they are taken out of the log. */
 export async function forgetEvents(tx: Tx, { audit }: Pick<Deps, 'audit'>, rows: readonly EventRow[]): Promise<void> {
+  const contents = rows.flatMap(({ personal, arrival }) =>
+    personal === null ? [] : [[contentTerm(personal), arrival] as const],
+  );
+  await deleteTerms(tx, 'event_terms', contents);
   for (const event of await openEvents(tx, rows)) {
     const { target } = event.leaf as { target?: string };
     const concerned = target === undefined ? undefined : await ownerOfTarget(tx, target);

@@ -12,7 +12,7 @@ import { ownerOfTarget } from './concerned-store.ts';
 import { openValues, personalValues } from './event-values.ts';
 import { horizonOf } from './horizon.ts';
 import { indexPosition, insertTerms, movePosition } from './index-store.ts';
-import { openTerm, personalTerm, subjectTerm } from './terms.ts';
+import { contentTerm, openTerm, personalTerm, subjectTerm } from './terms.ts';
 
 export type IndexDeps = Pick<Deps, 'db' | 'audit' | 'log' | 'clock'>;
 
@@ -103,7 +103,8 @@ async function indexBatch({ db, audit }: IndexDeps, from: number, horizon: numbe
 /** What stands in the open, in the order of the table. */
 function openEntries(rows: readonly EventRow[]): [term: number, arrival: number][] {
   const entries: [number, number][] = [];
-  for (const { leaf: text, arrival } of rows) {
+  for (const { leaf: text, personal, arrival } of rows) {
+    if (personal !== null) entries.push([contentTerm(personal), arrival]);
     const leaf = JSON.parse(text) as Record<string, unknown>;
     for (const term of openTermsOf(leaf)) entries.push([term, arrival]);
   }

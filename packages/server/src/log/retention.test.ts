@@ -1,9 +1,17 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { appendPrepared, openEvents, type PreparedEvent, prepareEvent, sealingFor } from '../audit/audit.ts';
+import { findEvent } from '../audit/store.ts';
+import { newId } from '../lib/ids.ts';
+import { asOf } from '../liveness/liveness.ts';
 import { type AdminClient, adminClient, administrator } from '../testing/admin-client.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import { createConsumer, removeConsumer } from './consumer.ts';
+import { forgetEvents } from './forget.ts';
+import { caughtUp } from './indexer.ts';
+import { forgetOrphans } from './orphans.ts';
 import { leafHash, newRetiring, retire } from './retention.ts';
+import { deleteEvents } from './retention-store.ts';
 
 const day = 86_400_000;
 
@@ -65,6 +73,95 @@ for (const database of databases) {
       await later(20);
       assert.deepEqual(await eventsOf(target), []);
       await server.deps.db.transaction((tx) => removeConsumer(tx, 'slow'));
+    });
+
+    describe('what was personal', () => {
+      const contentOf = async (event: string) =>
+        (await server.deps.db.get<{ personal: string }>('select personal from events where id = ?', [event]))
+          ?.personal as string;
+      const stored = (id: string) =>
+        server.deps.db.get<{ orphaned_at: number | null }>('select orphaned_at from personal where id = ?', [id]);
+      const anHourLater = async () => {
+        await server.deps.db.settle((tx) => tx.run('update personal set orphaned_at = orphaned_at - 3600001', []));
+        await forgetOrphans(server.deps);
+      };
+      /** An event of its own, and another of the same content for each further call. */
+      const prepared = async (purpose: string) => {
+        const { version } = await asOf(server.deps.db);
+        const org = (await server.deps.db.get<{ org: string }>('select org from events limit 1'))?.org as string;
+        const sealing = await sealingFor(server.deps, version, 'somebody');
+        const event = {
+          type: 'log.retired' as const,
+          outcome: 'allowed' as const,
+          org,
+          personal: { details: { purpose } },
+        };
+        return prepareEvent(server.deps, version, sealing, event, newId(server.deps, 'event'));
+      };
+      const append = (event: PreparedEvent) => server.deps.db.settle((tx) => appendPrepared(tx, event));
+      const gone = async (event: PreparedEvent) => {
+        await team(); // the last event never goes
+        await caughtUp(server.deps);
+        await server.deps.db.settle(async (tx) => {
+          const row = await findEvent(tx, event.id);
+          await forgetEvents(tx, server.deps, row ? [row] : []);
+          await deleteEvents(tx, [row?.arrival ?? 0]);
+        });
+      };
+
+      test('goes with the last event that refers to it, an hour later', async () => {
+        await operator.ok('PUT', '/log/retention', { type: 'team.created', days: 1 });
+        const target = await team();
+        const [event] = await eventsOf(target);
+        const shared = await contentOf(event?.id ?? ''); // of whoever made it: with everything that they do
+        const [one, another] = [await prepared('walks dogs'), await prepared('walks dogs')];
+        const content = one.personal as string;
+        assert.equal(another.personal, content);
+        await append(one);
+        await append(another);
+        await gone(one);
+        await forgetOrphans(server.deps);
+        assert.equal((await stored(content))?.orphaned_at, null, 'the other refers to it');
+        await gone(another);
+        const { version } = await asOf(server.deps.db);
+        await forgetOrphans(server.deps);
+        assert.equal((await stored(content))?.orphaned_at, server.clock.now());
+        assert.ok((await asOf(server.deps.db)).version > version, 'no node remembers that it is stored');
+        await forgetOrphans(server.deps);
+        assert.ok(await stored(content));
+        await anHourLater();
+        assert.equal(await stored(content), undefined);
+        assert.equal((await stored(shared))?.orphaned_at, null);
+      });
+
+      test('stays if it comes back in between', async () => {
+        const one = await prepared('feeds cats');
+        const content = one.personal as string;
+        await append(one);
+        await gone(one);
+        await forgetOrphans(server.deps);
+        assert.ok((await stored(content))?.orphaned_at);
+        const again = await prepared('feeds cats');
+        assert.equal((await stored(content))?.orphaned_at, null);
+        await append(again);
+        await anHourLater();
+        const row = await findEvent(server.deps.db, again.id);
+        assert.deepEqual((await openEvents(server.deps.db, row ? [row] : []))[0]?.personal, {
+          details: { purpose: 'feeds cats' },
+        });
+      });
+
+      test('stays if something was under way that refers to it, and isn’t in the index yet', async () => {
+        const [one, underWay] = [await prepared('minds birds'), await prepared('minds birds')];
+        const content = one.personal as string;
+        await append(one);
+        await gone(one);
+        await forgetOrphans(server.deps);
+        assert.ok((await stored(content))?.orphaned_at);
+        await append(underWay);
+        await anHourLater();
+        assert.equal((await stored(content))?.orphaned_at, null);
+      });
     });
 
     test('numbers are never given twice, even if everything goes', async () => {

@@ -40,8 +40,14 @@ const keyedTerms = new WeakMap<Buffer, BoundedCache<number>>();
 export function openTerm(org: string, kind: OpenKind, value: string): number {
   const text = `${org}\0${kind}\0${value}`;
   if (comesOnce.has(kind)) return numberOf(hash('sha256', text, 'buffer'));
-  return remembered(openTerms, text, () => numberOf(hash('sha256', text, 'buffer')));
+  return openTermOf(text);
 }
+
+/** The number under which events are found that refer to this content of `personal`. */
+export const contentTerm = (personal: string): number => openTermOf(`content\0${personal}`);
+
+const openTermOf = (text: string): number =>
+  remembered(openTerms, text, () => numberOf(hash('sha256', text, 'buffer')));
 
 /** The same for what is personal: only who has the deployment's key can say what it stands for. */
 export function personalTerm(key: Buffer, org: string, kind: PersonalKind, value: string): number {
