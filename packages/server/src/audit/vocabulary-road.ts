@@ -89,6 +89,7 @@ export const road = {
       expires_at: instant.meta({ description: 'When it ends by itself (ms).' }),
       grant_type: text,
       jkt: text.optional().meta({ description: 'Thumbprint of the key that it is bound to.' }),
+      kid: text.optional().meta({ description: 'Which key signed it.' }),
       links: z.array(text).meta({ description: 'What else ends it when it is revoked.' }),
       ...policyMembers,
       provenance,

@@ -58,11 +58,10 @@ export function spansOf(story: Story, issuer: string, nameOf: NameOf): TraceDocu
   };
 }
 
-function spansIn({ of, events }: Story, nameOf: NameOf): Span[] {
+function spansIn({ of, events, ends: endings }: Story, nameOf: NameOf): Span[] {
   const issues = events.filter(({ leaf }) => leaf.type === 'token.issued');
   const uses = events.filter(({ leaf }) => leaf.type === 'access.used');
   const others = events.filter((event) => !issues.includes(event) && !uses.includes(event));
-  const ends = endsOf(others);
   const opened = others.find(({ leaf }) => leaf.type === 'task.opened' && leaf.target === of.id);
   const middle = [...issues, ...uses, ...(opened ? [opened] : [])];
   const traceId = commonTrace(of.kind === 'trace' ? of.id : undefined, middle) ?? idOf(16, `${of.kind} ${of.id}`);
@@ -83,7 +82,7 @@ function spansIn({ of, events }: Story, nameOf: NameOf): Span[] {
     const on = onOf(event);
     const span = {
       ...spanOf(event, traceId, root.spanId, `token ${String(leaf.resource ?? '')}`),
-      endTimeUnixNano: nano(Math.min(ends.get(jti) ?? Number.POSITIVE_INFINITY, Number(on.expires_at))),
+      endTimeUnixNano: nano(Math.min(endings.get(jti) ?? Number.POSITIVE_INFINITY, Number(on.expires_at))),
     };
     tokens.set(jti, span);
   }
@@ -111,21 +110,17 @@ function spansIn({ of, events }: Story, nameOf: NameOf): Span[] {
     (end, span) => (BigInt(span.endTimeUnixNano) > end ? BigInt(span.endTimeUnixNano) : end),
     BigInt(nano(Math.max(...times))),
   );
-  const end = of.kind === 'task' ? ends.get(of.id) : undefined;
+  const end = of.kind === 'task' ? endOf(of.id, others) : undefined;
   root.endTimeUnixNano = end === undefined ? String(last) : nano(end);
   return [root, ...all];
 }
 
-/** When tokens and tasks were ended before their time. */
-function endsOf(events: readonly OpenedEvent[]): Map<string, number> {
-  const ends = new Map<string, number>();
-  for (const event of events) {
-    const { leaf } = event;
-    if (leaf.outcome !== 'allowed') continue;
-    if (leaf.type === 'task.ended') ends.set(leaf.target as string, happenedAt(event));
-    if (leaf.type === 'token.revoked') ends.set((leaf.target ?? leaf.jti) as string, happenedAt(event));
-  }
-  return ends;
+/** When a task was ended before its time (ms). */
+function endOf(task: string, events: readonly OpenedEvent[]): number | undefined {
+  const end = events.find(
+    ({ leaf }) => leaf.type === 'task.ended' && leaf.outcome === 'allowed' && leaf.target === task,
+  );
+  return end && happenedAt(end);
 }
 
 function spanOf(event: OpenedEvent, traceId: string, parentSpanId: string, name: string, kind = 1): Span {

@@ -4,6 +4,7 @@
  */
 import type { OpenedEvent } from '../audit/audit.ts';
 import type { EventType } from '../audit/event.ts';
+import { acknowledgedUnder, acknowledging, endingsOf, tellingOf, toldUnder } from './ending.ts';
 import type { EventFilter } from './filter.ts';
 import type { IndexDeps } from './indexer.ts';
 import { searchEvents } from './search.ts';
@@ -19,6 +20,8 @@ export interface Story {
   of: StoryOf;
   /** As it happened. */
   events: OpenedEvent[];
+  /** When tokens were ended before their time, by `jti` (ms). */
+  ends: ReadonlyMap<string, number>;
   /** There is more of it than is told. */
   more: boolean;
 }
@@ -26,6 +29,7 @@ export interface Story {
 /** What a story tells at most, and how many of its subjects are looked up. */
 const eventsAtMost = 500;
 const subjectsAtMost = 60;
+const tokensAtMost = 30;
 const pagesAtMost = 20;
 const pageOf = 200;
 
@@ -79,14 +83,18 @@ export async function tellStory(
 ): Promise<Story> {
   const told = new Map<string, OpenedEvent>();
   let more = false;
-  const add = async (filter: Partial<EventFilter>, order: 'newest' | 'oldest' = 'oldest') => {
+  const add = async (
+    filter: Partial<EventFilter>,
+    order: 'newest' | 'oldest' = 'oldest',
+    those: (found: readonly OpenedEvent[]) => readonly OpenedEvent[] = (found) => found,
+  ) => {
     const room = Math.max(0, eventsAtMost - told.size);
     const found = await readAll(deps, { ...filter, ...reach }, order, room);
-    for (const event of found.events) told.set(event.id, event);
+    for (const event of those(found.events)) told.set(event.id, event);
     more ||= found.more;
   };
   await add(coreOf(of), of.kind === 'agent' || of.kind === 'thing' ? 'newest' : 'oldest');
-  if (told.size === 0) return { of, events: [], more };
+  if (told.size === 0) return { of, events: [], ends: new Map(), more };
   const { tokens } = subjectsOf(of, [...told.values()]);
   if (tokens.length > 0 && of.kind !== 'token') {
     await add({
@@ -107,8 +115,14 @@ export async function tellStory(
     if (of.kind === 'agent' || of.kind === 'thing') await add({ any: targets, types: turns }, 'newest');
     else if (times.length > 0) await add({ any: targets, types: turns, since, until });
   }
+  const endings = await endingsOf(deps.db, [...told.values()].filter(isIssue).slice(0, tokensAtMost));
+  if (endings.revocations.length > 0) {
+    const { revocations } = endings;
+    await add(toldUnder(revocations), 'oldest', (found) => tellingOf(revocations, found));
+    await add(acknowledgedUnder(revocations), 'oldest', (found) => acknowledging(revocations, found));
+  }
   const events = [...told.values()].toSorted((a, b) => happenedAt(a) - happenedAt(b) || a.arrival - b.arrival);
-  return { of, events, more };
+  return { of, events, ends: endings.at, more };
 }
 
 /** When it happened: a guard tells of a use afterwards. Milliseconds. */
@@ -130,6 +144,7 @@ function coreOf({ kind, id }: StoryOf): Partial<EventFilter> {
   }
 }
 
+const isIssue = ({ leaf }: OpenedEvent) => leaf.type === 'token.issued';
 const isMiddle = ({ leaf }: OpenedEvent) => !beginnings.includes(leaf.type as EventType) || leaf.type === 'task.opened';
 
 /** Until when something of this event may live (ms). */
@@ -154,7 +169,7 @@ function subjectsOf(of: StoryOf, events: readonly OpenedEvent[]): { tokens: stri
   }
   if (of.kind !== 'trace') things.add(of.id);
   things.delete(undefined as unknown as string);
-  return { tokens: [...tokens].slice(0, subjectsAtMost / 2), things: [...things].slice(0, subjectsAtMost) };
+  return { tokens: [...tokens].slice(0, tokensAtMost), things: [...things].slice(0, subjectsAtMost) };
 }
 
 async function readAll(

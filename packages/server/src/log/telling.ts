@@ -33,7 +33,7 @@ const sentences: Partial<Record<EventType, (seen: Seen) => string>> = {
   'token.revoked': (seen) =>
     seen.leaf.outcome === 'refused'
       ? `${seen.by} tried to revoke a token${because(seen)}`
-      : `${seen.by} ended ${seen.changed.kind !== undefined && seen.changed.kind !== 'token' ? `all tokens of ${seen.to}` : 'the token'}${because(seen)}`,
+      : `${seen.by} ended ${ofWhat(seen)}${because(seen)}`,
   'token.dead_presented': (seen) => `a token of ${seen.by} was presented at ${seen.resource} after its end`,
   'token.presented_outside': (seen) =>
     `a token of ${seen.by} was presented at ${seen.resource} from outside of where it may be used`,
@@ -68,6 +68,12 @@ const sentences: Partial<Record<EventType, (seen: Seen) => string>> = {
   'revocation.acknowledged': (seen) =>
     `no guard accepts it any more${noted(': applied by ', seen.on.applied)}${lapsed(seen.on.lapsed)}`,
 };
+
+/** What names itself needs no kind. */
+function ofWhat({ changed: { kind }, to }: Seen): string {
+  if (kind === undefined || kind === 'token') return 'the token';
+  return `all tokens of ${kind === 'agent' ? to : `the ${words(kind).replaceAll('_', ' ')} ${to}`}`;
+}
 
 function lapsed(value: unknown): string {
   return Array.isArray(value) && value.length > 0 ? `, ${value.length} had lost touch and trust nothing` : '';

@@ -68,7 +68,7 @@ export async function prepareToken(deps: Deps, plan: DecidedPlan, context: Reque
   const claims = claimsOf(deps.config, plan, { jti, now, status });
   const token = signCompact(headerOf(key, resource.token.typ), claims, key);
   const sealing = await sealingFor(deps, version, client.agent.owner);
-  const event = await prepareEvent(deps, version, sealing, issuedEvent(plan, jti, context), eventId);
+  const event = await prepareEvent(deps, version, sealing, issuedEvent(plan, { jti, kid: key.kid }, context), eventId);
   const newTask = await settleTask(deps, plan);
   const restsOn = [
     client.agent.id,
@@ -127,7 +127,11 @@ const taskOf = ({ task }: DecidedPlan): string[] => (task?.provenance === 'orche
 const reachedBy = ({ task }: DecidedPlan, restsOn: readonly string[]) =>
   task?.provenance === 'orchestrated' ? [...new Set([...restsOn, task.task.id])] : restsOn;
 
-function issuedEvent(plan: DecidedPlan, jti: string, context: RequestContext): AuditEvent {
+function issuedEvent(
+  plan: DecidedPlan,
+  { jti, kid }: { jti: string; kid: string },
+  context: RequestContext,
+): AuditEvent {
   const { client, resource } = plan;
   return {
     type: 'token.issued',
@@ -146,6 +150,7 @@ function issuedEvent(plan: DecidedPlan, jti: string, context: RequestContext): A
       expires_at: plan.expiresAt,
       grant_type: plan.grantType,
       jkt: plan.binding?.jkt,
+      kid,
       links: plan.links,
       ...(plan.observed && { observed: plan.observed }),
       policy: plan.policy,
