@@ -20,7 +20,7 @@ test('revoked, acknowledged, refused and on record, as the guide says', { timeou
   }
   const revoked = [...said].find(([line]) => line.includes('bailiwick revoke '))?.[1] ?? '';
   assert.match(revoked, /parcels +parcels-guard +applied +\d+ ms/);
-  assert.match(revoked, /porter is revoked \(revocation \d+\): true everywhere after \d+ ms\./);
+  assert.match(revoked, /The agent porter is stopped \(revocation \d+\)\. True at every guard after \d+ ms\./);
   const log = [...said].find(([line]) => line.includes('events list'))?.[1] ?? '';
   for (const type of ['agent.suspended', 'revocation.acknowledged']) assert.ok(log.includes(type), log);
   const list = [...said].find(([line]) => line.includes('revocations list'))?.[1] ?? '';

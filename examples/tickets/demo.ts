@@ -126,7 +126,7 @@ async function aRevocationThatIsFelt({ api, triage, decisions, admin, newestReco
   const guards = acknowledgement.resources.flatMap((resource) => resource.guards);
   const applied = guards.filter(({ applied_at }) => applied_at !== undefined).length;
   tell.happened(
-    `revoked with ${reach.tokens?.count} tokens, and acknowledged by ${applied} of ${guards.length} guards: true everywhere after ${milliseconds} ms`,
+    `revoked with ${reach.tokens?.count} tokens, and acknowledged by ${applied} of ${guards.length} guards: true at each of them after ${milliseconds} ms`,
     acknowledgement.complete,
   );
   // once, and at once: from the acknowledgement on nobody accepts it

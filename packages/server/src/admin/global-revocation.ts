@@ -14,7 +14,7 @@ import type { Effect } from '../revocations/subject.ts';
 import { kindOfId, type RevocableKind } from '../revocations/subjects.ts';
 import type { OwnApiPlugin } from '../web/own-api.ts';
 import { refuseOtherMethods, sendAnswer } from '../web/own-api.ts';
-import { notFound } from '../web/problem.ts';
+import { notFound, Problem } from '../web/problem.ts';
 import { globalRevocationPath } from '../web/service.ts';
 import { answer } from './answer.ts';
 import { email, line, record } from './fields.ts';
@@ -46,20 +46,26 @@ export const globalRevocation: WriteRoute = write('POST', {
   orScope: 'revocations:own',
   body: z.object({ sub_id: subId }, { error: 'must be a JSON object' }),
   async handler(call, { body }) {
-    const named = await subjectOf(call, body.sub_id);
-    const effect = effects[named.kind];
-    if (effect === undefined) throw notFound('subject', named.reference);
-    const target = await foundSubject(call, named, 'revocations:write');
-    const { events } = await revokedBy(
-      call,
-      { kind: named.kind, target },
-      { effect, reason: 'global token revocation' },
-    );
+    const { kind, target, effect } = await sought(call, body.sub_id);
+    const { events } = await revokedBy(call, { kind, target }, { effect, reason: 'global token revocation' });
     return { body: undefined, event: events };
   },
 });
 
-/** @throws Problem 404, the same for what isn't there and what is nobody's */
+/** @throws Problem 404, the same for what isn't there, is nobody's or is somebody else's: it repeats what was sent, and nothing that was found */
+async function sought(call: Call, id: z.output<typeof subId>) {
+  const text = id.format === 'email' ? id.email : id.format === 'opaque' ? id.id : id.sub;
+  try {
+    const named = await subjectOf(call, id);
+    const effect = effects[named.kind];
+    if (effect === undefined) throw notFound('subject', text);
+    return { kind: named.kind, effect, target: await foundSubject(call, named, 'revocations:write') };
+  } catch (error) {
+    throw error instanceof Problem && error.kind === 'not-found' ? notFound('subject', text) : error;
+  }
+}
+
+/** @throws Problem 404 */
 async function subjectOf(call: Call, id: z.output<typeof subId>): Promise<{ kind: RevocableKind; reference: string }> {
   switch (id.format) {
     case 'email':

@@ -35,6 +35,7 @@ export const revokeBody = record({
   effect: effectField.optional(),
   agents: agentsField.default(false),
   reason: line(500, 1).meta({ description: 'Why, for the log. Leave names of people out.' }),
+  with_reach: flag.default(false).meta({ description: 'Count first how far it reaches, and answer that, too.' }),
   wait_seconds: wholeNumber(0, 60)
     .default(0)
     .meta({ description: 'How long to wait, at most, until it is true everywhere.' }),
@@ -85,6 +86,10 @@ function jtiIn(token: string): string {
 const shownGuard = z.strictObject({
   guard: idOf('guard'),
   applied_at: shownTime.optional().meta({ description: 'When it said that it had applied it.' }),
+  asked: z
+    .literal(true)
+    .optional()
+    .meta({ description: 'It asks about tokens, and an answer that it believed for a moment is over.' }),
   lapsed: z.literal(true).optional().meta({ description: 'It said nothing, and may trust what it knew no more.' }),
 });
 
@@ -93,12 +98,19 @@ export const shownAcknowledgement = z.strictObject({
     .literal(true)
     .optional()
     .meta({ description: 'It is from before answers were kept: who had to be told isn’t known any more.' }),
-  complete: z.boolean().meta({ description: 'No guard accepts any more what it ended.' }),
+  complete: z
+    .boolean()
+    .meta({ description: 'No guard that follows, or asks about tokens, accepts any more what it ended.' }),
   resources: z.array(
     z.strictObject({
       resource: idOf('resource'),
       acknowledged_at: shownTime.optional(),
       guards: z.array(shownGuard),
+      unknown: z.array(idOf('guard')).meta({
+        description:
+          'Guards that are registered and were not seen to follow or to ask lately: where one runs `offline`, it accepts what was ended until that expires.',
+      }),
+      unguarded: z.literal(true).optional().meta({ description: 'No guard is registered there.' }),
     }),
   ),
 });
@@ -111,14 +123,17 @@ export function showAcknowledgement({
   return {
     complete,
     ...(forgotten && { forgotten }),
-    resources: resources.map(({ resource, acknowledgedAt, guards }) => ({
+    resources: resources.map(({ resource, acknowledgedAt, guards, unknown, unguarded }) => ({
       resource,
       ...(acknowledgedAt !== undefined && { acknowledged_at: rfc3339(acknowledgedAt) }),
-      guards: guards.map(({ guard, appliedAt, lapsed }) => ({
+      guards: guards.map(({ guard, appliedAt, lapsed, asked }) => ({
         guard,
         ...(appliedAt !== undefined && { applied_at: rfc3339(appliedAt) }),
         ...(lapsed && { lapsed }),
+        ...(asked && { asked }),
       })),
+      unknown,
+      ...(unguarded && { unguarded }),
     })),
   };
 }
@@ -133,7 +148,10 @@ export const shownReach = z.strictObject({
   instances: z.number().meta({ description: 'Running copies that end with it.' }),
   tasks: z.number().meta({ description: 'Open tasks that end with it.' }),
   credentials: z.number().meta({ description: 'Credentials that end with it.' }),
-  tokens: counted.optional().meta({ description: 'Unexpired tokens, as far as the last minutes of the log tell.' }),
+  tokens: counted.extend({ until: shownTime.optional() }).optional().meta({
+    description:
+      'Unexpired tokens that rest on it; `more`: there was no time to count all; `until`: when the last of them ends. None for what concerns every organization.',
+  }),
   resources: z
     .array(named.extend({ identifier: z.string(), guards: z.array(named) }))
     .meta({ description: 'Whose guards would hear of it.' }),
@@ -144,7 +162,13 @@ export const shownReach = z.strictObject({
 
 export const showReach = ({ gaps, tokens, ...reach }: Reach): z.output<typeof shownReach> => ({
   ...reach,
-  ...(tokens && { tokens }),
+  ...(tokens && {
+    tokens: {
+      count: tokens.count,
+      more: tokens.more,
+      ...(tokens.until !== undefined && { until: rfc3339(tokens.until) }),
+    },
+  }),
   gaps: gaps.map(({ what, until }) => ({ what, ...(until !== undefined && { until: rfc3339(until) }) })),
 });
 

@@ -83,7 +83,7 @@ const revoked = z.strictObject({
   name: z.string(),
   effect: revokeBody.shape.effect.unwrap(),
   already: z.literal(true).optional().meta({ description: 'It had ended before: nothing was changed.' }),
-  reach: shownReach.meta({ description: 'How far it reached, as of just before.' }),
+  reach: shownReach.optional().meta({ description: 'How far it reached, as of just before: with `with_reach`.' }),
   acknowledgement: shownAcknowledgement,
 });
 
@@ -107,7 +107,10 @@ export const revocationRoutes = [
       const target = await foundSubject(call, named, 'revocations:write');
       const effect = effectOf(named.kind, body.effect, body.agents);
       const subject = { kind: named.kind, target };
-      const reach = await reachOfRevocation(call.deps, subject, { effect, agents: body.agents });
+      // only for whoever wants it: an emergency doesn't wait for a count
+      const reach = body.with_reach
+        ? await reachOfRevocation(call.deps, subject, { effect, agents: body.agents })
+        : undefined;
       return { ...named, reach, made: await revocable(named.kind).prepare?.(call.deps, target) };
     },
     async handler(call, { body }, { kind, reference, reach, made }) {
@@ -123,7 +126,7 @@ export const revocationRoutes = [
         name: target.name,
         effect,
         ...(events.length === 0 && { already: true as const }),
-        reach: showReach(reach),
+        ...(reach && { reach: showReach(reach) }),
         acknowledgement: nothing,
       };
       return { body: answer, event: events };

@@ -3,7 +3,7 @@ import { LastOperatorError } from '../revocations/last-operator.ts';
 import { type Revoked, revoke } from '../revocations/revoke.ts';
 import type { Effect, Target } from '../revocations/subject.ts';
 import { type RevocableKind, revocable } from '../revocations/subjects.ts';
-import { conflict, notFound } from '../web/problem.ts';
+import { notFound, Problem, printable } from '../web/problem.ts';
 import { lastOperator, mustHold } from './reach.ts';
 import type { Call, ChangeEvent, WriteCall } from './route.ts';
 
@@ -31,11 +31,11 @@ export async function revokedBy(
   wanted: Wanted,
 ): Promise<Omit<Revoked, 'events'> & { events: ChangeEvent[] }> {
   const row = revocable(kind);
-  if (target.builtIn) throw conflict(kind, 'is built in and can not be changed');
+  if (target.builtIn) throw inTheWay(kind, target, 'is built in and can not be changed');
   if (!target.over) {
     mustHold(call, (await row.power?.(call.tx, target, wanted)) ?? [], overWhat(kind, target));
     const forbidden = await row.forbids?.(call.tx, target, wanted);
-    if (forbidden !== undefined) throw conflict('id', forbidden);
+    if (forbidden !== undefined) throw inTheWay(kind, target, forbidden);
   }
   try {
     const order = { ...wanted, by: call.caller.agent, now: call.now };
@@ -44,6 +44,11 @@ export async function revokedBy(
   } catch (error) {
     throw error instanceof LastOperatorError ? lastOperator(error) : error;
   }
+}
+
+function inTheWay(kind: RevocableKind, { name }: Target, why: string): Problem {
+  const detail = `the ${kind.replaceAll('_', ' ')} ${printable(name)} ${why}`;
+  return new Problem('conflict', detail, { errors: [{ field: kind, message: why }] });
 }
 
 /** It stands in the log for ever: names that may be people's stay out. */

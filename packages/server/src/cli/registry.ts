@@ -185,7 +185,7 @@ export interface RevocationReach {
   instances: number;
   tasks: number;
   credentials: number;
-  tokens?: { count: number; more: boolean };
+  tokens?: { count: number; more: boolean; until?: string };
   resources: { id: string; name: string; identifier: string; guards: { id: string; name: string }[] }[];
   gaps: { what: string; until?: string }[];
 }
@@ -196,7 +196,9 @@ export interface Acknowledgement {
   resources: {
     resource: string;
     acknowledged_at?: string;
-    guards: { guard: string; applied_at?: string; lapsed?: true }[];
+    guards: { guard: string; applied_at?: string; lapsed?: true; asked?: true }[];
+    unknown: string[];
+    unguarded?: true;
   }[];
 }
 

@@ -57,12 +57,9 @@ export function reachInWords(context: Context, reach: RevocationReach): string {
     ['instances', instances === 0 ? undefined : `${instances}, running now`],
     ['tasks', tasks === 0 ? undefined : `${tasks}, open now`],
     ['credentials', credentials === 0 ? undefined : String(credentials)],
+    ['tokens', tokensInWords(tokens)],
     [
-      'tokens',
-      tokens === undefined ? 'unknown' : tokens.count === 0 ? 'none unexpired' : `${counted(tokens)} unexpired`,
-    ],
-    [
-      'heard by',
+      'guarded by',
       resources
         .map(
           ({ name, guards }) =>
@@ -79,16 +76,24 @@ export function reachInWords(context: Context, reach: RevocationReach): string {
   ]);
 }
 
+function tokensInWords(tokens: RevocationReach['tokens']): string {
+  if (tokens === undefined) return 'unknown: they are of every organization';
+  const { count, more, until } = tokens;
+  if (more) return `${count} unexpired or more: there are too many to count now`;
+  if (count === 0) return 'none unexpired';
+  return `${count} unexpired${until === undefined ? '' : `, the last until ${shortTime(until)}`}`;
+}
+
 const counted = ({ count, more }: { count: number; more: boolean }): string => `${count}${more ? ' or more' : ''}`;
 
 export interface Answered {
   resource: string;
   guard: string;
-  answer: 'applied' | 'lease ran out' | 'no answer yet' | 'none to wait for';
+  answer: 'applied' | 'asks' | 'lease ran out' | 'no answer yet' | 'none to wait for' | 'NOT KNOWN' | 'hears nothing';
   after: string;
 }
 
-/** Who answered, and how long after: one row for each guard. @param revokedAt RFC 3339 */
+/** Who answered, and how long after; and who was not asked: one row for each guard. @param revokedAt RFC 3339 */
 export function answersOf(
   { resources }: Acknowledgement,
   revokedAt: string,
@@ -96,30 +101,40 @@ export function answersOf(
 ): Answered[] {
   const since = (time: string | undefined) =>
     time === undefined ? '' : tookWords(Date.parse(time) - Date.parse(revokedAt));
-  return resources.flatMap(({ resource, acknowledged_at, guards }): Answered[] => {
-    const name = nameOf(resource);
-    if (guards.length === 0) {
-      return [
-        {
-          resource: name,
-          guard: 'no guard followed',
-          answer: acknowledged_at ? 'none to wait for' : 'no answer yet',
-          after: since(acknowledged_at),
-        },
-      ];
-    }
-    return guards.map(({ guard, applied_at, lapsed }) => ({
-      resource: name,
-      guard: nameOf(guard),
-      answer: applied_at ? 'applied' : lapsed ? 'lease ran out' : 'no answer yet',
-      after: since(applied_at ?? (lapsed ? acknowledged_at : undefined)),
-    }));
+  return resources.flatMap(({ resource: id, acknowledged_at, guards, unknown, unguarded }): Answered[] => {
+    const resource = nameOf(id);
+    const answered = guards.map(
+      ({ guard, applied_at, lapsed, asked }): Answered => ({
+        resource,
+        guard: nameOf(guard),
+        answer: applied_at ? 'applied' : asked ? 'asks' : lapsed ? 'lease ran out' : 'no answer yet',
+        after: since(applied_at ?? (lapsed || asked ? acknowledged_at : undefined)),
+      }),
+    );
+    const silent = unknown.map(
+      (guard): Answered => ({ resource, guard: nameOf(guard), answer: 'NOT KNOWN', after: '' }),
+    );
+    const all = [...answered, ...silent];
+    if (all.length > 0) return all;
+    if (unguarded) return [{ resource, guard: 'no guard', answer: 'hears nothing', after: '' }];
+    const answer = acknowledged_at ? 'none to wait for' : 'no answer yet';
+    return [{ resource, guard: 'asks about each token', answer, after: since(acknowledged_at) }];
   });
 }
 
 /** `12 ms`, `1.8 s`. */
 export const tookWords = (ms: number): string =>
   ms < 1000 ? `${Math.max(0, Math.round(ms))} ms` : `${(ms / 1000).toFixed(1)} s`;
+
+const styles = {
+  applied: 'green',
+  asks: 'green',
+  'none to wait for': 'green',
+  'lease ran out': 'yellow',
+  'no answer yet': 'red',
+  'NOT KNOWN': 'red',
+  'hears nothing': 'red',
+} as const;
 
 export const answersTable = (context: Context, answers: readonly Answered[]): string =>
   table(
@@ -131,7 +146,7 @@ export const answersTable = (context: Context, answers: readonly Answered[]): st
       {
         title: 'ANSWER',
         value: ({ answer }) => answer,
-        style: ({ answer }) => (answer === 'no answer yet' ? 'red' : answer === 'lease ran out' ? 'yellow' : 'green'),
+        style: ({ answer }) => styles[answer],
       },
       { title: 'AFTER', value: ({ after }) => after },
     ],

@@ -66,18 +66,15 @@ export async function livingAgents(
   return query.execute();
 }
 
-/**
- * Tokens of an organization that were issued after an event of this id, newest first, as the log tells of them. Looks at so many events of
- * the deployment at most.
- */
-export async function tokensIssued(
+/** A page of what the index of the log has under a number, newest first, before an arrival. */
+export async function eventsUnder(
   q: Queries,
-  of: { org: string; after: string; atMost: number },
-): Promise<{ leaves: string[]; more: boolean }> {
-  const rows = await q.all<{ org: string; type: string; leaf: string }>(
-    'select org, type, leaf from events where id > ? order by id desc limit ?',
-    [of.after, of.atMost],
+  of: { term: number; before: number; limit: number },
+): Promise<{ arrival: number; id: string; type: string; leaf: string }[]> {
+  return q.all(
+    `select e.arrival as arrival, e.id as id, e.type as type, e.leaf as leaf
+     from (select arrival from event_terms where term = ? and arrival < ? order by arrival desc limit ?) t
+     join events e on e.arrival = t.arrival order by e.arrival desc`,
+    [of.term, of.before, of.limit],
   );
-  const leaves = rows.filter(({ org, type }) => org === of.org && type === 'token.issued').map(({ leaf }) => leaf);
-  return { leaves, more: rows.length === of.atMost };
 }

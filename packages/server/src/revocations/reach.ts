@@ -1,14 +1,14 @@
 /** How far a revocation would reach: what hangs on its subject, who would hear of it, and what nobody can call back. */
 import type { Deps } from '../deps.ts';
 import { longestTokenMs } from '../keys/schedule.ts';
-import { idAt } from '../lib/ids.ts';
 import { reachOf } from '../liveness/liveness.ts';
 import { rolesInheriting } from '../resources/role-store.ts';
 import { findResource, selectGuards } from '../resources/store.ts';
 import type { Queries } from '../store/database.ts';
 import { longestJwtSvidMs } from '../svid/jwt-svid.ts';
-import { countCredentials, countInstances, countTasks, livingAgents, tokensIssued } from './reach-store.ts';
-import { type IssuedToken, lastRevocation } from './revocation-store.ts';
+import { countCredentials, countInstances, countTasks, livingAgents } from './reach-store.ts';
+import { type LivingTokens, tokensOf } from './reach-tokens.ts';
+import type { IssuedToken } from './revocation-store.ts';
 import { ownedAgents } from './revoke-registry.ts';
 import type { Effect, Target } from './subject.ts';
 import type { RevocableKind } from './subjects.ts';
@@ -20,8 +20,8 @@ export interface Reach {
   instances: number;
   tasks: number;
   credentials: number;
-  /** Unexpired tokens, as far as the log of the last minutes tells; undefined where it doesn't say. */
-  tokens: { count: number; more: boolean } | undefined;
+  /** Unexpired tokens, `more` where there was no time to count all; undefined where no single log tells. `until`: the last of them ends (ms). */
+  tokens: { count: number; more: boolean; until?: number } | undefined;
   /** Whose guards would hear of it. */
   resources: { id: string; name: string; identifier: string; guards: { id: string; name: string }[] }[];
   /** What can't be called back, in sentences, and until when (ms) it lives by itself. */
@@ -29,7 +29,6 @@ export interface Reach {
 }
 
 const agentsAtMost = 200;
-const eventsAtMost = 10_000;
 
 /** @throws never for what hangs on nothing: then there is nothing to count */
 export async function reachOfRevocation(
@@ -44,16 +43,27 @@ export async function reachOfRevocation(
   const instances = stopped.reduce((sum, one) => sum + one.instances, 0);
   const last = Math.max(0, ...stopped.map((one) => one.last ?? 0));
   const resources = await heardBy(db, kind, target, agents.all, now);
+  const tokens = await tokensOf(
+    deps,
+    { kind, target },
+    agents.all.map(({ id }) => id),
+  );
   return {
     agents: { count: agents.all.length, more: agents.more, names: agents.all.slice(0, 10).map(({ name }) => name) },
     instances,
     tasks: stopped.reduce((sum, one) => sum + one.tasks, 0),
     credentials: effect === 'end' ? stopped.reduce((sum, one) => sum + one.credentials, 0) : 0,
-    tokens: await tokensOf(db, kind, target, agents.all, now),
+    tokens: tokens && shownTokens(tokens),
     resources,
-    gaps: gapsOf(deps, { kind, instances, last, resources, now }),
+    gaps: gapsOf(deps, { kind, instances, last, resources, tokens, now }),
   };
 }
+
+const shownTokens = ({ count, more, lastByResource }: LivingTokens) => ({
+  count,
+  more,
+  ...(count > 0 && !more && { until: Math.max(...lastByResource.values()) }),
+});
 
 type Named = { id: string; name: string };
 
@@ -141,36 +151,20 @@ async function heardBy(
   return heard;
 }
 
-interface IssuedLeaf {
-  agent: string;
-  instance?: string;
-  jti: string;
-  decided_on: { expires_at: number; rev: number; links: string[]; task?: string };
-}
-
-async function tokensOf(q: Queries, kind: RevocableKind, target: Target, agents: readonly Named[], now: number) {
-  if (kind === 'token') return { count: (target.thing as IssuedToken).endsAt > now ? 1 : 0, more: false };
-  const { org } = target;
-  if (org === undefined) return undefined;
-  const after = idAt('event', now - longestTokenMs);
-  const { leaves, more } = await tokensIssued(q, { org, after, atMost: eventsAtMost });
-  const dead = (await lastRevocation(q, target.id)) ?? -1;
-  const resting = new Set([target.id, ...(kind === 'team' || kind === 'person' ? agents.map(({ id }) => id) : [])]);
-  let count = 0;
-  for (const leaf of leaves) {
-    const { agent, instance, decided_on } = JSON.parse(leaf) as IssuedLeaf;
-    if (decided_on.expires_at <= now || decided_on.rev < dead) continue;
-    const restsOn = [agent, org, instance, decided_on.task, ...decided_on.links];
-    if (restsOn.some((id) => id !== undefined && resting.has(id))) count++;
-  }
-  return { count, more };
-}
-
 function gapsOf(
   deps: Deps,
-  reach: { kind: RevocableKind; instances: number; last: number; resources: Reach['resources']; now: number },
+  reach: {
+    kind: RevocableKind;
+    instances: number;
+    last: number;
+    resources: Reach['resources'];
+    tokens: LivingTokens | undefined;
+    now: number;
+  },
 ): Reach['gaps'] {
-  const { kind, instances, last, resources, now } = reach;
+  const { kind, instances, last, resources, tokens, now } = reach;
+  // by what was counted; what was not may live as long as any
+  const counted = tokens && !tokens.more ? tokens.lastByResource : undefined;
   const gaps: Reach['gaps'] = [];
   if (instances > 0) {
     const whose =
@@ -184,11 +178,12 @@ function gapsOf(
     const until = Math.min(last, now + longestJwtSvidMs);
     gaps.push({ what: 'JWT-SVIDs are believed by outside verifiers for five minutes at most', until });
   }
-  const unguarded = resources.filter(({ guards }) => guards.length === 0).map(({ name }) => name);
+  const unguarded = resources.filter(({ id, guards }) => guards.length === 0 && counted?.has(id) !== false);
   if (unguarded.length > 0) {
-    const until = now + longestTokenMs;
+    const names = unguarded.map(({ name }) => name).join(', ');
+    const until = Math.max(...unguarded.map(({ id }) => counted?.get(id) ?? now + longestTokenMs));
     gaps.push({
-      what: `No guard is registered for ${unguarded.join(', ')}: who verifies its tokens without asking believes them until they expire`,
+      what: `No guard is registered for ${names}: who verifies its tokens without asking believes them until they expire`,
       until,
     });
   }

@@ -2,14 +2,16 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { ProtocolError, parseCompact } from '@bailiwick/protocol';
 import { didYouMeanHint } from '../../lib/did-you-mean.ts';
+import { isId } from '../../lib/ids.ts';
 import { type Api, openApi } from '../api.ts';
 import { type Context, command, yes } from '../command.ts';
 import { CliError, exitCodes } from '../errors.ts';
 import { confirm } from '../io.ts';
 import { namer } from '../names.ts';
-import { painter, show } from '../output.ts';
+import { show } from '../output.ts';
 import type { Acknowledgement, Revocation, RevocationReach } from '../registry.ts';
-import { answersOf, answersTable, kindWords, reachInWords, tookWords, whatItDoes } from '../revocation-words.ts';
+import { holesOf, verdict } from '../revocation-verdict.ts';
+import { answersOf, answersTable, kindWords, reachInWords, whatItDoes } from '../revocation-words.ts';
 import { wholeNumber } from '../values.ts';
 
 interface Revoked {
@@ -19,17 +21,16 @@ interface Revoked {
   subject: string;
   name: string;
   effect: string;
-  reach: RevocationReach;
   acknowledgement: Acknowledgement;
 }
 
 export const revoke = command({
   name: 'revoke',
-  summary: 'Take power back everywhere, from anything; returns when that is true.',
+  summary: 'Take power back everywhere, from anything; returns when that is true at every guard.',
   description:
     'It shows how far it reaches before it asks, and afterwards who acknowledged it when. An agent, an organization and the agents of a ' +
     'team are suspended, a role, a resource or a person loses the tokens that are out there; anything else ends. --for-good and --tokens-only ' +
-    'say otherwise.',
+    'say otherwise. It ends with 8 where it is not true everywhere: a guard has not answered or is not known to listen, or nobody guards an API that living tokens are for.',
   arguments: [
     { name: 'kind', description: `What it is: ${Object.keys(kindWords).join(', ')}.` },
     {
@@ -67,15 +68,14 @@ export const revoke = command({
     const effect = effectOf(options);
     const most = options.wait === undefined ? 30 : wholeNumber('--wait', options.wait, { least: 0, most: 600 });
     const agents = options['with-agents'] || undefined;
+    if (agents && kind !== 'person' && kind !== 'team')
+      throw new CliError('usage', '--with-agents goes with a person or a team.');
     const api = openApi(context);
     const { organization } = context.globals;
-    const reach = await api.get<RevocationReach>('/revocations/reach', {
-      organization,
-      kind,
-      subject,
-      effect,
-      agents: agents && 'true',
-    });
+    const asked = { organization, kind, subject, effect, agents: agents && 'true' };
+    const reach = await api
+      .get<RevocationReach>('/revocations/reach', asked)
+      .catch((error: Error) => notThere(api, { kind, name, role }, error));
     if (!context.globals.json) context.io.err(`${reachInWords(context, reach)}\n\n`);
     if (!reach.over) await confirm(context.io, whatItDoes(reach), options.yes);
     const revoked = await api.create<Revoked>('/revocations', {
@@ -87,16 +87,24 @@ export const revoke = command({
     });
     const { rev } = revoked;
     if (rev === undefined) {
-      return show(context, revoked, () => `The ${kindText} had ended by itself: no token of it lives.`);
+      return show(context, revoked, () =>
+        reach.over
+          ? `The ${kindText} had ended before: no token of it lives.`
+          : `Nothing was left to revoke of the ${kindText}: it was revoked before, or its time was up.`,
+      );
     }
     const stood = await waited(context, api, { rev, seconds: most });
     const { acknowledgement, revoked_at } = stood;
     const nameOf = namer(reach.resources, ...reach.resources.map(({ guards }) => guards));
     const answers = answersOf(acknowledgement, revoked_at, nameOf);
-    show(context, { ...revoked, revoked_at, acknowledgement }, () =>
-      [answersTable(context, answers), '', verdict(context, revoked, stood)].join('\n'),
+    const holder = kind === 'role_grant' && !isId('grant', subject) ? name : undefined;
+    const done = { kind, name: revoked.name, holder, effect: revoked.effect, already: revoked.already ?? false, reach };
+    show(context, { ...revoked, revoked_at, reach, acknowledgement }, () =>
+      [answersTable(context, answers), '', verdict(context, done, stood, nameOf)].join('\n'),
     );
-    return acknowledgement.complete ? exitCodes.ok.code : exitCodes.incomplete.code;
+    const { guards, apis } = holesOf(reach, stood);
+    const everywhere = acknowledgement.complete && guards.length + apis.length === 0;
+    return everywhere ? exitCodes.ok.code : exitCodes.incomplete.code;
   },
 });
 
@@ -124,7 +132,8 @@ async function subjectOf(
 ): Promise<string> {
   if (file !== undefined) {
     if (kind !== 'token' || name !== undefined) throw new CliError('usage', '--token-file takes the place of a jti.');
-    return jtiIn(file === '-' ? await context.io.input() : readToken(context, file));
+    const from = file === '-' ? 'standard input' : file;
+    return jtiIn(file === '-' ? await context.io.input() : readToken(context, file), from);
   }
   if (name === undefined)
     throw new CliError('usage', `Which ${kind.replace('_', ' ')}?`, { hint: 'See `bailiwick revoke --help`.' });
@@ -134,8 +143,38 @@ async function subjectOf(
     });
   }
   if (kind === 'role_grant' && role !== undefined) return `${name}+${role}`;
+  if (kind === 'role_grant' && !isId('grant', name) && !name.includes('+'))
+    throw new CliError('usage', 'Which role? It reads: bailiwick revoke role-grant AGENT ROLE.');
   if (role !== undefined) throw new CliError('usage', `"${role}" is too much: only a role-grant takes a role.`);
   return name;
+}
+
+const lists: Readonly<Record<string, string>> = {
+  agent: 'agents',
+  role: 'roles',
+  resource: 'resources',
+  team: 'teams',
+  organization: 'organizations',
+};
+
+/** Says what was meant, perhaps. @throws the error that it was given, with more in it where there is more to say */
+async function notThere(
+  api: Api,
+  { kind, name = '', role }: { kind: string; name: string | undefined; role: string | undefined },
+  error: Error,
+): Promise<never> {
+  if (!(error instanceof CliError) || error.reason !== 'not_found') throw error;
+  if (kind === 'role_grant' && role !== undefined) {
+    throw new CliError('not_found', `${name} does not hold the role ${role}, or is not here.`, {
+      hint: `See \`bailiwick agents show ${name}\`.`,
+    });
+  }
+  const list = lists[kind];
+  if (list === undefined) throw error;
+  const names = (await api.list<{ name: string }>(`/${list}`, {}, 200)).map((one) => one.name);
+  throw new CliError('not_found', `There is no ${kind} "${name}" here.${didYouMeanHint(name, names)}`, {
+    hint: `See \`bailiwick ${list} list\`.`,
+  });
 }
 
 function readToken(context: Context, file: string): string {
@@ -147,14 +186,18 @@ function readToken(context: Context, file: string): string {
 }
 
 /** Which token it is. It isn't sent anywhere. */
-function jtiIn(text: string): string {
+function jtiIn(text: string, from: string): string {
   try {
     const { jti } = parseCompact(text.trim()).payload;
     if (typeof jti === 'string') return jti;
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
   }
-  throw new CliError('usage', 'That is no token: it should be three parts with a dot between them, and nothing else.');
+  throw new CliError(
+    'usage',
+    `--token-file: ${from} holds no token: it should be three parts with a dot between them, and nothing else.`,
+    { hint: '`bailiwick token --raw` prints one in that form.' },
+  );
 }
 
 const stepSeconds = 3;
@@ -178,23 +221,4 @@ async function waited(
       );
     }
   }
-}
-
-function verdict(context: Context, { name, subject, already }: Revoked, stood: Revocation): string {
-  const paint = painter(context.io);
-  const { acknowledgement, revoked_at, rev } = stood;
-  const what = name === subject ? subject : name;
-  const number = `revocation ${rev}`;
-  if (!acknowledgement.complete) {
-    return paint(
-      'red',
-      `${what} is revoked (${number}), but not every guard has answered: see \`bailiwick revocations show ${rev}\`.`,
-    );
-  }
-  const times = acknowledgement.resources.flatMap(({ acknowledged_at }) =>
-    acknowledged_at ? [Date.parse(acknowledged_at)] : [],
-  );
-  const took = times.length === 0 ? 'at once' : `after ${tookWords(Math.max(...times) - Date.parse(revoked_at))}`;
-  if (already) return `${what} was revoked before (${number}), and that is true everywhere.`;
-  return paint('green', `${what} is revoked (${number}): true everywhere ${took}.`);
 }
