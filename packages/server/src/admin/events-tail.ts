@@ -5,7 +5,7 @@ import type { Database } from '../store/database.ts';
 import { outsideOf, tokenEnded } from '../tokens/introspect.ts';
 import { openPosition, sealPosition } from '../web/position-cursor.ts';
 import { Problem } from '../web/problem.ts';
-import { eventFilters, filterOf } from './event-query.ts';
+import { eventFilters, filterOf, logReach } from './event-query.ts';
 import { shownEvent } from './events.ts';
 import { type Call, follow } from './route.ts';
 
@@ -71,8 +71,9 @@ async function* tail(call: Call, filter: EventFilter, about: unknown, from: numb
         after: position,
       });
       // looked at behind the search: what came after the token had ended isn't shown
-      if (!(await mayGoOn(call))) {
-        yield `event: end\ndata: ${JSON.stringify({ reason: 'the token has ended' })}\n\n`;
+      const end = await endOf(call, filter);
+      if (end !== undefined) {
+        yield `event: end\ndata: ${JSON.stringify({ reason: end })}\n\n`;
         return;
       }
       position = next ?? Math.max(position, upTo);
@@ -97,7 +98,13 @@ async function* tail(call: Call, filter: EventFilter, about: unknown, from: numb
   }
 }
 
-async function mayGoOn({ deps, caller: { claims, kid, address } }: Call): Promise<boolean> {
-  if (claims.exp * 1000 <= deps.clock.now() || outsideOf(deps, claims, address) !== undefined) return false;
-  return !(await tokenEnded(deps.db, claims, kid));
+/** Why it doesn't go on, if it doesn't. */
+async function endOf(call: Call, { ownedBy }: EventFilter): Promise<string | undefined> {
+  const { deps, caller } = call;
+  const { claims, kid, address } = caller;
+  const isOver = claims.exp * 1000 <= deps.clock.now() || outsideOf(deps, claims, address) !== undefined;
+  if (isOver || (await tokenEnded(deps.db, claims, kid))) return 'the token has ended';
+  // a change of owner ends no token
+  if (ownedBy !== undefined && (await logReach(call)).ownedBy !== ownedBy) return 'somebody else answers for you now';
+  return undefined;
 }

@@ -122,7 +122,9 @@ export function fits(filter: EventFilter, groups: readonly Group[], event: ReadE
   if (leaf.org !== filter.org) return false;
   if (filter.since !== undefined && at < filter.since) return false;
   if (filter.until !== undefined && at >= filter.until) return false;
-  const has = new Set([...openValues(leaf), ...personalValues(personal)].map(keyOf));
+  // what somebody may not see isn't there for them: else they would find it out by asking
+  const shown = filter.ownedBy === undefined || personal.owner === filter.ownedBy ? personalValues(personal) : [];
+  const has = new Set([...openValues(leaf), ...shown].map(keyOf));
   if (concerned !== undefined) has.add(keyOf(['concerned', concerned]));
   return groups.every(
     (group) =>

@@ -9,9 +9,10 @@ import { type OpenedEvent, openEvents } from '../audit/audit.ts';
 import { eventsAt, findEvent } from '../audit/store.ts';
 import type { Queries } from '../store/database.ts';
 import { ownerOfTarget } from './concerned-store.ts';
-import { type EventFilter, fits, groupsOf, termsOfGroup } from './filter.ts';
+import { type EventFilter, fits, type Group, groupsOf, termsOfGroup } from './filter.ts';
 import { caughtUp, type IndexDeps } from './indexer.ts';
 import { density, firstIn, lookThrough, type Order, type Places, type Stretch } from './search-store.ts';
+import { personalKinds } from './terms.ts';
 import { withinTimes } from './time-bounds.ts';
 
 export type { EventFilter } from './filter.ts';
@@ -58,7 +59,8 @@ export async function searchEvents(deps: IndexDeps, filter: EventFilter, wanted:
   let stretch = await withinTimes(db, whole, filter);
   const index = scoped ? 0 : await sparsest(db, places, stretch, order);
   const driver = places[index] as Places;
-  const others = places.filter((_, at) => at !== index);
+  // what is personal of others is not looked for on behalf of an owner: how much work that is would tell of it
+  const others = places.filter((_, at) => at !== index && !(scoped && isPersonal(groups[at] as Group)));
 
   const found: OpenedEvent[] = [];
   let looks = looksAtMost;
@@ -89,6 +91,8 @@ export async function searchEvents(deps: IndexDeps, filter: EventFilter, wanted:
   }
   return { events: found, upTo };
 }
+
+const isPersonal = ({ values }: Group) => values.every(([kind]) => (personalKinds as readonly string[]).includes(kind));
 
 /** One event by its id, if it belongs to this organization (and owner). It is found whether it is in the index or not. */
 export async function eventOf(
