@@ -10,15 +10,15 @@ export async function upsertReach(tx: Tx, row: { tag: string; resource: string; 
   );
 }
 
-/** @param now milliseconds */
+/** @param since milliseconds: what expired before it is left out */
 export async function selectReach(
   q: Queries,
   tag: string,
-  now: number,
+  since: number,
 ): Promise<{ resource: string; until: number }[]> {
   return q.all(
     `select resource, max(until) as until from token_reach where tag in (?, '*') and until > ? group by resource order by resource`,
-    [tag, now],
+    [tag, since],
   );
 }
 
@@ -45,22 +45,25 @@ export async function deleteReachAfter(
 }
 
 /**
- * Writes a revocation into the feed of every resource that an unexpired token is for which rests on what was revoked, chained to what was sent
+ * Writes a revocation into the feed of every resource that an unexpired token may be for which rests on what was revoked, chained to what was sent
  * there before. One statement, and another if there is any. Only inside `Database.transaction`: numbers follow the order of commits there.
- * @param entry `now` and `atMost`, the latest time at which a token can expire that was issued before, in milliseconds
+ * @param entry in milliseconds: `now`; `atMost`, the latest time at which a token can expire that was issued before; `notedUntil`: what was noted
+ * until then or later counts. An entry is never over because this clock is wrong: noted until the past, it lasts until `atMost`; until longer than any
+ * token lives, it lasts as noted.
  * @returns whether it reaches one
  */
 export async function insertFeedEntries(
   tx: Tx,
-  entry: { rev: number; tag: string; now: number; atMost: number },
+  entry: { rev: number; tag: string; now: number; atMost: number; notedUntil: number },
 ): Promise<boolean> {
-  const { rev, tag, now, atMost } = entry;
+  const { rev, tag, now, atMost, notedUntil } = entry;
+  const longest = atMost + (atMost - now);
   const reached = await tx.run(
     `insert into feed_entries (resource, rev, prev, tag, until, at)
-     select t.resource, ?, coalesce(max(h.rev), 0), ?, case when max(t.until) < ? then max(t.until) else ? end, ?
+     select t.resource, ?, coalesce(max(h.rev), 0), ?, case when (max(t.until) > ? and max(t.until) <= ?) or max(t.until) > ? then max(t.until) else ? end, ?
      from token_reach t left join feed_heads h on h.resource = t.resource
      where t.tag in (?, '*') and t.until > ? group by t.resource`,
-    [rev, tag, atMost, atMost, now, tag, now],
+    [rev, tag, now, atMost, longest, atMost, now, tag, notedUntil],
   );
   if (reached === 0) return false;
   await tx.run(
@@ -192,16 +195,21 @@ export async function forgottenUpTo(q: Queries): Promise<number> {
   return (await q.get<{ forgotten: number }>('select forgotten from feed_tidied where id = 1'))?.forgotten ?? 0;
 }
 
+/** The number of the newest entry of all; 0 if there is none. */
+export async function newestEntry(q: Queries): Promise<number> {
+  return (await q.get<{ rev: number | null }>('select max(rev) as rev from feed_entries'))?.rev ?? 0;
+}
+
 /**
- * Forgets the oldest entries, whole revocations at a time: those written before `time`, as far as every one is acknowledged. So what is left
- * of a resource's chain begins somewhere and has no hole. Answers whether there may be more.
+ * Takes the oldest entries out of the feed, whole revocations at a time: those up to a number, as far as every one is acknowledged. So what
+ * is left of a resource's chain begins somewhere and has no hole. How they were answered is kept, as long as the revocation is there. Answers whether there may be more.
  */
-export async function deleteOldEntries(tx: Tx, time: number, atMost: number): Promise<boolean> {
-  const rows = await tx.all<{ rev: number; at: number; acknowledged_at: number | null }>(
-    'select rev, at, acknowledged_at from feed_entries order by rev limit ?',
+export async function deleteOldEntries(tx: Tx, last: number, atMost: number): Promise<boolean> {
+  const rows = await tx.all<{ rev: number; acknowledged_at: number | null }>(
+    'select rev, acknowledged_at from feed_entries order by rev limit ?',
     [atMost],
   );
-  const kept = rows.find((row) => row.at >= time || row.acknowledged_at === null);
+  const kept = rows.find((row) => row.rev > last || row.acknowledged_at === null);
   // the last revocation of a part may go on behind it
   const upTo = kept ? kept.rev - 1 : rows.length === atMost ? (rows.at(-1)?.rev ?? 0) - 1 : (rows.at(-1)?.rev ?? 0);
   if (rows.length === 0 || upTo < (rows[0]?.rev ?? 0)) return false;

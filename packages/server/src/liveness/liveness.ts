@@ -25,7 +25,7 @@ import {
   setEndedRev,
 } from './store.ts';
 
-export { feedTopic, noteReach, reachOf } from './reach.ts';
+export { feedTopic, noteReach, reachMarginMs, reachOf } from './reach.ts';
 export type { Counter, SubjectState } from './store.ts';
 export { belongingOf } from './store.ts';
 

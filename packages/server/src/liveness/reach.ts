@@ -14,8 +14,16 @@ const toleranceMs = 60_000;
 /** On which topic nodes hear that something was revoked: the payload is its number. @see Database.listen */
 export const feedTopic = 'feed';
 
-/** What was noted already, and is durable. */
-const noted = new WeakMap<Database, BoundedCache<number>>();
+/**
+ * So much (milliseconds) the clocks of nodes may differ, or one be wrong for a while: what is noted counts for that much longer than any token can
+ * live. That costs a few entries that end nothing; too few would leave out who must hear.
+ */
+export const reachMarginMs = 2 * 60 * 60_000;
+
+/** What was noted already, and is durable; and when that was last asked. */
+const noted = new WeakMap<Database, { memory: BoundedCache<number>; at: number }>();
+/** Not every transaction gets its time in the order in which they come here (milliseconds). */
+const disorderMs = 1000;
 
 /**
  * Notes, in the transaction that issues a token, that tokens for `resource` rest on these ids.
@@ -27,8 +35,11 @@ export async function noteReach(
   token: { restsOn: readonly string[]; resource: string; now: number },
 ): Promise<void> {
   const { restsOn, resource, now } = token;
-  const memory = noted.get(db) ?? boundedCache<number>(50_000);
-  noted.set(db, memory);
+  const known = noted.get(db);
+  // what was noted at a time that is yet to come may be forgotten until then
+  const isFresh = known === undefined || now < known.at - disorderMs;
+  const memory = isFresh ? boundedCache<number>(50_000) : known.memory;
+  noted.set(db, { memory, at: now });
   const what = `${resource} ${restsOn.join(' ')}`;
   const until = (Math.floor(now / longestTokenMs) + 2) * longestTokenMs + toleranceMs;
   if (memory.get(what) === until) return;
@@ -43,14 +54,15 @@ export async function noteTokenReach(tx: Tx, token: { jti: string; resource: str
   await upsertReach(tx, { tag: linkTag(jti), resource, until: endsAt + toleranceMs });
 }
 
-/** Which resources hear of a revocation of this id, were it to come now. @param now milliseconds */
+/** Which resources hear of a revocation of this id, were it to come now: those that had tokens lately. @param now milliseconds */
 export async function reachOf(q: Queries, id: string, now: number): Promise<string[]> {
-  return (await selectReach(q, linkTag(id), now)).map(({ resource }) => resource);
+  return (await selectReach(q, linkTag(id), now - reachMarginMs)).map(({ resource }) => resource);
 }
 
 /** Writes a revocation into the feed of every resource that it concerns, in its transaction. Answers whether there was one. */
 export async function feedRevocation(tx: Tx, revocation: { rev: number; tag: string; now: number }): Promise<boolean> {
   const { rev, tag, now } = revocation;
   // whatever rests on it was issued before now, so nothing of it is left after the longest life of a token
-  return insertFeedEntries(tx, { rev, tag, now, atMost: now + longestTokenMs + toleranceMs });
+  const atMost = now + longestTokenMs + toleranceMs;
+  return insertFeedEntries(tx, { rev, tag, now, atMost, notedUntil: now - reachMarginMs });
 }

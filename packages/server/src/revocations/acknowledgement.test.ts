@@ -262,8 +262,8 @@ for (const database of databases) {
       const { db } = server.deps;
       const entries = async () =>
         (await db.all('select rev from feed_entries where resource = ?', [guard.resource])).length;
-      await db.transaction((tx) => tx.run('update feed_entries set acknowledged_at = null where rev = ?', [old]));
       await tidyFeed(server.deps);
+      await db.transaction((tx) => tx.run('update feed_entries set acknowledged_at = null where rev = ?', [old]));
       server.clock.advance(18 * 60_000);
       await db.transaction((tx) => tx.run('update feed_entries set acknowledged_at = 1 where rev < ?', [old]));
       await db.settle((tx) => deleteOldEntries(tx, old, 1_000));

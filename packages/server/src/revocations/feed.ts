@@ -1,8 +1,9 @@
 /** The feed of this server: begun with it, ended with it, kept tidy. */
 import type { Deps } from '../deps.ts';
-import { deleteOldEntries, deleteReachAfter } from '../liveness/feed-store.ts';
-import { feedTopic } from '../liveness/liveness.ts';
+import { deleteOldEntries, deleteReachAfter, newestEntry } from '../liveness/feed-store.ts';
+import { feedTopic, reachMarginMs } from '../liveness/liveness.ts';
 import type { Database } from '../store/database.ts';
+import { ages, believedTime, seenLongAgo } from './age.ts';
 import { evaluate } from './completion.ts';
 import { confirmedTopic, hearConfirmation } from './confirm.ts';
 import { forgetHolds } from './holds.ts';
@@ -59,7 +60,7 @@ export async function stopFeed(deps: Deps): Promise<void> {
   );
 }
 
-/** How long after an entry was written the last token that it ends has expired: 15 minutes, and what clocks may differ. Milliseconds. */
+/** How long after an entry was seen here (by the clock that nobody sets) the last token that it ends has expired: 15 minutes, and what clocks may differ. Milliseconds. */
 const entriesMatterMs = 17 * 60_000;
 const entriesAtOnce = 5_000;
 const tagsAtOnce = 1_000;
@@ -75,17 +76,18 @@ export async function tidyFeed(deps: Deps): Promise<void> {
   forgetHolds(feed);
   await tidyNodes(feed);
   await adoptLeft(feed);
-  for (let more = true; more; ) {
-    more = await db.settle(
-      (tx) => deleteOldEntries(tx, clock.now() - entriesMatterMs, entriesAtOnce),
-      'tidying the feed',
-    );
-  }
+  const age = ages(db);
   const now = clock.monotonic();
+  const old = seenLongAgo(age, { rev: await newestEntry(db), now, ms: entriesMatterMs });
+  for (let more = old > 0; more; ) {
+    more = await db.settle((tx) => deleteOldEntries(tx, old, entriesAtOnce), 'tidying the feed');
+  }
+  const time = believedTime(age, clock);
+  if (time === undefined) return;
   if (now - feed.reachTidiedAt < reachTidiedEveryMs) return;
   feed.reachTidiedAt = now;
   for (let after: string | undefined = ''; after !== undefined; ) {
     const from: string = after;
-    after = await db.settle((tx) => deleteReachAfter(tx, from, clock.now(), tagsAtOnce));
+    after = await db.settle((tx) => deleteReachAfter(tx, from, time - reachMarginMs, tagsAtOnce));
   }
 }

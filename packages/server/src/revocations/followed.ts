@@ -7,6 +7,9 @@ import type { Session } from './session.ts';
 /** How many entries of a resource are kept in memory: as many as one message holds. What is older is read from the database. */
 const keptAtMost = feedMessageBounds.entries;
 
+/** What has been over for so long (milliseconds) is left out. Not what is over just now: our clock may be wrong for a while, and guards keep what matters. */
+const longOverMs = 24 * 60 * 60_000;
+
 export interface Followed {
   resource: string;
   terms: FeedTerms;
@@ -74,7 +77,7 @@ export function entriesAfter(followed: Followed, after: number, now: number): Fe
       before = rev;
       break;
     }
-    if (until > now) found.push(entry);
+    if (until > now - longOverMs) found.push(entry);
   }
   return before === after ? found.reverse() : undefined;
 }
@@ -100,7 +103,7 @@ export function messagesOf(
   }
   if ((rows.at(-1)?.rev ?? head) !== head) throw new FeedHole(resource, head, rows.at(-1)?.rev ?? 0);
   const floor = !whole && first > tidied ? first : undefined;
-  const entries = rows.filter(({ until }) => until > now).map(entryOf);
+  const entries = rows.filter(({ until }) => until > now - longOverMs).map(entryOf);
   const messages: Pick<FeedMessage, 'after' | 'rev' | 'floor' | 'entries' | 'more'>[] = [];
   let at = floor === undefined ? after : null;
   for (let i = 0; i === 0 || i < entries.length; i += feedMessageBounds.entries) {
