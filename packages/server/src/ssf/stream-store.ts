@@ -40,6 +40,12 @@ export async function hearingStreams(q: Queries, org: string): Promise<Stream[]>
   return rows.map(streamOf);
 }
 
+/** Organizations somebody of whom wants to hear something. */
+export async function hearingOrganizations(q: Queries): Promise<string[]> {
+  const rows = await q.all<{ org: string }>("select distinct org from signal_streams where status <> 'disabled'");
+  return rows.map(({ org }) => org);
+}
+
 export async function anyStream(q: Queries): Promise<boolean> {
   return (await q.get('select 1 as found from signal_streams limit 1')) !== undefined;
 }

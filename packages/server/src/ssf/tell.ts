@@ -9,6 +9,7 @@ import { isId } from '../lib/ids.ts';
 import type { StoredEvent } from '../log/read-on.ts';
 import { findRole, findRoleGrant, rolesOf } from '../resources/role-store.ts';
 import { findResource } from '../resources/store.ts';
+import type { RevocableKind } from '../revocations/subjects.ts';
 import type { Queries } from '../store/database.ts';
 import { findTask } from '../tasks/store.ts';
 import { spiffeId } from '../tokens/claims.ts';
@@ -49,28 +50,43 @@ const sessionRevoked = `${caep}session-revoked` as const;
 const credentialChange = `${caep}credential-change` as const;
 const claimsChange = `${caep}token-claims-change` as const;
 
-const tellers: Readonly<Record<string, Teller>> = {
-  'token.revoked': async (world, told) => revoked(world, told, told.event.target ?? told.event.jti ?? ''),
-  'agent.suspended': (world, told) => revoked(world, told, told.event.target ?? ''),
-  'agent.retired': (world, told) => revoked(world, told, told.event.target ?? ''),
-  'organization.suspended': (world, told) => revoked(world, told, told.event.target ?? ''),
-  'person.erased': (world, told) => revoked(world, told, told.event.target ?? ''),
-  'resource.retired': (world, told) => revoked(world, told, told.event.target ?? ''),
-  'task.ended': (world, told) => revoked(world, told, told.event.target ?? ''),
-  'instance.ended': async (world, told) => {
-    const { target } = told.event;
-    const children = [told.said.instances, told.said.children].flatMap((list) => (Array.isArray(list) ? list : []));
-    const ended = [target, ...children].filter((id): id is string => typeof id === 'string' && isId('instance', id));
-    const signals = await Promise.all(ended.map((id) => revoked(world, told, id)));
-    return signals.flat();
+const ofTarget: Teller = (world, told) => revoked(world, told, told.event.target ?? told.event.jti ?? '');
+
+/** By what a revocation of each kind is written down when it is for good, or for a while; beside `token.revoked`, which leaves the thing as it is. */
+const revocationTellers = {
+  token: {},
+  task: { 'task.ended': ofTarget },
+  instance: {
+    'instance.ended': async (world, told) => {
+      const { target } = told.event;
+      const children = [told.said.instances, told.said.children].flatMap((list) => (Array.isArray(list) ? list : []));
+      const ended = [target, ...children].filter((id): id is string => typeof id === 'string' && isId('instance', id));
+      const signals = await Promise.all(ended.map((id) => revoked(world, told, id)));
+      return signals.flat();
+    },
   },
+  credential: { 'credential.ended': (world, told) => credentialChanged(world, told, 'revoke') },
+  agent: { 'agent.suspended': ofTarget, 'agent.retired': ofTarget },
+  role: { 'role.retired': ofTarget },
+  role_grant: { 'role.withdrawn': claimsChanged },
+  person: { 'person.erased': ofTarget },
+  team: { 'team.retired': ofTarget }, // its agents are told of one by one
+  organization: { 'organization.suspended': ofTarget },
+  resource: { 'resource.retired': ofTarget },
+  key: { 'key.revoked': wholeTenant },
+} as const satisfies Readonly<Record<RevocableKind, Readonly<Record<string, Teller>>>>;
+
+const tellers: Readonly<Record<string, Teller>> = {
+  'token.revoked': ofTarget,
+  ...Object.assign({}, ...Object.values(revocationTellers)),
   'credential.created': (world, told) => credentialChanged(world, told, 'create'),
   'credential.updated': (world, told) => credentialChanged(world, told, 'update'),
   'credential.rotated': (world, told) => credentialChanged(world, told, 'update'),
-  'credential.ended': (world, told) => credentialChanged(world, told, 'revoke'),
   'role.granted': claimsChanged,
-  'role.withdrawn': claimsChanged,
 };
+
+/** Events of the deployment itself, which are told in every organization. */
+export const everybodysTypes: readonly string[] = Object.keys(revocationTellers.key);
 
 /** The types of events that are told of. */
 export const toldTypes: readonly string[] = Object.keys(tellers);
@@ -95,6 +111,12 @@ export async function signalsOf(world: World, event: StoredEvent): Promise<Signa
 async function revoked(world: World, { event, common }: Told, id: string): Promise<Omit<Signal, 'txn'>[]> {
   const named = await subjectOf(world, id, event);
   return named ? [{ type: sessionRevoked, ...named, says: common, part: id }] : [];
+}
+
+/** Everything that it signed has ended, whosever it is: told in each organization, of all of it. */
+async function wholeTenant(_world: World, { event, common }: Told): Promise<Omit<Signal, 'txn'>[]> {
+  const subject: Subject = { format: 'complex', tenant: tenant(event.org) };
+  return [{ type: sessionRevoked, subject, about: [], says: common, part: event.org }];
 }
 
 const tenant = (org: string): SimpleSubject => ({ format: 'opaque', id: org });

@@ -17,12 +17,13 @@ import {
   complexSubjects,
   deleteStream,
   hasSubject,
+  hearingOrganizations,
   hearingStreams,
   setStreamStatus,
   streamsOfAgent,
 } from './stream-store.ts';
 import { matches, type Subject, subjectKey, takesIn } from './subject.ts';
-import { type Signal, signalsOf, toldTypes } from './tell.ts';
+import { everybodysTypes, type Signal, signalsOf, toldTypes } from './tell.ts';
 
 /** On which topic nodes hear that something was put into a stream: the payload is its id. */
 export const signalsTopic = 'signals';
@@ -65,8 +66,10 @@ async function tell(deps: Deps, events: readonly StoredEvent[]): Promise<void> {
   const world = { q: deps.db, config: deps.config };
   const byOrg = new Map<string, { event: StoredEvent; signals: Signal[] }[]>();
   for (const event of events) {
-    const signals = await signalsOf(world, event);
-    if (signals.length > 0) byOrg.set(event.org, [...(byOrg.get(event.org) ?? []), { event, signals }]);
+    for (const org of everybodysTypes.includes(event.type) ? await hearingOrganizations(deps.db) : [event.org]) {
+      const signals = await signalsOf(world, { ...event, org });
+      if (signals.length > 0) byOrg.set(org, [...(byOrg.get(org) ?? []), { event, signals }]);
+    }
   }
   for (const event of events) if (event.type === 'agent.retired') await endStreams(deps, event);
   for (const [org, told] of byOrg) {
