@@ -2,8 +2,9 @@
  * How every request to the admin API is answered: known, allowed, parsed, then read; or written, in one transaction
  * with its idempotency row and its audit event.
  */
-import { appendEvent, sealingFor } from '../audit/audit.ts';
+import { appendEvent, sealingFor, sealingWithin } from '../audit/audit.ts';
 import type { Deps } from '../deps.ts';
+import { isId } from '../lib/ids.ts';
 import { touchRegistry } from '../liveness/liveness.ts';
 import type { Tx } from '../store/database.ts';
 import { type Caller, insufficientScope, mayWrite } from '../web/caller.ts';
@@ -106,9 +107,15 @@ async function writeAnswer(route: WriteRoute, call: Call, input: Input, request:
     const earlier = once && (await earlierAnswer(tx, once, now));
     if (earlier) return { ...earlier, headers: { ...earlier.headers, 'idempotent-replayed': 'true' } };
     const { body, event, secret } = await route.handler({ ...call, tx, q: tx }, input, prepared);
+    // words about a person, and about what came with it, go with that person
+    const person = eventsOf(event).find(({ target, details }) => details && isId('person', target))?.target;
+    const theirs = person === undefined ? undefined : await sealingWithin(tx, deps, person);
     for (const each of eventsOf(event)) {
       if (!each.unremembered) await touchRegistry(tx);
-      await appendEvent(tx, deps, sealing, changeEvent(deps, caller, owner, each));
+      const told = changeEvent(deps, caller, owner, each);
+      if (!theirs || !each.details) await appendEvent(tx, deps, sealing, told);
+      // from where the caller came would not go with the caller there
+      else await appendEvent(tx, deps, theirs, { ...told, personal: { ...told.personal, address: undefined } });
     }
     if (secret === undefined) return remembered(tx, once, shownAnswer(deps, route, body));
     await remembered(tx, once, shownAnswer(deps, route, { ...(body as object), secret_withheld: secretWithheld }));

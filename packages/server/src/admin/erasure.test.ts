@@ -70,6 +70,34 @@ for (const database of databases) {
       assert.ok((await operator.ok('GET', `/events?target=${person}&type=person.erased`)).items.length === 1);
     });
 
+    test('takes why they, and what they answered for, were revoked', async () => {
+      const { person, name } = await someone();
+      const reason = `${name} is suspected`;
+      const agent = await operator.ok('POST', '/agents', {
+        name: `b-${name.toLowerCase()}`,
+        kind: 'workload',
+        owner: person,
+        purpose: `reads mail of ${name}`,
+      });
+      const { rev } = await operator.ok('POST', '/revocations', { subject: person, agents: true, reason });
+      await operator.ok('POST', `/agents/${agent.id}/retire`, {});
+      const told = async () =>
+        JSON.stringify([
+          await operator.ok('GET', '/events?limit=200'),
+          await operator.ok('GET', '/revocations'),
+          await operator.ok('GET', `/revocations/${rev}`),
+          await operator.ok('GET', `/agents/${agent.id}`),
+        ]).split(reason).length - 1;
+      assert.ok((await told()) >= 4);
+      await operator.ok('DELETE', `/people/${person}`);
+      assert.equal(await told(), 0);
+      const rows = [
+        await server.deps.db.all('select * from revocations'),
+        await server.deps.db.all('select * from agents'),
+      ];
+      assert.ok(!JSON.stringify(rows).includes(name));
+    });
+
     test('leaves no byte of them in the files', { skip: database !== 'sqlite' }, async () => {
       const { person, name, email } = await someone();
       const key = (await keyOf(person)) as string;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ownsAgents } from '../agents/store.ts';
+import { forgetPurposes, ownsAgents } from '../agents/store.ts';
 import { eraseSealed } from '../audit/audit.ts';
 import type { Deps } from '../deps.ts';
 import { rfc3339 } from '../lib/clock.ts';
@@ -8,6 +8,7 @@ import { endSubject, registerSubject } from '../liveness/liveness.ts';
 import { forgetPersonal } from '../log/forget.ts';
 import type { Person } from '../people/people.ts';
 import { erasePerson, findPerson, insertPerson, selectPeople, updatePerson } from '../people/store.ts';
+import { forgetReasons } from '../revocations/revocation-store.ts';
 import { forgetListed } from '../ssf/stream-store.ts';
 import { forgetAnswersShowing } from '../web/idempotency-store.ts';
 import { pageOf } from '../web/paging.ts';
@@ -152,6 +153,8 @@ export const personRoutes = [
       await erasePerson(tx, person.id);
       if (person.email !== undefined) await forgetListed(tx, person.org, person.email);
       await forgetAnswersShowing(tx, person.id); // given again, they would show name and address
+      await forgetReasons(tx, person.id);
+      await forgetPurposes(tx, person.id);
       await eraseSealed(tx, person.id);
       await forgetPersonal(tx, call.deps, person.id);
       await endSubject(tx, { id: person.id, reason: 'erased', by: call.caller.agent, now });

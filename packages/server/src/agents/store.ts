@@ -184,3 +184,8 @@ function agentOf(row: JoinedRow): Agent {
 
 const statusOf = (state: SubjectState): AgentStatus => (state === 'ended' ? 'retired' : state);
 const stateOf = (status: AgentStatus): SubjectState => (status === 'retired' ? 'ended' : status);
+
+/** Forgets what the agents that somebody answered for were for: there they may be named. */
+export async function forgetPurposes(tx: Tx, owner: string): Promise<void> {
+  await tx.run("update agents set purpose = '' where owner = ?", [owner]);
+}

@@ -79,6 +79,16 @@ async function makeSealingKey(deps: AuditDeps, subject: string): Promise<Buffer>
   return Buffer.from(stored ?? fresh, 'base64url');
 }
 
+/** The same inside of `Database.transaction`, where it is known only then whom an event is about. */
+export async function sealingWithin(
+  tx: Tx,
+  deps: Pick<AuditDeps, 'random' | 'clock'>,
+  subject: string,
+): Promise<Sealing> {
+  await insertSealingKey(tx, subject, deps.random.bytes(32).toString('base64url'), deps.clock.now());
+  return { subject, key: Buffer.from((await findSealingKey(tx, subject)) as string, 'base64url') };
+}
+
 /**
  * Makes unreadable for good what the log keeps under the key of a person. The leaves and their proofs stay as they were. The caller moves the
  * version of the registry, so that no node remembers the key, and makes unfindable what is theirs (`log/forget.ts`).

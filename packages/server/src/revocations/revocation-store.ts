@@ -145,3 +145,13 @@ export async function selectHeard(
     [first, last, first, last],
   );
 }
+
+/** Forgets why a person, what came with that, and agents that they answer for were revoked: there they may be named. */
+export async function forgetReasons(tx: Tx, person: string): Promise<void> {
+  await tx.run(
+    `update revocations set reason = ''
+     where subject = ? or agent in (select id from agents where owner = ?)
+       or cause in (select rev from revocations where tag = ? and subject = ?)`,
+    [person, person, linkTag(person), person],
+  );
+}
