@@ -16,7 +16,7 @@ interface World {
   guard: FeedGuard;
   token: string;
   ask(more?: Record<string, string>, on?: TestServer): Promise<{ status: number; active: unknown; error: unknown }>;
-  revoke(on?: TestServer): Promise<number>;
+  revoke(on?: TestServer, ofToken?: string): Promise<number>;
 }
 
 let asked = 0;
