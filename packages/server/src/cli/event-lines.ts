@@ -9,6 +9,20 @@ import type { Agent, Event, Resource, Role, Team } from './registry.ts';
 /** Why it was refused, or what somebody gave as the reason: that is personal, and may have been erased. */
 export const reasonOf = ({ reason, personal }: Event): string => reason ?? personal.details?.reason ?? '';
 
+/** When it happened: a use is told of by a guard afterwards. The log has it where it was told. RFC 3339. */
+export function happenedAt({ at, decided_on }: Pick<Event, 'at' | 'decided_on'>): string {
+  const { used_at } = (decided_on ?? {}) as { used_at?: number };
+  return used_at === undefined ? at : new Date(used_at).toISOString();
+}
+
+/** A page as it happened, oldest first; what happened at once stays as it was. */
+export const asItHappened = (events: readonly Event[]): Event[] =>
+  events.toSorted((a, b) => Date.parse(happenedAt(a)) - Date.parse(happenedAt(b)));
+
+/** Says that it was told of later, where that shows. */
+export const toldLater = (event: Event): string =>
+  event.at.slice(0, 19) === happenedAt(event).slice(0, 19) ? '' : `reported ${event.at.slice(11, 19)}Z`;
+
 /** What the things are called that events name. Who may read the log and nothing else sees their ids. */
 export async function eventNamer(api: Api): Promise<(id: string) => string> {
   const some = async <Row extends { id: string; name: string }>(path: string): Promise<Row[]> => {
@@ -30,13 +44,15 @@ export async function eventNamer(api: Api): Promise<(id: string) => string> {
 /** `09:00:05  ✓ token.issued       desk → https://api.example.com  role reader`; in colour on a terminal. */
 export function eventLine(context: Context, event: Event, nameOf: (id: string) => string): string {
   const paint = painter(context.io);
-  const { at, outcome, type, agent, target, resource } = event;
-  const { operation, used_at } = (event.decided_on ?? {}) as { operation?: string; used_at?: number };
+  const { outcome, type, agent, target, resource } = event;
+  const { operation } = (event.decided_on ?? {}) as { operation?: string };
   const refused = outcome === 'refused';
-  const when = (used_at === undefined ? at : new Date(used_at).toISOString()).replace('T', ' ').slice(0, 19);
+  const when = happenedAt(event).replace('T', ' ').slice(0, 19);
   const to = target !== undefined ? nameOf(target) : resource;
   const who = [agent && nameOf(agent), to].filter((one) => one !== undefined).join(' → ');
-  const rest = [operation, reasonOf(event)].filter((one) => one !== undefined && one !== '').join(': ');
+  const rest = [operation, reasonOf(event), toldLater(event)]
+    .filter((one) => one !== undefined && one !== '')
+    .join(': ');
   return [
     paint('dim', `${when}Z`),
     `${paint(refused ? 'red' : 'green', refused ? '✗' : '✓')} ${type.padEnd(18)}`,

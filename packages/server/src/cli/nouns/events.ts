@@ -1,7 +1,7 @@
 import { openApi } from '../api.ts';
 import { type Context, command, type OptionValues } from '../command.ts';
 import { CliError } from '../errors.ts';
-import { eventLine, eventNamer, reasonOf } from '../event-lines.ts';
+import { asItHappened, eventLine, eventNamer, happenedAt, reasonOf } from '../event-lines.ts';
 import { findAgent, findOwner, findResource } from '../names.ts';
 import { shortTime, table } from '../output.ts';
 import type { Event } from '../registry.ts';
@@ -58,9 +58,9 @@ const list = command({
     const nameOf = await eventNamer(api);
     const text = table(
       context,
-      items,
+      asItHappened(items.toReversed()).toReversed(),
       [
-        { title: 'AT', value: ({ at }) => shortTime(at), whole: true },
+        { title: 'HAPPENED', value: (event) => shortTime(happenedAt(event)), whole: true },
         {
           title: 'OUTCOME',
           value: ({ outcome }) => outcome,
@@ -97,7 +97,8 @@ const events = command({
     const say = (event: Event) =>
       context.io.out(`${context.globals.json ? JSON.stringify(event) : eventLine(context, event, nameOf)}\n`);
     const items = await newest(api, options);
-    for (const event of items.toReversed()) say(event);
+    const oldestFirst = items.toReversed();
+    for (const event of context.globals.json ? oldestFirst : asItHappened(oldestFirst)) say(event);
     if (options.follow) return follow(context, api, await queryOf(api, options), items, say);
     if (items.length === 0 && !context.globals.json) context.io.err('Nothing in the log fits.\n');
   },
