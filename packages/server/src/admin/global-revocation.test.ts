@@ -34,6 +34,15 @@ for (const database of databases) {
       ['an agent, by its id', (t) => ({ format: 'opaque', id: t.agent.id })],
       ['an agent, by its id as a subject', (t) => ({ format: 'iss_sub', iss: server.issuer, sub: t.agent.id })],
     ];
+    test('an agent of another organization is told of as little as nobody at all', async () => {
+      await operator.ok('POST', '/organizations', { name: 'abroad' });
+      const stranger = await administrator(server, operator, { scopes: ['revocations:write'], organization: 'abroad' });
+      for (const sub of [things.agent.subject, `${things.agent.subject}-not`]) {
+        const reply = await revoke({ format: 'iss_sub', iss: server.issuer, sub }, stranger);
+        assert.deepEqual([reply.status, reply.body.detail], [404, `there is no subject "${sub}" here`]);
+      }
+    });
+
     for (const [what, id] of named) {
       test(`${what}: its tokens die, and it gets new ones by proving who it is`, async () => {
         const held = await token();
