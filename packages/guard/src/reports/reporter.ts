@@ -89,9 +89,13 @@ export function createReporter(options: {
   const sendOut = singly(async () => {
     if (runtime.monotonic() < sendAt) return;
     try {
-      await sendAll();
-      const lost = losses.take();
-      if (lost !== undefined) await tell(lost);
+      try {
+        await sendAll();
+      } finally {
+        // what can't be sent yet must not keep what is lost from being told
+        const lost = losses.take();
+        if (lost !== undefined) await tell(lost);
+      }
       failures = 0;
     } catch (error) {
       failures += 1;

@@ -205,6 +205,20 @@ suite('while the identity provider is away', () => {
     await guard.close();
   });
 
+  test('what is yet to come by the server’s clock waits until it takes it', async () => {
+    const { guard, use, tick, events, ofType, fake } = await reportWorld();
+    events.refuse = () => 'in_the_future';
+    await use(2);
+    await tick();
+    assert.equal(ofType('access.unreported').length, 0);
+    events.refuse = undefined;
+    fake.clock.advance(2 * 60_000);
+    await tick();
+    assert.equal(new Set(ofType('access.used').map(({ id }) => id)).size, 2);
+    assert.equal(ofType('access.unreported').length, 0, 'nothing is lost');
+    await guard.close();
+  });
+
   test('a batch that can’t be read is sent in halves, until what can’t is alone', async () => {
     const { guard, use, tick, events, ofType, batches } = await reportWorld();
     events.status = 400;

@@ -57,6 +57,10 @@ export function sender(options: {
       if (!isAboutTheBody(error)) throw error;
       return await inHalves(lines);
     }
+    // our clock is ahead of the server's: it takes them once that has come so far, and knows what it has taken of them by then
+    if (results.some(({ outcome, reason }) => outcome === 'refused' && reason === 'in_the_future')) {
+      throw new Unavailable('the clock here is ahead of that of the identity provider');
+    }
     const reasons = new Set<string>();
     for (const [index, line] of lines.entries()) {
       const { outcome, reason } = results[index] ?? {};

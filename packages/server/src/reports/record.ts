@@ -108,8 +108,9 @@ async function fitReports(
   );
   const fits: Fit[] = [];
   const twice = new Set<string>();
-  for (const [index, report] of reports.entries()) {
-    if (!report) continue;
+  for (const [index, given] of reports.entries()) {
+    if (!given) continue;
+    const report = notAhead(given, now);
     const event = tooFar(report, now) ?? eventOf(reporter, report, issues, tasks);
     if (typeof event === 'string') {
       results[index] = { id: report.id, outcome: 'refused', reason: event };
@@ -126,6 +127,12 @@ async function fitReports(
   }
   return fits;
 }
+
+/** Sums count whatever the clock says of whoever made them: what was lost because a clock is ahead would otherwise be told by nobody. */
+const notAhead = (report: ReadReport, now: number): ReadReport =>
+  report.type === 'access.unproven' || report.type === 'access.unreported'
+    ? { ...report, at: Math.min(report.at, now), since: Math.min(report.since, now) }
+    : report;
 
 function tooFar({ at }: ReadReport, now: number): 'too_old' | 'in_the_future' | undefined {
   if (at < now - oldestReportMs) return 'too_old';

@@ -9,6 +9,8 @@ const text = (most: number) =>
     .string()
     .regex(/^[\x20-\x7e]+$/)
     .max(most);
+/** As somebody named it: in any script, but without line breaks, and nothing that turns the direction of what is around it. */
+const name = z.string().regex(/^[^\p{C}\p{Zl}\p{Zp}]{1,200}$/u);
 const word = z.string().regex(/^[a-z][a-z0-9_]{0,63}$/);
 const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 const counts = z.record(word, count).refine((all) => Object.keys(all).length <= 32);
@@ -44,7 +46,7 @@ const accessUsed = z.object({
   task: text(64).optional(),
   jti: text(64),
   act: z.array(text(2048)).max(8).optional(),
-  operation: z.string().min(1).max(200).optional(),
+  operation: name.optional(),
   method: z
     .string()
     .regex(/^[A-Z]{1,20}$/)

@@ -191,6 +191,8 @@ for (const database of databases) {
       ['a type that nobody reports', () => ({ type: 'token.issued' }), 'malformed'],
       ['another outcome', () => ({ outcome: 'perhaps' }), 'malformed'],
       ['a reason that is long', () => ({ reason: 'x'.repeat(201) }), 'malformed'],
+      ['an operation with a line break', () => ({ operation: 'a\n2026 forged line' }), 'malformed'],
+      ['an operation that turns what follows', () => ({ operation: 'a\u202e' }), 'malformed'],
       ['a reason with a line break', () => ({ reason: 'a\nb' }), 'malformed'],
       ['a chain without end', () => ({ act: Array(9).fill('spiffe://a/b') }), 'malformed'],
       ['a status that is none', () => ({ status: 42 }), 'malformed'],
