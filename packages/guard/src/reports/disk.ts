@@ -94,7 +94,14 @@ export async function openDisk(folder: string, maxBytes: number, losses: Losses)
   async function oldest(): Promise<Taken | undefined> {
     for (let segment = segments[0]; segment !== undefined; segment = segments[0]) {
       if (segment === current?.segment) await end();
-      segment.lines ??= await linesOf(segment.file, losses);
+      try {
+        segment.lines ??= await linesOf(segment.file, losses);
+      } catch {
+        // one that can't be read must not hold up the others: it stays for whoever looks after the folder
+        losses.note('unreadable');
+        leave(segment);
+        continue;
+      }
       const lines = batchFrom(segment.lines, segment.sent);
       if (lines.length > 0) return { lines, settled: () => serial(() => settled(segment, lines.length)) };
       await drop(segment);
@@ -112,10 +119,14 @@ export async function openDisk(folder: string, maxBytes: number, losses: Losses)
   }
 
   async function drop(segment: Segment): Promise<void> {
+    leave(segment);
+    await unlink(segment.file);
+  }
+
+  function leave(segment: Segment): void {
     const index = segments.indexOf(segment);
     if (index >= 0) segments.splice(index, 1);
     total -= segment.bytes;
-    await unlink(segment.file);
   }
 
   async function adopt(): Promise<void> {
