@@ -202,7 +202,8 @@ for (const database of databases) {
       const token = given(await instances.tokenOf(instance));
       const task = await orchestrator.open(client.clientId);
       const ofTask = given(await client.send({ task: task.id }));
-      const post = (body: object) => operator.ok('POST', '/revocations', { reason: 'a test', with_reach: true, ...body });
+      const post = (body: object) =>
+        operator.ok('POST', '/revocations', { reason: 'a test', with_reach: true, ...body });
 
       await post({ subject: instance.id, effect: 'tokens' });
       assert.equal((await instances.introspect(token)).active, false);

@@ -9,7 +9,6 @@ import { isId } from '../lib/ids.ts';
 import type { StoredEvent } from '../log/read-on.ts';
 import { findRole, findRoleGrant, rolesOf } from '../resources/role-store.ts';
 import { findResource } from '../resources/store.ts';
-import type { RevocableKind } from '../revocations/subjects.ts';
 import type { Queries } from '../store/database.ts';
 import { findTask } from '../tasks/store.ts';
 import { spiffeId } from '../tokens/claims.ts';
@@ -74,7 +73,7 @@ const revocationTellers = {
   organization: { 'organization.suspended': ofTarget },
   resource: { 'resource.retired': ofTarget },
   key: { 'key.revoked': wholeTenant },
-} as const satisfies Readonly<Record<RevocableKind, Readonly<Record<string, Teller>>>>;
+} as const satisfies Readonly<Record<string, Readonly<Record<string, Teller>>>>;
 
 const tellers: Readonly<Record<string, Teller>> = {
   'token.revoked': ofTarget,
