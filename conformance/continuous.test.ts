@@ -90,7 +90,7 @@ describe('before what is sensitive', () => {
       resource: base,
       credential: { client_id: guardId, jwk: guardJwk },
       mode: 'introspect',
-      introspection: { cacheSeconds: 300 }, // what was alive once is believed for long: only asking hears of the rest
+      introspection: { cacheSeconds: 27 }, // what was alive once is believed for long: only asking hears of the rest
       continuous: { budgetMs: 10_000 }, // how fast this machine is is not what is tested
       now: server.clock.now,
       report: () => {},
