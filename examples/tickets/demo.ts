@@ -119,7 +119,7 @@ async function aRevocationThatIsFelt({ api, triage, decisions, admin, newestReco
   );
   const before = await triage.fetch(`${api}/tickets`);
   tell.happened(`${before.status}, the call before works`, before.status === 200);
-  const body = { subject: triage.clientId, reason: 'it behaves strangely', wait_seconds: 10 };
+  const body = { subject: triage.clientId, reason: 'it behaves strangely', wait_seconds: 10, with_reach: true };
   const since = performance.now();
   const { rev, reach, acknowledgement } = await admin<Revoked>('POST', '/revocations', body);
   const milliseconds = Math.round(performance.now() - since);

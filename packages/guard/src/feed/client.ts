@@ -78,7 +78,7 @@ export function feedClient(options: {
   let failures = 0;
   let nextRenewal = Number.NEGATIVE_INFINITY;
   /** When what is known here was last whole. */
-  let answeredAt = lease.elapsed();
+  let answeredAt: number | undefined;
   let waiting: (() => void)[] = [];
 
   function attempted(): void {
@@ -232,7 +232,7 @@ export function feedClient(options: {
     for (const message of messages) read.push(await reader.read(message, expected ?? read[0]?.aud));
     if (ending.signal.aborted) throw new Unavailable('the guard was closed');
     // what was not told of is no matter for tokens, which have expired or are asked about; a key may be cached for longer
-    const isUntold = read[0]?.floor !== undefined || lease.elapsed() - answeredAt > untoldMs;
+    const isUntold = read[0]?.floor !== undefined || lease.elapsed() - (answeredAt ?? 0) > untoldMs;
     if (isUntold && !(await revokedKeys.lookAnew())) {
       throw new Unavailable('the keys of the identity provider can not be looked up anew');
     }
