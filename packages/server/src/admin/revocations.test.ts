@@ -144,7 +144,7 @@ for (const database of databases) {
     }
     const at = (t: Things) => `?organization=${t.organization}`;
     const revoke = (t: Things, body: Record<string, unknown>, by = operator) =>
-      by.call('POST', `/revocations${at(t)}`, { reason: 'a test', ...body });
+      by.call('POST', `/revocations${at(t)}`, { reason: 'a test', wait_seconds: 0, ...body });
 
     for (const [what, body, then] of rows) {
       test(`${what}: what rests on it dies, and another token is ${then.renewal}`, async () => {
@@ -203,7 +203,7 @@ for (const database of databases) {
       const task = await orchestrator.open(client.clientId);
       const ofTask = given(await client.send({ task: task.id }));
       const post = (body: object) =>
-        operator.ok('POST', '/revocations', { reason: 'a test', with_reach: true, ...body });
+        operator.ok('POST', '/revocations', { reason: 'a test', wait_seconds: 0, with_reach: true, ...body });
 
       await post({ subject: instance.id, effect: 'tokens' });
       assert.equal((await instances.introspect(token)).active, false);

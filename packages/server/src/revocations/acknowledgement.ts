@@ -84,7 +84,7 @@ export async function acknowledged(deps: Deps, rev: number, atMostMs: number): P
     if (now.complete) return now;
     await adopt(feed);
   }
-  if (feed.remaining.has(rev)) await arrival(feed, rev, atMostMs);
+  if (atMostMs > 0 && feed.remaining.has(rev)) await arrival(feed, rev, atMostMs);
   return acknowledgementOf(deps, rev);
 }
 
