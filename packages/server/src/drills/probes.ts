@@ -169,7 +169,7 @@ const endOfSession = `${caep}session-revoked`;
 
 /** Receivers of everything in an organization: each hears of it once more has been delivered than before. */
 export const streamsAsked = (deps: Deps, streams: readonly Stream[]): Asked[] =>
-  streams.map(({ id, method, status, deliveredAt, eventsRequested }) => ({
+  streams.map(({ id, method, status, eventsRequested }) => ({
     what: id, // what a receiver says of itself is no text for a leaf
     outcome: 'acknowledged' as const,
     accepts:
@@ -179,8 +179,18 @@ export const streamsAsked = (deps: Deps, streams: readonly Stream[]): Asked[] =>
           ? cannot(`its stream is ${status}`)
           : eventsRequested && !eventsRequested.includes(endOfSession)
             ? cannot('it did not ask to hear of ended sessions')
-            : async () => (await findStream(deps.db, id))?.deliveredAt === deliveredAt,
+            : nothingDeliveredSince(deps, id),
   }));
+
+/** Counted from when it is asked first: what was to be told before may have been on its way until then. */
+function nothingDeliveredSince({ db }: Deps, id: string): () => Promise<boolean> {
+  let before: { deliveredAt: number | undefined } | undefined;
+  return async () => {
+    const deliveredAt = (await findStream(db, id))?.deliveredAt;
+    before ??= { deliveredAt };
+    return deliveredAt === before.deliveredAt;
+  };
+}
 
 /** Streams that tell of everybody in an organization: of those for named subjects nobody can say what they should hear. */
 export async function streamsOf(deps: Deps, org: string): Promise<Stream[]> {
