@@ -140,6 +140,7 @@ when { context.event == "session-revoked" && context.effect == "suspend" };`,
         },
       });
       await suspendedThere(source.id);
+      await east.admin('DELETE', `/signal-sources/${source.id}`); // what follows is not to be heard from it, too
     });
 
     test('by poll, with tokens of our own kind that are bound to a key', async () => {
