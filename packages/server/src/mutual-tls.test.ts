@@ -1,5 +1,6 @@
 // The listener for mutual TLS, over real sockets. Who is behind a certificate: client-auth/.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -191,4 +192,19 @@ test('closing waits for nobody who is in the middle of a handshake', async () =>
   idle.resume();
   await ending.close();
   await gone;
+});
+
+test('closing waits for no connection that nothing was sent on, at either listener', async () => {
+  const ending = await startServer({ config: { shutdown_grace_seconds: 60 } });
+  const spare = await Promise.all(
+    [ending.address, ending.mtlsUrl].map(async (url) => {
+      const socket = connectTcp(Number(new URL(url).port), '127.0.0.1').resume();
+      await once(socket, 'connect');
+      return { gone: once(socket, 'close') };
+    }),
+  );
+  const begun = performance.now();
+  await ending.close();
+  assert.ok(performance.now() - begun < 30_000, 'not for as long as requests may take');
+  await Promise.all(spare.map(({ gone }) => gone));
 });

@@ -13,6 +13,7 @@ import { instanceClient, newSigner } from '../testing/instance-client.ts';
 import { tlsRequest } from '../testing/tls-request.ts';
 import { type TokenClient, tokenClient } from '../testing/token-client.ts';
 import { bundleOf } from '../testing/trust-bundle.ts';
+import { until } from '../testing/until.ts';
 
 const hour = 60 * 60 * 1000;
 const day = 24 * hour;
@@ -299,8 +300,11 @@ for (const database of databases) {
         assert.equal(await used(one.id), undefined, kind);
         assert.equal((await ask(client, one)).status, 200);
         // noted after the answer: asked for until it is there
-        for (let n = 0; n < 200 && (await used(one.id)) === undefined; n++);
-        assert.equal(await used(one.id), at(server.clock.now()), kind);
+        const noted = await until(
+          () => used(one.id),
+          (time) => time !== undefined,
+        );
+        assert.equal(noted, at(server.clock.now()), kind);
       }
       const instances = instanceClient(server, client);
       const { id, secret } = await instances.token();

@@ -13,6 +13,7 @@ import {
   syslogCollector,
 } from '../testing/collectors.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
+import { until } from '../testing/until.ts';
 import { webhookSignature } from './http-targets.ts';
 import type { Leaf } from './record.ts';
 
@@ -59,12 +60,7 @@ for (const database of databases) {
         await server.deps.consumers.settled();
       }
     };
-    const until = async (condition: () => boolean | Promise<boolean>) => {
-      for (let i = 0; !(await condition()); i++) {
-        assert.ok(i < 400, 'it did not come to that');
-        await turn();
-      }
-    };
+    const comesTo = (condition: () => boolean | Promise<boolean>) => until(condition, Boolean, () => turn());
     const filesOf = (id: string) =>
       readdirSync(path.join(directory, id))
         .toSorted()
@@ -79,7 +75,7 @@ for (const database of databases) {
       const made = await create({ kind: 'file' }, { from: 'start' });
       assert.equal(made.status.state, 'behind');
       const targets = await happen(3);
-      await until(async () => (await statusOf(made.id)).state === 'current');
+      await comesTo(async () => (await statusOf(made.id)).state === 'current');
       const lines = filesOf(made.id).map((line) => ({ line, leaf: JSON.parse(line) as Leaf }));
       const rows = await server.deps.db.all<{ leaf: string }>('select leaf from events order by arrival');
       assert.deepEqual(
@@ -111,7 +107,7 @@ for (const database of databases) {
         owner: person.id,
         purpose: 'writes notes',
       });
-      await until(async () =>
+      await comesTo(async () =>
         (await Promise.all([plain, open, cef].map(({ id }) => statusOf(id)))).every((one) => one.state === 'current'),
       );
       const [without, within, line] = [plain, open, cef].map(({ id }) => filesOf(id).join('\n')) as [
@@ -136,10 +132,10 @@ for (const database of databases) {
         return failed.length < 3 ? { status: failed.length === 1 ? 500 : 429 } : { status: 204, body: '' };
       };
       const targets = await happen(2);
-      await until(() => failed.length === 1);
+      await comesTo(() => failed.length === 1);
       const failing = await statusOf(made.id);
       assert.deepEqual([failing.state, failing.last_error, failing.failures], ['failing', 'it answered with 500', 1]);
-      await until(() => collector.received.length === 1);
+      await comesTo(() => collector.received.length === 1);
       assert.equal(new Set(failed).size, 1);
       const [{ headers, body }] = collector.received.splice(0) as [(typeof collector.received)[0]];
       const id = String(headers['webhook-id']);
@@ -176,7 +172,7 @@ for (const database of databases) {
         got.push(...events.map(({ unmapped }) => unmapped.target));
         return { status: 200 };
       };
-      await until(() => got.length === 3);
+      await comesTo(() => got.length === 3);
       assert.deepEqual(got, [targets[0], targets[2], targets[3]]);
       assert.equal((await statusOf(made.id)).dead_letters, 1);
       const { items } = await operator.ok('GET', `/exporters/${made.id}/dead-letters`);
@@ -186,7 +182,7 @@ for (const database of databases) {
       assert.equal((await statusOf(made.id)).dead_letters, 1, 'it was refused again');
       mending = true;
       await operator.ok('POST', `/exporters/${made.id}/dead-letters/retry`, {});
-      await until(async () => (await statusOf(made.id)).dead_letters === 0);
+      await comesTo(async () => (await statusOf(made.id)).dead_letters === 0);
       assert.deepEqual(got.slice(3), [targets[1]]);
       await remove(made.id);
       collector.received.length = 0;
@@ -208,7 +204,7 @@ for (const database of databases) {
         return { status: 200 };
       };
       await happen(2);
-      await until(async () => (await statusOf(made.id)).delivered === 2);
+      await comesTo(async () => (await statusOf(made.id)).delivered === 2);
       assert.ok(rejected.length > 0);
       const seen = collector.received
         .splice(0)
@@ -228,11 +224,11 @@ for (const database of databases) {
       const uncertified = await create(target, { types: ['team.created'] });
       collecting.cutAfter = 600;
       const targets = await happen(3);
-      await until(async () => (await statusOf(made.id)).state === 'failing');
+      await comesTo(async () => (await statusOf(made.id)).state === 'failing');
       assert.match((await statusOf(made.id)).last_error, /localhost:\d+ (broke off|closed the connection)/);
       assert.equal(collecting.messages.length, 0);
       collecting.cutAfter = undefined;
-      await until(async () => (await statusOf(made.id)).state === 'current');
+      await comesTo(async () => (await statusOf(made.id)).state === 'current');
       assert.deepEqual(
         collecting.messages.map((message) => (JSON.parse(message.split('\uFEFF')[1] as string) as Leaf).target),
         targets,
@@ -257,7 +253,7 @@ for (const database of databases) {
         ca: strangers.ca.pem,
       });
       await happen();
-      await until(async () =>
+      await comesTo(async () =>
         (await Promise.all([hook, log, mismatch].map(({ id }) => statusOf(id)))).every(
           ({ state }) => state === 'failing',
         ),
@@ -277,17 +273,19 @@ for (const database of databases) {
       const hanging = await create({ kind: 'webhook', url: slow.url }, { types: ['team.created'] });
       const quick = await create({ kind: 'file' }, { types: ['team.created'] });
       const targets = await happen(3);
-      for (let i = 0; i < 200 && (await statusOf(quick.id)).delivered < 3; i++) {
-        server.clock.advance(500);
-        await new Promise((done) => setTimeout(done, 10));
-      }
+      // not settled: the one that hangs would be waited for
+      await until(
+        () => statusOf(quick.id),
+        ({ delivered }) => delivered >= 3,
+        () => server.clock.advance(500),
+      );
       assert.equal(filesOf(quick.id).length, 3);
-      await until(async () => (await statusOf(hanging.id)).state === 'failing');
+      await comesTo(async () => (await statusOf(hanging.id)).state === 'failing');
       await slow.close();
       await turn(60_000);
       targets.push(...(await happen(2)));
       const back = await httpCollector(authority, Number(new URL(slow.url).port));
-      await until(async () => (await statusOf(hanging.id)).state === 'current');
+      await comesTo(async () => (await statusOf(hanging.id)).state === 'current');
       const events = back.received.flatMap(
         ({ body }) => (JSON.parse(body) as { data: { events: Leaf[] } }).data.events,
       );
@@ -321,7 +319,7 @@ for (const database of databases) {
       const own = await create({ kind: 'file' }, { types: ['team.created'] }, theirs);
       const [here] = await happen();
       const [there] = await happen(1, `?organization=${other}`);
-      await until(async () =>
+      await comesTo(async () =>
         (await Promise.all([mine, all, own].map(({ id }) => statusOf(id)))).every(({ state }) => state === 'current'),
       );
       const targets = (id: string) => filesOf(id).map((line) => (JSON.parse(line) as Leaf).target);
@@ -376,7 +374,7 @@ for (const database of databases) {
       assert.match(refused.text, /"field":"target"/);
       await turn();
       await happen();
-      await until(() => collector.received.length === 1);
+      await comesTo(() => collector.received.length === 1);
       const [{ path: where, headers, body }] = collector.received.splice(0) as [(typeof collector.received)[0]];
       assert.equal(where, '/b');
       const expected = webhookSignature(

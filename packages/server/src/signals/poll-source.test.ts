@@ -9,6 +9,7 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import { testWeb } from '../testing/signal-receiver.ts';
 import { tokenClient } from '../testing/token-client.ts';
+import { until } from '../testing/until.ts';
 
 const issuer = 'https://idp.example';
 const audience = 'https://id.example/signals';
@@ -112,12 +113,11 @@ for (const database of databases) {
       }
     };
     const faultOf = async (source: { id: string }) => {
-      for (let round = 0; round < 400; round += 1) {
-        const { fault } = await shown(source);
-        if (fault !== undefined) return fault;
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-      assert.fail('no fault was noted');
+      const { fault } = await until(
+        () => shown(source),
+        (seen) => seen.fault !== undefined,
+      );
+      return fault as string;
     };
     const heard = async ({ id }: { id: string }) => {
       const { items } = await server.admin<{ items: { decided_on: { set: string } }[] }>(

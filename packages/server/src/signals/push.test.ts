@@ -12,6 +12,7 @@ import {
   verified,
 } from '../testing/signal-receiver.ts';
 import { type TokenClient, tokenClient } from '../testing/token-client.ts';
+import { until } from '../testing/until.ts';
 
 const push = 'urn:ietf:rfc:8935';
 
@@ -58,14 +59,8 @@ for (const database of databases) {
         'GET',
         `/signal-streams/${id}`,
       );
-    const until = async (id: string, holds: (stream: Awaited<ReturnType<typeof standing>>) => boolean) => {
-      for (let round = 0; round < 400; round += 1) {
-        const stream = await standing(id);
-        if (holds(stream)) return stream;
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-      assert.fail(JSON.stringify(await standing(id)));
-    };
+    const comesTo = (id: string, holds: (stream: Awaited<ReturnType<typeof standing>>) => boolean) =>
+      until(() => standing(id), holds);
 
     test('a signal arrives with what the receiver wants to see, in order', async () => {
       const stream = await streamTo(target);
@@ -78,7 +73,7 @@ for (const database of databases) {
         [first, second].map((one) => verified(server, one?.body ?? '', stream.aud, server.clock.now())),
       );
       assert.ok((sets[0]?.claims.txn ?? '') < (sets[1]?.claims.txn ?? ''));
-      await until(stream.stream_id, ({ waiting }) => waiting === 0);
+      await comesTo(stream.stream_id, ({ waiting }) => waiting === 0);
     });
 
     test('what fails is tried again, with growing pauses, and is the same', async () => {
@@ -87,7 +82,7 @@ for (const database of databases) {
       const stream = await streamTo(target);
       await happen();
       for (let failures = 1; failures <= 3; failures += 1) {
-        const { fault } = await until(stream.stream_id, (one) => one.failures === failures);
+        const { fault } = await comesTo(stream.stream_id, (one) => one.failures === failures);
         assert.match(fault ?? '', /answered 503/);
         const pause = 1000 * 2 ** (failures - 1);
         server.clock.advance(pause - 1);
@@ -96,7 +91,7 @@ for (const database of databases) {
         server.clock.advance(1);
         await target.heardAll(failures + 1);
       }
-      await until(stream.stream_id, ({ waiting, failures }) => waiting === 0 && failures === 0);
+      await comesTo(stream.stream_id, ({ waiting, failures }) => waiting === 0 && failures === 0);
       const ids = target.heard.map(
         ({ body }) => JSON.parse(Buffer.from(body.split('.')[1] ?? '', 'base64url').toString()).jti,
       );
@@ -113,14 +108,14 @@ for (const database of databases) {
       await happen();
       await target.heardAll(1);
       await hanging.heardAll(1);
-      await until(good.stream_id, ({ waiting }) => waiting === 0);
-      const { fault, waiting } = await until(odd.stream_id, ({ failures }) => failures > 0);
+      await comesTo(good.stream_id, ({ waiting }) => waiting === 0);
+      const { fault, waiting } = await comesTo(odd.stream_id, ({ failures }) => failures > 0);
       assert.match(fault ?? '', /redirect/);
       assert.equal(waiting, 1);
       assert.equal((await standing(stuck.stream_id)).waiting, 1);
       await hanging.close();
       open.splice(open.indexOf(hanging), 1);
-      await until(stuck.stream_id, ({ failures }) => failures === 1);
+      await comesTo(stuck.stream_id, ({ failures }) => failures === 1);
     });
 
     test('what a receiver refuses again and again is given up, and the next is told', async () => {
@@ -135,11 +130,11 @@ for (const database of databases) {
       };
       await happen();
       for (let failures = 1; failures < 5; failures += 1) {
-        const { fault } = await until(stream.stream_id, (one) => one.failures === failures);
+        const { fault } = await comesTo(stream.stream_id, (one) => one.failures === failures);
         assert.match(fault ?? '', /400 invalid_request/);
         server.clock.advance(300_000);
       }
-      await until(stream.stream_id, ({ waiting }) => waiting === 0);
+      await comesTo(stream.stream_id, ({ waiting }) => waiting === 0);
       await happen();
       await target.heardAll(6);
     });

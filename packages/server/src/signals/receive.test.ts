@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import { exportJWK, generateKeyPair, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
+import { CompactSign, exportJWK, generateKeyPair, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
 import { adminClient, administrator } from '../testing/admin-client.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import { testWeb } from '../testing/signal-receiver.ts';
@@ -72,6 +72,11 @@ for (const database of databases) {
     });
     const sign = (claims: Claims, header: object = {}, key = keys.privateKey) =>
       new SignJWT(claims).setProtectedHeader({ alg: 'RS256', kid: 'one', typ: 'secevent+jwt', ...header }).sign(key);
+    /** What `SignJWT` can't make: it copies what it signs, and that ends where the stack does. */
+    const signText = (text: string) =>
+      new CompactSign(Buffer.from(text))
+        .setProtectedHeader({ alg: 'RS256', kid: 'one', typ: 'secevent+jwt' })
+        .sign(keys.privateKey);
     const push = async (body: string, to = source, headers: Record<string, string> = {}) => {
       const response = await fetch(to.push_url, {
         method: 'POST',
@@ -433,7 +438,8 @@ when { context.event == "device-compliance-change" && context has current_status
 
     describe('refused', () => {
       const good = () => claimsOf(`${caep}session-revoked`, { format: 'opaque', id: 'x' });
-      const nested = (depth: number) => JSON.parse(`${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`);
+      const deep = (depth: number) => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`;
+      const nested = (depth: number) => JSON.parse(deep(depth));
       const table: [string, () => Promise<string> | string, string][] = [
         ['nothing', () => '', 'invalid_request'],
         ['no JWS', () => 'a.b', 'invalid_request'],
@@ -497,7 +503,13 @@ when { context.event == "device-compliance-change" && context has current_status
         ],
         [
           'a subject that nests without end',
-          () => sign({ ...good(), sub_id: { format: 'opaque', id: nested(2000) } }),
+          () =>
+            signText(
+              JSON.stringify({ ...good(), sub_id: { format: 'opaque' } }).replace(
+                '"opaque"',
+                `"opaque","id":${deep(2000)}`,
+              ),
+            ),
           'invalid_request',
         ],
       ];

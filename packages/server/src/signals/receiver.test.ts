@@ -14,6 +14,7 @@ import {
   told,
 } from '../testing/signal-receiver.ts';
 import { tokenClient } from '../testing/token-client.ts';
+import { until } from '../testing/until.ts';
 
 const push = 'urn:ietf:rfc:8935';
 const jtiOf = ({ body }: { body: string }): string =>
@@ -48,14 +49,8 @@ for (const database of databases) {
       fault?: string;
     }
     const standing = (id: string, of = server) => of.admin<Standing>('GET', `/signal-streams/${id}`);
-    const until = async (id: string, holds: (stream: Standing) => boolean, of = server) => {
-      for (let round = 0; round < 400; round += 1) {
-        const stream = await standing(id, of);
-        if (holds(stream)) return stream;
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-      assert.fail(JSON.stringify(await standing(id, of)));
-    };
+    const comesTo = (id: string, holds: (stream: Standing) => boolean, of = server) =>
+      until(() => standing(id, of), holds);
     const streamOf = (receiver: SignalReceiver, to = target) =>
       receiver.stream({ delivery: { method: push, endpoint_url: to.url } });
     /** Something of the receiver's organization that is told. */
@@ -73,15 +68,15 @@ for (const database of databases) {
       const { stream_id: id } = await streamOf(receiver);
       await server.admin('POST', `/agents/${receiver.clientId}/suspend`, { reason: 'test' });
       await happen();
-      const { failures, waiting } = await until(id, ({ fault }) => fault === 'its receiver is suspended');
+      const { failures, waiting } = await comesTo(id, ({ fault }) => fault === 'its receiver is suspended');
       assert.deepEqual([failures, waiting > 0, target.heard.length], [0, true, 0]);
       server.clock.advance(31_000);
-      await until(id, ({ fault }) => fault === 'its receiver is suspended');
+      await comesTo(id, ({ fault }) => fault === 'its receiver is suspended');
       assert.equal(target.heard.length, 0);
       await server.admin('POST', `/agents/${receiver.clientId}/resume`);
       server.clock.advance(31_000);
       await target.heardAll(waiting);
-      await until(id, (one) => one.waiting === 0 && one.fault === undefined);
+      await comesTo(id, (one) => one.waiting === 0 && one.fault === undefined);
     });
 
     for (const [what, stop, resume, why] of [
@@ -108,12 +103,12 @@ for (const database of databases) {
         const { stream_id: id } = await streamOf(receiver);
         await stop(receiver);
         await happen();
-        await until(id, ({ fault }) => why.test(fault ?? ''));
+        await comesTo(id, ({ fault }) => why.test(fault ?? ''));
         assert.equal(target.heard.length, 0);
         await resume(receiver);
         server.clock.advance(31_000);
         await target.heardAll(1);
-        await until(id, ({ waiting }) => waiting === 0);
+        await comesTo(id, ({ waiting }) => waiting === 0);
         assert.equal(new Set(target.heard.map(jtiOf)).size, target.heard.length);
       });
     }
@@ -126,7 +121,7 @@ for (const database of databases) {
       const { stream_id: id } = await streamOf(receiver);
       await server.admin('POST', `/organizations/${organization}/suspend`, { reason: 'test' });
       await told(server);
-      await until(id, ({ fault }) => /organization of its receiver is suspended/.test(fault ?? ''));
+      await comesTo(id, ({ fault }) => /organization of its receiver is suspended/.test(fault ?? ''));
       assert.equal(target.heard.length, 0);
       await server.admin('POST', `/organizations/${organization}/resume`);
       server.clock.advance(31_000);
@@ -138,11 +133,11 @@ for (const database of databases) {
       const receiver = await signalReceiver(server);
       const { stream_id: id } = await streamOf(receiver);
       await happen();
-      await until(id, ({ failures }) => failures === 1);
+      await comesTo(id, ({ failures }) => failures === 1);
       await server.admin('POST', `/agents/${receiver.clientId}/suspend`, { reason: 'test' });
       const before = target.heard.length;
       server.clock.advance(5_000);
-      await until(id, ({ fault }) => fault === 'its receiver is suspended');
+      await comesTo(id, ({ fault }) => fault === 'its receiver is suspended');
       assert.equal(target.heard.length, before);
     });
 
@@ -199,10 +194,10 @@ for (const database of databases) {
         const receiver = await signalReceiver(keyless);
         const { stream_id: id } = await streamOf(receiver);
         assert.equal((await receiver.call('POST', '/ssf/verification', { stream_id: id })).status, 204);
-        const { fault } = await until(id, ({ failures }) => failures === 1, keyless);
+        const { fault } = await comesTo(id, ({ failures }) => failures === 1, keyless);
         assert.match(fault ?? '', /went wrong here/);
         keyless.clock.advance(1_000);
-        await until(id, ({ failures, waiting }) => failures === 2 && waiting === 1, keyless);
+        await comesTo(id, ({ failures, waiting }) => failures === 2 && waiting === 1, keyless);
         assert.equal(target.heard.length, 0);
       } finally {
         await keyless.close();

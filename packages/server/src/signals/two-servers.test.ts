@@ -9,6 +9,7 @@ import { fakeClock } from '../lib/clock.ts';
 import { databases, startServer, type TestServer, testEpoch } from '../testing/harness.ts';
 import { type SignalReceiver, signalReceiver, testWeb } from '../testing/signal-receiver.ts';
 import { tokenClient } from '../testing/token-client.ts';
+import { until } from '../testing/until.ts';
 import { tokenEnded } from '../tokens/introspect.ts';
 
 interface Source {
@@ -92,24 +93,19 @@ when { context.event == "session-revoked" && context.effect == "suspend" };`,
       return items.map(({ decided_on }) => decided_on);
     };
     /** Lets both sides work until it is so. */
-    const until = async (holds: () => Promise<boolean>, source: string) => {
-      for (let round = 0; round < 300; round += 1) {
-        if (await holds()) return;
+    const comesTo = (holds: () => Promise<boolean>) =>
+      until(holds, Boolean, () => {
         clock.advance(600);
-        await west.deps.consumers.settled();
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-      assert.fail(JSON.stringify(await east.admin('GET', `/signal-sources/${source}`)));
-    };
+        return west.deps.consumers.settled();
+      });
     const suspendedThere = async (source: string) => {
       const { home, active, status, agent } = await workload();
       assert.equal(await active(), true);
       await west.admin('POST', `/agents/${home}/suspend`, { reason: 'stolen' });
-      await until(async () => (await status()) === 'suspended', source);
+      await comesTo(async () => (await status()) === 'suspended');
       assert.equal(await active(), false);
-      await until(
-        async () => (await heard(source)).some(({ agents }) => agents.some((one) => one.effect === 'suspended')),
-        source,
+      await comesTo(async () =>
+        (await heard(source)).some(({ agents }) => agents.some((one) => one.effect === 'suspended')),
       );
       const stopped = (await heard(source))
         .flatMap(({ agents }) => agents)
@@ -158,9 +154,8 @@ when { context.event == "session-revoked" && context.effect == "suspend" };`,
       await west.admin('POST', '/credentials', { agent: receiver.clientId, jwk: source.poll?.oauth?.jwk });
       await suspendedThere(source.id);
       // and what was taken was said
-      await until(
+      await comesTo(
         async () => (await west.admin<{ waiting: number }>('GET', `/signal-streams/${stream_id}`)).waiting === 0,
-        source.id,
       );
     });
 
@@ -181,11 +176,11 @@ when { context.event == "session-revoked" && context.effect == "suspend" };`,
       const { home, status } = await workload();
       await west.admin('POST', `/agents/${home}/suspend`, { reason: 'stolen' });
       const faultOf = async () => (await east.admin<Source>('GET', `/signal-sources/${source.id}`)).fault;
-      await until(async () => (await faultOf()) !== undefined, source.id);
+      await comesTo(async () => (await faultOf()) !== undefined);
       assert.match((await faultOf()) ?? '', /no token could be got there \(\w+\)|answered with 401/);
       assert.equal(await status(), 'active');
       await west.admin('POST', `/agents/${receiver.clientId}/resume`);
-      await until(async () => (await status()) === 'suspended', source.id);
+      await comesTo(async () => (await status()) === 'suspended');
     });
 
     /** A receiver at west with a stream that is fetched. */
