@@ -33,6 +33,7 @@ export const rooms: Readonly<Record<string, number>> = {
   drills: 9,
 
   revocations: 8,
+  'feed-leases': 8,
   exports: 8,
   ssf: 8,
 

@@ -10,7 +10,7 @@ import { selectAgents } from '../agents/store.ts';
 import type { Deps } from '../deps.ts';
 import { isId } from '../lib/ids.ts';
 import { findOrganization } from '../people/store.ts';
-import type { Effect } from '../revocations/subject.ts';
+import type { Effect } from '../revocations/revocable.ts';
 import { kindOfId, type RevocableKind } from '../revocations/subjects.ts';
 import type { OwnApiPlugin } from '../web/own-api.ts';
 import { refuseOtherMethods, sendAnswer } from '../web/own-api.ts';

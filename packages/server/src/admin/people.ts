@@ -8,7 +8,7 @@ import { endSubject, registerSubject } from '../liveness/liveness.ts';
 import { forgetPersonal } from '../log/forget.ts';
 import type { Person } from '../people/people.ts';
 import { erasePerson, findPerson, insertPerson, selectPeople, updatePerson } from '../people/store.ts';
-import { forgetReasons } from '../revocations/revocation-store.ts';
+import { forgetReasons } from '../revocations/store.ts';
 import { forgetListed } from '../ssf/stream-store.ts';
 import { forgetAnswersShowing } from '../web/idempotency-store.ts';
 import { pageOf } from '../web/paging.ts';

@@ -1,11 +1,11 @@
 /** Revocations as the admin API names and shows them. */
 import { ProtocolError, parseCompact } from '@bailiwick/protocol';
 import { z } from 'zod';
+import type { Acknowledgement } from '../feed-leases/acknowledgement.ts';
 import { rfc3339 } from '../lib/clock.ts';
-import type { Acknowledgement } from '../revocations/acknowledgement.ts';
 import type { Reach } from '../revocations/reach.ts';
-import type { Revocation } from '../revocations/revocation-store.ts';
-import { type Effect, effects } from '../revocations/subject.ts';
+import { type Effect, effects } from '../revocations/revocable.ts';
+import type { Revocation } from '../revocations/store.ts';
 import { kindOfId, type RevocableKind, revocableKinds } from '../revocations/subjects.ts';
 import { badRequest } from '../web/problem.ts';
 import { flag, idOf, line, oneOf, record, shownTime, wholeNumber } from './fields.ts';

@@ -1,10 +1,10 @@
 /** Revoking anything, how far it reaches, and who has acknowledged it. */
 import { z } from 'zod';
 import { findAgent } from '../agents/store.ts';
-import { arrival } from '../revocations/arrival.ts';
+import { orderAcknowledged } from '../feed-leases/acknowledgement.ts';
 import { reachOfRevocation } from '../revocations/reach.ts';
-import { type Revocation, selectOrdered, selectRevocations } from '../revocations/revocation-store.ts';
-import type { Effect, Target } from '../revocations/subject.ts';
+import type { Effect, Target } from '../revocations/revocable.ts';
+import { type Revocation, selectOrdered, selectRevocations } from '../revocations/store.ts';
 import { type RevocableKind, revocable } from '../revocations/subjects.ts';
 import { insufficientScope } from '../web/caller.ts';
 import { badRequest, invalid, notFound } from '../web/problem.ts';
@@ -134,7 +134,11 @@ export const revocationRoutes = [
     async finish(call, body, { body: { wait_seconds } }) {
       const { rev, last_rev } = body;
       if (rev === undefined) return body;
-      const acknowledgement = await arrival(call.deps, { first: rev, last: last_rev ?? rev }, wait_seconds * 1000);
+      const acknowledgement = await orderAcknowledged(
+        call.deps,
+        { first: rev, last: last_rev ?? rev },
+        wait_seconds * 1000,
+      );
       return { ...body, acknowledgement: showAcknowledgement(acknowledgement) };
     },
   }),
@@ -240,7 +244,7 @@ export const revocationRoutes = [
       return {
         ...showRevocation(one),
         came_with_it: together.filter(({ rev }) => rev !== one.rev),
-        acknowledgement: showAcknowledgement(await arrival(call.deps, { first: one.rev, last }, waitMs)),
+        acknowledgement: showAcknowledgement(await orderAcknowledged(call.deps, { first: one.rev, last }, waitMs)),
       };
     },
   }),

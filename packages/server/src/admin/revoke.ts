@@ -1,7 +1,7 @@
 /** How an administrator revokes something, whichever route it came by: what they must hold for it, and the one road that does it. */
 import { LastOperatorError } from '../revocations/last-operator.ts';
+import type { Effect, Target } from '../revocations/revocable.ts';
 import { type Revoked, revoke } from '../revocations/revoke.ts';
-import type { Effect, Target } from '../revocations/subject.ts';
 import { type RevocableKind, revocable } from '../revocations/subjects.ts';
 import { notFound, Problem, printable } from '../web/problem.ts';
 import { lastOperator, mustHold } from './reach.ts';

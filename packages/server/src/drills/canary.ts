@@ -16,7 +16,7 @@ import { insertTeam, selectTeams } from '../people/store.ts';
 import { defaultFeedTerms, type Resource } from '../resources/resource.ts';
 import { findRole, insertRole, insertRoleGrant, updateRole } from '../resources/role-store.ts';
 import { findResource, findSystemResource, insertGuard, insertResource } from '../resources/store.ts';
-import { selectRevocations } from '../revocations/revocation-store.ts';
+import { selectRevocations } from '../revocations/store.ts';
 import type { Tx } from '../store/database.ts';
 import { findCanary, guardedResources, putCanary } from './store.ts';
 

@@ -1,6 +1,6 @@
 /** What a drill says of guards: who acknowledged it, who lost its lease, and who holds none and is told nothing. */
 import type { Deps } from '../deps.ts';
-import { arrival } from '../revocations/arrival.ts';
+import { orderAcknowledged } from '../feed-leases/acknowledgement.ts';
 import type { Reach } from '../revocations/reach.ts';
 import type { Revoked } from '../revocations/revoke.ts';
 import type { Row } from './verdict.ts';
@@ -21,7 +21,7 @@ export async function guardRows(
 ): Promise<Row[]> {
   const { rev, last } = revoked;
   if (rev === undefined) return [];
-  const { resources } = await arrival(deps, { first: rev, last: last ?? rev }, waitMs);
+  const { resources } = await orderAcknowledged(deps, { first: rev, last: last ?? rev }, waitMs);
   const named = new Map(reached.flatMap(({ guards }) => guards.map(({ id, name }) => [id, name])));
   const rows = resources.flatMap(({ guards, acknowledgedAt }) =>
     guards.map(({ guard, appliedAt, lapsed }): Row => {

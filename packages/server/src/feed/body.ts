@@ -1,6 +1,6 @@
 /** What guards send: small, and read strictly. */
 import { z } from 'zod';
-import type { LeaseAsked } from '../revocations/sessions.ts';
+import type { LeaseAsked } from '../feed-leases/requests.ts';
 import { badRequest } from '../web/problem.ts';
 
 const number = z

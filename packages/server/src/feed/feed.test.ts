@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { linkTag } from '@bailiwick/protocol';
+import { feedOf } from '../feed-leases/feed.ts';
 import { asOf, endToken } from '../liveness/liveness.ts';
-import { feedOf } from '../revocations/feed.ts';
 import { type FeedGuard, feedGuard, openFeedSession, openRaw } from '../testing/feed-client.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import { type TokenClient, tokenClient } from '../testing/token-client.ts';

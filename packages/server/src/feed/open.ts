@@ -1,6 +1,6 @@
 /** A guard shows its token once, and is given a session in which a MAC is enough. */
 import type { Deps } from '../deps.ts';
-import { heartbeatMs, openSession } from '../revocations/sessions.ts';
+import { heartbeatMs, openSession } from '../feed-leases/requests.ts';
 import type { Caller } from '../web/caller.ts';
 import { Problem } from '../web/problem.ts';
 import { mustHaveScope } from '../web/service.ts';

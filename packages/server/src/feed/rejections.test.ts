@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { generateJwk, leaseRequestText, publicJwk } from '@bailiwick/protocol';
-import { tidyFeed } from '../revocations/feed.ts';
+import { tidyFeed } from '../feed-leases/feed.ts';
 import {
   type FeedGuard,
   type FeedSession,

@@ -1,9 +1,9 @@
 /** `/feed` over HTTP, for guards: bytes in, bytes out, and nothing decided here. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Deps } from '../deps.ts';
-import { feedOf } from '../revocations/feed.ts';
-import { askLease, giveBack } from '../revocations/sessions.ts';
-import { FeedRefusal } from '../revocations/state.ts';
+import { feedOf } from '../feed-leases/feed.ts';
+import { askLease, giveBack } from '../feed-leases/requests.ts';
+import { FeedRefusal } from '../feed-leases/state.ts';
 import { refuseOtherMethods, sendAnswer } from '../web/own-api.ts';
 import { Problem } from '../web/problem.ts';
 import { feedPath, serviceApi, servicePrefix } from '../web/service.ts';

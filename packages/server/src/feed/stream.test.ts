@@ -1,9 +1,9 @@
 /** Streams end: when the server does, when a newer one begins, and when nobody reads them. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { feedOf } from '../feed-leases/feed.ts';
+import { followSession } from '../feed-leases/requests.ts';
 import { endToken } from '../liveness/liveness.ts';
-import { feedOf } from '../revocations/feed.ts';
-import { followSession } from '../revocations/sessions.ts';
 import { feedGuard, openFeedSession } from '../testing/feed-client.ts';
 import { startServer } from '../testing/harness.ts';
 import { tokenClient } from '../testing/token-client.ts';

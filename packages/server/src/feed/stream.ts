@@ -1,9 +1,9 @@
 /** What is revoked, pushed as it happens. @see https://html.spec.whatwg.org/multipage/server-sent-events.html */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Deps } from '../deps.ts';
-import { eventOf } from '../revocations/grants.ts';
-import type { StreamOut } from '../revocations/session.ts';
-import { followSession, heartbeatMs } from '../revocations/sessions.ts';
+import { eventOf } from '../feed-leases/leases.ts';
+import { followSession, heartbeatMs } from '../feed-leases/requests.ts';
+import type { StreamOut } from '../feed-leases/session.ts';
 import type { Caller } from '../web/caller.ts';
 import { mustHaveScope } from '../web/service.ts';
 import { afterOf } from './body.ts';

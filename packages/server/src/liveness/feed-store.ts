@@ -175,6 +175,20 @@ export async function stillUnacknowledged(q: Queries, from: number, to: number):
   return rows.map(({ rev }) => rev);
 }
 
+/** The greatest number that each resource hears of, among these. */
+export async function selectHeard(
+  q: Queries,
+  { first, last }: { first: number; last: number },
+): Promise<{ resource: string; rev: number }[]> {
+  return q.all(
+    `select resource, max(rev) as rev from (
+       select resource, rev from feed_entries where rev >= ? and rev <= ?
+       union all select resource, rev from revocation_answers where rev >= ? and rev <= ?
+     ) heard group by resource`,
+    [first, last, first, last],
+  );
+}
+
 export interface AnswerRow {
   resource: string;
   acknowledged_at: number | null;

@@ -8,8 +8,8 @@ import { idAt } from '../lib/ids.ts';
 import { caughtUp } from '../log/indexer.ts';
 import { openTerm } from '../log/terms.ts';
 import { eventsUnder } from './reach-store.ts';
-import { type IssuedToken, lastRevocation } from './revocation-store.ts';
-import type { Target } from './subject.ts';
+import type { Target } from './revocable.ts';
+import { type IssuedToken, lastRevocation } from './store.ts';
 import type { RevocableKind } from './subjects.ts';
 
 export interface LivingTokens {

@@ -8,9 +8,9 @@ import type { Queries } from '../store/database.ts';
 import { longestJwtSvidMs } from '../svid/jwt-svid.ts';
 import { countCredentials, countInstances, countTasks, livingAgents } from './reach-store.ts';
 import { type LivingTokens, tokensOf } from './reach-tokens.ts';
-import type { IssuedToken } from './revocation-store.ts';
+import type { Effect, Target } from './revocable.ts';
 import { ownedAgents } from './revoke-registry.ts';
-import type { Effect, Target } from './subject.ts';
+import type { IssuedToken } from './store.ts';
 import type { RevocableKind } from './subjects.ts';
 
 export interface Reach {

@@ -21,7 +21,7 @@ import type { Queries, Tx } from '../store/database.ts';
 import { endTask } from '../tasks/standing.ts';
 import { findTask } from '../tasks/store.ts';
 import type { Task } from '../tasks/task.ts';
-import { type Reason, type Revocable, type Target, tokensRevoked } from './subject.ts';
+import { type Reason, type Revocable, type Target, tokensRevoked } from './revocable.ts';
 
 const holder = async (q: Queries, id: string): Promise<{ id: string; owner: string }> => {
   const agent = await findAgent(q, id);

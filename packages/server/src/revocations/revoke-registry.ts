@@ -13,8 +13,8 @@ import type { Role } from '../resources/role.ts';
 import { findRole, selectRoles } from '../resources/role-store.ts';
 import { findResource, findResourceByIdentifier, findSystemResource, selectResources } from '../resources/store.ts';
 import type { Queries, Tx } from '../store/database.ts';
+import { type Order, type Revocable, type RevocationEvent, type Target, tokensRevoked } from './revocable.ts';
 import { agents, agentTarget } from './revoke-agent.ts';
-import { type Order, type Revocable, type RevocationEvent, type Target, tokensRevoked } from './subject.ts';
 
 export const roles: Revocable<Role> = {
   effects: ['tokens', 'end'],

@@ -3,8 +3,8 @@
 import { findAgent } from '../agents/store.ts';
 import { issueEventId } from '../lib/ids.ts';
 import { endToken } from '../liveness/liveness.ts';
-import { findIssue, type IssuedToken } from './revocation-store.ts';
-import type { Revocable } from './subject.ts';
+import type { Revocable } from './revocable.ts';
+import { findIssue, type IssuedToken } from './store.ts';
 
 const jtiShape = /^[0-9a-hjkmnp-tv-z]{26}$/;
 

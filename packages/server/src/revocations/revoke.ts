@@ -3,8 +3,8 @@ import type { Deps } from '../deps.ts';
 import { asOf, lastStop } from '../liveness/liveness.ts';
 import type { Tx } from '../store/database.ts';
 import { keepingLastOperator } from './last-operator.ts';
-import { setCause } from './revocation-store.ts';
-import type { Order, RevocationEvent, Target } from './subject.ts';
+import type { Order, RevocationEvent, Target } from './revocable.ts';
+import { setCause } from './store.ts';
 import { type RevocableKind, revocable } from './subjects.ts';
 
 export interface Revoked {

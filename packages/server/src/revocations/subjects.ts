@@ -1,9 +1,9 @@
 /** Everything that can be revoked, in one table: API, command line and documentation derive from it. A new kind is one row. */
 import { isId } from '../lib/ids.ts';
+import type { Revocable } from './revocable.ts';
 import { agents, credentials, instances, roleGrants, tasks } from './revoke-agent.ts';
 import { keys, organizations, people, resources, roles, teams } from './revoke-registry.ts';
 import { tokens } from './revoke-token.ts';
-import type { Revocable } from './subject.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: each row finds what it revokes, so that the two always fit
 type Row = Revocable<any>;

@@ -3,7 +3,7 @@ import { appendEvent, type Sealing, sealingFor } from '../audit/audit.ts';
 import { setAcknowledged, stillUnacknowledged } from '../liveness/feed-store.ts';
 import { asOf } from '../liveness/liveness.ts';
 import type { Tx } from '../store/database.ts';
-import { silentGuards } from './silent.ts';
+import { silentGuards } from './silent-guards.ts';
 import type { Completed, Feed, GuardAnswer } from './state.ts';
 
 export const acknowledgedTopic = 'feed-acknowledged';

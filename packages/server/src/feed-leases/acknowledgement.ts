@@ -1,12 +1,12 @@
 /** When a revocation is known to everybody whom it concerns (design §4). Why nothing is accepted after it: completion.ts. */
 import type { Deps } from '../deps.ts';
-import { forgottenUpTo, selectAnswers } from '../liveness/feed-store.ts';
+import { forgottenUpTo, selectAnswers, selectHeard } from '../liveness/feed-store.ts';
 import { answersOf } from './answers.ts';
 import { adopt, feedOf } from './feed.ts';
-import { type Silent, silentGuards } from './silent.ts';
+import { urge } from './record.ts';
+import { type Silent, silentGuards } from './silent-guards.ts';
 import type { Feed, GuardAnswer } from './state.ts';
 import { caughtUp } from './turn.ts';
-import { urge } from './write-down.ts';
 
 /** How far a revocation has arrived. Times in milliseconds since 1970. */
 export interface Acknowledgement {
@@ -84,11 +84,33 @@ export async function acknowledged(deps: Deps, rev: number, atMostMs: number): P
     if (now.complete) return now;
     await adopt(feed);
   }
-  if (atMostMs > 0 && feed.remaining.has(rev)) await arrival(feed, rev, atMostMs);
+  if (atMostMs > 0 && feed.remaining.has(rev)) await untilAcknowledged(feed, rev, atMostMs);
   return acknowledgementOf(deps, rev);
 }
 
-function arrival(feed: Feed, rev: number, atMostMs: number): Promise<void> {
+/**
+ * The same of everything that was ordered at once: each resource counts by the last number that it hears of.
+ * @param numbers of the first and last that were ordered
+ */
+export async function orderAcknowledged(
+  deps: Deps,
+  numbers: { first: number; last: number },
+  atMostMs: number,
+): Promise<Pick<Acknowledgement, 'complete' | 'resources' | 'forgotten'>> {
+  const heard = await selectHeard(deps.db, numbers);
+  const byNumber = Map.groupBy(heard, ({ rev }) => rev);
+  if (heard.length === 0) return acknowledgementOf(deps, numbers.first);
+  const answers = await Promise.all([...byNumber.keys()].map((rev) => acknowledged(deps, rev, atMostMs)));
+  return {
+    complete: answers.every(({ complete }) => complete),
+    // what hears of a later number of the same order counts there
+    resources: answers.flatMap(({ rev, resources }) =>
+      resources.filter(({ resource }) => byNumber.get(rev)?.some((one) => one.resource === resource)),
+    ),
+  };
+}
+
+function untilAcknowledged(feed: Feed, rev: number, atMostMs: number): Promise<void> {
   return new Promise((resolve) => {
     const waiting = feed.waiting.get(rev) ?? new Set();
     feed.waiting.set(rev, waiting);

@@ -8,10 +8,10 @@ import { evaluate } from './completion.ts';
 import { confirmedTopic, hearConfirmation } from './confirm.ts';
 import { forgetHolds } from './holds.ts';
 import { leaveNodes, tidyNodes } from './nodes.ts';
-import { forgetSessions } from './sessions.ts';
+import { acknowledgedTopic, hearAcknowledged } from './record.ts';
+import { forgetSessions } from './requests.ts';
 import { endSession, type Feed, newFeed } from './state.ts';
 import { adoptLeft, wake } from './turn.ts';
-import { acknowledgedTopic, hearAcknowledged } from './write-down.ts';
 
 const feeds = new WeakMap<Database, Feed>();
 

@@ -12,9 +12,9 @@ import { answersOf } from './answers.ts';
 import { confirm } from './confirm.ts';
 import { heldNow } from './holds.ts';
 import { hasConfirmed, turnToWrite } from './nodes.ts';
+import { writeDown } from './record.ts';
 import { heldUntil, type Session, safeUpTo } from './session.ts';
 import type { Feed, Pending, Sighting } from './state.ts';
-import { writeDown } from './write-down.ts';
 
 /** How long a node leaves it to those before it to write down what all of them know. Milliseconds each. */
 const writtenAfterMs = 500;

@@ -1,7 +1,8 @@
 /** Guards of which an acknowledgement says nothing: what is said of them is as of when it was written down. */
-import { activeGuards } from './guard-store.ts';
+
 import { seenLatelyMs } from './holds.ts';
 import type { Feed } from './state.ts';
+import { activeGuards } from './store.ts';
 
 export interface Silent {
   unknown: string[];

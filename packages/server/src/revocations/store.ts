@@ -132,20 +132,6 @@ export async function selectOrdered(
   return rows.map(({ rev, subject, kind }) => ({ rev, subject, kind: kindOf(kind ?? 'unknown') }));
 }
 
-/** The greatest number that each resource hears of, among these. */
-export async function selectHeard(
-  q: Queries,
-  { first, last }: { first: number; last: number },
-): Promise<{ resource: string; rev: number }[]> {
-  return q.all(
-    `select resource, max(rev) as rev from (
-       select resource, rev from feed_entries where rev >= ? and rev <= ?
-       union all select resource, rev from revocation_answers where rev >= ? and rev <= ?
-     ) heard group by resource`,
-    [first, last, first, last],
-  );
-}
-
 /** Forgets why a person, what came with that, and agents that they answer for were revoked: there they may be named. */
 export async function forgetReasons(tx: Tx, person: string): Promise<void> {
   await tx.run(
