@@ -6,6 +6,7 @@
 import type { Agent } from '@bailiwick/agent';
 import type { PrivateJwk } from '@bailiwick/protocol';
 import type { Deps } from '../deps.ts';
+import { pauseAfter, startDueWork } from '../lib/due-work.ts';
 import { FetchError } from '../lib/safe-fetch.ts';
 import { type PollSettings, type Source, sourcesTopic } from '../ssf/source.ts';
 import { asked, claimSource, dueSources, findSource, nextSourceDue } from '../ssf/source-store.ts';
@@ -22,69 +23,23 @@ const heldMs = 120_000;
 const answerSeconds = 60;
 /** Between two questions, where the other side answers at once though it has nothing (ms). */
 const restMs = 5_000;
-const firstPauseMs = 2_000;
-const longestPauseMs = 300_000;
+/** After a failure (ms). */
+const pauses = { first: 2_000, longest: 300_000 };
 const atOnce = 16;
 const mostSets = 50;
-const lookEveryMs = 30_000;
 
 /** Begins to ask. `stop` gives up questions that wait. */
-export function startPolling(deps: Deps): { stop(): Promise<void> } {
-  const { db, clock } = deps;
-  const running = new Map<string, Promise<void>>();
-  const ending = new AbortController();
-  let looking: Promise<void> | undefined;
-  let again = false;
-  let cancel = () => {};
-
-  function look(): void {
-    if (ending.signal.aborted) return;
-    again = true;
-    looking ??= lookOnce().finally(() => {
-      looking = undefined;
-      if (again) look();
-    });
-  }
-
-  async function lookOnce(): Promise<void> {
-    again = false;
-    cancel();
-    const now = clock.now(); // what becomes due between the two reads is waited for, not taken for what is under way
-    try {
-      for (const { id } of await dueSources(db, now, atOnce * 2)) {
-        if (running.size >= atOnce) break;
-        if (running.has(id) || ending.signal.aborted) continue;
-        const work = askSource(deps, id, ending.signal)
-          .catch((err) => deps.log.error({ err, source: id }, 'a source of signals could not be asked'))
-          .finally(() => {
-            running.delete(id);
-            look();
-          });
-        running.set(id, work);
-      }
-      const due = running.size >= atOnce ? undefined : await nextSourceDue(db);
-      if (due !== undefined && due > now && due <= clock.now()) again = true;
-      const wait =
-        due === undefined || due <= now ? lookEveryMs : Math.min(Math.max(due - clock.now(), 0), lookEveryMs);
-      if (!ending.signal.aborted) cancel = clock.after(wait, look);
-    } catch (err) {
-      deps.log.error({ err }, 'sources of signals could not be looked through; it is tried again');
-      if (!ending.signal.aborted) cancel = clock.after(firstPauseMs, look);
-    }
-  }
-
-  const unlisten = db.listen(sourcesTopic, look);
-  look();
-  return {
-    async stop() {
-      ending.abort();
-      cancel();
-      unlisten();
-      await looking;
-      await Promise.all(running.values());
-    },
-  };
-}
+export const startPolling = (deps: Deps): { stop(): Promise<void> } =>
+  startDueWork({
+    clock: deps.clock,
+    atOnce,
+    due: (now, limit) => dueSources(deps.db, now, limit),
+    next: () => nextSourceDue(deps.db),
+    work: (id, ending) => askSource(deps, id, ending),
+    listen: (look) => deps.db.listen(sourcesTopic, look),
+    failed: (err, source) =>
+      deps.log.error({ err, source }, 'a source of signals could not be asked; it is tried again'),
+  });
 
 interface Taken {
   ack: string[];
@@ -113,7 +68,7 @@ async function askSource(deps: Deps, id: string, ending: AbortSignal): Promise<v
     } catch (error) {
       if (ending.aborted) break;
       fault = faultOf(error);
-      dueAt = clock.now() + Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(claimed.failures, 20));
+      dueAt = clock.now() + pauseAfter(claimed.failures, pauses);
     }
     const mine = await db.settle((tx) => asked(tx, { id, heldUntil }, { dueAt, fault }));
     if (!mine || fault !== undefined || rest) return; // what was taken and not said comes again, and is known by its id

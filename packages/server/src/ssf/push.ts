@@ -4,6 +4,7 @@
  * @see RFC 8935
  */
 import type { Deps } from '../deps.ts';
+import { pauseAfter, startDueWork } from '../lib/due-work.ts';
 import { FetchError } from '../lib/safe-fetch.ts';
 import { signalSecretName } from '../store/secrets.ts';
 import { setMediaType } from './events.ts';
@@ -27,77 +28,28 @@ import { signalsTopic } from './transmit.ts';
 const heldMs = 90_000;
 /** No request to a receiver takes longer (seconds). */
 const answerSeconds = 20;
-const firstPauseMs = 1_000;
-const longestPauseMs = 300_000;
+/** After a failure (ms). */
+const pauses = { first: 1_000, longest: 300_000 };
 /** After so long it is looked again whether a receiver that was stopped may be told (ms). */
 const parkedMs = 30_000;
 /** How often one SET may be refused as such (400) before it is given up. */
 const refusalsAllowed = 5;
 /** Streams that one node pushes at once. */
 const atOnce = 32;
-const perLook = 200;
-/** At the latest after so long it is looked again, whatever was heard (ms). */
-const lookEveryMs = 30_000;
 const maxAnswerBytes = 8_192;
 
 /** Begins to push. `stop` waits for what is under way. */
-export function startPushing(deps: Deps): { stop(): Promise<void> } {
-  const { db, clock } = deps;
-  const running = new Map<string, Promise<void>>();
-  const ending = new AbortController();
-  let looking: Promise<void> | undefined;
-  let again = false;
-  let cancel = () => {};
-
-  function look(): void {
-    if (ending.signal.aborted) return;
-    again = true;
-    looking ??= lookOnce().finally(() => {
-      looking = undefined;
-      if (again) look();
-    });
-  }
-
-  async function lookOnce(): Promise<void> {
-    again = false;
-    cancel();
-    const now = clock.now(); // what becomes due between the two reads is waited for, not taken for what is under way
-    try {
-      for (const stream of await dueStreams(db, now, perLook)) {
-        if (running.size >= atOnce) break;
-        if (running.has(stream.id) || ending.signal.aborted) continue;
-        const work = pushStream(deps, stream.id, ending.signal)
-          .catch((err) => deps.log.error({ err, stream: stream.id }, 'a stream of signals could not be pushed'))
-          .finally(() => {
-            running.delete(stream.id);
-            look();
-          });
-        running.set(stream.id, work);
-      }
-      const due = running.size >= atOnce ? undefined : await nextDue(db);
-      // what is due now is under way here or elsewhere: whoever has it says when it is through
-      if (due !== undefined && due > now && due <= clock.now()) again = true;
-      const wait =
-        due === undefined || due <= now ? lookEveryMs : Math.min(Math.max(due - clock.now(), 0), lookEveryMs);
-      if (!ending.signal.aborted) cancel = clock.after(wait, look);
-    } catch (err) {
-      deps.log.error({ err }, 'streams of signals could not be looked through; it is tried again');
-      if (!ending.signal.aborted) cancel = clock.after(firstPauseMs, look);
-    }
-  }
-
-  const unlisten = db.listen(signalsTopic, look);
-  look();
-  return {
-    async stop() {
-      ending.abort();
-      cancel();
-      unlisten();
-      await looking;
-      await Promise.all(running.values());
-    },
-  };
-}
+export const startPushing = (deps: Deps): { stop(): Promise<void> } =>
+  startDueWork({
+    clock: deps.clock,
+    atOnce,
+    due: (now, limit) => dueStreams(deps.db, now, limit),
+    next: () => nextDue(deps.db),
+    work: (id, ending) => pushStream(deps, id, ending),
+    listen: (look) => deps.db.listen(signalsTopic, look),
+    failed: (err, stream) =>
+      deps.log.error({ err, stream }, 'a stream of signals could not be pushed; it is tried again'),
+  });
 
 /** What is held by this node: of the same stream, another holds another until. */
 interface Held {
@@ -120,14 +72,12 @@ async function pushStream(deps: Deps, id: string, ending: AbortSignal): Promise<
     // stopped in the middle: whoever comes next may go on at once
     await db.settle((tx) => releaseStream(tx, { ...held, last: -1 }, clock.now()));
   } catch (error) {
-    const again = clock.now() + pauseAfter(claimed.failures);
+    const again = clock.now() + pauseAfter(claimed.failures, pauses);
     const fault = 'something went wrong here: the log of the server has more';
     await db.settle((tx) => noteFailure(tx, held, { jti: '', fault, again }));
     throw error;
   }
 }
-
-const pauseAfter = (failures: number): number => Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(failures, 20));
 
 /** Pushes the next SET. False: there is nothing more to do now, and the stream isn't held any longer. */
 async function pushNext(
@@ -148,7 +98,7 @@ async function pushNext(
   const { state, why } = await receiverStanding(db, stream.agent, clock.now());
   if (state !== 'may') {
     // who is gone for good is seen in the log, and the stream goes then
-    const again = clock.now() + (state === 'gone' ? longestPauseMs : parkedMs);
+    const again = clock.now() + (state === 'gone' ? pauses.longest : parkedMs);
     await db.settle((tx) => parkStream(tx, held, { again, fault: why }));
     return false;
   }
@@ -166,7 +116,7 @@ async function settled(
   const { id, heldUntil } = held;
   const { jti } = set;
   if (outcome && !(outcome.refused && set.attempts + 1 >= refusalsAllowed)) {
-    const again = clock.now() + pauseAfter(stream.failures);
+    const again = clock.now() + pauseAfter(stream.failures, pauses);
     await db.settle((tx) => noteFailure(tx, { id, heldUntil }, { jti, fault: outcome.fault, again }));
     return false;
   }

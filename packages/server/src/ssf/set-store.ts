@@ -65,13 +65,13 @@ export async function dropSets(tx: Tx, stream: string): Promise<void> {
   await tx.run('delete from signal_sets where stream = ? and control = 0', [stream]);
 }
 
-/** Pushing streams with something to do by now (ms), of every organization; the longest due first. */
-export async function dueStreams(q: Queries, now: number, limit: number): Promise<Stream[]> {
-  const rows = await q.all<SignalStreamRow>(
-    'select * from signal_streams where due_at is not null and due_at <= ? order by due_at limit ?',
+/** The ids of pushing streams with something to do by now (ms), of every organization; the longest due first. */
+export async function dueStreams(q: Queries, now: number, limit: number): Promise<string[]> {
+  const rows = await q.all<{ id: string }>(
+    'select id from signal_streams where due_at is not null and due_at <= ? order by due_at limit ?',
     [now, limit],
   );
-  return rows.map(streamOf);
+  return rows.map(({ id }) => id);
 }
 
 /** When the next of them is due (ms). */

@@ -80,13 +80,13 @@ export async function noteSourceFault(tx: Tx, id: string, fault: string): Promis
   await tx.run('update signal_sources set fault = ? where id = ?', [fault, id]);
 }
 
-/** Sources that are to be asked by now (ms), the longest due first. */
-export async function dueSources(q: Queries, now: number, limit: number): Promise<Source[]> {
-  const rows = await q.all<SignalSourceRow>(
-    'select * from signal_sources where due_at is not null and due_at <= ? order by due_at limit ?',
+/** The ids of sources that are to be asked by now (ms), of every organization; the longest due first. */
+export async function dueSources(q: Queries, now: number, limit: number): Promise<string[]> {
+  const rows = await q.all<{ id: string }>(
+    'select id from signal_sources where due_at is not null and due_at <= ? order by due_at limit ?',
     [now, limit],
   );
-  return rows.map(sourceOf);
+  return rows.map(({ id }) => id);
 }
 
 /** When the next of them is due (ms). */
