@@ -1,8 +1,9 @@
 /** What a grant hands on: everything that a token would say, and nothing that it could do by itself. */
-import type { AuthorizationDetail, Requirement, TokenContext } from '@bailiwick/protocol';
+import type { Actor, AuthorizationDetail, Requirement, TokenContext } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
 import type { Instance } from '../agents/instance.ts';
 import type { Counter } from '../liveness/liveness.ts';
+import type { Take } from '../mandates/ledger.ts';
 import type { Resource } from '../resources/resource.ts';
 import type { Task } from '../tasks/task.ts';
 
@@ -96,17 +97,50 @@ export interface OrchestratedTask {
   owner: string;
 }
 
+/** On whose authority an agent acts, where it isn't its own, and all that bounds what it does there. */
+export interface Delegation {
+  /** What kind of subject: `user` for a person, else as the actor profile calls the agent at the root. */
+  subjectProfile: string;
+  /** The person at the root, if there is one (`per_…`). */
+  person: string | undefined;
+  /** Who acted before the client, the nearest first, each with those before it inside. */
+  earlier: Actor | undefined;
+  /** The mandate that the client acts on. */
+  mandate: string | undefined;
+  /** Ids of all that this rests on: mandates up to the root, the person, earlier agents, the token that it was exchanged from. */
+  links: readonly string[];
+  /** The same, of what a token that was exchanged linked: of these only the tags are known. */
+  tags: readonly string[];
+  /** Milliseconds: when the first of it ends. */
+  endsAt: number;
+  /** What each link of the chain allows on the plan's resource, the nearest first; the plan is within each. */
+  bounds: readonly DelegationBound[];
+  /** What it takes of what mandates count, in the issuing transaction. */
+  takes: readonly Take[];
+}
+
+/** What one link of a chain allows on one resource. */
+export interface DelegationBound {
+  /** Which link: the id of a mandate, or `subject_token`. */
+  by: string;
+  scope: readonly string[];
+  details: readonly AuthorizationDetail[];
+  context: TokenContext | undefined;
+}
+
 /** What a grant wants to have issued. */
 export interface TokenPlan {
   grantType: string;
   client: Client;
-  /** `sub`: the SPIFFE ID of an agent that acts for itself. */
+  /** `sub`: the SPIFFE ID of an agent that acts for itself; who it acts for, where it doesn't. */
   subject: string;
   resource: Resource;
   /** Exactly what was asked for, or what the registration says is meant by asking for nothing. */
   scope: readonly string[];
   /** RFC 9396: valid for their types, and not more than was asked for. */
   details: readonly AuthorizationDetail[];
+  /** On whose authority, where the agent doesn't act for itself. */
+  delegation?: Delegation | undefined;
   /** The piece of work that it is for. */
   task: PlannedTask | undefined;
   /** Where it is to be used at most, as the request says. */

@@ -19,6 +19,7 @@ export const idPrefixes = {
   exporter: 'xpt',
   drill: 'drl',
   task: 'tsk',
+  mandate: 'mdt',
   trust_domain: 'trd',
   event: 'evt',
   problem: 'err',

@@ -40,6 +40,7 @@ export type SubjectKind =
   | 'resource'
   | 'role'
   | 'task'
+  | 'mandate'
   | 'policy'
   | 'grant'
   | 'guard'

@@ -18,6 +18,8 @@ export interface RegistryTables {
   guards: GuardRow;
   trust_domains: TrustDomainRow;
   tasks: TaskRow;
+  mandates: MandateRow;
+  mandate_ledger: MandateLedgerRow;
   policies: PolicyRow;
   policy_versions: PolicyVersionRow;
   audiences: AudienceRow;
@@ -197,6 +199,43 @@ export interface TaskRow {
   ends_at: number;
   /** When it was ended before that. */
   ended_at: number | null;
+}
+
+export interface MandateRow {
+  id: string;
+  org: string;
+  person: string;
+  agent: string;
+  /** The one copy of the agent that it is for; null: every one. */
+  instance: string | null;
+  parent: string | null;
+  /** json: ids from the parent up to the root */
+  ancestors: string;
+  /** json */
+  resources: string;
+  /** json */
+  context: string | null;
+  /** json */
+  task: string | null;
+  /** json */
+  limits: string | null;
+  /** json */
+  passing: string;
+  /** json: how it was given, and what the person saw */
+  given: string;
+  created_at: number;
+  ends_at: number;
+  /** When it was ended before that. */
+  ended_at: number | null;
+}
+
+export interface MandateLedgerRow {
+  mandate: string;
+  /** `uses`, or the number of an amount among the mandate's limits: `amount:0` */
+  counter: string;
+  /** Uses; or millionths of an amount. */
+  spent: number;
+  most: number;
 }
 
 export interface PolicyRow {

@@ -15,6 +15,7 @@ import { exportsStep } from './0013-exports.ts';
 import { revocations } from './0014-revocations.ts';
 import { feedNodes } from './0015-feed-nodes.ts';
 import { kept } from './0016-kept.ts';
+import { mandates } from './0017-mandates.ts';
 
 /** In order; a step that was released is never changed, only followed. */
 export const migrations: readonly Migration[] = [
@@ -34,4 +35,5 @@ export const migrations: readonly Migration[] = [
   revocations,
   feedNodes,
   kept,
+  mandates,
 ];

@@ -1,0 +1,91 @@
+import type { Queries, Tx } from '../store/database.ts';
+import type { MandateRow } from '../store/registry-tables.ts';
+import type { Given, Mandate, MandateLimits, MandateResource, MandateTask, Passing } from './mandate.ts';
+
+/** The mandate with this id, whether it may still be used or not: the caller asks `mandateStanding`. */
+export async function findMandate(q: Queries, id: string): Promise<Mandate | undefined> {
+  const row = await q.get<MandateRow>('select * from mandates where id = ?', [id]);
+  return row && mandateOf(row);
+}
+
+export async function insertMandate(tx: Tx, mandate: Mandate): Promise<void> {
+  await tx.run(
+    `insert into mandates
+       (id, org, person, agent, instance, parent, ancestors, resources, context, task, limits, passing, given, created_at, ends_at)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    [
+      mandate.id,
+      mandate.org,
+      mandate.person,
+      mandate.agent,
+      mandate.instance ?? null,
+      mandate.parent ?? null,
+      JSON.stringify(mandate.ancestors),
+      JSON.stringify(mandate.resources),
+      json(mandate.context),
+      json(mandate.task),
+      JSON.stringify(mandate.limits),
+      JSON.stringify(mandate.passing),
+      JSON.stringify(mandate.given),
+      mandate.createdAt,
+      mandate.endsAt,
+    ],
+  );
+}
+
+/** Writes down what a mandate was narrowed to. Who it is for, and from whom it came, never changes. */
+export async function updateMandate(tx: Tx, mandate: Mandate): Promise<void> {
+  await tx.run(
+    'update mandates set resources = ?, context = ?, task = ?, limits = ?, passing = ?, ends_at = ? where id = ?',
+    [
+      JSON.stringify(mandate.resources),
+      json(mandate.context),
+      json(mandate.task),
+      JSON.stringify(mandate.limits),
+      JSON.stringify(mandate.passing),
+      mandate.endsAt,
+      mandate.id,
+    ],
+  );
+}
+
+/** Says when a mandate was ended before its time, which is what lists look at; truth stands in `liveness/`. */
+export async function setMandateEnded(tx: Tx, id: string, endedAt: number): Promise<void> {
+  await tx.run('update mandates set ended_at = ? where id = ?', [endedAt, id]);
+}
+
+/** A mandate and those that it came from, up to the root: the mandate first. Undefined if one of them isn't there. */
+export async function mandateWithAncestors(q: Queries, id: string): Promise<Mandate[] | undefined> {
+  const first = await findMandate(q, id);
+  if (!first) return undefined;
+  const all = [first];
+  for (const ancestor of first.ancestors) {
+    const found = await findMandate(q, ancestor);
+    if (!found) return undefined;
+    all.push(found);
+  }
+  return all;
+}
+
+const json = (value: object | undefined): string | null => (value === undefined ? null : JSON.stringify(value));
+
+export function mandateOf(row: MandateRow): Mandate {
+  return {
+    id: row.id,
+    org: row.org,
+    person: row.person,
+    agent: row.agent,
+    instance: row.instance ?? undefined,
+    parent: row.parent ?? undefined,
+    ancestors: JSON.parse(row.ancestors) as string[],
+    resources: JSON.parse(row.resources) as MandateResource[],
+    context: row.context === null ? undefined : (JSON.parse(row.context) as NonNullable<Mandate['context']>),
+    task: row.task === null ? undefined : (JSON.parse(row.task) as MandateTask),
+    limits: row.limits === null ? {} : (JSON.parse(row.limits) as MandateLimits),
+    passing: JSON.parse(row.passing) as Passing,
+    given: JSON.parse(row.given) as Given,
+    createdAt: row.created_at,
+    endsAt: row.ends_at,
+    endedAt: row.ended_at ?? undefined,
+  };
+}
