@@ -33,6 +33,21 @@ export {
 } from './context.ts';
 export { countryFileTail, countryReader, isCountryFileTail, type MmdbReader } from './country.ts';
 export {
+  type AmountLimit,
+  actorsOf,
+  type ChainedActor,
+  deepestChain,
+  type Excess,
+  excessOf,
+  isWithinPower,
+  nestActor,
+  type Passing,
+  type Power,
+  type PowerLimits,
+  type PowerOnResource,
+  type PowerTask,
+} from './delegation.ts';
+export {
   type AuthorizationDetail,
   areWithin,
   type ComparedType,
