@@ -17,16 +17,17 @@ import {
 } from '@bailiwick/protocol';
 import type { PublicKeyCredential } from '../credentials/credential.ts';
 import { liveCredentials } from '../credentials/store.ts';
+import { namedResources } from '../decide/named-resources.ts';
 import { mayOrchestrate, orchestratorOf } from '../decide/orchestrator.ts';
 import type { Client } from '../decide/plan.ts';
-import { taskResources } from '../decide/task-resources.ts';
 import type { Deps } from '../deps.ts';
 import { isId } from '../lib/ids.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { rememberedPer } from '../lib/remember.ts';
+import { Unfit } from '../lib/unfit.ts';
 import { suspendedSince } from '../liveness/liveness.ts';
 import type { Task } from '../tasks/task.ts';
-import { endOf, signedTask as signedTaskSchema, UnfitTask } from '../tasks/wanted.ts';
+import { endOf, signedTask as signedTaskSchema } from '../tasks/wanted.ts';
 
 /** How far ahead `exp` may lie, and `iat` back: between them it can be presented. In milliseconds. */
 const presentableMs = 15 * 60 * 1000;
@@ -79,7 +80,7 @@ export async function signedTask(deps: Deps, client: Client, jwt: string): Promi
       step,
       environment,
       purpose,
-      resources: await taskResources(deps.db, client.agent, resources),
+      resources: resources && (await namedResources(deps.db, client.agent, resources, 'whole')),
       restsOn: [key.id],
       rev: client.asOf.rev,
       createdAt: now,
@@ -87,7 +88,7 @@ export async function signedTask(deps: Deps, client: Client, jwt: string): Promi
       endedAt: undefined,
     };
   } catch (error) {
-    if (error instanceof UnfitTask) throw unfit(`task.${error.field}`, error.message);
+    if (error instanceof Unfit) throw unfit(`task.${error.field}`, error.message);
     throw error;
   }
 }

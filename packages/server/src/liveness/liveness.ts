@@ -57,7 +57,7 @@ export interface Change {
 }
 
 /** Kinds that no memory of the registry tells of: they come and go without a new version of it. */
-const unremembered: ReadonlySet<SubjectKind> = new Set(['instance', 'enrolment_token', 'task', 'token']);
+const unremembered: ReadonlySet<SubjectKind> = new Set(['instance', 'enrolment_token', 'task', 'mandate', 'token']);
 
 /** As of when a request is answered: the last revocation, and the version of the registry. Read before anything else. */
 export async function asOf(q: Queries): Promise<Counter> {

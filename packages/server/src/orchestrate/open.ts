@@ -4,14 +4,15 @@ import { findInstance } from '../agents/instance-store.ts';
 import { findAgent } from '../agents/store.ts';
 import { appendEvent, sealingFor } from '../audit/audit.ts';
 import { credentialIds } from '../credentials/store.ts';
-import { taskResources } from '../decide/task-resources.ts';
+import { namedResources } from '../decide/named-resources.ts';
 import type { Deps } from '../deps.ts';
 import { newId } from '../lib/ids.ts';
+import { Unfit } from '../lib/unfit.ts';
 import type { Queries } from '../store/database.ts';
 import { registerTask, taskOpen } from '../tasks/standing.ts';
 import { findTask, insertTask } from '../tasks/store.ts';
 import { openAtMost, type Task } from '../tasks/task.ts';
-import { endOf, type TaskBody, taskBody, UnfitTask } from '../tasks/wanted.ts';
+import { endOf, type TaskBody, taskBody } from '../tasks/wanted.ts';
 import { taskOpened } from '../tokens/new-task.ts';
 import { type Caller, mayWrite } from '../web/caller.ts';
 import { type Answer, earlierAnswer, idempotentRequest, rememberAnswer } from '../web/idempotency.ts';
@@ -102,7 +103,7 @@ async function newTask(
       step: wanted.step,
       environment: wanted.environment,
       purpose: wanted.purpose,
-      resources: await taskResources(db, agent, wanted.resources),
+      resources: wanted.resources && (await namedResources(db, agent, wanted.resources, 'whole')),
       restsOn: [
         ...(await credentialsOf(db, caller)),
         ...(await instancesOf(db, caller)),
@@ -115,7 +116,7 @@ async function newTask(
     };
     return { task, shown: await shownTask(db, task, true) };
   } catch (error) {
-    if (error instanceof UnfitTask) throw invalid(error.field, error.message);
+    if (error instanceof Unfit) throw invalid(error.field, error.message);
     throw error;
   }
 }
