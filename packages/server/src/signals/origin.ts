@@ -3,19 +3,35 @@ import { hash } from 'node:crypto';
 import { findEvent } from '../audit/store.ts';
 import type { Spend } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
+import { numericDate } from '../lib/clock.ts';
 import { isId } from '../lib/ids.ts';
 import type { Source } from '../ssf/source.ts';
-import type { Queries } from '../store/database.ts';
+import { subjectKey } from '../ssf/subject.ts';
+import { signalsOf } from '../ssf/tell.ts';
+import { toldWithin } from '../ssf/told-store.ts';
 import { spendOf } from '../tokens/spend.ts';
-import { oldestMs, type ReadSet } from './read-set.ts';
+import { keptMs, type ReadSet } from './read-set.ts';
 
 /**
- * Whether a signal tells of what we told ourselves: it has our name as its issuer, or goes back to an event of the same organization by its `txn`.
- * What it would do here was done when we told it; done again, it would be told again, and come back, without end.
+ * Whether a signal tells of what we told ourselves: it has our name as its issuer, goes back to an event of the same organization by its `txn`,
+ * or is just what we told: the same event about the same subject, of the same second. What it would do here was done when we told it. Done
+ * again, it would be told again, and come back, without end.
  */
-export async function cameFromUs(q: Queries, { config }: Deps, source: Source, { txn }: ReadSet): Promise<boolean> {
+export async function cameFromUs(deps: Deps, source: Source, set: ReadSet): Promise<boolean> {
+  const { db, config, clock } = deps;
   if (source.issuer === config.issuer) return true;
-  return txn !== undefined && isId('event', txn) && (await findEvent(q, txn))?.org === source.org;
+  const { txn } = set;
+  if (txn !== undefined && isId('event', txn)) return (await findEvent(db, txn))?.org === source.org;
+  const { event_timestamp: at } = set.says;
+  if (set.known === undefined || typeof at !== 'number' || !(at > 0 && at <= numericDate(clock.now()))) return false;
+  const world = { q: db, config };
+  for (const event of await toldWithin(db, source.org, Math.floor(at))) {
+    const told = await signalsOf(world, event);
+    if (told.some(({ type, subject }) => type === set.event && subjectKey(subject) === subjectKey(set.subject))) {
+      return true;
+    }
+  }
+  return false;
 }
 
 /**
@@ -24,7 +40,16 @@ export async function cameFromUs(q: Queries, { config }: Deps, source: Source, {
  */
 export function effectSpend({ org }: Source, { txn, issuedAt }: ReadSet, what: string): Spend | undefined {
   if (txn === undefined || !isId('event', txn)) return undefined;
-  return spendOf('set', `${org}/effects`, `${txn}\0${what}`, issuedAt + oldestMs + 120_000);
+  return spendOf('set', `${org}/effects`, `${txn}\0${what}`, issuedAt + keptMs);
+}
+
+/**
+ * Where there is nothing to tell one happening from another by, what is done to somebody is told onward once in a minute: it is done
+ * each time that a signal says so, but who passes on what we tell, and says nothing of where it is from, is soon told no more.
+ */
+export function onwardSpend({ org }: Source, what: string, now: number): Spend {
+  const minute = Math.floor(now / 60_000);
+  return spendOf('set', `${org}/onward`, `${minute}\0${what}`, (minute + 2) * 60_000);
 }
 
 /** An id that a program made: it says nothing of anybody. */

@@ -10,8 +10,10 @@ import { SetError } from './set-error.ts';
 import { keysOf } from './source-keys.ts';
 
 /** How old a SET may be: a transmitter keeps what it could not deliver. And how far ahead its clock (ms). */
-export const oldestMs = 7 * 24 * 60 * 60_000;
+const oldestMs = 7 * 24 * 60 * 60_000;
 const aheadMs = 60_000;
+/** For so long after its time (ms) it is known which SET was taken: a minute more than it could come again. */
+export const keptMs = oldestMs + 2 * aheadMs;
 
 export interface ReadSet {
   jti: string;

@@ -10,6 +10,9 @@ import { takeSignal } from './apply.ts';
 import { readSet } from './read-set.ts';
 import { SetError } from './set-error.ts';
 
+/** So many SETs of one source wait here for their turn, or have it: more are sent away, to come again. */
+const mostAtOnce = 32;
+
 /**
  * Who pushes, known by what it shows; before its body is read.
  * @throws SetError `authentication_failed`, the same for a source that isn't there
@@ -28,7 +31,39 @@ export async function pushingSource(
   throw new SetError('authentication_failed', 'send the Authorization header that was made for this source');
 }
 
-/** Takes what was pushed: what it says is done, and on disk, when this has resolved. @throws SetError */
+/** A source has as many on their way as it may. @see RFC 6585 §4 */
+export class TooManySets extends Error {
+  constructor() {
+    super(`${mostAtOnce} of your SETs are on their way already: send this one again`);
+    this.name = 'TooManySets';
+  }
+}
+
+/** The SETs of each source that have their turn, or wait for it. */
+const queues = new WeakMap<Deps, Map<string, { last: Promise<void>; length: number }>>();
+
+/**
+ * Takes what was pushed: what it says is done, and on disk, when this has resolved. One SET of a source after the other, so that no source
+ * has more of the server than another.
+ * @throws SetError @throws TooManySets
+ */
 export async function receiveSet(deps: Deps, source: Source, text: string): Promise<void> {
-  await takeSignal(deps, source, await readSet(deps, source, text));
+  const queued = queues.get(deps) ?? new Map<string, { last: Promise<void>; length: number }>();
+  queues.set(deps, queued);
+  const queue = queued.get(source.id) ?? { last: Promise.resolve(), length: 0 };
+  if (queue.length >= mostAtOnce) throw new TooManySets();
+  queued.set(source.id, queue);
+  queue.length += 1;
+  const taken = queue.last.then(async () => {
+    const now = await findSource(deps.db, source.id); // its keys may have come with the last
+    if (!now) throw new SetError('authentication_failed', 'the source was removed meanwhile');
+    await takeSignal(deps, now, await readSet(deps, now, text));
+  });
+  queue.last = taken.catch(() => undefined);
+  try {
+    await taken;
+  } finally {
+    queue.length -= 1;
+    if (queue.length === 0) queued.delete(source.id);
+  }
 }

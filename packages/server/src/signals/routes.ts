@@ -9,7 +9,7 @@ import { publish, refuseOtherMethods, sendAnswer } from '../web/own-api.ts';
 import { serviceApi, servicePrefix } from '../web/service.ts';
 import { signalPaths, transmitterMetadata, transmitterMetadataPath } from './endpoints.ts';
 import { poll } from './poll.ts';
-import { pushingSource, receiveSet } from './receive.ts';
+import { pushingSource, receiveSet, TooManySets } from './receive.ts';
 import { SetError } from './set-error.ts';
 import { changeSubject, readStatus, updateStatus, verifyStream } from './standing.ts';
 import { changeStream, createStream, readStreams, removeStream } from './streams.ts';
@@ -98,6 +98,7 @@ export function receiverRoutes(deps: Deps) {
     );
     app.setErrorHandler((error, _, reply) => {
       const { status, err, description } = answerTo(deps, error);
+      if (status === 429) reply.header('retry-after', '1');
       return reply
         .code(status)
         .headers({ 'cache-control': 'no-store', 'content-language': 'en' })
@@ -127,6 +128,7 @@ export function receiverRoutes(deps: Deps) {
 /** What is wrong with a SET is a 400 (RFC 8935 §2.3); what went wrong here is none of the sender's fault: it sends again. */
 function answerTo(deps: Deps, error: unknown): { status: number; err: string; description: string } {
   if (error instanceof SetError) return { status: 400, err: error.code, description: error.message };
+  if (error instanceof TooManySets) return { status: 429, err: 'too_many', description: error.message };
   const { statusCode = 500 } = error as { statusCode?: number };
   if (statusCode < 500) {
     return {

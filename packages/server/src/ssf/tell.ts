@@ -97,6 +97,7 @@ export async function signalsOf(world: World, event: StoredEvent): Promise<Signa
   const leaf = JSON.parse(event.leaf) as Leaf;
   const decidedOn = leaf.decided_on ?? {};
   const said = { ...decidedOn, ...(decidedOn.changed as Record<string, unknown> | undefined) };
+  if (said.told === false) return []; // a signal did it, and those outside have just been told of the same
   const { issuer } = world.config;
   const common = {
     event_timestamp: numericDate(event.at),

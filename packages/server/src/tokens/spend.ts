@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto';
 import type { Spend } from '../decide/plan.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
-import type { Database, Tx } from '../store/database.ts';
-import { deleteSpentAfter, insertSpent } from './store.ts';
+import type { Database, Queries, Tx } from '../store/database.ts';
+import { deleteSpentAfter, findSpent, insertSpent } from './store.ts';
 
 /** 132 bits: nobody finds two of them by chance, and on purpose only among their own. */
 const idLength = 22;
@@ -43,6 +43,9 @@ export async function spendAll(tx: Tx, spends: readonly Spend[]): Promise<Spend 
   }
   return before;
 }
+
+/** Whether it was spent by now. Only `spendAll` tells that it was not: this spares work. */
+export const wasSpent = (q: Queries, { id }: Spend): Promise<boolean> => findSpent(q, id);
 
 const lookedAtOnce = 5000;
 

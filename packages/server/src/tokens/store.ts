@@ -1,10 +1,14 @@
-import type { Tx } from '../store/database.ts';
+import type { Queries, Tx } from '../store/database.ts';
 
 /** Spends `id`: true for exactly one caller, ever, on any node. */
 export async function insertSpent(tx: Tx, id: string, expiresAt: number): Promise<boolean> {
   return (
     (await tx.run('insert into spent (id, expires_at) values (?, ?) on conflict do nothing', [id, expiresAt])) === 1
   );
+}
+
+export async function findSpent(q: Queries, id: string): Promise<boolean> {
+  return (await q.get('select 1 as found from spent where id = ?', [id])) !== undefined;
 }
 
 /**
