@@ -47,7 +47,13 @@ export interface AnsweredGuard {
 export async function acknowledgementOf(deps: Deps, rev: number): Promise<Acknowledgement> {
   const feed = feedOf(deps);
   await caughtUp(feed);
-  const rows = await selectAnswers(deps.db, rev);
+  return acknowledgementNow(feed, rev);
+}
+
+/** The same as far as this node has seen. */
+async function acknowledgementNow(feed: Feed, rev: number): Promise<Acknowledgement> {
+  const { db } = feed.deps;
+  const rows = await selectAnswers(db, rev);
   const resources: AcknowledgedResource[] = [];
   for (const { resource, acknowledged_at, answers } of rows) {
     if (acknowledged_at === null) {
@@ -60,7 +66,7 @@ export async function acknowledgementOf(deps: Deps, rev: number): Promise<Acknow
       resources.push({ resource, ...known, ...silent, unknown: silent.unknown ?? [] });
     }
   }
-  const forgotten = rows.length === 0 && rev <= (await forgottenUpTo(deps.db));
+  const forgotten = rows.length === 0 && rev <= (await forgottenUpTo(db));
   return {
     rev,
     complete: rows.every((row) => row.acknowledged_at !== null),
@@ -80,12 +86,12 @@ export async function acknowledged(deps: Deps, rev: number, atMostMs: number): P
   const feed = feedOf(deps);
   await caughtUp(feed);
   if (!feed.remaining.has(rev)) {
-    const now = await acknowledgementOf(deps, rev);
+    const now = await acknowledgementNow(feed, rev);
     if (now.complete) return now;
     await adopt(feed);
   }
   if (atMostMs > 0 && feed.remaining.has(rev)) await untilAcknowledged(feed, rev, atMostMs);
-  return acknowledgementOf(deps, rev);
+  return acknowledgementNow(feed, rev);
 }
 
 /**
@@ -97,6 +103,7 @@ export async function orderAcknowledged(
   numbers: { first: number; last: number },
   atMostMs: number,
 ): Promise<Pick<Acknowledgement, 'complete' | 'resources' | 'forgotten'>> {
+  if (numbers.first === numbers.last) return acknowledged(deps, numbers.first, atMostMs);
   const heard = await selectHeard(deps.db, numbers);
   const byNumber = Map.groupBy(heard, ({ rev }) => rev);
   if (heard.length === 0) return acknowledgementOf(deps, numbers.first);

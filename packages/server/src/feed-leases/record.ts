@@ -48,22 +48,18 @@ export function urge(feed: Feed, rev: number): void {
 async function write(feed: Feed, batch: readonly Completed[]): Promise<void> {
   const { deps } = feed;
   const { version } = await asOf(deps.db);
-  const sealings = new Map<string, Sealing>();
-  for (const { org } of batch) if (!sealings.has(org)) sealings.set(org, await sealingFor(deps, version, org));
-  const answersOf = new Map<Completed, string>();
-  for (const one of batch) {
-    const ids = one.guards.map(([guard]) => guard);
-    const silent = await silentGuards(feed, one.resource, ids);
-    answersOf.set(one, JSON.stringify({ guards: one.guards, ...silent }));
-  }
+  const orgs = [...new Set(batch.map(({ org }) => org))];
+  const [sealings, answers] = await Promise.all([
+    Promise.all(orgs.map(async (org): Promise<[string, Sealing]> => [org, await sealingFor(deps, version, org)])),
+    Promise.all(batch.map((one) => answersTo(feed, one))),
+  ]);
   await deps.db.settle(async (tx) => {
     const written = new Set<number>();
-    for (const one of batch) {
-      const { resource, revocations, at } = one;
+    for (const [i, { resource, revocations, at }] of batch.entries()) {
       const from = revocations[0]?.rev ?? 0;
       const to = revocations.at(-1)?.rev ?? 0;
-      const answers = answersOf.get(one) as string;
-      for (const rev of await setAcknowledged(tx, { resource, from, to, at, answers })) written.add(rev);
+      const given = { resource, from, to, at, answers: answers[i] as string };
+      for (const rev of await setAcknowledged(tx, given)) written.add(rev);
     }
     const numbers = [...written].sort((a, b) => a - b);
     if (numbers.length === 0) return; // another node was faster
@@ -77,6 +73,12 @@ async function write(feed: Feed, batch: readonly Completed[]): Promise<void> {
       await tx.notify(acknowledgedTopic, JSON.stringify([feed.node, ...told]));
     }
   }, 'feed acknowledgement');
+}
+
+/** How a resource's guards have answered, as it is kept. */
+async function answersTo(feed: Feed, { resource, guards }: Completed): Promise<string> {
+  const ids = guards.map(([guard]) => guard);
+  return JSON.stringify({ guards, ...(await silentGuards(feed, resource, ids)) });
 }
 
 async function appendEvents(

@@ -49,21 +49,30 @@ export async function deleteReachAfter(
  * there before. One statement, and another if there is any. Only inside `Database.transaction`: numbers follow the order of commits there.
  * @param entry in milliseconds: `now`; `atMost`, the latest time at which a token can expire that was issued before; `notedUntil`: what was noted
  * until then or later counts. An entry is never over because this clock is wrong: noted until the past, it lasts until `atMost`; until longer than any
- * token lives, it lasts as noted.
+ * token lives, it lasts as noted. `known`: a resource that it concerns whatever was noted.
  * @returns whether it reaches one
  */
 export async function insertFeedEntries(
   tx: Tx,
-  entry: { rev: number; tag: string; now: number; atMost: number; notedUntil: number },
+  entry: {
+    rev: number;
+    tag: string;
+    now: number;
+    atMost: number;
+    notedUntil: number;
+    known: { resource: string; until: number } | undefined;
+  },
 ): Promise<boolean> {
-  const { rev, tag, now, atMost, notedUntil } = entry;
+  const { rev, tag, now, atMost, notedUntil, known } = entry;
   const longest = atMost + (atMost - now);
   const reached = await tx.run(
     `insert into feed_entries (resource, rev, prev, tag, until, at)
      select t.resource, ?, coalesce(max(h.rev), 0), ?, case when (max(t.until) > ? and max(t.until) <= ?) or max(t.until) > ? then max(t.until) else ? end, ?
-     from token_reach t left join feed_heads h on h.resource = t.resource
-     where t.tag in (?, '*') and t.until > ? group by t.resource`,
-    [rev, tag, now, atMost, longest, atMost, now, tag, notedUntil],
+     from (
+       select resource, until from token_reach where tag in (?, '*') and until > ?
+       union all select id, cast(? as bigint) from resources where id = ?
+     ) t left join feed_heads h on h.resource = t.resource group by t.resource`,
+    [rev, tag, now, atMost, longest, atMost, now, tag, notedUntil, known?.until ?? null, known?.resource ?? null],
   );
   if (reached === 0) return false;
   await tx.run(

@@ -5,13 +5,13 @@
  */
 import { linkTag } from '@bailiwick/protocol';
 import type { Queries, Tx } from '../store/database.ts';
-import { feedRevocation, feedTopic, noteTokenReach } from './reach.ts';
+import { feedRevocation, feedTopic } from './reach.ts';
 import {
   anyRevokedSince,
-  belongingOf,
   type Counter,
   deleteSubject,
   findSubject,
+  insertEnded,
   insertRevocation,
   insertSubject,
   lastSuspension,
@@ -22,7 +22,7 @@ import {
   revIn,
   type SubjectState,
   setEnd,
-  setEndedRev,
+  stopSubject,
 } from './store.ts';
 
 export { feedTopic, noteReach, reachMarginMs, reachOf } from './reach.ts';
@@ -75,16 +75,12 @@ export async function registerSubject(
 
 /** Ends something for good; ending it again changes nothing. Answers the number of the revocation, if there was one. */
 export async function endSubject(tx: Tx, change: Change): Promise<number | undefined> {
-  for (const from of ['active', 'suspended'] as const) {
-    const rev = await revoke(tx, change, 'ended', from);
-    if (rev !== undefined) return rev;
-  }
-  return undefined;
+  return revoke(tx, change, 'ended');
 }
 
 /** Stops something until it is resumed. Answers undefined if it was not active. */
 export async function suspendSubject(tx: Tx, change: Change): Promise<number | undefined> {
-  return revoke(tx, change, 'suspended', 'active');
+  return revoke(tx, change, 'suspended');
 }
 
 /** Lets something act again; its earlier tokens stay dead. Answers false if it was not suspended. */
@@ -97,7 +93,7 @@ export async function resumeSubject(tx: Tx, change: { id: string; now: number })
 /** Kills every token that rests on what something allowed until now; the thing itself stays alive, narrower. */
 export async function narrowSubject(tx: Tx, change: Change): Promise<number> {
   const rev = await nextRev(tx, 1);
-  await recordRevocation(tx, change, { effect: 'narrowed', rev, remembered: true });
+  await recordRevocation(tx, change, { effect: 'narrowed', rev, isRemembered: true });
   return rev;
 }
 
@@ -112,15 +108,13 @@ export async function endToken(
   change: Omit<Change, 'id'>,
 ): Promise<number | undefined> {
   const { jti, agent, endsAt, resource } = token;
-  await insertSubject(tx, { id: jti, kind: 'token', parent: agent, endsAt, now: change.now });
-  await noteTokenReach(tx, { jti, resource, endsAt });
-  return endSubject(tx, { ...change, id: jti });
+  const subject = { id: jti, kind: 'token', parent: agent, endsAt } as const;
+  return endUnregistered(tx, subject, { ...change, id: jti }, { resource, endsAt });
 }
 
 /** Ends a signing key (`kid`) for good, and with it every token that it signed. Answers undefined if it was ended already. */
 export async function endKey(tx: Tx, change: Change): Promise<number | undefined> {
-  await insertSubject(tx, { id: change.id, kind: 'key', now: change.now });
-  return endSubject(tx, change);
+  return endUnregistered(tx, { id: change.id, kind: 'key' }, change);
 }
 
 /** Under which number something was last stopped; undefined if it never was. */
@@ -203,26 +197,54 @@ export async function forgetSubjects(tx: Tx, ids: readonly string[]): Promise<vo
   for (const id of ids) await deleteSubject(tx, id, linkTag(id));
 }
 
-async function revoke(tx: Tx, change: Change, to: 'ended' | 'suspended', from: SubjectState) {
+async function revoke(tx: Tx, change: Change, to: 'ended' | 'suspended'): Promise<number | undefined> {
   // the number is taken only if there is something to end, so that repeating an order costs nobody a thing
-  if (!(await moveSubject(tx, { id: change.id, from, to, now: change.now }))) return undefined;
-  const kind = (await findSubject(tx, change.id))?.kind as SubjectKind;
-  const rev = await nextRev(tx, unremembered.has(kind) ? 0 : 1);
-  await setEndedRev(tx, change.id, rev);
-  await recordRevocation(tx, change, { effect: to, rev, remembered: !unremembered.has(kind) });
+  const stopped = await stopSubject(tx, { id: change.id, to, now: change.now });
+  if (stopped === undefined) return undefined;
+  const isRemembered = !unremembered.has(stopped.kind as SubjectKind);
+  await takeRev(tx, stopped.rev, isRemembered);
+  await recordRevocation(tx, change, { effect: to, rev: stopped.rev, isRemembered });
+  return stopped.rev;
+}
+
+/** Ends what is known only from its end on. @param token of one: for which resource it is, and until when (ms) */
+async function endUnregistered(
+  tx: Tx,
+  subject: { id: string; kind: SubjectKind; parent?: string; endsAt?: number },
+  change: Change,
+  token?: { resource: string; endsAt: number },
+): Promise<number | undefined> {
+  const rev = await insertEnded(tx, { ...subject, now: change.now });
+  if (rev === undefined) return undefined;
+  const isRemembered = !unremembered.has(subject.kind);
+  await takeRev(tx, rev, isRemembered);
+  await recordRevocation(tx, change, { effect: 'ended', rev, isRemembered, token });
   return rev;
+}
+
+/** Takes the number that was noted already. In `Database.transaction` it is the next one. */
+async function takeRev(tx: Tx, noted: number, isRemembered: boolean): Promise<void> {
+  const rev = await nextRev(tx, isRemembered ? 1 : 0);
+  if (rev !== noted)
+    throw new Error(
+      `revocation ${noted} was noted, and ${rev} taken: something revokes outside of Database.transaction`,
+    );
 }
 
 async function recordRevocation(
   tx: Tx,
   change: Change,
-  given: { effect: 'ended' | 'suspended' | 'narrowed'; rev: number; remembered: boolean },
+  given: {
+    effect: 'ended' | 'suspended' | 'narrowed';
+    rev: number;
+    isRemembered: boolean;
+    token?: { resource: string; endsAt: number } | undefined;
+  },
 ): Promise<void> {
-  const { effect, rev, remembered } = given;
+  const { effect, rev, isRemembered, token } = given;
   const tag = linkTag(change.id);
-  const whose = await belongingOf(tx, change.id);
-  await insertRevocation(tx, { ...change, rev, subject: change.id, tag, effect, ...whose });
-  const reaches = await feedRevocation(tx, { rev, tag, now: change.now });
+  await insertRevocation(tx, { ...change, rev, subject: change.id, tag, effect });
+  const reaches = await feedRevocation(tx, { rev, tag, now: change.now, token });
   // nobody who follows a feed rests on what comes and goes by thousands; but it may be a guard itself that was stopped
-  if (reaches || remembered) await tx.notify(feedTopic, String(rev));
+  if (reaches || isRemembered) await tx.notify(feedTopic, String(rev));
 }

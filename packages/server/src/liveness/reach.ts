@@ -48,21 +48,22 @@ export async function noteReach(
   tx.afterCommit(() => memory.set(what, until));
 }
 
-/** Notes the same of one token, whose id nothing else rests on. @param token `endsAt` in milliseconds */
-export async function noteTokenReach(tx: Tx, token: { jti: string; resource: string; endsAt: number }): Promise<void> {
-  const { jti, resource, endsAt } = token;
-  await upsertReach(tx, { tag: linkTag(jti), resource, until: endsAt + toleranceMs });
-}
-
 /** Which resources hear of a revocation of this id, were it to come now: those that had tokens lately. @param now milliseconds */
 export async function reachOf(q: Queries, id: string, now: number): Promise<string[]> {
   return (await selectReach(q, linkTag(id), now - reachMarginMs)).map(({ resource }) => resource);
 }
 
-/** Writes a revocation into the feed of every resource that it concerns, in its transaction. Answers whether there was one. */
-export async function feedRevocation(tx: Tx, revocation: { rev: number; tag: string; now: number }): Promise<boolean> {
-  const { rev, tag, now } = revocation;
+/**
+ * Writes a revocation into the feed of every resource that it concerns, in its transaction. Answers whether there was one.
+ * @param revocation `now` in milliseconds; of a token, on which nothing else rests, what it is for, and until when (ms)
+ */
+export async function feedRevocation(
+  tx: Tx,
+  revocation: { rev: number; tag: string; now: number; token?: { resource: string; endsAt: number } | undefined },
+): Promise<boolean> {
+  const { rev, tag, now, token } = revocation;
   // whatever rests on it was issued before now, so nothing of it is left after the longest life of a token
   const atMost = now + longestTokenMs + toleranceMs;
-  return insertFeedEntries(tx, { rev, tag, now, atMost, notedUntil: now - reachMarginMs });
+  const known = token && { resource: token.resource, until: token.endsAt + toleranceMs };
+  return insertFeedEntries(tx, { rev, tag, now, atMost, notedUntil: now - reachMarginMs, known });
 }

@@ -62,9 +62,34 @@ export async function moveSubject(
   return row !== undefined;
 }
 
-/** Notes the number under which a subject was last stopped. It stays when it is resumed: what is older stays dead. */
-export async function setEndedRev(tx: Tx, id: string, rev: number): Promise<void> {
-  await tx.run('update subjects set ended_rev = ? where id = ?', [rev, id]);
+/**
+ * Stops a subject that may still be stopped so: suspends what is active, ends what hasn't ended. Notes the number that the revocation is about to take; it stays
+ * when the subject is resumed, for what is older stays dead. Only inside `Database.transaction`, where nobody else takes a number.
+ */
+export async function stopSubject(
+  tx: Tx,
+  stop: { id: string; to: 'suspended' | 'ended'; now: number },
+): Promise<{ kind: string; rev: number } | undefined> {
+  const { id, to, now } = stop;
+  return tx.get(
+    `update subjects set state = ?, changed_at = ?, ended_rev = (select rev + 1 from counter where id = 1)
+     where id = ? and (state = 'active' or (state = 'suspended' and ? = 'ended')) returning kind, ended_rev as rev`,
+    [to, now, id, to],
+  );
+}
+
+/** Says of something that nobody had registered that it has ended, under the number that the revocation is about to take; answers that, or undefined if it had ended before. */
+export async function insertEnded(
+  tx: Tx,
+  subject: { id: string; kind: string; parent?: string | undefined; endsAt?: number | undefined; now: number },
+): Promise<number | undefined> {
+  const row = await tx.get<{ rev: number }>(
+    `insert into subjects (id, kind, parent, ends_at, state, changed_at, ended_rev)
+     select ?, ?, ?, ?, 'ended', ?, rev + 1 from counter where id = 1
+     on conflict do nothing returning ended_rev as rev`,
+    [subject.id, subject.kind, subject.parent ?? null, subject.endsAt ?? null, subject.now],
+  );
+  return row?.rev;
 }
 
 export async function setEnd(tx: Tx, id: string, endsAt: number | null, now: number): Promise<void> {
@@ -82,40 +107,32 @@ export interface Belonging {
   agent: string | null;
 }
 
+/** The subject with this id, and what it hangs on: one row, with nulls for what isn't known. */
+const belonging = `with recursive up (id, kind, parent, above) as (
+    select id, kind, parent, 0 from subjects where id = ?
+    union all
+    select s.id, s.kind, s.parent, up.above + 1 from up join subjects s on s.id = up.parent
+  ), belonging (kind, org, agent) as (
+    select (select kind from up where above = 0),
+      (select id from up where kind = 'organization' order by above limit 1),
+      (select id from up where kind = 'agent' order by above limit 1)
+  )`;
+
 export async function belongingOf(q: Queries, id: string): Promise<Belonging> {
-  const chain = await q.all<{ id: string; kind: string }>(
-    `with recursive up (id, kind, parent) as (
-       select id, kind, parent from subjects where id = ?
-       union all
-       select s.id, s.kind, s.parent from up join subjects s on s.id = up.parent
-     )
-     select id, kind from up`,
-    [id],
-  );
-  const first = (kind: string) => chain.find((one) => one.kind === kind)?.id ?? null;
-  return {
-    kind: chain.find((one) => one.id === id)?.kind ?? null,
-    org: first('organization'),
-    agent: first('agent'),
-  };
+  const row = await q.get<Belonging>(`${belonging} select kind, org, agent from belonging`, [id]);
+  return row ?? { kind: null, org: null, agent: null };
 }
 
+/** Notes a revocation, with what its subject is and whose. */
 export async function insertRevocation(
   tx: Tx,
-  row: {
-    rev: number;
-    subject: string;
-    tag: string;
-    effect: string;
-    reason: string;
-    by: string;
-    now: number;
-  } & Belonging,
+  row: { rev: number; subject: string; tag: string; effect: string; reason: string; by: string; now: number },
 ): Promise<void> {
   await tx.run(
-    `insert into revocations (rev, subject, tag, effect, reason, by_agent, at, kind, org, agent)
-     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    [row.rev, row.subject, row.tag, row.effect, row.reason, row.by, row.now, row.kind, row.org, row.agent],
+    `${belonging}
+     insert into revocations (rev, subject, tag, effect, reason, by_agent, at, kind, org, agent)
+     select ?, ?, ?, ?, ?, ?, ?, kind, org, agent from belonging`,
+    [row.subject, row.rev, row.subject, row.tag, row.effect, row.reason, row.by, row.now],
   );
 }
 
@@ -124,14 +141,22 @@ export async function revIn(tx: Tx): Promise<number> {
   return (await readCounter(tx)).rev;
 }
 
+/** So many tags are asked about at once: few lengths, so that a statement is prepared once. */
+const tagsAtOnce = 8;
+
 /** Whether anything among `tags` was revoked after `rev`. */
 export async function anyRevokedSince(q: Queries, tags: readonly string[], rev: number): Promise<boolean> {
-  for (const tag of tags) {
-    const row = await q.get('select rev from revocations where tag = ? and rev > ? limit 1', [tag, rev]);
+  for (let i = 0; i < tags.length; i += tagsAtOnce) {
+    const some = tags.slice(i, i + tagsAtOnce);
+    // a short one is filled up with what it has already
+    const filled = Array.from({ length: tagsAtOnce }, (_, at) => some[at] ?? (some[0] as string));
+    const row = await q.get(anyRevoked, [rev, ...filled]);
     if (row) return true;
   }
   return false;
 }
+
+const anyRevoked = `select rev from revocations where rev > ? and tag in (${Array(tagsAtOnce).fill('?')}) limit 1`;
 
 /** When a subject was last suspended, in milliseconds; undefined if it never was. */
 export async function lastSuspension(q: Queries, id: string, tag: string): Promise<number | undefined> {

@@ -8,7 +8,7 @@ import { OAuthError } from '../lib/oauth-error.ts';
 import { asOf, endToken } from '../liveness/liveness.ts';
 import type { Resource } from '../resources/resource.ts';
 import { findResourcesByAudience } from '../resources/store.ts';
-import type { Tx } from '../store/database.ts';
+import type { Queries } from '../store/database.ts';
 import { single } from '../tokens/form.ts';
 import { standingOf } from '../tokens/introspect.ts';
 import { assertionReplayed, spendAll } from '../tokens/spend.ts';
@@ -26,6 +26,9 @@ export async function revocationEndpoint(deps: Deps, request: OAuthRequest): Pro
   const standing = await standingOf(deps, token, since);
   const sealing = await sealingFor(deps, since.version, client.agent.owner);
   const { agent } = client;
+  const owned = standing.state === 'alive' && isOwn(client, standing.claims);
+  // read before the lock is held that others wait for: what a token is for never changes
+  const resource = owned ? await resourceOf(deps.db, standing.claims) : undefined;
 
   const refused = await deps.db.transaction(async (tx) => {
     if (await spendAll(tx, client.proofs)) {
@@ -33,8 +36,6 @@ export async function revocationEndpoint(deps: Deps, request: OAuthRequest): Pro
     }
     if (standing.state !== 'alive') return undefined;
     const { claims } = standing;
-    const owned = isOwn(client, claims);
-    const resource = owned ? await resourceOf(tx, claims) : undefined;
     const change = { reason: 'revoked by its agent', by: agent.id, now: deps.clock.now() };
     const ending = resource && {
       jti: claims.jti,
@@ -52,6 +53,7 @@ export async function revocationEndpoint(deps: Deps, request: OAuthRequest): Pro
       instance: client.instance?.id,
       resource: claims.aud,
       jti: claims.jti,
+      trace: request.context.traceparent,
       reason: owned ? change.reason : 'the token is of another agent or instance',
       decided_on: { credential: client.credential, key: client.thumbprint, ...(rev !== undefined && { rev }) },
       personal: { owner: agent.owner, address: request.context.address },
@@ -63,8 +65,8 @@ export async function revocationEndpoint(deps: Deps, request: OAuthRequest): Pro
 }
 
 /** What the token is for: of those with its audience the one that it links. */
-async function resourceOf(tx: Tx, claims: AccessTokenClaims): Promise<Resource> {
-  const resource = (await findResourcesByAudience(tx, claims.aud)).find(({ id }) => claims.links.includes(linkTag(id)));
+async function resourceOf(q: Queries, claims: AccessTokenClaims): Promise<Resource> {
+  const resource = (await findResourcesByAudience(q, claims.aud)).find(({ id }) => claims.links.includes(linkTag(id)));
   if (!resource) throw new Error(`the token ${claims.jti} is for a resource that was never registered`);
   return resource;
 }
