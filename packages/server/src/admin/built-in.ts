@@ -136,6 +136,7 @@ async function ensureResource(
     detailsTypes: [],
     token: { alg: 'ES256', typ: 'at+jwt', dangerously_bearer: false },
     feed: defaultFeedTerms,
+    servedBy: [],
     status: 'active',
     system: api,
     createdAt: now,

@@ -1,5 +1,6 @@
 /** What must hold between the members of a resource, and between resources. */
 import { compileOperations, ProtocolError } from '@bailiwick/protocol';
+import { findAgent } from '../agents/store.ts';
 import { isLoopback } from '../config-values.ts';
 import { SchemaError } from '../lib/json-schema.ts';
 import { checkDetailsType, checkTemplate } from '../resources/details-schema.ts';
@@ -21,6 +22,12 @@ export async function checkResource(call: Call, resource: Resource): Promise<voi
     }
   }
   await checkTypes(resource);
+  for (const [index, id] of resource.servedBy.entries()) {
+    const agent = await findAgent(call.q, id);
+    if (agent?.org !== resource.org || agent.status === 'retired') {
+      throw invalid(`served_by[${index}]`, 'must be the id of an agent of the same organization');
+    }
+  }
   try {
     compileOperations(resource.operations);
   } catch (error) {

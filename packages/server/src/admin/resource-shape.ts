@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { isLoopback } from '../config-values.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import { defaultFeedTerms, type Resource } from '../resources/resource.ts';
-import { flag, line, oneOf, scopeName, setOf, shownTime, wholeNumber } from './fields.ts';
+import { flag, idOf, line, oneOf, scopeName, setOf, shownTime, wholeNumber } from './fields.ts';
 import { common } from './shapes.ts';
 
 const identifierMessage =
@@ -124,6 +124,10 @@ export const writableResource = {
     })
     .default(defaultFeedTerms)
     .meta({ description: 'How its guards hear of revocations.' }),
+  served_by: setOf(idOf('agent'), 100, 'agents').default([]).meta({
+    description:
+      'The agents that answer there. They may exchange a token that they are called with (RFC 8693), to go on in the name of whoever called.',
+  }),
 };
 
 export const shownResource = z.strictObject({
@@ -160,6 +164,7 @@ export const shownResource = z.strictObject({
     status_list: z.boolean().optional(),
   }),
   feed: z.strictObject({ lease_seconds: z.number(), when_lost: oneOf(['introspect', 'refuse']) }),
+  served_by: z.array(z.string()),
   system: z.boolean().meta({ description: 'The server’s own: usable from every organization, changed by none.' }),
   status: oneOf(['active', 'suspended', 'retired']),
   updated_at: shownTime,
@@ -175,6 +180,7 @@ export const showResource = (resource: Resource): z.output<typeof shownResource>
   details_types: resource.detailsTypes,
   token: resource.token,
   feed: resource.feed,
+  served_by: resource.servedBy,
   system: resource.system !== undefined,
   status: resource.status,
   created_at: rfc3339(resource.createdAt),

@@ -34,9 +34,16 @@ async function changeable(call: Call, id: string): Promise<Resource> {
 }
 
 /** What was written, as a resource has it. The shape of an operation's details is checked after. */
-function fromBody<Body extends { details_types: Resource['detailsTypes']; operations: object[] }>(body: Body) {
-  const { details_types, operations, ...members } = body;
-  return { ...members, operations: operations as Resource['operations'], detailsTypes: details_types };
+function fromBody<Body extends { details_types: Resource['detailsTypes']; operations: object[]; served_by: string[] }>(
+  body: Body,
+) {
+  const { details_types, operations, served_by, ...members } = body;
+  return {
+    ...members,
+    operations: operations as Resource['operations'],
+    detailsTypes: details_types,
+    servedBy: served_by,
+  };
 }
 
 /** The first key of an algorithm is made when the first resource asks for it; before the transaction, since RSA takes its time. */
@@ -105,8 +112,8 @@ export const resourceRoutes = [
       await registerSubject(tx, { id: resource.id, kind: 'resource', parent: org.id, now });
       await haveKey(call, resource.token.alg, fresh);
       const after = showResource(resource);
-      const { identifier, name, scopes, operations, details_types, token, feed } = after;
-      const changed = { identifier, name, scopes, operations, details_types, token, feed };
+      const { identifier, name, scopes, operations, details_types, token, feed, served_by } = after;
+      const changed = { identifier, name, scopes, operations, details_types, token, feed, served_by };
       return { body: after, event: { type: 'resource.created', org: org.id, target: resource.id, changed } };
     },
   }),
@@ -124,7 +131,7 @@ export const resourceRoutes = [
     path: '/resources/{id}',
     summary: 'Change a resource',
     description:
-      'What is taken away (a scope, the freedom to be used without a key, lifetime) ends the tokens for it, and so does changing what an operation or a type of details means.',
+      'What is taken away (a scope, the freedom to be used without a key, lifetime, an agent of served_by) ends the tokens for it, and so does changing what an operation or a type of details means.',
     scopes: ['resources:write'],
     params: byId('resource'),
     body: patchOf(writableResource),
@@ -137,10 +144,11 @@ export const resourceRoutes = [
       const resource = await changeable(call, params.id);
       const before = showResource(resource);
       checkMatch(call, before);
-      const { name, scopes, operations, details_types, token, feed } = before;
+      const { name, scopes, operations, details_types, feed, served_by } = before;
+      const token = before.token as z.output<typeof writableResource.token>;
       const wanted = patchedBy(
         z.strictObject(writableResource),
-        { name, scopes, operations, details_types, token: token as z.output<typeof writableResource.token>, feed },
+        { name, scopes, operations, details_types, token, feed, served_by },
         body,
       );
       const changed: Resource = { ...resource, ...fromBody(wanted), updatedAt: now };
@@ -149,15 +157,16 @@ export const resourceRoutes = [
       await checkResource(call, changed);
       await updateResource(tx, changed);
       await haveKey(call, changed.token.alg, fresh);
-      if (isNarrower(resource, changed)) {
-        await narrowSubject(tx, {
-          id: resource.id,
-          reason: 'narrowed by an administrator',
-          by: call.caller.agent,
-          now,
-        });
-      }
-      const event = { type: 'resource.updated' as const, org: resource.org, target: resource.id, changed: differences };
+      const { agent: by } = call.caller;
+      const rev =
+        isNarrower(resource, changed) &&
+        (await narrowSubject(tx, { id: resource.id, reason: 'narrowed by an administrator', by, now }));
+      const event = {
+        type: 'resource.updated' as const,
+        org: resource.org,
+        target: resource.id,
+        changed: { ...differences, ...(rev !== false && { rev }) },
+      };
       return { body: showResource(changed), event };
     },
   }),

@@ -129,6 +129,8 @@ export interface Resource extends Thing {
     status_list?: boolean;
   };
   feed: { lease_seconds: number; when_lost: string };
+  /** Ids of agents. */
+  served_by: string[];
   system: boolean;
   status: string;
 }

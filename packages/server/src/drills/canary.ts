@@ -233,6 +233,7 @@ async function insertOwnResource(tx: Tx, deps: Deps, org: string, tag: string): 
     detailsTypes: [],
     token: { alg: 'ES256', typ: 'at+jwt', dangerously_bearer: false, status_list: true },
     feed: defaultFeedTerms,
+    servedBy: [],
     system: undefined,
     createdAt: now,
     updatedAt: now,

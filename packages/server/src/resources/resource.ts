@@ -44,6 +44,8 @@ export interface Resource {
   detailsTypes: DetailsType[];
   token: TokenProfile;
   feed: FeedTerms;
+  /** Ids of the agents that answer there: they may exchange the tokens that they are called with (RFC 8693), to go on for whoever called. */
+  servedBy: string[];
   status: 'active' | 'suspended' | 'retired';
   /** Which of the server's own it is, if it is one: usable from every organization, changed by none. */
   system: SystemResource | undefined;
@@ -70,7 +72,7 @@ export interface Guard {
 /**
  * Whether a change takes something away that a token for the resource may carry now, or makes it mean something else: a scope, its freedom
  * to be used without a key, a part of its lifetime, the audience that verifiers look for, a type of details, what an
- * operation is that a token may name. Such a change is a revocation (design §4).
+ * operation is that a token may name, an agent that exchanges them. Such a change is a revocation (design §4).
  */
 export function isNarrower(before: Resource, after: Resource): boolean {
   return (
@@ -80,6 +82,7 @@ export function isNarrower(before: Resource, after: Resource): boolean {
       (before.token.lifetime_seconds ?? Number.POSITIVE_INFINITY) ||
     before.token.audience !== after.token.audience ||
     before.detailsTypes.some((type) => !after.detailsTypes.some((kept) => meaningOf(kept) === meaningOf(type))) ||
+    before.servedBy.some((agent) => !after.servedBy.includes(agent)) ||
     before.operations.some((one) => !after.operations.some((kept) => essenceOf(kept) === essenceOf(one)))
   );
 }

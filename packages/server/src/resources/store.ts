@@ -79,8 +79,8 @@ export async function selectResources(q: Queries, filter: ResourceFilter): Promi
 export async function insertResource(tx: Tx, resource: Omit<Resource, 'status'>): Promise<boolean> {
   const row = await tx.get(
     `insert into resources
-       (id, org, identifier, name, scopes, operations, details_types, token, feed, system, created_at, updated_at)
-     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing returning id`,
+       (id, org, identifier, name, scopes, operations, details_types, token, feed, served_by, system, created_at, updated_at)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing returning id`,
     [
       resource.id,
       resource.org,
@@ -91,6 +91,7 @@ export async function insertResource(tx: Tx, resource: Omit<Resource, 'status'>)
       JSON.stringify(resource.detailsTypes),
       JSON.stringify(resource.token),
       JSON.stringify(resource.feed),
+      JSON.stringify(resource.servedBy),
       resource.system === undefined ? 0 : systemNumbers[resource.system],
       resource.createdAt,
       resource.updatedAt,
@@ -104,7 +105,7 @@ export async function insertResource(tx: Tx, resource: Omit<Resource, 'status'>)
 /** Everything but id, organization and identifier, which never change. */
 export async function updateResource(tx: Tx, resource: Omit<Resource, 'status'>): Promise<void> {
   await tx.run(
-    `update resources set name = ?, scopes = ?, operations = ?, details_types = ?, token = ?, feed = ?, updated_at = ? where id = ?`,
+    `update resources set name = ?, scopes = ?, operations = ?, details_types = ?, token = ?, feed = ?, served_by = ?, updated_at = ? where id = ?`,
     [
       resource.name,
       JSON.stringify(resource.scopes),
@@ -112,6 +113,7 @@ export async function updateResource(tx: Tx, resource: Omit<Resource, 'status'>)
       JSON.stringify(resource.detailsTypes),
       JSON.stringify(resource.token),
       JSON.stringify(resource.feed),
+      JSON.stringify(resource.servedBy),
       resource.updatedAt,
       resource.id,
     ],
@@ -269,6 +271,7 @@ function resourceOf(row: JoinedRow): Resource {
     detailsTypes: JSON.parse(row.details_types) as DetailsType[],
     token: JSON.parse(row.token) as TokenProfile,
     feed: { ...defaultFeedTerms, ...(JSON.parse(row.feed) as Partial<FeedTerms>) },
+    servedBy: JSON.parse(row.served_by) as string[],
     status: row.state === 'ended' ? 'retired' : row.state,
     system: systemResources.find((which) => systemNumbers[which] === row.system),
     createdAt: row.created_at,

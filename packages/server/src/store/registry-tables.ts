@@ -142,6 +142,8 @@ export interface ResourceRow {
   token: string;
   /** json: FeedTerms */
   feed: string;
+  /** json: ids of agents */
+  served_by: string;
   /** 1: the admin API, 2: what agents call; both usable from every organization, changed by none. 0: everybody else's. */
   system: number;
   created_at: number;

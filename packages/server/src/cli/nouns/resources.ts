@@ -1,9 +1,9 @@
 import type { DetailsType, Operation } from '@bailiwick/protocol';
-import { openApi } from '../api.ts';
+import { type Api, openApi } from '../api.ts';
 import { type Context, command, yes } from '../command.ts';
 import { CliError } from '../errors.ts';
 import { confirm } from '../io.ts';
-import { findResource } from '../names.ts';
+import { findAgent, findResource } from '../names.ts';
 import { fields, show, table } from '../output.ts';
 import type { Resource } from '../registry.ts';
 import { resourceBody, resourceOptions } from './resource-options.ts';
@@ -120,6 +120,12 @@ const update = command({
       many: true,
       description: "The name of an operation to take away: 'GET /tickets'.",
     },
+    'served-by': {
+      value: 'AGENT',
+      many: true,
+      description: 'An agent that answers there: it may go on for whoever calls it, with the token it was called with.',
+    },
+    'not-served-by': { value: 'AGENT', many: true, description: 'An agent that answers there no more.' },
   },
   examples: [
     {
@@ -149,6 +155,8 @@ const update = command({
       const operations = (body.operations as Operation[] | undefined) ?? before.operations;
       body.operations = operations.filter((operation) => !removed.includes(operation.name));
     }
+    const servedBy = await servedByNow(api, before, options);
+    if (servedBy) body.served_by = servedBy;
     if (Object.keys(body).length === 0) {
       throw new CliError('usage', 'Nothing to change was named.', { hint: 'See `bailiwick resources update --help`.' });
     }
@@ -156,6 +164,18 @@ const update = command({
     show(context, after, () => `Changed ${after.name} (${after.id}).\n\n${describe(context, after)}`);
   },
 });
+
+/** Who answers there from now on, if that was said. */
+async function servedByNow(
+  api: Api,
+  { served_by }: Resource,
+  options: { 'served-by': string[]; 'not-served-by': string[] },
+): Promise<string[] | undefined> {
+  const idsOf = async (names: string[]) => Promise.all(names.map(async (name) => (await findAgent(api, name)).id));
+  const [more, less] = [await idsOf(options['served-by']), await idsOf(options['not-served-by'])];
+  if (more.length === 0 && less.length === 0) return undefined;
+  return [...new Set([...served_by, ...more])].filter((id) => !less.includes(id));
+}
 
 const retire = command({
   name: 'resources retire',
@@ -186,6 +206,7 @@ function describe(context: Context, resource: Resource): string {
     ['status', resource.status],
     ['tokens', tokenWords(resource)],
     ['feed', `leases of ${resource.feed.lease_seconds} s; a guard that has lost it: ${lostWords(resource)}`],
+    ...(resource.served_by.length > 0 ? [['served by', resource.served_by.join('\n')] as const] : []),
     [
       'scopes',
       resource.scopes.map((one) => (one.description ? `${one.name}: ${one.description}` : one.name)).join('\n'),

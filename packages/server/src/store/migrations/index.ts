@@ -16,6 +16,7 @@ import { revocations } from './0014-revocations.ts';
 import { feedNodes } from './0015-feed-nodes.ts';
 import { kept } from './0016-kept.ts';
 import { mandates } from './0017-mandates.ts';
+import { servedBy } from './0018-served-by.ts';
 
 /** In order; a step that was released is never changed, only followed. */
 export const migrations: readonly Migration[] = [
@@ -36,4 +37,5 @@ export const migrations: readonly Migration[] = [
   feedNodes,
   kept,
   mandates,
+  servedBy,
 ];
