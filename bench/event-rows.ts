@@ -50,8 +50,14 @@ export function eventRows(rows: number, end: number): (n: number) => Row {
     const instance = idOf('ins', agent * 100_000 + Math.floor(n / 20_000));
     const base = { at: new Date(at).toISOString(), id, v: 1 };
     const owner = ownerOf(agent);
-    const from = (owner * 20 + pick(20)) % addressCount;
-    const done = (leaf: Record<string, unknown>, by = owner): Row => ({ id, at, leaf, owner: by, address: from });
+    const place = pick(20);
+    const done = (leaf: Record<string, unknown>, by = owner): Row => ({
+      id,
+      at,
+      leaf,
+      owner: by,
+      address: (by * 20 + place) % addressCount,
+    });
     if (kind < 0.14 || tokens.length === 0) {
       const task = idOf('tsk', Math.floor(n / 40));
       const jti = id.slice(4);

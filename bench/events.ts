@@ -14,7 +14,7 @@ export async function measureEvents(options: EventOptions, say: (line: string) =
   const child = startChild('events');
   try {
     say(
-      `events: filling a log with ${options.rows} rows (ten million take about 14 GB in a temporary folder), then ${options.pages} pages`,
+      `events: filling a log with ${options.rows} rows (ten million take about 13 GB in a temporary folder, and some minutes), then ${options.pages} pages`,
     );
     return await child.call('events', options);
   } finally {

@@ -31,6 +31,7 @@ import {
   resource,
   resourceCount,
 } from '../event-rows.ts';
+import { newEntries } from '../index-entries.ts';
 import { numbers } from '../policies.ts';
 
 const clock = systemClock;
@@ -92,10 +93,7 @@ async function sealingKeys({ db }: Deps): Promise<Sealing[]> {
   return keys;
 }
 
-/** How many rows' entries are gathered before they are written, in the order of the table. */
-const rowsAtOnce = 500_000;
-
-/** Entries of the index by term, each in the order of arrival: what was gathered is written in the order of the table. */
+/** Rows in bulk; their entries of the index are gathered and written in the order of the table, so that its pages are written once, and full. */
 function fill(file: string, indexKey: Buffer, keys: readonly Sealing[], rows: number): void {
   const db = new DatabaseSync(file);
   for (const pragma of [
@@ -108,34 +106,24 @@ function fill(file: string, indexKey: Buffer, keys: readonly Sealing[], rows: nu
     db.exec(`pragma ${pragma}`);
   }
   const insertPersonal = db.prepare('insert into personal (id, subject, sealed) values (?, ?, ?)');
-  const contents = new Map<string, { id: string; personal: Record<string, string> }>();
+  const contents = new Map<number, { id: string; personal: Record<string, string> }>();
   const contentOf = (owner: number, from: number) => {
-    const name = `${owner} ${from}`;
-    let known = contents.get(name);
+    const place = owner * addressCount + from;
+    let known = contents.get(place);
     if (!known) {
       const { subject, key } = keys[owner] as Sealing;
-      known = { id: `bench-${name}`, personal: { owner: subject, address: address(from) } };
+      known = { id: `bench-${owner} ${from}`, personal: { owner: subject, address: address(from) } };
       insertPersonal.run(known.id, subject, seal({ random }, key, known.id, known.personal));
-      contents.set(name, known);
+      contents.set(place, known);
     }
     return known;
   };
   const insert = db.prepare(
     'insert into events (id, at, org, type, outcome, agent, target, resource, jti, leaf, personal) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
   );
-  let open = new Gathered();
-  let closed = new Gathered();
+  const open = newEntries();
+  const closed = newEntries();
   const subjects = new Map<number, number>();
-  const flush = () => {
-    write(db, 'insert into event_terms (term, arrival) values', open, (term, arrival) => [term, arrival]);
-    write(db, 'insert into personal_terms (term, arrival, subject) values', closed, (term, arrival) => [
-      term,
-      arrival,
-      subjects.get(term) as number,
-    ]);
-    open = new Gathered();
-    closed = new Gathered();
-  };
   const rowAt = eventRows(rows, clock.now());
   db.exec('begin');
   for (let n = 1; n <= rows; n += 1) {
@@ -162,31 +150,24 @@ function fill(file: string, indexKey: Buffer, keys: readonly Sealing[], rows: nu
       closed.add(term, n);
       subjects.set(term, subject);
     }
-    if (n % rowsAtOnce === 0) {
-      flush();
-      say(`${n} of ${rows} rows`);
-    }
+    if (n % 500_000 === 0) say(`${n} of ${rows} rows`);
   }
-  flush();
+  write(db, 'insert into event_terms (term, arrival) values', open, (term, arrival) => [term, arrival]);
+  say('what stands in the open is in the index');
+  write(db, 'insert into personal_terms (term, arrival, subject) values', closed, (term, arrival) => [
+    term,
+    arrival,
+    subjects.get(term) as number,
+  ]);
   db.prepare('update log_index set position = ?').run(rows);
   db.exec('commit');
   db.close();
 }
 
-/** Arrivals by term, in little room: ten million events have two hundred million entries, most of them under a few terms. */
-class Gathered {
-  readonly arrivals = new Map<number, number[]>();
-  add(term: number, arrival: number): void {
-    const known = this.arrivals.get(term);
-    if (known) known.push(arrival);
-    else this.arrivals.set(term, [arrival]);
-  }
-}
-
 function write(
   db: DatabaseSync,
   head: string,
-  { arrivals }: Gathered,
+  entries: ReturnType<typeof newEntries>,
   valuesOf: (term: number, arrival: number) => number[],
 ): void {
   const atOnce = 500;
@@ -197,14 +178,11 @@ function write(
       .join(',')}`;
   const many = db.prepare(textOf(atOnce));
   let values: number[] = [];
-  for (const term of Float64Array.from(arrivals.keys()).sort()) {
-    for (const arrival of arrivals.get(term) as number[]) {
-      values.push(...valuesOf(term, arrival));
-      if (values.length < atOnce * width) continue;
-      many.run(...values);
-      values = [];
-    }
-    arrivals.delete(term);
+  for (const [term, arrival] of entries.sorted()) {
+    values.push(...valuesOf(term, arrival));
+    if (values.length < atOnce * width) continue;
+    many.run(...values);
+    values = [];
   }
   if (values.length > 0) db.prepare(textOf(values.length / width)).run(...values);
 }
@@ -291,7 +269,7 @@ async function readStories(deps: Deps, count: number): Promise<number[]> {
       continue;
     }
     const begun = performance.now();
-    const { events: told } = await tellStory(deps, { org: leaf.org as string }, storyOf(of));
+    const { steps: told } = await tellStory(deps, { org: leaf.org as string }, storyOf(of));
     times.push(performance.now() - begun);
     assert.ok(told.length > 0, `there is no story of ${of}`);
   }

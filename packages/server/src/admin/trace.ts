@@ -2,23 +2,30 @@ import { z } from 'zod';
 import { agentNames } from '../agents/store.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import { spansOf } from '../log/spans.ts';
-import { happenedAt, type Story, storyOf, tellStory } from '../log/story.ts';
-import { type NameOf, told } from '../log/telling.ts';
+import { type Story, storyOf, tellStory } from '../log/story.ts';
+import type { NameOf } from '../log/telling.ts';
+import { toldStep } from '../log/telling-steps.ts';
 import { notFound } from '../web/problem.ts';
 import { logReach } from './event-query.ts';
 import { shownEvent, shownEventSchema } from './events.ts';
-import { line, oneOf, shownTime } from './fields.ts';
+import { line, oneOf, shownTime, time } from './fields.ts';
 import { type Call, read } from './route.ts';
 
 const query = z.strictObject({
   of: line(200, 1).meta({
     description: 'A token (`jti`), a task, an agent, a trace id (W3C Trace Context), or the id of anything else.',
   }),
+  since: time.optional().meta({ description: 'What it did, and what was done to it, at this time or later.' }),
+  until: time.optional().meta({ description: 'The same, before this time.' }),
+  every: oneOf(['true', 'false'])
+    .default('false')
+    .meta({ description: 'Each event by itself, however many are alike: 1,000 from either end.' }),
 });
 
 const about =
-  'From registration, enrolment and task through tokens, decisions and uses to revocations and their acknowledgement, as it happened: at most 500 ' +
-  'events. With `events:own` as in listEvents.';
+  'From registration, enrolment and task through tokens, decisions and uses to revocations and their acknowledgement, as it happened. Where there are many, ' +
+  'like acts between two turns are one step with a count: uses of one token, or of many. Of a long story the first and the last 400 events are read, turns ' +
+  'wherever they are, and the rest is counted; `since` and `until` look closer. With `events:own` as in listEvents, and what isn’t read isn’t counted.';
 
 const names = z
   .record(z.string(), z.string())
@@ -38,20 +45,32 @@ export const traceRoutes = [
       items: z.array(
         z.strictObject({
           at: shownTime.meta({ description: 'When it happened: a guard tells of a use afterwards.' }),
+          until: shownTime.optional().meta({ description: 'When the last of several did.' }),
           says: z.string().meta({ description: 'What happened, in a sentence.' }),
-          event: shownEventSchema,
+          count: z.int().optional().meta({ description: 'How many events it is, if it is several.' }),
+          refused: z.int().optional().meta({ description: 'How many of them were refused.' }),
+          at_least: z.literal(true).optional().meta({ description: 'There are more: counting ended there.' }),
+          event: shownEventSchema
+            .optional()
+            .meta({ description: 'What the log has, of several the first; absent where they were only counted.' }),
         }),
       ),
       names,
       more: z.boolean().meta({ description: 'There is more of it than is told here.' }),
     }),
-    async handler(call, { query: { of } }) {
-      const { story, reach, named, nameOf } = await storyIn(call, of);
-      const items = story.events.map((event) => ({
-        at: rfc3339(happenedAt(event)),
-        says: told(event.leaf, nameOf),
-        event: shownEvent(event, reach),
-      }));
+    async handler(call, { query: asked }) {
+      const { story, reach, named, nameOf } = await storyIn(call, asked);
+      const items = story.steps.map((step) => {
+        const { at, until, event, count, refused, atLeast } = step;
+        return {
+          at: rfc3339(at),
+          ...(count !== 1 && { until: rfc3339(until) }),
+          says: toldStep(step, nameOf, story.of.id),
+          ...(count !== 1 && { count, refused }),
+          ...(atLeast && { at_least: true as const }),
+          ...(event && { event: shownEvent(event, reach) }),
+        };
+      });
       return { of: story.of, items, names: Object.fromEntries(named), more: story.more };
     },
   }),
@@ -64,27 +83,31 @@ export const traceRoutes = [
     orScope: 'events:own',
     query,
     response: z.strictObject({ resourceSpans: z.array(z.looseObject({})) }),
-    async handler(call, { query: { of } }) {
-      const { story, nameOf } = await storyIn(call, of);
+    async handler(call, { query: asked }) {
+      const { story, nameOf } = await storyIn(call, asked);
       return { ...spansOf(story, call.deps.config.issuer, nameOf) };
     },
   }),
 ] as const;
 
 /** @throws Problem 404, the same for what never was and what the caller may not see */
-async function storyIn(call: Call, text: string) {
+async function storyIn(call: Call, { of: text, since, until, every }: z.output<typeof query>) {
   const of = storyOf(text);
   const reach = await logReach(call);
-  const story = await tellStory(call.deps, reach, of);
-  if (story.events.length === 0) throw notFound(of.kind === 'thing' ? 'event about' : of.kind, text);
+  const story = await tellStory(call.deps, reach, of, {
+    since: since === undefined ? undefined : Date.parse(since),
+    until: until === undefined ? undefined : Date.parse(until),
+    every: every === 'true',
+  });
+  if (story.steps.length === 0) throw notFound(of.kind === 'thing' ? 'event about' : of.kind, text);
   const named = await agentNames(call.q, call.org.id, agentsIn(story));
   const nameOf: NameOf = (id) => named.get(id) ?? id;
   return { story, reach, named, nameOf };
 }
 
-function agentsIn({ events }: Story): string[] {
-  const ids = new Set<string>();
-  for (const { leaf } of events)
-    for (const [id] of JSON.stringify(leaf).matchAll(/\bagt_[0-9a-hjkmnp-tv-z]{26}\b/g)) ids.add(id);
+function agentsIn({ of, steps }: Story): string[] {
+  const ids = new Set<string>(of.kind === 'agent' ? [of.id] : []);
+  for (const { event } of steps)
+    for (const [id] of JSON.stringify(event?.leaf ?? {}).matchAll(/\bagt_[0-9a-hjkmnp-tv-z]{26}\b/g)) ids.add(id);
   return [...ids].slice(0, 200);
 }

@@ -186,27 +186,22 @@ export interface OpenedEvent extends ReadEvent {
   sealedUnder: string | undefined;
 }
 
-/** Opens rows of the log, in their order. What was sealed is read once for equal contents. */
+/** Opens rows of the log, in their order. What was sealed is read in one statement, and once for equal contents. */
 export async function openEvents(q: Queries, rows: readonly EventRow[]): Promise<OpenedEvent[]> {
-  const contents = new Map<string, { subject: string; personal: Personal } | undefined>();
-  const events: OpenedEvent[] = [];
-  for (const { id, arrival, leaf, personal } of rows) {
-    const ref = personal ?? '';
-    if (!contents.has(ref)) contents.set(ref, await readPersonal(q, ref));
-    const content = contents.get(ref);
-    events.push({
+  const refs = new Set(rows.flatMap(({ personal }) => personal ?? []));
+  const contents = new Map<string, { subject: string; personal: Personal }>();
+  for (const { id, subject, key, sealed } of await findPersonal(q, [...refs])) {
+    contents.set(id, { subject, personal: unseal(Buffer.from(key, 'base64url'), id, sealed) });
+  }
+  return rows.map(({ id, arrival, leaf, personal }) => {
+    const content = contents.get(personal ?? '');
+    return {
       id,
       arrival,
       leaf: JSON.parse(leaf) as Record<string, unknown>,
       personal: content?.personal ?? {},
       erased: content === undefined,
       sealedUnder: content?.subject,
-    });
-  }
-  return events;
-}
-
-async function readPersonal(q: Queries, id: string): Promise<{ subject: string; personal: Personal } | undefined> {
-  const row = await findPersonal(q, id);
-  return row && { subject: row.subject, personal: unseal(Buffer.from(row.key, 'base64url'), id, row.sealed) };
+    };
+  });
 }

@@ -70,14 +70,19 @@ export async function insertPersonal(tx: Tx, row: PersonalRow): Promise<void> {
   await tx.run('update personal set orphaned_at = null where id = ? and orphaned_at is not null', [row.id]);
 }
 
-export async function findPersonal(q: Queries, id: string): Promise<(PersonalRow & { key: string }) | undefined> {
-  return q.get<PersonalRow & { key: string }>(
+/** Contents with these ids, as far as they are there and their keys are, in any order. */
+export async function findPersonal(q: Queries, ids: readonly string[]): Promise<(PersonalRow & { key: string })[]> {
+  if (ids.length === 0) return [];
+  const list = q.dialect === 'sqlite' ? 'select value from json_each(?)' : idText;
+  return q.all<PersonalRow & { key: string }>(
     `select p.id as id, p.subject as subject, p.sealed as sealed, k.key as key
        from personal p join sealing_keys k on k.subject = p.subject
-      where p.id = ?`,
-    [id],
+      where p.id in (${list})`,
+    [JSON.stringify(ids)],
   );
 }
+
+const idText = 'select jsonb_array_elements_text(cast(? as jsonb))';
 
 /** The event with this id. */
 export async function findEvent(q: Queries, id: string): Promise<EventRow | undefined> {

@@ -76,10 +76,7 @@ function restsOn({ jti, agent, org, instance, decided_on }: OpenedEvent['leaf'])
 export function toldUnder(revocations: readonly Ending[]): Partial<EventFilter> {
   const subjects = [...new Set(revocations.map(({ subject }) => subject))];
   return {
-    any: subjects.flatMap((id): TermValue[] => [
-      ['target', id],
-      ['id', id],
-    ]),
+    any: subjects.map((id): TermValue => ['turn', id]),
     types: toldBy,
     ...within(revocations, toldWithin),
   };

@@ -1,5 +1,6 @@
 /** What of an event one may ask for. The index is made by this, and what the index finds is looked at again by this. */
 import type { ReadEvent } from '../audit/audit.ts';
+import { deedOf, isAct, turnOf } from './acts.ts';
 import type { PersonalKind, TermValue } from './terms.ts';
 import { wordsOf } from './words.ts';
 
@@ -29,7 +30,12 @@ export function openValues(leaf: Readonly<Record<string, unknown>>): TermValue[]
   add('resource', leaf.resource);
   if (leaf.type !== 'token.issued') add('jti', leaf.jti);
   add('trace', traceIdOf(leaf.trace));
-  for (const id of namedIds(leaf.instance, decidedOn)) add('id', id);
+  const named = namedIds(leaf.instance, decidedOn);
+  for (const id of named) add('id', id);
+  for (const id of turnOf(leaf, named)) add('turn', id);
+  if (isAct(leaf.type) && isText(leaf.agent)) {
+    add('deed', deedOf(leaf.agent, leaf.type as string, leaf.outcome as string));
+  }
   for (const operation of operationsOf(decidedOn, input)) add('operation', operation);
   add('workflow', workflowOf(decidedOn, input));
   for (const policy of policiesOf(leaf, decidedOn)) add('policy', policy);

@@ -2,6 +2,7 @@
 import type { ReadEvent } from '../audit/audit.ts';
 import { type EventType, eventTypes } from '../audit/event.ts';
 import { issueEventId } from '../lib/ids.ts';
+import { mayBeTurn } from './acts.ts';
 import { openValues, personalValues } from './event-values.ts';
 import { type OpenKind, openTerm, type PersonalKind, personalKinds, personalTerm, type TermValue } from './terms.ts';
 import { wordsOf } from './words.ts';
@@ -61,7 +62,10 @@ export function groupsOf(filter: EventFilter): Group[] {
   const groups: Group[] = [];
   const add = (...values: TermValue<OpenKind | PersonalKind>[]) => groups.push({ values });
   const { ownedBy, types, about, jti, text, any } = filter;
-  if (ownedBy !== undefined) add(['owner', ownedBy], ['concerned', ownedBy]);
+  if (ownedBy !== undefined) {
+    if (asksForTurns(filter)) add(['turns', ownedBy]);
+    else add(['owner', ownedBy], ['concerned', ownedBy]);
+  }
   if (types !== undefined) add(...types.map((type) => ['type', type] as const));
   for (const kind of [...single, ...personalKinds]) {
     const value = filter[kind];
@@ -92,6 +96,10 @@ export function groupsOf(filter: EventFilter): Group[] {
   return groups.length > 0 ? groups : [{ values: [['all', '']] }];
 }
 
+/** What comes in masses isn't asked for: there is a shorter way to the rest. */
+const asksForTurns = ({ types, any }: EventFilter): boolean =>
+  types?.every(mayBeTurn) === true || any?.every(([kind]) => kind === 'turn') === true;
+
 const wordsOfTypes = Object.keys(eventTypes).map((type) => [type as EventType, type.split(/[._]/)] as const);
 
 /** A type's words needn't be in the index: whoever asks for one asks for the types that have it. */
@@ -110,7 +118,7 @@ export function termsOfGroup(key: Buffer, org: string, { values }: Group): { ope
 }
 
 const isPersonal = (kind: OpenKind | PersonalKind): kind is PersonalKind =>
-  kind === 'concerned' || (personalKinds as readonly string[]).includes(kind);
+  kind === 'concerned' || kind === 'turns' || (personalKinds as readonly string[]).includes(kind);
 
 /**
  * Whether an event is what was asked for: by its real values, whatever found it.
@@ -126,6 +134,7 @@ export function fits(filter: EventFilter, groups: readonly Group[], event: ReadE
   const shown = filter.ownedBy === undefined || personal.owner === filter.ownedBy ? personalValues(personal) : [];
   const has = new Set([...openValues(leaf), ...shown].map(keyOf));
   if (concerned !== undefined) has.add(keyOf(['concerned', concerned]));
+  for (const whose of mayBeTurn(leaf.type) ? [personal.owner, concerned] : []) has.add(keyOf(['turns', String(whose)]));
   return groups.every(
     (group) =>
       (group.eventId !== undefined && group.eventId === id) || group.values.some((value) => has.has(keyOf(value))),

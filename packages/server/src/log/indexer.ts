@@ -8,11 +8,12 @@ import { eventsAfter } from '../audit/store.ts';
 import type { Deps } from '../deps.ts';
 import type { Database, Tx } from '../store/database.ts';
 import type { EventRow } from '../store/tables.ts';
+import { mayBeTurn } from './acts.ts';
 import { ownerOfTarget } from './concerned-store.ts';
 import { openValues, personalValues } from './event-values.ts';
 import { horizonOf } from './horizon.ts';
 import { indexPosition, insertTerms, movePosition } from './index-store.ts';
-import { contentTerm, openTerm, personalTerm, subjectTerm } from './terms.ts';
+import { contentTerm, openTerm, type PersonalKind, personalTerm, subjectTerm } from './terms.ts';
 
 export type IndexDeps = Pick<Deps, 'db' | 'audit' | 'log' | 'clock'>;
 
@@ -158,6 +159,11 @@ function personalTermsOf(
   for (const [kind, value] of personalValues(personal)) {
     closed.set(personalTerm(key, org, kind, value), subjectTerm(key, kind === 'address' ? sealedUnder : value));
   }
-  if (concerned !== undefined) closed.set(personalTerm(key, org, 'concerned', concerned), subjectTerm(key, concerned));
+  const add = (kind: PersonalKind, whose: string) =>
+    closed.set(personalTerm(key, org, kind, whose), subjectTerm(key, whose));
+  if (concerned !== undefined) add('concerned', concerned);
+  for (const whose of mayBeTurn(leaf.type) ? [personal.owner, concerned] : []) {
+    if (typeof whose === 'string' && whose !== '') add('turns', whose);
+  }
   return closed;
 }

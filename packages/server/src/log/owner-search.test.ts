@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { appendEvent, sealingFor } from '../audit/audit.ts';
 import type { AuditEvent } from '../audit/event.ts';
-import type { Deps } from '../deps.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
+import { countingWork } from '../testing/work.ts';
 import type { EventFilter } from './filter.ts';
 import { caughtUp } from './indexer.ts';
 import { searchEvents } from './search.ts';
@@ -25,28 +25,6 @@ const used = ({ org, owner, agent }: typeof mine, more: Partial<AuditEvent> = {}
   personal: { owner, address: '192.0.2.1' },
   ...more,
 });
-
-/** What was asked of the database: statements, what they were given, and how many rows they answered. */
-function counted(deps: Deps): { deps: Deps; work: () => [statements: number, rows: number] } {
-  let statements = 0;
-  let rows = 0;
-  const db: Deps['db'] = {
-    ...deps.db,
-    async all(...asked: Parameters<Deps['db']['all']>) {
-      statements += 1;
-      const found = await deps.db.all(...asked);
-      rows += found.length;
-      return found as never;
-    },
-    async get(...asked: Parameters<Deps['db']['get']>) {
-      statements += 1;
-      const found = await deps.db.get(...asked);
-      if (found !== undefined) rows += 1;
-      return found as never;
-    },
-  };
-  return { deps: { ...deps, db }, work: () => [statements, rows] };
-}
 
 for (const database of databases) {
   describe(`what is seen of others’ events by the work that is done (${database})`, () => {
@@ -79,7 +57,7 @@ for (const database of databases) {
       ['another organization', { org: mine.org, agent: mine.agent, operation: 'read' }],
     ];
     async function workOf(filter: EventFilter) {
-      const { deps, work } = counted(server.deps);
+      const { deps, work } = countingWork(server.deps);
       await searchEvents(deps, filter, { order: 'newest', limit: 10 });
       return work();
     }

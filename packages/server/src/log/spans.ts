@@ -1,14 +1,15 @@
 /**
  * A story as OpenTelemetry spans (OTLP/JSON): what it is about is the root, tokens are its children, uses are theirs, and what else happened are events on
- * them. Ids come from the W3C trace context that requests came with, where there is one; else from the ids of events, so that the same story
+ * them. What was told together is one span with a count. Ids come from the W3C trace context that requests came with, where there is one; else from the ids of events, so that the same story
  * always gives the same spans.
  * @see https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding
  */
 import { hash } from 'node:crypto';
-import type { OpenedEvent } from '../audit/audit.ts';
 import { traceIdOf } from './event-values.ts';
-import { happenedAt, type Story } from './story.ts';
-import { type NameOf, told } from './telling.ts';
+import { happenedAt, type Step } from './steps.ts';
+import type { Story } from './story.ts';
+import type { NameOf } from './telling.ts';
+import { toldStep } from './telling-steps.ts';
 
 interface Attribute {
   key: string;
@@ -40,8 +41,8 @@ export interface TraceDocument {
 
 /** @param issuer whose story it is: the name of the service */
 export function spansOf(story: Story, issuer: string, nameOf: NameOf): TraceDocument {
-  const { events, of } = story;
-  const spans = events.length === 0 ? [] : spansIn(story, nameOf);
+  const { steps, of } = story;
+  const spans = steps.length === 0 ? [] : spansIn(story, nameOf);
   return {
     resourceSpans: [
       {
@@ -58,82 +59,97 @@ export function spansOf(story: Story, issuer: string, nameOf: NameOf): TraceDocu
   };
 }
 
-function spansIn({ of, events, ends: endings }: Story, nameOf: NameOf): Span[] {
-  const issues = events.filter(({ leaf }) => leaf.type === 'token.issued');
-  const uses = events.filter(({ leaf }) => leaf.type === 'access.used');
-  const others = events.filter((event) => !issues.includes(event) && !uses.includes(event));
-  const opened = others.find(({ leaf }) => leaf.type === 'task.opened' && leaf.target === of.id);
+function spansIn({ of, steps, ends: endings, more }: Story, nameOf: NameOf): Span[] {
+  const issues = steps.filter(({ type }) => type === 'token.issued');
+  const uses = steps.filter(
+    ({ type, event }) => type === 'access.used' || (event === undefined && type !== 'token.issued'),
+  );
+  const others = steps.filter((step) => !issues.includes(step) && !uses.includes(step));
+  const opened = others.find(({ event }) => event?.leaf.type === 'task.opened' && event.leaf.target === of.id);
   const middle = [...issues, ...uses, ...(opened ? [opened] : [])];
   const traceId = commonTrace(of.kind === 'trace' ? of.id : undefined, middle) ?? idOf(16, `${of.kind} ${of.id}`);
-  const times = (middle.length > 0 ? middle : events).map(happenedAt);
+  const told = middle.length > 0 ? middle : steps;
 
   const root: Span = {
-    ...blank(traceId, idOf(8, `root ${of.kind} ${of.id}`), Math.min(...times)),
+    ...blank(traceId, idOf(8, `root ${of.kind} ${of.id}`), Math.min(...told.map(({ at }) => at))),
     name: of.kind === 'trace' ? 'trace' : `${of.kind} ${nameOf(of.id)}`,
     attributes: attributes({
       [`bailiwick.${of.kind}`]: of.id,
       ...(opened && { 'bailiwick.workflow': onOf(opened).workflow }),
+      ...(more && { 'bailiwick.more': 'there is more than is told here' }),
     }),
   };
   const tokens = new Map<string, Span>();
-  for (const event of issues) {
-    const { leaf } = event;
-    const jti = leaf.jti as string;
-    const on = onOf(event);
-    const span = {
-      ...spanOf(event, traceId, root.spanId, `token ${String(leaf.resource ?? '')}`),
-      endTimeUnixNano: nano(Math.min(endings.get(jti) ?? Number.POSITIVE_INFINITY, Number(on.expires_at))),
-    };
+  const ofTokens = issues.map((step) => {
+    const span = spanOf(step, traceId, root.spanId, `token ${String(step.event?.leaf.resource ?? '')}`);
+    const { jti } = step.event?.leaf ?? {};
+    if (step.count > 1 || typeof jti !== 'string') return span;
+    span.endTimeUnixNano = nano(Math.min(endings.get(jti) ?? Number.POSITIVE_INFINITY, Number(onOf(step).expires_at)));
     tokens.set(jti, span);
-  }
-  const used = uses.map((event) => {
-    const parent = tokens.get(event.leaf.jti as string) ?? root;
-    const { operation, method, path } = onOf(event);
-    return spanOf(
-      event,
-      traceId,
-      parent.spanId,
-      String(operation ?? [method, path].filter(Boolean).join(' ') ?? 'use'),
-      2,
-    );
+    return span;
   });
-  for (const event of others) {
-    const on = tokens.get(event.leaf.jti as string) ?? tokens.get(event.leaf.target as string) ?? root;
+  const used = uses.map((step) => {
+    const parent = tokens.get(step.event?.leaf.jti as string) ?? root;
+    return spanOf(step, traceId, parent.spanId, nameOfUse(step), 2);
+  });
+  for (const step of others) {
+    const { jti, target } = step.event?.leaf ?? {};
+    const on = tokens.get(jti as string) ?? tokens.get(target as string) ?? root;
     on.events.push({
-      name: event.leaf.type as string,
-      timeUnixNano: nano(happenedAt(event)),
-      attributes: attributes({ 'bailiwick.event': event.id, 'bailiwick.says': told(event.leaf, nameOf) }),
+      name: String(step.type),
+      timeUnixNano: nano(step.at),
+      attributes: attributes({
+        'bailiwick.event': step.event?.id,
+        'bailiwick.says': toldStep(step, nameOf, of.id),
+        ...many(step),
+      }),
     });
   }
-  const all = [...tokens.values(), ...used];
+  const all = [...ofTokens, ...used];
   const last = all.reduce(
     (end, span) => (BigInt(span.endTimeUnixNano) > end ? BigInt(span.endTimeUnixNano) : end),
-    BigInt(nano(Math.max(...times))),
+    BigInt(nano(Math.max(...told.map(({ until }) => until)))),
   );
   const end = of.kind === 'task' ? endOf(of.id, others) : undefined;
   root.endTimeUnixNano = end === undefined ? String(last) : nano(end);
   return [root, ...all];
 }
 
-/** When a task was ended before its time (ms). */
-function endOf(task: string, events: readonly OpenedEvent[]): number | undefined {
-  const end = events.find(
-    ({ leaf }) => leaf.type === 'task.ended' && leaf.outcome === 'allowed' && leaf.target === task,
-  );
-  return end && happenedAt(end);
+function nameOfUse(step: Step): string {
+  const { method, path } = onOf(step);
+  const operations = [...step.operations.keys()];
+  if (operations.length > 0) return operations.length > 4 ? `${operations.length} operations` : operations.join(', ');
+  return step.event ? [method, path].filter(Boolean).join(' ') || 'use' : String(step.type ?? 'events');
 }
 
-function spanOf(event: OpenedEvent, traceId: string, parentSpanId: string, name: string, kind = 1): Span {
-  const { leaf, id } = event;
-  const on = onOf(event);
+/** What a step of several says beside that of one. */
+const many = ({ count, refused, atLeast }: Step) =>
+  count === 1
+    ? {}
+    : { 'bailiwick.count': count, 'bailiwick.refused': refused, ...(atLeast && { 'bailiwick.at_least': 'true' }) };
+
+/** When a task was ended before its time (ms). */
+function endOf(task: string, steps: readonly Step[]): number | undefined {
+  const end = steps.find(
+    ({ event }) => event?.leaf.type === 'task.ended' && event.leaf.outcome === 'allowed' && event.leaf.target === task,
+  );
+  return end?.event && happenedAt(end.event);
+}
+
+function spanOf(step: Step, traceId: string, parentSpanId: string, name: string, kind = 1): Span {
+  const { event, type, at, until, count, refused } = step;
+  const leaf = event?.leaf ?? {};
+  const id = event?.id ?? `${type} ${at} ${parentSpanId}`;
+  const on = onOf(step);
   const [, linked, span] = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-/.exec(String(leaf.trace)) ?? [];
   return {
-    ...blank(traceId, idOf(8, id), happenedAt(event)),
+    ...blank(traceId, idOf(8, id), at),
+    endTimeUnixNano: nano(until),
     parentSpanId,
     name,
     kind,
     attributes: attributes({
-      'bailiwick.event': id,
+      'bailiwick.event': event?.id,
       'bailiwick.agent': leaf.agent,
       'bailiwick.instance': leaf.instance,
       'bailiwick.resource': leaf.resource,
@@ -145,9 +161,10 @@ function spanOf(event: OpenedEvent, traceId: string, parentSpanId: string, name:
       'http.request.method': on.method,
       'http.route': on.path,
       'http.response.status_code': on.status,
+      ...many(step),
     }),
     links: linked && span ? [{ traceId: linked, spanId: span }] : [],
-    status: leaf.outcome === 'allowed' ? { code: 1 } : { code: 2, message: String(leaf.reason ?? 'refused') },
+    status: refused < count ? { code: 1 } : { code: 2, message: String(leaf.reason ?? 'refused') },
   };
 }
 
@@ -165,13 +182,13 @@ const blank = (traceId: string, spanId: string, at: number): Span => ({
 });
 
 /** The one trace that all of it belongs to, if there is exactly one. */
-function commonTrace(asked: string | undefined, events: readonly OpenedEvent[]): string | undefined {
+function commonTrace(asked: string | undefined, steps: readonly Step[]): string | undefined {
   if (asked !== undefined) return asked;
-  const traces = new Set(events.flatMap(({ leaf }) => traceIdOf(leaf.trace) ?? []));
+  const traces = new Set(steps.flatMap(({ event }) => traceIdOf(event?.leaf.trace) ?? []));
   return traces.size === 1 ? [...traces][0] : undefined;
 }
 
-const onOf = ({ leaf }: OpenedEvent) => (leaf.decided_on ?? {}) as Record<string, unknown>;
+const onOf = ({ event }: Step) => (event?.leaf.decided_on ?? {}) as Record<string, unknown>;
 const nano = (ms: number): string => `${BigInt(Math.round(ms)) * 1_000_000n}`;
 const idOf = (bytes: number, text: string): string => hash('sha256', text, 'hex').slice(0, 2 * bytes);
 

@@ -1,13 +1,17 @@
 /**
  * One story from first to last: what led to a token, a task or a request, what came of it, and how it ended. It is put together from a handful of
- * searches, each within what whoever asks may see.
+ * searches, each within what whoever asks may see, and each of a bounded number of rows: of a long story the beginning and the end are read, turns in
+ * the life are found by entries of their own, and what lies between is counted.
  */
 import type { OpenedEvent } from '../audit/audit.ts';
 import type { EventType } from '../audit/event.ts';
+import { counted } from './counted.ts';
 import { acknowledgedUnder, acknowledging, endingsOf, tellingOf, toldUnder } from './ending.ts';
 import type { EventFilter } from './filter.ts';
 import type { IndexDeps } from './indexer.ts';
-import { searchEvents } from './search.ts';
+import { type Order, searchEvents } from './search.ts';
+import type { Stretch } from './search-store.ts';
+import { happenedAt, type Step, stepsOf } from './steps.ts';
 import type { TermValue } from './terms.ts';
 
 /** What a story is about. */
@@ -16,22 +20,34 @@ export interface StoryOf {
   id: string;
 }
 
+/** How it is to be told. Times are in milliseconds, as in `EventFilter`. */
+export interface Telling {
+  since?: number | undefined;
+  until?: number | undefined;
+  /** Each event by itself, and more of them. */
+  every?: boolean | undefined;
+}
+
 export interface Story {
   of: StoryOf;
   /** As it happened. */
-  events: OpenedEvent[];
+  steps: Step[];
   /** When tokens were ended before their time, by `jti` (ms). */
   ends: ReadonlyMap<string, number>;
   /** There is more of it than is told. */
   more: boolean;
 }
 
-/** What a story tells at most, and how many of its subjects are looked up. */
-const eventsAtMost = 500;
+/** How many events are read from either end, of all and of those that are turns in a life. */
+const eventsOfEnd = 400;
+const eventsOfEndEach = 1_000;
+const turnsOfEnd = 100;
+/** Of what belongs to a story beside that: events, and how many of its subjects are looked up. */
+const besideAtMost = 500;
 const subjectsAtMost = 60;
 const tokensAtMost = 30;
-const pagesAtMost = 20;
-const pageOf = 200;
+const pagesAtMost = 6;
+const pageOf = 400;
 
 /** How somebody came to be, and could act: told of whoever is in the story. */
 const beginnings: readonly EventType[] = [
@@ -80,23 +96,41 @@ export async function tellStory(
   deps: IndexDeps,
   reach: Pick<EventFilter, 'org' | 'ownedBy'>,
   of: StoryOf,
+  { since, until, every = false }: Telling = {},
 ): Promise<Story> {
   const told = new Map<string, OpenedEvent>();
+  const keep = (events: readonly OpenedEvent[]) => {
+    for (const event of events) told.set(event.id, event);
+  };
+  const core = { ...coreOf(of), ...reach, since, until };
+  const ends = await readEnds(deps, core, every ? eventsOfEndEach : eventsOfEnd);
+  keep(ends.events);
   let more = false;
+  if (ends.between && of.kind !== 'trace') {
+    const turns = await readEnds(deps, { any: [['turn', of.id]], ...reach, since, until }, turnsOfEnd);
+    keep(turns.events);
+    more = turns.between !== undefined;
+  }
+  if (told.size === 0) return { of, steps: [], ends: new Map(), more };
+  // what is counted isn't looked at: for whoever may see the events of one owner alone it may be of others
+  const isCounted = ends.between && reach.ownedBy === undefined;
+  const agent = of.kind === 'agent' ? of.id : undefined;
+  const masses = isCounted ? await counted(deps, core, agent, ends.between as Stretch, [...told.values()]) : [];
+  more ||= ends.between !== undefined && !isCounted;
+
+  let room = besideAtMost;
   const add = async (
     filter: Partial<EventFilter>,
-    order: 'newest' | 'oldest' = 'oldest',
+    order: Order = 'oldest',
     those: (found: readonly OpenedEvent[]) => readonly OpenedEvent[] = (found) => found,
   ) => {
-    const room = Math.max(0, eventsAtMost - told.size);
     const found = await readAll(deps, { ...filter, ...reach }, order, room);
-    for (const event of those(found.events)) told.set(event.id, event);
-    more ||= found.more;
+    room -= found.events.length;
+    keep(those(found.events));
+    more ||= found.next !== undefined;
   };
-  await add(coreOf(of), of.kind === 'agent' || of.kind === 'thing' ? 'newest' : 'oldest');
-  if (told.size === 0) return { of, events: [], ends: new Map(), more };
   const { tokens } = subjectsOf(of, [...told.values()]);
-  if (tokens.length > 0 && of.kind !== 'token') {
+  if (tokens.length > 0 && of.kind !== 'token' && of.kind !== 'agent') {
     await add({
       any: tokens.flatMap((jti): TermValue[] => [
         ['jti', jti],
@@ -110,10 +144,10 @@ export async function tellStory(
     await add({ any: targets, types: beginnings });
     const times = [...told.values()].filter(isMiddle).map(happenedAt);
     // what was stopped before it began, or after all of it was over, is another story
-    const since = Math.min(...times);
-    const until = Math.max(...times, ...[...told.values()].map(endOf)) + 60_000;
-    if (of.kind === 'agent' || of.kind === 'thing') await add({ any: targets, types: turns }, 'newest');
-    else if (times.length > 0) await add({ any: targets, types: turns, since, until });
+    const from = Math.min(...times);
+    const to = Math.max(...times, ...[...told.values()].map(endOf)) + 60_000;
+    if (of.kind === 'agent' || of.kind === 'thing') await add({ any: targets, types: turns, since, until }, 'newest');
+    else if (times.length > 0) await add({ any: targets, types: turns, since: from, until: to });
   }
   const endings = await endingsOf(deps.db, [...told.values()].filter(isIssue).slice(0, tokensAtMost));
   if (endings.revocations.length > 0) {
@@ -121,14 +155,8 @@ export async function tellStory(
     await add(toldUnder(revocations), 'oldest', (found) => tellingOf(revocations, found));
     await add(acknowledgedUnder(revocations), 'oldest', (found) => acknowledging(revocations, found));
   }
-  const events = [...told.values()].toSorted((a, b) => happenedAt(a) - happenedAt(b) || a.arrival - b.arrival);
-  return { of, events, ends: endings.at, more };
-}
-
-/** When it happened: a guard tells of a use afterwards. Milliseconds. */
-export function happenedAt({ leaf }: Pick<OpenedEvent, 'leaf'>): number {
-  const { used_at } = (leaf.decided_on ?? {}) as { used_at?: unknown };
-  return typeof used_at === 'number' ? used_at : Date.parse(leaf.at as string);
+  const steps = [...stepsOf([...told.values()], every), ...masses].toSorted((a, b) => a.at - b.at);
+  return { of, steps, ends: endings.at, more };
 }
 
 function coreOf({ kind, id }: StoryOf): Partial<EventFilter> {
@@ -172,20 +200,33 @@ function subjectsOf(of: StoryOf, events: readonly OpenedEvent[]): { tokens: stri
   return { tokens: [...tokens].slice(0, tokensAtMost), things: [...things].slice(0, subjectsAtMost) };
 }
 
+/** The oldest and the newest of what fits, and what of the log lies between them unread. */
+async function readEnds(
+  deps: IndexDeps,
+  filter: EventFilter,
+  each: number,
+): Promise<{ events: OpenedEvent[]; between?: Stretch }> {
+  const oldest = await readAll(deps, filter, 'oldest', each);
+  if (oldest.next === undefined) return { events: oldest.events };
+  const newest = await readAll(deps, filter, 'newest', each);
+  const between = { from: oldest.next + 1, to: (newest.next ?? 0) - 1 };
+  return { events: [...oldest.events, ...newest.events], ...(between.from <= between.to && { between }) };
+}
+
+/** @returns `next`: up to where it was read, if there may be more */
 async function readAll(
   deps: IndexDeps,
   filter: EventFilter,
-  order: 'newest' | 'oldest',
+  order: Order,
   atMost: number,
-): Promise<{ events: OpenedEvent[]; more: boolean }> {
+): Promise<{ events: OpenedEvent[]; next?: number }> {
   const events: OpenedEvent[] = [];
   let after: number | undefined;
-  for (let page = 0; page < pagesAtMost; page += 1) {
-    if (events.length >= atMost) return { events, more: true };
+  for (let page = 0; page < pagesAtMost && events.length < atMost; page += 1) {
     const found = await searchEvents(deps, filter, { order, limit: Math.min(pageOf, atMost - events.length), after });
     events.push(...found.events);
-    if (found.next === undefined) return { events, more: false };
+    if (found.next === undefined) return { events };
     after = found.next;
   }
-  return { events, more: true };
+  return { events, next: after ?? 0 };
 }

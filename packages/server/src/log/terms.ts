@@ -5,10 +5,14 @@
 import { createHmac, hash } from 'node:crypto';
 import { type BoundedCache, boundedCache } from '@bailiwick/protocol';
 
-/** What stands in the open. `id` is anything that an event names beside who did it and what it was done to. */
+/**
+ * What stands in the open. `id` is anything that an event names beside who did it and what it was done to; `turn` is in whose life it is one, and
+ * `deed` who did what of that which comes in masses (`acts.ts`).
+ */
 export const openKinds = [
   'all',
   'agent',
+  'deed',
   'id',
   'jti',
   'operation',
@@ -17,6 +21,7 @@ export const openKinds = [
   'resource',
   'target',
   'trace',
+  'turn',
   'type',
   'word',
   'workflow',
@@ -25,8 +30,11 @@ export type OpenKind = (typeof openKinds)[number];
 
 /** What is personal. */
 export const personalKinds = ['address', 'owner', 'person'] as const;
-/** `concerned`: who answers for what it was done to, which an event doesn't say itself. */
-export type PersonalKind = (typeof personalKinds)[number] | 'concerned';
+/**
+ * `concerned`: who answers for what it was done to, which an event doesn't say itself. `turns`: what somebody is the owner of, or concerned by,
+ * without that which comes in masses.
+ */
+export type PersonalKind = (typeof personalKinds)[number] | 'concerned' | 'turns';
 
 export type TermValue<Kind = OpenKind> = readonly [kind: Kind, value: string];
 
