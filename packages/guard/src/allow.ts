@@ -10,6 +10,7 @@ import {
 } from '@bailiwick/protocol';
 import type { Caller } from './caller.ts';
 import type { Allowed, Core, Seen } from './decide.ts';
+import { type Demand, meets, mustMeet } from './demands.ts';
 import { Refusal } from './refusal.ts';
 import { traceOf } from './reports/access.ts';
 import { mustStillStand, type Verified } from './verify.ts';
@@ -19,6 +20,8 @@ export interface Asked {
   operation: Operation;
   /** By name: of the path, decoded, or arguments of a tool. Found only when something depends on them. */
   parameters(): OperationParameters;
+  /** What the caller's authority has to be for this, beside what the guard demands. */
+  demands: readonly Demand[];
 }
 
 /**
@@ -42,6 +45,9 @@ export function allow(
   if (asked === undefined) throw notListed();
   const { operation } = asked;
   seen.operation = operation;
+  // What more scope would not help is said first.
+  mustMeet(core.demands.of(operation.name), verified.token);
+  mustMeet(asked.demands, verified.token);
   const granted = grantedBy(verified);
   if (!grantsOperation(operation, granted, asked.parameters)) throw beyond(asked, granted);
   const caller = callerAt(verified, operation.name, granted);
@@ -60,7 +66,8 @@ async function afterAsking(core: Core, verified: Verified, allowed: Allowed, see
  * Whether a token reaches an operation with some parameters at least. It decides nothing: it is for leaving out what a caller
  * can't use anyway, before they have said what they want.
  */
-export function reaches(verified: Verified, operation: Operation): boolean {
+export function reaches(core: Pick<Core, 'demands'>, verified: Verified, operation: Operation): boolean {
+  if (!meets(core.demands.of(operation.name), verified.token)) return false;
   const { scope, details } = grantedBy(verified);
   const { name, details: needed } = operation;
   if (operation.scope.every((each) => scope.has(each))) {

@@ -1,4 +1,4 @@
-import { type AccessTokenClaims, type AuthorizationDetail, readDetail } from '@bailiwick/protocol';
+import { type AccessTokenClaims, type AuthorizationDetail, actorsOf, readDetail } from '@bailiwick/protocol';
 
 /** Who is calling, before it is known what they want. */
 export type KnownCaller = Omit<Caller, 'operation' | 'covers' | 'trace'>;
@@ -9,6 +9,10 @@ export interface Caller {
   readonly agent: string;
   /** On whose authority: the agent's SPIFFE ID when it acts for itself, else the person. */
   readonly subject: string;
+  /** The person for whom it acts (`per_…`), if it acts for one. */
+  readonly person?: string;
+  /** The mandate by which it may (`mdt_…`). */
+  readonly mandate?: string;
   /** The organization whose agent it is (`org_…`). */
   readonly organization: string;
   /** The running copy of the agent (`ins_…`), if it has an identity of its own. */
@@ -45,23 +49,28 @@ export interface Actor {
   readonly profile?: string;
 }
 
-const deepestChain = 5;
-
 /**
  * The caller that verified claims tell of; what they want is added per request. Frozen: it is shared between requests.
  * @throws Error if the claims are not in the shape that our issuer gives them
  */
 export function callerOf(claims: AccessTokenClaims, scope: readonly string[]): KnownCaller {
   const { instance, task } = claims;
+  const { mandate } = claims as { mandate?: unknown };
   if (instance !== undefined && typeof instance !== 'string') throw new Error('instance is no string');
+  if (mandate !== undefined && typeof mandate !== 'string') throw new Error('mandate is no string');
   if (task !== undefined && typeof task?.id !== 'string') throw new Error('task has no id');
   const chain = chainOf(claims.act);
+  const person = claims.sub_profile === 'user' ? claims.sub : undefined;
+  // Who calls is always an agent: one that came as the person would hide who acts.
+  if (person !== undefined && chain.length === 0) throw new Error('nobody acts for the person');
   const spiffeId = spiffeIdIn(chain[0]?.subject ?? claims.sub);
   const details = claims.authorization_details ?? [];
   if (!Array.isArray(details)) throw new Error('authorization_details is no list');
   return Object.freeze({
     agent: claims.client_id,
     subject: claims.sub,
+    ...(person === undefined ? {} : { person }),
+    ...(mandate === undefined ? {} : { mandate }),
     organization: claims.org,
     ...(instance === undefined ? {} : { instance }),
     ...(spiffeId === undefined ? {} : { spiffeId }),
@@ -90,20 +99,13 @@ function proofOf(cnf: AccessTokenClaims['cnf']): Caller['proof'] {
   return cnf.jkt === undefined ? 'certificate' : 'dpop and certificate';
 }
 
+/** @throws ProtocolError `malformed` or `too_deep` */
 function chainOf(act: unknown): Actor[] {
-  const chain: Actor[] = [];
-  for (let level = act; level !== undefined; level = (level as { act?: unknown }).act) {
-    if (chain.length === deepestChain) throw new Error(`more than ${deepestChain} actors`);
-    if (typeof level !== 'object' || level === null) throw new Error('act is not an object');
-    const { sub, iss, sub_profile } = level as Record<string, unknown>;
-    if (typeof sub !== 'string') throw new Error('act has no sub');
-    chain.push(
-      Object.freeze({
-        subject: sub,
-        ...(typeof iss === 'string' ? { issuer: iss } : {}),
-        ...(typeof sub_profile === 'string' ? { profile: sub_profile } : {}),
-      }),
-    );
-  }
-  return chain;
+  return actorsOf(act).map(({ sub, iss, sub_profile }) =>
+    Object.freeze({
+      subject: sub,
+      ...(iss === undefined ? {} : { issuer: iss }),
+      ...(sub_profile === undefined ? {} : { profile: sub_profile }),
+    }),
+  );
 }

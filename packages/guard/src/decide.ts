@@ -2,6 +2,7 @@ import { type Operation, parametersOf } from '@bailiwick/protocol';
 import { type Asked, allow, type ContinuousCheck, notListed } from './allow.ts';
 import type { Caller } from './caller.ts';
 import { type CertificateSources, seesCertificates } from './certificate.ts';
+import { type Demands, type DemandsHeld, demandsFrom, mustMeet } from './demands.ts';
 import type { FeedStanding } from './feed/standing.ts';
 import type { Introspector } from './introspection.ts';
 import { Unavailable } from './json-client.ts';
@@ -66,6 +67,8 @@ export interface Core {
   /** Asked last, about operations that are marked for it. */
   continuous: ContinuousCheck | undefined;
   places: Places;
+  /** What a caller's authority has to be. */
+  demands: DemandsHeld;
   onDecision: ((record: DecisionRecord) => void) | undefined;
   /** Tells the identity provider of decisions. */
   reports: Reporter | undefined;
@@ -86,7 +89,11 @@ export interface Seen {
 export type WantedOperation = { operation: string } | { tool: string };
 
 /** What a verified caller wants to do: an operation, and its parameters or arguments. */
-export type Wanted = WantedOperation & { parameters?: Readonly<Record<string, unknown>> };
+export type Wanted = WantedOperation & {
+  parameters?: Readonly<Record<string, unknown>>;
+  /** What their authority has to be, beside what the guard demands of everybody. */
+  demands?: Demands;
+};
 
 /**
  * Decides about one request: who calls, and whether it may do what its method and path say. Never throws, whatever the request
@@ -113,7 +120,7 @@ export async function decide(core: Core, request: GuardRequest): Promise<Decisio
 function askedByPath({ registration, request }: Verified, { path }: Place): Asked | undefined {
   const operation = path === undefined ? undefined : registration.operationFor(request.method, path);
   if (operation === undefined || path === undefined) return undefined;
-  return { operation, parameters: () => parametersOf(operation, path) };
+  return { operation, parameters: () => parametersOf(operation, path), demands: [] };
 }
 
 /** The first half alone, for adapters that learn from the body what is wanted. Never throws; a refusal is recorded. */
@@ -123,6 +130,7 @@ export function verifyAlone(core: Core, request: GuardRequest): Promise<Verified
     if (pathOf(request.url) === core.resource.metadataPath) return publish(core, request);
     const verified = await verify(core, request, place, seen);
     if (place.path === undefined) throw notListed();
+    mustMeet(core.demands.of(), verified.token);
     return verified;
   });
 }
@@ -139,7 +147,8 @@ export function decideOn(core: Core, verified: Verified, wanted: Wanted): Promis
   return answering(core, request, { scheme: verified.scheme, token, address }, async (seen) => {
     await mustStillStand(core, verified, seen);
     const operation = operationOf(verified, wanted);
-    const asked = operation === undefined ? undefined : { operation, parameters: () => wanted.parameters ?? {} };
+    const demands = demandsFrom('demands', wanted.demands);
+    const asked = operation && { operation, parameters: () => wanted.parameters ?? {}, demands };
     const allowed = await allow(core, verified, asked, seen);
     record(core, request, seen, { outcome: 'allowed', status: 200 });
     return allowed;

@@ -184,6 +184,7 @@ export function createGuard(options: GuardOptions): Guard {
     continuous: continuous?.check,
     certificates: certificateSources(options),
     places: placesFrom(options),
+    demands: settings.demands,
     onDecision: options.onDecision,
     reports:
       settings.reports &&
@@ -215,7 +216,7 @@ export function createGuard(options: GuardOptions): Guard {
     allows: (verified, wanted) => decideOn(core, verified, wanted),
     reaches: (verified, wanted) => {
       const operation = operationOf(verified, wanted);
-      return operation !== undefined && reaches(verified, operation);
+      return operation !== undefined && reaches(core, verified, operation);
     },
     reachable: (verified, wanted) =>
       reachable(
@@ -248,8 +249,15 @@ export function createGuard(options: GuardOptions): Guard {
 
 /** The operations: given in code, or fetched with the guard's own identity and refreshed every minute. */
 function registrationSource(settings: ResolvedOptions, runtime: Runtime): Refreshed<Registration> {
-  const { issuer, resource, credential, registration } = settings;
-  if (registration !== undefined) return fixed(registrationOf(resource.identifier, registration));
+  const { issuer, resource, credential, registration, demands } = settings;
+  const unlisted = (read: Registration) => demands.operations.find((name) => read.operationNamed(name) === undefined);
+  if (registration !== undefined) {
+    const given = registrationOf(resource.identifier, registration);
+    const name = unlisted(given);
+    if (name !== undefined)
+      throw new GuardConfigError(`demands.operations names "${name}", which operations does not.`);
+    return fixed(given);
+  }
   if (credential === undefined) throw new GuardConfigError('Without operations the guard needs a credential.');
   const api = `${issuer.replace(/\/$/, '')}/admin`;
   const agent = createAgent({
@@ -270,7 +278,10 @@ function registrationSource(settings: ResolvedOptions, runtime: Runtime): Refres
         {},
         selfOptions,
       );
-      return readRegistration(resource.identifier, answer, previous);
+      const read = readRegistration(resource.identifier, answer, previous);
+      const name = unlisted(read);
+      if (name !== undefined) runtime.report(`demands.operations names "${name}", which is not registered.`);
+      return read;
     },
     freshMs: operationsFreshMs,
     floorMs: operationsFloorMs,

@@ -3,6 +3,7 @@ export { requestFrom, sendAnswer } from './adapters/core.ts';
 export type { Route } from './adapters/node.ts';
 export type { Actor, Caller } from './caller.ts';
 export type { Allowed, Decision, DecisionRecord, Wanted, WantedOperation } from './decide.ts';
+export type { Demands, GuardDemands } from './demands.ts';
 export type { GuardStatus } from './feed/status.ts';
 export { createGuard, type Guard } from './guard.ts';
 export { GuardConfigError, type GuardCredential, type GuardMode, type GuardOptions } from './options.ts';

@@ -1,6 +1,7 @@
 import type { ForwardedHeader, JwsAlgorithm, PrivateJwk, Sensitivity, Signer } from '@bailiwick/protocol';
 import type { ContinuousSettings } from './continuous.ts';
 import type { DecisionRecord } from './decide.ts';
+import type { DemandsHeld, GuardDemands } from './demands.ts';
 import type { RegistrationInput } from './registration.ts';
 import type { ReportSettings } from './reports/settings.ts';
 import type { Runtime } from './runtime.ts';
@@ -130,6 +131,11 @@ export interface GuardOptions {
    * zones that aren't named here, the token itself says which one its instance is in.
    */
   zones?: Readonly<Record<string, readonly string[]>>;
+  /**
+   * On whose authority callers may come, of everybody or for single operations: a person's (`person`), through how many agents (`maxDepth`), through none of these
+   * (`without`). Who comes otherwise is refused (403), and tools of MCP are not shown to them.
+   */
+  demands?: GuardDemands;
   /** Where a proxy has mounted the resource in this process; by default the path of `resource` itself. */
   localPath?: string;
   /**
@@ -168,6 +174,7 @@ export interface ResolvedOptions {
   resource: { identifier: string; base: string; localPath: string };
   credential: { clientId: string; signer: Signer } | undefined;
   registration: RegistrationInput | undefined;
+  demands: DemandsHeld;
   mode: GuardMode;
   feed: { whenLost: 'refuse' | undefined; capacity: number };
   introspection: { cacheMs: number; maxConcurrent: number };

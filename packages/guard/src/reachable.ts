@@ -36,8 +36,8 @@ export async function reachable(
 
 async function isReachable(core: Core, verified: Verified, operation: Operation | undefined): Promise<boolean> {
   try {
-    if (operation === undefined || !reaches(verified, operation)) return false;
-    await core.continuous?.(verified, { operation, parameters: () => sample(verified, operation) });
+    if (operation === undefined || !reaches(core, verified, operation)) return false;
+    await core.continuous?.(verified, { operation, parameters: () => sample(verified, operation), demands: [] });
     return true;
   } catch (error) {
     if (!(error instanceof Refusal)) report(core, error);

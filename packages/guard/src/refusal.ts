@@ -9,6 +9,7 @@ export type RefusalCode =
   | 'use_dpop_nonce'
   | 'operation_not_listed'
   | 'insufficient_scope'
+  | 'wrong_authority'
   | 'access_denied'
   | 'insufficient_user_authentication'
   | 'unavailable'
@@ -96,6 +97,7 @@ const table = {
   use_dpop_nonce: { status: 401, title: 'The DPoP proof needs a nonce', error: 'use_dpop_nonce' },
   operation_not_listed: { status: 403, title: 'This operation is not listed' },
   insufficient_scope: { status: 403, title: 'The access token does not reach this far', error: 'insufficient_scope' },
+  wrong_authority: { status: 403, title: 'Not on this authority', error: 'access_denied' },
   access_denied: { status: 403, title: 'Policy says no', error: 'access_denied' },
   insufficient_user_authentication: {
     status: 401,
@@ -125,8 +127,8 @@ export function answerTo(refusal: Refusal, context: ChallengeContext): Answer {
     ...(requirements === undefined ? {} : { requirements }),
   };
   const headers: Answer['headers'] = { 'content-type': 'application/problem+json', 'cache-control': 'no-store' };
-  // No token whatsoever would change a no of policy: a challenge would send the caller to get another.
-  if (status === 401 || (error !== undefined && refusal.code !== 'access_denied')) {
+  // No scope would change a no of policy, nor on whose authority a token is: a challenge would send the caller to get another of the kind.
+  if (status === 401 || (error !== undefined && error !== 'access_denied')) {
     const max_age = maxAgeSeconds === undefined ? undefined : String(maxAgeSeconds);
     const needed = { scope, acr_values: listed(acrValues), max_age };
     headers['www-authenticate'] = challenges(context, error, needed);

@@ -118,7 +118,7 @@ refused('a token that is not for here and now', 401, 'invalid_token', [
   ['not yet valid', claims(({ now }) => ({ nbf: now + 60 })), 'not_yet_valid'],
   ['no client_id', claims(() => ({ client_id: undefined })), 'malformed'],
   ['no organization', claims(() => ({ org: undefined })), 'malformed'],
-  ['six actors', claims(() => ({ act: actors(6) })), 'claims: more than 5 actors'],
+  ['six actors', claims(() => ({ act: actors(6) })), 'too_deep'],
   ['a context of a kind to come', claims(() => ({ ctx: { ip: ['0.0.0.0/0'], asn: ['1'] } })), 'unreadable_context'],
   ['a context that cannot be read', claims(() => ({ ctx: { ip: 'here' } })), 'unreadable_context'],
   ['a context that allows nobody', claims(() => ({ ctx: { ip: [] } })), 'unreadable_context'],

@@ -9,13 +9,14 @@ import {
   signerFrom,
 } from '@bailiwick/protocol';
 import type { ContinuousSettings } from './continuous.ts';
+import { demandsHeld } from './demands.ts';
 import { isSafeUrl } from './issuer.ts';
 import { GuardConfigError, type GuardCredential, type GuardOptions, type ResolvedOptions } from './options.ts';
 import type { RegistrationInput } from './registration.ts';
 import { reportsFrom } from './reports/settings.ts';
 
 const known = new Set(
-  'issuer resource credential operations scopes detailsTypes token resourceId mode feed introspection continuous keys dpop algorithms skewSeconds tokenCapacity clientCertificate trustedProxies forwardedHeader countryFile zones localPath reports onDecision report now fetch runtime'.split(
+  'issuer resource credential operations scopes detailsTypes token resourceId mode feed introspection continuous keys dpop algorithms skewSeconds tokenCapacity clientCertificate trustedProxies forwardedHeader countryFile zones demands localPath reports onDecision report now fetch runtime'.split(
     ' ',
   ),
 );
@@ -52,6 +53,7 @@ export function resolveOptions(options: GuardOptions): ResolvedOptions {
     resource: resourceFrom(options.resource, options.localPath),
     credential: file === undefined ? undefined : { clientId: file.client_id, signer: signerOf(file) },
     registration: registrationFrom(options),
+    demands: demandsHeld(options.demands),
     mode,
     feed: feedFrom(options.feed),
     introspection: {

@@ -169,6 +169,7 @@ const said: Record<string, string> = {
   not_yet_valid: 'The access token is from the future: a clock is wrong.',
   wrong_audience: 'The access token is for another resource: get one for this resource.',
   wrong_resource: 'The access token is for another resource: get one for this resource.',
+  too_deep: 'More act one for another in this access token than may.',
   wrong_type: 'This is a token of the issuer, but no access token for this resource.',
 };
 

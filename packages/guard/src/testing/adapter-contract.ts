@@ -235,6 +235,23 @@ export function adapterContract(adapter: AdapterUnderTest): void {
     });
   });
 
+  describe(`adapter: ${adapter.name}, whose guard demands a person`, () => {
+    test('an agent of its own accord does not reach the route, and one that acts for somebody does', async (context) => {
+      const world = await adapterWorld(adapter, { demands: { person: true } });
+      context.after(() => world.close());
+      const refused = await world.send();
+      assert.equal(world.callers.length, 0, 'the route was not called');
+      checkProblem(refused, 403, 'access_denied');
+      assert.equal(refused.headers['www-authenticate'], undefined, 'no scope would help');
+      const act = { sub: 'spiffe://id.example/default/reader', act: { sub: 'spiffe://id.example/default/lead' } };
+      const allowed = await world.send({ claims: { sub: 'per_1', sub_profile: 'user', mandate: 'mdt_1', act } });
+      assert.equal(allowed.status, 200, allowed.body);
+      const { person, mandate, agent, chain } = world.callers.at(-1)!;
+      assert.deepEqual([person, mandate, agent], ['per_1', 'mdt_1', 'agt_reader']);
+      assert.deepEqual(chain, [{ subject: act.sub }, { subject: act.act.sub }]);
+    });
+  });
+
   describe(`adapter: ${adapter.name}, when deciding fails`, () => {
     const secret = () => {
       throw new Error('secret');
