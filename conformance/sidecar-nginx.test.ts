@@ -67,7 +67,18 @@ describe('nginx and the sidecar', { skip: 'skip' in nginx && nginx.skip }, () =>
   });
 
   test('what a client says in our headers never arrives', async () => {
-    const forged = ['Agent', 'Subject', 'Organization', 'Scope', 'Task', 'Operation', 'Status', 'Problem'];
+    const forged = [
+      'Agent',
+      'Subject',
+      'Person',
+      'Chain',
+      'Organization',
+      'Scope',
+      'Task',
+      'Operation',
+      'Status',
+      'Problem',
+    ];
     const { status } = await asAgent('GET', '/v1/tickets', [
       ...forged.map((name) => `X-Bailiwick-${name}: forged`),
       'x_bailiwick_agent: forged',
@@ -75,7 +86,7 @@ describe('nginx and the sidecar', { skip: 'skip' in nginx && nginx.skip }, () =>
     ]);
     assert.equal(status, 200);
     const told = arrived.at(-1)!.headers;
-    for (const name of ['agent', 'subject', 'organization', 'scope', 'task', 'operation']) {
+    for (const name of ['agent', 'subject', 'person', 'chain', 'organization', 'scope', 'task', 'operation']) {
       assert.notEqual(told[`x-bailiwick-${name}`], 'forged', name);
     }
     assert.ok(!arrived.at(-1)!.raw.includes('x_bailiwick_agent'), 'nginx drops names with underscores');

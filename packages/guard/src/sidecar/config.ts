@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { networks, type Sensitivity } from '@bailiwick/protocol';
+import type { Demands } from '../demands.ts';
 import type { GuardMode } from '../options.ts';
 import { type DialectName, dialects } from './dialect.ts';
 
@@ -23,6 +24,8 @@ export interface SidecarConfig {
   askFrom: Sensitivity | 'never' | undefined;
   trustedProxies: readonly string[];
   clientCertificates: boolean;
+  /** On whose authority callers may come. */
+  demands: Demands;
   localPath: string | undefined;
   nonce: 'required' | 'off';
   cacheSeconds: number | undefined;
@@ -63,6 +66,16 @@ export const settings: Record<string, Setting> = {
   },
   'trusted-proxy': { value: 'NETWORK', list: true, help: 'whose headers are believed (127.0.0.1 and ::1)' },
   'client-certificates': { help: 'believe the proxy’s Client-Cert header (RFC 9440); nginx and caddy' },
+  'demand-person': { help: 'refuse agents that act for themselves: here it takes a person’s authority' },
+  'max-depth': {
+    value: 'NUMBER',
+    help: 'how many agents may act one for another: 1 is the one that the person let act',
+  },
+  without: {
+    value: 'AGENT',
+    list: true,
+    help: 'an agent that may be nowhere in the chain: its id (agt_…) or SPIFFE ID',
+  },
   'local-path': { value: 'PATH', help: 'where the service lies below the proxy, if not at the path of the resource' },
   'dpop-nonce': { value: 'MODE', help: 'required or off (default): callers use nonces of this process' },
   'introspection-cache': { value: 'SECONDS', help: 'how long an answer about a token is believed (2)' },
@@ -164,7 +177,7 @@ function checked(where: string, { value: shape, list }: Setting, value: unknown)
     throw new SidecarConfigError(`${where} must be true or false.`);
   }
   if (typeof value === 'string') return value;
-  if (typeof value === 'number' && shape === 'SECONDS') return String(value);
+  if (typeof value === 'number' && (shape === 'SECONDS' || shape === 'NUMBER')) return String(value);
   throw new SidecarConfigError(`${where} must be a string.`);
 }
 
@@ -193,6 +206,7 @@ function configFrom(given: Given, env: Readonly<Record<string, string | undefine
     whenLost: given['when-lost'] === undefined ? undefined : oneOf(given, 'when-lost', ['refuse']),
     askFrom: given['ask-from'] === undefined ? undefined : oneOf(given, 'ask-from', askLevels),
     trustedProxies: proxiesOf((given['trusted-proxy'] as string[] | undefined) ?? ['127.0.0.1', '::1']),
+    demands: demandsOf(given),
     localPath: text('local-path'),
     nonce: oneOf(given, 'dpop-nonce', ['off', 'required']),
     cacheSeconds: secondsOf(text('introspection-cache')),
@@ -241,6 +255,19 @@ function proxiesOf(list: readonly string[]): readonly string[] {
   } catch (error) {
     throw new SidecarConfigError(`--trusted-proxy: ${(error as Error).message}.`);
   }
+}
+
+/** What is wrong with them the guard says. */
+function demandsOf(given: Given): Demands {
+  const { 'demand-person': person, 'max-depth': depth, without } = given;
+  if (depth !== undefined && !/^\d{1,2}$/.test(depth as string)) {
+    throw new SidecarConfigError('--max-depth must be a whole number from 0.');
+  }
+  return {
+    ...(person === true ? { person } : {}),
+    ...(depth === undefined ? {} : { maxDepth: Number(depth) }),
+    ...(without === undefined ? {} : { without: without as string[] }),
+  };
 }
 
 function secondsOf(text: string | undefined): number | undefined {

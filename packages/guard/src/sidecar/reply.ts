@@ -14,6 +14,8 @@ export interface Reply {
 const identity: Record<string, (caller: Caller) => string | undefined> = {
   'x-bailiwick-agent': (caller) => caller.agent,
   'x-bailiwick-subject': (caller) => caller.subject,
+  'x-bailiwick-person': (caller) => caller.person,
+  'x-bailiwick-chain': (caller) => caller.chain.map(({ subject }) => subject).join(' '),
   'x-bailiwick-organization': (caller) => caller.organization,
   'x-bailiwick-scope': (caller) => caller.scope.join(' '),
   'x-bailiwick-task': (caller) => caller.task?.id,

@@ -68,6 +68,9 @@ for (const [what, args, sentence] of [
     [...needed, '--config', file('l.json', { ask_from: 'all' })],
     /^--ask-from must be/,
   ],
+  ['a depth that is none', [...needed, '--max-depth', 'two'], /^--max-depth must be a whole number/],
+  ['half a depth', [...needed, '--config', file('m.json', { max_depth: 0.5 })], /^--max-depth must be a whole number/],
+  ['an agent that is none', [...needed, '--without', 'reader'], /^demands\.without must list ids \(agt_…\)/],
   ['an unknown choice of decisions', [...needed, '--log', 'debug'], /^--log must be all or refused or none/],
   ['a port that is none', [...needed, '--listen', '127.0.0.1:99999'], /^--listen must be an address and a port/],
   ['an address without a port', [...needed, '--listen', '127.0.0.1'], /^--listen must be/],
@@ -220,6 +223,25 @@ test('from where on is asked can be said by flag, environment and file; else the
       read(['--ask-from', 'low'], { BAILIWICK_GUARD_ASK_FROM: 'medium' }),
     ],
     [undefined, 'never', 'medium', 'low'],
+  );
+});
+
+test('on whose authority callers may come can be said by flag, environment and file', () => {
+  const inFile = file('demands.json', { demand_person: true, max_depth: 2, without: ['agt_1'] });
+  const read = (args: string[], env = {}) => readInvocation([...needed, ...args], env).config?.demands;
+  assert.deepEqual(
+    [
+      read([]),
+      read(['--config', inFile]),
+      read(['--config', inFile, '--max-depth', '0'], { BAILIWICK_GUARD_WITHOUT: 'agt_2 agt_3' }),
+      read(['--demand-person'], { BAILIWICK_GUARD_MAX_DEPTH: '3' }),
+    ],
+    [
+      {},
+      { person: true, maxDepth: 2, without: ['agt_1'] },
+      { person: true, maxDepth: 0, without: ['agt_2', 'agt_3'] },
+      { person: true, maxDepth: 3 },
+    ],
   );
 });
 

@@ -40,6 +40,7 @@ export function guardOf(config: SidecarConfig, write: (line: object) => void, se
     mode: config.mode,
     ...(config.whenLost === undefined ? {} : { feed: { whenLost: config.whenLost } }),
     dpop: { nonce: config.nonce },
+    demands: config.demands,
     trustedProxies,
     forwardedHeader: 'x-forwarded-for',
     ...(askFrom === undefined ? {} : { continuous: askFrom === 'never' ? false : { from: askFrom } }),

@@ -52,6 +52,16 @@ for (const dialect of Object.keys(dialects) as DialectName[]) {
       assert.equal(headers['x-bailiwick-task'], '');
     });
 
+    test('tells for whom the agent acts, and through whom', async () => {
+      const [first, second] = ['spiffe://id.example/default/reader', 'spiffe://id.example/default/lead'];
+      const act = { sub: first, act: { sub: second } };
+      const { headers } = await world.ask('GET', '/v1/tickets', { claims: { sub: 'per_1', sub_profile: 'user', act } });
+      assert.equal(headers['x-bailiwick-person'], 'per_1');
+      assert.equal(headers['x-bailiwick-chain'], `${first} ${second}`);
+      const itself = await world.ask();
+      assert.deepEqual([itself.headers['x-bailiwick-person'], itself.headers['x-bailiwick-chain']], ['', '']);
+    });
+
     const refusals: [
       what: string,
       status: number,
@@ -382,6 +392,23 @@ for (const [log, expected] of [
     );
   });
 }
+
+test('on whose authority callers may come is said by flags', async (context) => {
+  const flags = ['--demand-person', '--max-depth', '1', '--without', 'agt_lead', '--without', 'agt_boss'];
+  const world = await open(context, 'nginx', flags, { operations });
+  const act = { sub: 'spiffe://id.example/default/reader' };
+  const person = { sub: 'per_1', sub_profile: 'user', act };
+  const asked = async (claims: object) =>
+    heardStatus('nginx', await world.ask('GET', '/v1/tickets', { claims: { ...claims } }));
+  assert.equal(await asked(person), 200);
+  assert.equal(await asked({}), 403);
+  assert.equal(await asked({ ...person, act: { ...act, act } }), 403);
+  assert.equal(await asked({ ...person, client_id: 'agt_boss' }), 403);
+  assert.deepEqual(
+    world.lines.map(({ code }) => code),
+    [undefined, ...Array(3).fill('wrong_authority')],
+  );
+});
 
 test('asked to end: what is under way is finished, then it ends with 0', async (context) => {
   const world = await open(context, 'nginx', ['--introspection-cache', '0'], { operations });
