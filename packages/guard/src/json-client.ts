@@ -15,7 +15,7 @@ const usualBytes = 256 * 1024;
 
 /**
  * Asks the identity provider for a JSON object: no redirects, at most 256 KB, and 3 seconds if nothing else is said.
- * @param hints what to look at when it answers with a certain status
+ * @param hints what to look at when it answers with a certain status; `named`: how errors call the URL, if not as it is
  * @throws Unavailable for anything but a 200 with a JSON object
  */
 export async function fetchJson(
@@ -26,7 +26,8 @@ export async function fetchJson(
     timeoutMs = 3000,
     hints = {},
     maxBytes = usualBytes,
-  }: { timeoutMs?: number; hints?: Record<number, string>; maxBytes?: number } = {},
+    named = url,
+  }: { timeoutMs?: number; hints?: Record<number, string>; maxBytes?: number; named?: string } = {},
 ): Promise<Record<string, unknown>> {
   let status: number;
   let text: string;
@@ -42,19 +43,19 @@ export async function fetchJson(
     status = response.status;
     text = await readText(response, maxBytes);
   } catch (error) {
-    throw new Unavailable(`${url} can't be reached: ${reasonOf(error)}`);
+    throw new Unavailable(`${named} can't be reached: ${reasonOf(error)}`);
   }
   if (status !== 200) {
-    throw new Unavailable(`${url} answered ${status}${hints[status] ? `: ${hints[status]}` : ''}`, status);
+    throw new Unavailable(`${named} answered ${status}${hints[status] ? `: ${hints[status]}` : ''}`, status);
   }
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    throw new Unavailable(`${url} did not answer with JSON`);
+    throw new Unavailable(`${named} did not answer with JSON`);
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new Unavailable(`${url} did not answer with a JSON object`);
+    throw new Unavailable(`${named} did not answer with a JSON object`);
   }
   return value as Record<string, unknown>;
 }

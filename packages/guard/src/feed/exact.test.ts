@@ -2,14 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { generateJwk } from '@bailiwick/protocol';
-import { type FeedWorld, feedWorld } from '../testing/feed-world.ts';
-
-async function following(...given: Parameters<typeof feedWorld>): Promise<FeedWorld> {
-  const world = await feedWorld(...given);
-  assert.equal(await world.status(), 200);
-  await world.settled();
-  return world;
-}
+import { type FeedWorld, following } from '../testing/feed-world.ts';
 
 /** Requests for a lease hang, the stream goes on. */
 function hangPosts({ feed }: FeedWorld): { end(): void } {

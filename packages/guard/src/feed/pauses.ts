@@ -48,7 +48,7 @@ export function pause(runtime: Pick<Runtime, 'later'>): Pause {
 /** What comes of some work, unless the signal comes first: a network that ignores it must not hold us. */
 export function orAborted<Value>(work: Promise<Value>, signal: AbortSignal): Promise<Value> {
   return new Promise((resolve, reject) => {
-    const stop = () => reject(new Error('not waited for any longer'));
+    const stop = () => reject(new Error('the identity provider did not answer in time'));
     if (signal.aborted) stop();
     signal.addEventListener('abort', stop, { once: true });
     work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));

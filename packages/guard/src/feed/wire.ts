@@ -10,7 +10,9 @@ export type WhenLost = 'introspect' | 'refuse';
 
 export interface FeedSession {
   id: string;
+  /** Its own, which is long and says nothing to people, and that of the feed. */
   url: string;
+  endpoint: string;
   /** Authenticates requests of this session: 32 bytes. */
   key: Buffer;
   /** How long leases are, and the pause between signs of life on a stream (ms). */
@@ -82,7 +84,8 @@ export function feedWire(options_: {
     },
     async ask({ waitMs, signal, ...asking }) {
       const body = { ...authenticated(asking), ...(waitMs !== undefined && { wait_ms: waitMs }) };
-      return messagesIn(await fetchJson(plain, asking.session.url, jsonOf('POST', body, signal), options));
+      const { url, endpoint: named } = asking.session;
+      return messagesIn(await fetchJson(plain, url, jsonOf('POST', body, signal), { ...options, named }));
     },
     stream: ({ url }, after, signal) =>
       agent.fetch(`${url}?after=${after}`, { headers: { accept: 'text/event-stream' }, signal }),
@@ -120,6 +123,7 @@ function sessionIn(endpoint: string, answer: Record<string, unknown>): FeedSessi
   return {
     id,
     url: `${endpoint}/${id}`,
+    endpoint,
     key: bytes,
     leaseMs: lease_ms,
     heartbeatMs: heartbeat_ms,

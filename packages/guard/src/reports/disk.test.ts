@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -21,5 +21,28 @@ test('a file that can’t be read is counted as lost, and holds up nothing', asy
     await disk.close();
   } finally {
     rmSync(folder, { recursive: true });
+  }
+});
+
+test('a link is no folder for reports, and what it leads to stays as it was', {
+  skip: process.platform === 'win32',
+}, async () => {
+  const at = mkdtempSync(path.join(tmpdir(), 'bailiwick-disk-'));
+  try {
+    const [folder, elsewhere] = [path.join(at, 'reports'), path.join(at, 'elsewhere')];
+    mkdirSync(elsewhere);
+    chmodSync(elsewhere, 0o755);
+    symlinkSync(elsewhere, folder);
+    await assert.rejects(
+      openDisk(
+        folder,
+        1_000_000,
+        countLosses(() => 0),
+      ),
+      /no folder that reports can be kept in/,
+    );
+    assert.deepEqual([statSync(elsewhere).mode & 0o777, readdirSync(elsewhere)], [0o755, []]);
+  } finally {
+    rmSync(at, { recursive: true });
   }
 });

@@ -4,7 +4,8 @@
  * whatever was sent of it before a crash is sent again, and known there.
  */
 import { randomBytes } from 'node:crypto';
-import { chmod, type FileHandle, mkdir, open, readdir, readFile, stat, unlink } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, readFile, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { fits, type Line, readLine } from './line.ts';
 import { type Lock, lockFile } from './lock.ts';
@@ -36,8 +37,7 @@ interface Segment {
  * @throws Error of the file system
  */
 export async function openDisk(folder: string, maxBytes: number, losses: Losses): Promise<Disk> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  await chmod(folder, 0o700);
+  await makeOwn(folder);
   const lane = randomBytes(8).toString('hex');
   const locks = new Map<string, Lock>();
   const own = await lockFile(path.join(folder, `${lane}.lock`));
@@ -162,6 +162,26 @@ export async function openDisk(folder: string, maxBytes: number, losses: Losses)
         else own.release();
       }),
   };
+}
+
+/**
+ * Makes the folder, for its owner alone. Its name can be foretold: a link that somebody else laid there, or a folder of theirs, is not taken for it.
+ * @throws Error
+ */
+async function makeOwn(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const uid = process.getuid?.();
+  if (uid === undefined) return; // Windows has neither owners nor modes of this kind
+  const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
+  const handle = await open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW).catch((cause: unknown) => {
+    throw new Error(`${folder} is no folder that reports can be kept in (a link is none)`, { cause });
+  });
+  try {
+    if ((await handle.stat()).uid !== uid) throw new Error(`${folder} belongs to another user`);
+    await handle.chmod(0o700);
+  } finally {
+    await handle.close();
+  }
 }
 
 async function linesOf(file: string, losses: Losses): Promise<Line[]> {

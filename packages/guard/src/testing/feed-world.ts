@@ -1,4 +1,5 @@
 /** A guard that follows a fake feed, in a time that passes when a test says so: timers included. */
+import assert from 'node:assert/strict';
 import { createGuard, type Guard, type GuardOptions } from '../index.ts';
 import type { Runtime } from '../runtime.ts';
 import { type FakeFeed, fakeFeed } from './fake-feed.ts';
@@ -126,3 +127,22 @@ export async function feedWorld(
     },
   };
 }
+
+/** The guard has its lease, and its stream is open. */
+export async function following(...given: Parameters<typeof feedWorld>): Promise<FeedWorld> {
+  const world = await feedWorld(...given);
+  assert.equal(await world.status(), 200);
+  await world.settled();
+  assert.equal(world.guard.status().feed?.state, 'current');
+  return world;
+}
+
+/** Who comes while nothing can be known waits a moment for the lease to come back. */
+export async function late(world: FeedWorld, token?: string): Promise<number> {
+  const answer = world.status(token);
+  await world.pass(300);
+  return answer;
+}
+
+/** How often the identity provider was asked about tokens. */
+export const asked = ({ fake }: FeedWorld): number => fake.asked['/oauth2/introspect'] ?? 0;
