@@ -2,16 +2,18 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
+import { contextRefusal, type Presenter, parseContext, type TokenContext } from './context.ts';
 import {
-  contextRefusal,
-  isContextWithin,
-  narrowed,
-  type Presenter,
-  parseContext,
-  type TokenContext,
-} from './context.ts';
-import { type AmountLimit, excessOf, isWithinPower, type Passing, type Power, type PowerLimits } from './delegation.ts';
+  type AmountLimit,
+  commonPower,
+  excessOf,
+  isWithinPower,
+  type Passing,
+  type Power,
+  type PowerLimits,
+} from './delegation.ts';
 import { type AuthorizationDetail, areWithin, type ComparedType } from './details.ts';
+import type { ProtocolError } from './errors.ts';
 
 const types: ComparedType[] = [{ type: 'payment', compare: { amount: 'at_most', to: 'subset' } }];
 const typesOf = () => types;
@@ -84,44 +86,17 @@ const anyPower: fc.Arbitrary<Power> = fc.record({
   endsAt: fc.integer({ min: 1, max: 5 }),
 });
 
-/** A power, narrowed in each dimension by what another one says, and by nothing that `excessOf` knows. */
-function narrowedBy(power: Power, wish: Power): Power {
-  const details = (all: readonly AuthorizationDetail[], wanted: readonly AuthorizationDetail[]) =>
-    wanted.length === 0 ? all : wanted.filter((each) => areWithin(types, [each], all));
-  return {
-    resources: power.resources.flatMap((each) => {
-      const wanted = wish.resources.find(({ resource }) => resource === each.resource);
-      if (!wanted) return [];
-      return {
-        ...each,
-        scope: each.scope.filter((one) => wanted.scope.includes(one)),
-        details: details(each.details, wanted.details),
-      };
-    }),
-    context: contextOfBoth(power.context, wish.context),
-    task: power.task || wish.task ? { ...wish.task, ...power.task } : undefined,
-    limits: {
-      ...(power.limits.uses === undefined && wish.limits.uses === undefined
-        ? {}
-        : { uses: Math.min(power.limits.uses ?? 99, wish.limits.uses ?? 99) }),
-      amounts: [...(power.limits.amounts ?? []), ...(wish.limits.amounts ?? [])],
-    },
-    passing: {
-      depth: Math.min(power.passing.depth, wish.passing.depth),
-      ...(power.passing.to && { to: power.passing.to.filter((each) => wish.passing.to?.includes(each) ?? true) }),
-    },
-    endsAt: Math.min(power.endsAt, wish.endsAt),
-  };
-}
-
-function contextOfBoth(one: TokenContext | undefined, other: TokenContext | undefined): TokenContext | undefined {
+/** What both allow; undefined where there is no place or no work that both do, or none that can be written. */
+function commonOf(one: Power, other: Power): Power | undefined {
   try {
-    const both = narrowed(one, other);
-    return isContextWithin(both, one) ? both : one;
-  } catch {
-    return one; // there is no place in both
+    return commonPower(one, other, typesOf);
+  } catch (error) {
+    assert.match((error as ProtocolError).code, /^(nowhere|too_many)$/);
+    return undefined;
   }
 }
+
+const narrowedBy = (power: Power, wish: Power): Power => commonOf(power, wish) ?? power;
 
 /** What somebody might do: told in the terms of the world, not in those of powers. */
 interface Doing {
@@ -208,19 +183,45 @@ suite('the order of powers', () => {
           count();
           assert.ok(isWithinPower(a, c, typesOf));
         }),
-        { numRuns: 2000 },
+        { numRuns: 1000 },
       ),
     );
-    assert.ok(held > 500, `only ${held} chains were looked at`);
+    assert.ok(held > 250, `only ${held} chains were looked at`);
   });
 
-  test('what is narrowed is within, in every dimension', () => {
-    fc.assert(
-      fc.property(anyPower, anyPower, (power, wish) => {
-        assert.deepEqual(excessOf(narrowedBy(power, wish), power, typesOf), []);
-      }),
-      { numRuns: 2000 },
+  test('what two have in common is within each, in every dimension', () => {
+    const held = counted((count) =>
+      fc.assert(
+        fc.property(anyPower, anyPower, (one, other) => {
+          const common = commonOf(one, other);
+          if (!common) return;
+          count();
+          assert.deepEqual(excessOf(common, one, typesOf), []);
+          assert.deepEqual(excessOf(common, other, typesOf), []);
+        }),
+        { numRuns: 1000 },
+      ),
     );
+    assert.ok(held > 250, `only ${held} were looked at`);
+  });
+
+  test('what both allow, their common power allows, if it is no detail that neither names', () => {
+    for (const allowed of allows) {
+      const held = counted((count) =>
+        fc.assert(
+          fc.property(anyPower, anyPower, anyDoing, (one, other, doing) => {
+            const what = { ...doing, detail: undefined, scope: doing.scope ?? 'read' };
+            if (!allowed(one, what) || !allowed(other, what)) return;
+            const common = commonOf(one, other);
+            if (!common) return;
+            count();
+            assert.ok(allowed(common, what));
+          }),
+          { numRuns: 1000 },
+        ),
+      );
+      assert.ok(held > 50, `only ${held} were looked at: ${allowed}`);
+    }
   });
 
   test('what is within allows nothing that the other does not', () => {
@@ -233,7 +234,7 @@ suite('the order of powers', () => {
             count();
             assert.ok(allowed(outer, doing));
           }),
-          { numRuns: 2000 },
+          { numRuns: 1000 },
         ),
       );
       assert.ok(held > 50, `only ${held} were looked at: ${allowed}`);
@@ -261,7 +262,7 @@ suite('the order of powers', () => {
   });
 
   test('in a tree, whatever is within a leaf is within everything above it', () => {
-    const tree = fc.array(fc.tuple(fc.nat(), anyPower), { minLength: 2, maxLength: 12 });
+    const tree = fc.array(fc.tuple(fc.nat(), anyPower), { minLength: 2, maxLength: 8 });
     fc.assert(
       fc.property(tree, anyPower, (wishes, last) => {
         const nodes: { power: Power; above: readonly number[] }[] = [];

@@ -3,10 +3,11 @@
  * something on says less than it holds or the same, in every dimension, so that whatever comes of it stays within the first word.
  */
 import type { Actor } from './access-token.ts';
-import { type ContextDimension, contextDimensions, isContextWithin, type TokenContext } from './context.ts';
-import { type AuthorizationDetail, type ComparedType, isWithin } from './details.ts';
+import { type ContextDimension, contextDimensions, isContextWithin, narrowed, type TokenContext } from './context.ts';
+import { type AuthorizationDetail, areWithin, type ComparedType, isWithin } from './details.ts';
 import { isJsonObject } from './encoding.ts';
 import { ProtocolError } from './errors.ts';
+import { intersect } from './scope.ts';
 
 /** What somebody lets an agent do: until when, how often, how deep it may be passed on. */
 export interface Power {
@@ -160,6 +161,61 @@ function excessOfPassing(inner: Passing, outer: Passing): Excess[] {
     ...(depth ? [] : [{ what: 'passing' as const, value: 'depth' as const }]),
     ...(fits ? [] : [{ what: 'passing' as const, value: 'to' as const }]),
   ];
+}
+
+/**
+ * What two powers both allow, as far as it can be written: within each of them.
+ * @throws ProtocolError `nowhere` where no place or no work is left that both allow, `too_many` as `narrowed` of contexts
+ */
+export function commonPower(one: Power, other: Power, typesOf: (resource: string) => readonly ComparedType[]): Power {
+  return {
+    resources: one.resources.flatMap((each) => {
+      const same = other.resources.find(({ resource }) => resource === each.resource);
+      return same ? commonOn(each, same, typesOf(each.resource)) : [];
+    }),
+    context: narrowed(one.context, other.context),
+    task: commonTask(one.task, other.task),
+    limits: commonLimits(one.limits, other.limits),
+    passing: commonPassing(one.passing, other.passing),
+    endsAt: Math.min(one.endsAt, other.endsAt),
+  };
+}
+
+function commonOn(one: PowerOnResource, other: PowerOnResource, types: readonly ComparedType[]): PowerOnResource[] {
+  const scope = intersect(one.scope, other.scope);
+  const details = one.details.filter((each) => areWithin(types, [each], other.details));
+  details.push(
+    ...other.details.filter((each) => areWithin(types, [each], one.details) && !areWithin(types, [each], details)),
+  );
+  return scope.length + details.length === 0 ? [] : [{ resource: one.resource, scope, details }];
+}
+
+function commonTask(one: PowerTask | undefined, other: PowerTask | undefined): PowerTask | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  const differ = taskMembers.some(
+    (name) => one[name] !== undefined && other[name] !== undefined && one[name] !== other[name],
+  );
+  if (differ) throw new ProtocolError('nowhere', 'no work is allowed by everybody who limits it');
+  return { ...one, ...other };
+}
+
+function commonLimits(one: PowerLimits, other: PowerLimits): PowerLimits {
+  const uses = Math.min(one.uses ?? Number.POSITIVE_INFINITY, other.uses ?? Number.POSITIVE_INFINITY);
+  const amounts = new Map<string, AmountLimit>();
+  for (const each of [...(one.amounts ?? []), ...(other.amounts ?? [])]) {
+    const what = JSON.stringify([each.type, each.amount, each.unit?.at, each.unit?.is]);
+    const known = amounts.get(what);
+    amounts.set(what, known && known.total <= each.total ? known : each);
+  }
+  return {
+    ...(uses === Number.POSITIVE_INFINITY ? {} : { uses }),
+    ...(amounts.size === 0 ? {} : { amounts: [...amounts.values()] }),
+  };
+}
+
+function commonPassing(one: Passing, other: Passing): Passing {
+  const to = one.to && other.to ? intersect(one.to, other.to) : (one.to ?? other.to);
+  return { depth: Math.min(one.depth, other.depth), ...(to && { to }) };
 }
 
 /** More actors than these are refused. @see draft-mcguinness-oauth-actor-profile */

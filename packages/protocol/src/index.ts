@@ -3,6 +3,7 @@ export {
   type Actor,
   type Confirmation,
   linkTag,
+  type MayAct,
   tagsOf,
   validateAccessTokenClaims,
 } from './access-token.ts';
@@ -36,6 +37,7 @@ export {
   type AmountLimit,
   actorsOf,
   type ChainedActor,
+  commonPower,
   deepestChain,
   type Excess,
   excessOf,
