@@ -4,12 +4,12 @@ import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { makeAuthority, makeCertificate } from '../packages/server/src/testing/certificates.ts';
+import { freePort } from '../packages/server/src/testing/free-port.ts';
 import { systemTool } from '../packages/server/src/testing/system-tool.ts';
 import { tlsRequest } from '../packages/server/src/testing/tls-request.ts';
 import type { TokenClient } from '../packages/server/src/testing/token-client.ts';
@@ -265,15 +265,6 @@ describe('behind nginx', { skip: 'skip' in nginx && nginx.skip }, () => {
     assert.ok(json.token_endpoint_auth_methods_supported.includes('tls_client_auth'));
   });
 });
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
 
 /** The map from PEM, which is all that nginx has, to RFC 9440 is the one of the guide. */
 const clientCertMap = path.join(import.meta.dirname, '../examples/nginx/client-cert.conf');

@@ -2,9 +2,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { freePort } from '../packages/server/src/testing/free-port.ts';
 
 export interface Nginx {
   /** `https://localhost:<port>` */
@@ -95,13 +95,4 @@ function listening(stderr: NodeJS.ReadableStream, ended: Promise<unknown>): Prom
     });
     ended.then(() => reject(new Error(`nginx ended: ${said}`)));
   });
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as { port: number };
-  probe.close();
-  await once(probe, 'close');
-  return port;
 }

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -13,6 +12,7 @@ import type { PublicJwk } from '@bailiwick/protocol';
 import { systemClock } from '../packages/server/src/lib/clock.ts';
 import { asOf } from '../packages/server/src/liveness/liveness.ts';
 import { issueX509Svid, type X509Svid } from '../packages/server/src/svid/x509-svid.ts';
+import { freePort } from '../packages/server/src/testing/free-port.ts';
 import { startServer, type TestServer } from '../packages/server/src/testing/harness.ts';
 import { systemTool } from '../packages/server/src/testing/system-tool.ts';
 
@@ -195,14 +195,6 @@ test('nginx accepts client certificates of our authority, and no others', {
   assert.match(await ask(port, stranger), /400 Bad Request[\s\S]*certificate error/i);
   assert.match(await ask(port, undefined), /400 Bad Request[\s\S]*No required SSL certificate/i);
 });
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
-}
 
 /** Resolves when the port answers; what the program wrote goes into the error if it ends before. */
 async function listening(child: ChildProcess, port: number): Promise<void> {

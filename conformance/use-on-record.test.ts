@@ -16,8 +16,7 @@ import { readInvocation } from '../packages/guard/src/sidecar/config.ts';
 import { guardOf, startSidecar } from '../packages/guard/src/sidecar/server.ts';
 import { generateJwk, publicJwk } from '../packages/protocol/src/index.ts';
 import { databases, startServer, type TestServer } from '../packages/server/src/testing/harness.ts';
-import { freePort, kill, startKillable } from '../packages/server/src/testing/killed.ts';
-import { testPostgres } from '../packages/server/src/testing/postgres.ts';
+import { killableServer } from '../packages/server/src/testing/killed.ts';
 
 type Server_ = Pick<TestServer, 'issuer' | 'clock' | 'admin'>;
 
@@ -254,49 +253,33 @@ for (const database of databases) {
       rmSync(folder, { recursive: true });
     });
 
-    test('a server that is killed while batches are under way has each once', async () => {
-      const postgres = database === 'postgres' ? await testPostgres() : undefined;
-      const data = mkdtempSync(path.join(tmpdir(), 'bailiwick-crash-'));
-      const config = {
-        port: await freePort(),
-        mtls: { port: 0 },
-        data,
-        log_level: 'silent' as const,
-        dpop: { nonce: 'optional' as const },
-        ...(postgres && { database_url: postgres.url }),
+    test('a server that is killed while batches are under way has each once', async (t) => {
+      const { server: killed, folder, kill, startAgain } = await killableServer(t, database);
+      const reports = { directory: path.join(folder, 'reports') };
+      let sent = 0;
+      const killing: typeof fetch = async (input, init) => {
+        const isBatch = String(input).endsWith('/events') && sent++ === 2;
+        if (isBatch) setImmediate(kill);
+        return fetch(input, init);
       };
-      let { child, server: killable } = await startKillable(config);
-      try {
-        const reports = { directory: path.join(data, 'reports') };
-        let sent = 0;
-        const killing: typeof fetch = async (input, init) => {
-          const isBatch = String(input).endsWith('/events') && sent++ === 2;
-          if (isBatch) setImmediate(() => child.kill('SIGKILL'));
-          return fetch(input, init);
-        };
-        const real = { monotonic: () => performance.now() + sent * 120_000 };
-        const made = await scene(killable as Server_, { reports, fetch: killing, mode: 'offline', runtime: real });
-        const { agent, base, guard, used, close } = made;
-        await guard.ready();
-        const calls = 40;
-        for (let call = 0; call < calls; call++) {
-          await agent.fetch(`${base}/files/${call}`);
-          if (call % 4 === 3) await guard.flush();
-        }
-        await kill(child);
-        ({ child, server: killable } = await startKillable(config));
-        assert.ok(made.problems.length > 0, 'a batch had no answer');
-        sent += 10; // the pause is over
-        await guard.flush();
-        const events = await used();
-        const ids = new Set(events.map(({ decided_on }) => decided_on.report));
-        assert.deepEqual([events.length, ids.size], [calls, calls]);
-        await close();
-      } finally {
-        await kill(child);
-        await postgres?.drop();
-        rmSync(data, { recursive: true, force: true });
+      const real = { monotonic: () => performance.now() + sent * 120_000 };
+      const made = await scene(killed, { reports, fetch: killing, mode: 'offline', runtime: real });
+      const { agent, base, guard, used, close } = made;
+      await guard.ready();
+      const calls = 40;
+      for (let call = 0; call < calls; call++) {
+        await agent.fetch(`${base}/files/${call}`);
+        if (call % 4 === 3) await guard.flush();
       }
+      await kill();
+      await startAgain();
+      assert.ok(made.problems.length > 0, 'a batch had no answer');
+      sent += 10; // the pause is over
+      await guard.flush();
+      const events = await used();
+      const ids = new Set(events.map(({ decided_on }) => decided_on.report));
+      assert.deepEqual([events.length, ids.size], [calls, calls]);
+      await close();
     });
   });
 }

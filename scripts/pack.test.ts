@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { after, before, describe, test } from 'node:test';
+import { freePort } from '../packages/server/src/testing/free-port.ts';
 import { buildPackages } from './build.ts';
 
 /** A program of somebody who has only installed our packages: an API, an agent that calls it, and one that may not. */
@@ -241,14 +242,4 @@ describe('the published packages, installed in an empty folder', () => {
 function installed(name: string): string {
   const manifest = new URL(`../node_modules/${name}/package.json`, import.meta.url);
   return JSON.parse(readFileSync(manifest, 'utf8')).version;
-}
-
-async function freePort(): Promise<number> {
-  const { createServer } = await import('node:net');
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as { port: number };
-  probe.close();
-  await once(probe, 'close');
-  return port;
 }

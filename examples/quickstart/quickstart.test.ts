@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -12,6 +11,7 @@ import { type Agent, agentFromFile, enrol } from '@bailiwick/agent';
 import { generateJwk, publicJwk } from '@bailiwick/protocol';
 import { loadConfig, type RunningServer, start } from '@bailiwick/server';
 import { testCertificate } from '../../packages/guard/src/testing/certificates.ts';
+import { freePort } from '../../packages/server/src/testing/free-port.ts';
 
 const flags = process.execArgv.filter((flag) => flag.startsWith('--conditions'));
 
@@ -151,13 +151,3 @@ test('the files are as short as the README says', () => {
     assert.ok(lines.filter((line) => line.trim() !== '').length <= most, `${file} has ${lines.length} lines`);
   }
 });
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.on('error', reject).listen(0, 'localhost', () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
-}

@@ -1,37 +1,20 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { systemClock } from '../lib/clock.ts';
+import { type TestDatabase, testDatabase } from '../testing/database.ts';
 import { databases } from '../testing/harness.ts';
-import { testPostgres } from '../testing/postgres.ts';
 import type { Database } from './database.ts';
-import { migrate } from './migrate.ts';
-import { openDatabase } from './open.ts';
-
-const onError = () => undefined;
 
 for (const dialect of databases) {
   describe(`news of a transaction, on ${dialect}`, () => {
-    const data = mkdtempSync(path.join(tmpdir(), 'bailiwick-notices-'));
-    let drop = async () => {};
+    let store: TestDatabase;
     let db: Database;
-    let open: () => Promise<Database>;
 
     before(async () => {
-      const postgres = dialect === 'postgres' ? await testPostgres() : undefined;
-      if (postgres) drop = postgres.drop;
-      open = () => openDatabase({ data, database_url: postgres?.url }, { onError });
-      db = await open();
-      await migrate({ db, clock: systemClock });
+      store = await testDatabase(dialect);
+      db = store.db;
       await db.transaction((tx) => tx.run('create table things (id text primary key)'));
     });
-    after(async () => {
-      await db.close();
-      await drop();
-      rmSync(data, { recursive: true });
-    });
+    after(() => store.close());
 
     /** What is heard under a topic, and a wait for the next of it. */
     function hearing(where: Database, topic: string) {
@@ -109,23 +92,19 @@ for (const dialect of databases) {
 
     if (dialect === 'postgres') {
       test('another node hears it, and is told when it may have missed something', async () => {
-        const other = await open();
-        try {
-          const { heard, until } = hearing(other, 'between');
-          await until((all) => all.includes(undefined)); // it listens from now on
-          await db.transaction((tx) => tx.notify('between', 'one'));
-          await until((all) => all.includes('one'));
-          heard.length = 0;
-          await db.run(
-            `select pg_terminate_backend(pid) from pg_stat_activity
-              where datname = current_database() and query = 'listen bailiwick'`,
-          );
-          await until((all) => all.includes(undefined));
-          await db.transaction((tx) => tx.notify('between', 'two'));
-          await until((all) => all.includes('two'));
-        } finally {
-          await other.close();
-        }
+        const other = await store.open();
+        const { heard, until } = hearing(other, 'between');
+        await until((all) => all.includes(undefined)); // it listens from now on
+        await db.transaction((tx) => tx.notify('between', 'one'));
+        await until((all) => all.includes('one'));
+        heard.length = 0;
+        await db.run(
+          `select pg_terminate_backend(pid) from pg_stat_activity
+            where datname = current_database() and query = 'listen bailiwick'`,
+        );
+        await until((all) => all.includes(undefined));
+        await db.transaction((tx) => tx.notify('between', 'two'));
+        await until((all) => all.includes('two'));
       });
     }
   });

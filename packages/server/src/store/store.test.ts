@@ -4,36 +4,24 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { systemClock } from '../lib/clock.ts';
+import { type TestDatabase, testDatabase } from '../testing/database.ts';
 import { databases } from '../testing/harness.ts';
-import { testPostgres } from '../testing/postgres.ts';
 import { lockData } from './data-lock.ts';
 import { type Database, isUniqueViolation, type Tx } from './database.ts';
 import { migrate } from './migrate.ts';
 import { migrations } from './migrations/index.ts';
-import { openDatabase } from './open.ts';
-
-const onError = () => undefined;
 
 for (const dialect of databases) {
   describe(`the store, on ${dialect}`, () => {
-    const data = mkdtempSync(path.join(tmpdir(), 'bailiwick-store-'));
-    let drop = async () => {};
+    let store: TestDatabase;
     let db: Database;
-    let open: () => Promise<Database>;
 
     before(async () => {
-      const postgres = dialect === 'postgres' ? await testPostgres() : undefined;
-      if (postgres) drop = postgres.drop;
-      open = () => openDatabase({ data, database_url: postgres?.url }, { onError });
-      db = await open();
-      await migrate({ db, clock: systemClock });
+      store = await testDatabase(dialect);
+      db = store.db;
       await db.transaction((tx) => tx.run('create table things (id text primary key, n bigint not null)'));
     });
-    after(async () => {
-      await db.close();
-      await drop();
-      rmSync(data, { recursive: true });
-    });
+    after(() => store.close());
 
     const insert = (tx: Tx, id: string) => tx.run('insert into things (id, n) values (?, ?)', [id, 1]);
     const count = async (like: string) =>
@@ -43,7 +31,7 @@ for (const dialect of databases) {
       const found = await db.durability();
       if (dialect === 'sqlite') assert.deepEqual([found.journal_mode, found.synchronous], ['wal', 'full']);
       else assert.deepEqual([found.fsync, found.synchronous_commit], ['on', 'on']);
-      if (dialect === 'sqlite') assert.equal(statSync(path.join(data, 'bailiwick.db')).mode & 0o777, 0o600);
+      if (dialect === 'sqlite') assert.equal(statSync(path.join(store.data, 'bailiwick.db')).mode & 0o777, 0o600);
     });
 
     test('what fails in a group takes nothing else with it, and leaves nothing', async () => {
@@ -98,7 +86,7 @@ for (const dialect of databases) {
     });
 
     test('settlements that want the same rows in opposite orders all come through', async () => {
-      const other = dialect === 'postgres' ? await open() : db; // another node, where there can be one
+      const other = dialect === 'postgres' ? await store.open() : db; // another node, where there can be one
       const ids = Array.from({ length: 30 }, (_, i) => `cross-${i}`);
       const upsert = (target: Database, order: readonly string[]) =>
         target.settle(async (tx) => {
@@ -113,21 +101,15 @@ for (const dialect of databases) {
       );
       const rows = await db.all<{ n: number }>("select n from things where id like 'cross-%'");
       assert.deepEqual(new Set(rows.map(({ n }) => n)), new Set([2]));
-      if (other !== db) await other.close();
     });
 
     test('two nodes that start at once take each step once', async () => {
-      const fresh = dialect === 'postgres' ? await testPostgres() : undefined;
-      const folder = mkdtempSync(path.join(tmpdir(), 'bailiwick-two-'));
-      const options = { data: folder, database_url: fresh?.url };
-      const first = await openDatabase(options, { onError });
-      const second = await openDatabase(options, { onError });
+      const fresh = await testDatabase(dialect, { migrated: false });
+      const [first, second] = [fresh.db, await fresh.open()];
       const taken = await Promise.all([first, second].map((each) => migrate({ db: each, clock: systemClock })));
       assert.deepEqual(taken.flat().sort(), migrations.map(({ name }) => name).sort());
       assert.deepEqual(await migrate({ db: first, clock: systemClock }), []);
-      await Promise.all([first.close(), second.close()]);
-      await fresh?.drop();
-      rmSync(folder, { recursive: true });
+      await fresh.close();
     });
 
     test('data of a newer version are not touched', async () => {

@@ -1,74 +1,152 @@
-/** A server in a process of its own that a test kills and starts again. */
+/** Servers in a process of their own that a test kills and starts again. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createAgent } from '@bailiwick/agent';
 import type { ConfigOverrides } from '../config.ts';
 import { type FakeClock, systemClock } from '../lib/clock.ts';
+import type { DialectName } from '../store/database.ts';
+import { freePort } from './free-port.ts';
+import { testPostgres } from './postgres.ts';
 import type { ServerForClients } from './token-client.ts';
 
 const program = fileURLToPath(new URL('./killable.ts', import.meta.url));
 
-/** A port that nobody listens on. */
-export async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
-
-export interface Killable {
-  child: ChildProcess;
-  server: ServerForClients;
-}
-
-/** Several in one process, which end together. */
+/** Servers that end together. They are the same before and after: each comes up again at its port, with its data. */
 export interface Killables {
-  child: ChildProcess;
   servers: ServerForClients[];
+  /** Where their data lies. */
+  folders: string[];
+  /** Ends them as a power cut would, at once; waits until they are gone. */
+  kill(): Promise<void>;
+  startAgain(): Promise<void>;
+  /** Kills them while they come up. @returns whether they weren't up yet */
+  startAndKill(afterMs: number): Promise<boolean>;
 }
 
-/** Starts a server in a process of its own, with a client of its admin API. */
-export async function startKillable(config: ConfigOverrides): Promise<Killable> {
-  const { child, servers } = await ready(forked([config]));
-  return { child, server: servers[0] as ServerForClients };
+export interface KillableOptions {
+  /** How many in one process, each with its own data: most of what a death costs is to load the program. */
+  together?: number;
+  /** Whether the next process loads the program while this one is at work: for tests that start them many times. */
+  spare?: boolean;
+  config?: ConfigOverrides;
 }
 
-/** A process with the program loaded, that becomes servers when it is told to: for tests that restart them many times. */
-export function spareKillables(configs: readonly ConfigOverrides[]): {
-  child: ChildProcess;
-  start(): Promise<Killables>;
-} {
-  const child = forked(configs, 'wait');
+/** One server as {@link killableServers} has them. */
+export async function killableServer(t: TestContext, database: DialectName, config?: ConfigOverrides) {
+  const { servers, folders, ...rest } = await killableServers(t, database, { config });
+  return { server: servers[0] as ServerForClients, folder: folders[0] as string, ...rest };
+}
+
+/** Starts servers with fresh data in a process of their own. All of it is gone when the test is over. */
+export async function killableServers(
+  t: TestContext,
+  database: DialectName,
+  { together = 1, spare: hasSpare = false, config }: KillableOptions = {},
+): Promise<Killables> {
+  const undo: (() => unknown)[] = [];
+  t.after(async () => {
+    for (const step of undo.toReversed()) await step();
+  });
+  const configs: ConfigOverrides[] = [];
+  for (let n = 0; n < together; n++) {
+    const data = mkdtempSync(path.join(tmpdir(), 'bailiwick-killed-'));
+    undo.push(() => rmSync(data, { recursive: true, force: true }));
+    const postgres = database === 'postgres' ? await testPostgres() : undefined;
+    if (postgres) undo.push(postgres.drop);
+    configs.push({
+      port: await freePort(),
+      mtls: { port: 0 },
+      data,
+      log_level: 'silent',
+      dpop: { nonce: 'optional' },
+      limits: { tokens_per_minute: 1_000_000 },
+      ...(postgres && { database_url: postgres.url }),
+      ...config,
+    });
+  }
+
+  const loaded = () => {
+    const child = fork(program, [JSON.stringify(configs)], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    undo.push(() => kill(child));
+    return child;
+  };
+  let spare: ChildProcess | undefined;
+  let running: ChildProcess;
+  const start = async (): Promise<Said[]> => {
+    running = spare ?? loaded();
+    spare = hasSpare ? loaded() : undefined;
+    return saidBy(running);
+  };
+
+  const servers = (await start()).map(clientOf);
   return {
-    child,
-    start() {
-      child.send('start');
-      return ready(child);
+    servers,
+    folders: configs.map(({ data }) => data as string),
+    kill: () => kill(running),
+    async startAgain() {
+      await start();
+    },
+    async startAndKill(afterMs) {
+      const up = start().then(
+        () => true,
+        () => false,
+      );
+      await pause(afterMs);
+      await kill(running);
+      return !(await up);
     },
   };
 }
 
-const forked = (configs: readonly ConfigOverrides[], ...more: string[]): ChildProcess =>
-  fork(program, [JSON.stringify(configs), ...more], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+/**
+ * Sends these, a dozen at a time, and kills the server once so many have been answered, with more under way.
+ * @returns what was answered, by its place
+ */
+export async function cutOff<Answer>(
+  { kill }: Pick<Killables, 'kill'>,
+  after: number,
+  requests: readonly (() => Promise<Answer>)[],
+): Promise<Map<number, Answer>> {
+  const answers = new Map<number, Answer>();
+  const waiting = requests.entries();
+  let end: Promise<void> | undefined;
+  const worker = async () => {
+    for (const [place, send] of waiting) {
+      try {
+        answers.set(place, await send());
+      } catch {
+        return;
+      }
+      if (answers.size === after) end = kill();
+    }
+  };
+  await Promise.all(Array.from({ length: 12 }, worker));
+  await end;
+  assert.ok(answers.size >= after && answers.size < requests.length, 'the end came in between');
+  return answers;
+}
 
 interface Said {
   issuer: string;
   operatorFile: string;
 }
 
-async function ready(child: ChildProcess): Promise<Killables> {
+/** Tells a process to become its servers, and waits until it is. */
+async function saidBy(child: ChildProcess): Promise<Said[]> {
   const gone = once(child, 'exit').then(() => {
     throw new Error('the server ended before it was ready');
   });
   gone.catch(() => undefined);
+  child.send('start');
   const [said] = (await Promise.race([once(child, 'message'), gone])) as [Said[]];
-  return { child, servers: said.map(clientOf) };
+  return said;
 }
 
 function clientOf({ issuer, operatorFile }: Said): ServerForClients {
@@ -90,8 +168,7 @@ function clientOf({ issuer, operatorFile }: Said): ServerForClients {
   };
 }
 
-/** Ends it as a power cut would, if it still runs. */
-export async function kill(child: ChildProcess): Promise<void> {
+async function kill(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const gone = once(child, 'exit');
   child.kill('SIGKILL');
