@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { type Agent, agentKinds, isNarrower } from '../agents/agent.ts';
 import { selectAgents, updateAgent } from '../agents/store.ts';
+import { limitedBy, readContext } from '../lib/context-fields.ts';
 import { narrowSubject, resumeSubject, setSubjectEnd } from '../liveness/liveness.ts';
 import { rolesOf, rolesOfAgents } from '../resources/role-store.ts';
 import { pageOf } from '../web/paging.ts';
@@ -17,7 +18,6 @@ import {
   writableAgent,
   writtenAgent,
 } from './agent.ts';
-import { limitedBy, readContext } from './context.ts';
 import { idOf, line, oneOf, record, slug } from './fields.ts';
 import { governedAgent, keepingAnOperator, knownOwner, notRetired, selectedReference } from './reach.ts';
 import { revokedById } from './revoke.ts';

@@ -108,14 +108,17 @@ async function writeAnswer(route: WriteRoute, call: Call, input: Input, request:
     if (earlier) return { ...earlier, headers: { ...earlier.headers, 'idempotent-replayed': 'true' } };
     const { body, event, secret } = await route.handler({ ...call, tx, q: tx }, input, prepared);
     // words about a person, and about what came with it, go with that person
-    const person = eventsOf(event).find(({ target, details }) => details && isId('person', target))?.target;
-    const theirs = person === undefined ? undefined : await sealingWithin(tx, deps, person);
+    const concerned = eventsOf(event).find(({ target, details }) => details && isId('person', target))?.target;
     for (const each of eventsOf(event)) {
       if (!each.unremembered) await touchRegistry(tx);
       const told = changeEvent(deps, caller, owner, each);
-      if (!theirs || !each.details) await appendEvent(tx, deps, sealing, told);
-      // from where the caller came would not go with the caller there
-      else await appendEvent(tx, deps, theirs, { ...told, personal: { ...told.personal, address: undefined } });
+      const person = each.person ?? (each.details && concerned);
+      if (person === undefined) await appendEvent(tx, deps, sealing, told);
+      else {
+        const theirs = await sealingWithin(tx, deps, person);
+        // from where the caller came would not go with the caller there
+        await appendEvent(tx, deps, theirs, { ...told, personal: { ...told.personal, address: undefined } });
+      }
     }
     if (secret === undefined) return remembered(tx, once, shownAnswer(deps, route, body));
     await remembered(tx, once, shownAnswer(deps, route, { ...(body as object), secret_withheld: secretWithheld }));
@@ -147,7 +150,7 @@ async function remembered(tx: Tx, once: IdempotentRequest | undefined, given: An
 }
 
 function changeEvent(deps: Deps, caller: Caller, owner: string, event: ChangeEvent) {
-  const { type, org, target, changed, details } = event;
+  const { type, org, target, changed, details, person } = event;
   return {
     type,
     outcome: 'allowed' as const,
@@ -162,6 +165,7 @@ function changeEvent(deps: Deps, caller: Caller, owner: string, event: ChangeEve
     personal: {
       ...(caller.org === org && { owner, address: caller.address }),
       ...(details && Object.keys(details).length > 0 && { details }),
+      ...(person !== undefined && { person }),
     },
   };
 }

@@ -61,6 +61,7 @@ for (const database of databases) {
         ['DELETE', `/instances/${theirs.instance}`],
         ['GET', `/tasks/${theirTask}`],
         ['DELETE', `/tasks/${theirTask}`],
+        ['GET', `/mandates/${theirs.mandate.id}`],
         ['GET', `/resources/${theirs.resource.id}`],
         ['PATCH', `/resources/${theirs.resource.id}`, { name: 'x' }],
         ['POST', `/resources/${theirs.resource.id}/retire`],

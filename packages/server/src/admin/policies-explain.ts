@@ -1,14 +1,13 @@
 /** Who may do this and why not: for one agent, for all of them, and for what was decided once. */
 import { z } from 'zod';
 import { policyActions } from '../policy/request.ts';
-import { taskName } from '../tasks/wanted.ts';
 import { insufficientScope } from '../web/caller.ts';
 import { pageLimits } from '../web/paging.ts';
 import { invalid } from '../web/problem.ts';
 import { explainAgent, explainAgents } from './explain-agents.ts';
 import { explainEvent } from './explain-event.ts';
 import { layers } from './explanation.ts';
-import { idOf, line, oneOf, record, scopeName, setOf, shownTime, slug, time, wholeNumber } from './fields.ts';
+import { idOf, line, oneOf, record, scopeName, setOf, shownTime, slug, taskName, time, wholeNumber } from './fields.ts';
 import { ask, type Call } from './route.ts';
 import { type AdminScope, adminResource } from './scopes.ts';
 

@@ -54,6 +54,8 @@ export interface ChangeEvent {
   changed?: Readonly<Record<string, unknown>> | undefined;
   /** What is personal of it (purposes, owners): sealed. */
   details?: Readonly<Record<string, unknown>> | undefined;
+  /** For whom it was: what is personal of it is sealed with that person, and goes with them. */
+  person?: string | undefined;
   /** Nobody remembers anything of this between requests, so that the memories of the registry stay valid. */
   unremembered?: boolean;
 }

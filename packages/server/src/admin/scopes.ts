@@ -23,6 +23,9 @@ export const adminScopes = {
   'policies:write': 'Write, observe, roll back and remove policies',
   'tasks:read': 'See tasks',
   'tasks:write': 'End tasks',
+  'mandates:read': 'See what people let agents do for them, and what was passed on of it',
+  'mandates:write': 'Give, narrow, pause, resume and end mandates',
+  'mandates:own': 'See the mandates of the agents of whoever answers for the caller',
   'guards:self': 'Learn, as a guard, what to guard',
   'trust_domains:read': 'See foreign trust domains',
   'trust_domains:write': 'Register, change, refresh and remove foreign trust domains',
@@ -55,7 +58,7 @@ export const operatorScopes = allAdminScopes.filter((scope) => scope !== guardSc
 export const auditorScopes = allAdminScopes.filter((scope) => scope.endsWith(':read'));
 
 /** What the built-in role `owner` carries: the caller's own owner says whose agents they are about. */
-export const ownerScopes: AdminScope[] = ['events:own', 'revocations:own'];
+export const ownerScopes: AdminScope[] = ['events:own', 'revocations:own', 'mandates:own'];
 
 /** The admin API's own resource identifier. */
 export const adminResource = (config: { issuer: string }): string => `${config.issuer}/admin`;

@@ -10,6 +10,7 @@ import { exporterRoutes } from './exporters.ts';
 import { guardRoutes } from './guards.ts';
 import { instanceRoutes } from './instances.ts';
 import { keyRoutes } from './keys.ts';
+import { mandateRoutes } from './mandates.ts';
 import { organizationRoutes } from './organizations.ts';
 import { personRoutes } from './people.ts';
 import { policyRoutes } from './policies.ts';
@@ -35,6 +36,7 @@ export const adminTable = [
   ...credentialRoutes,
   ...instanceRoutes,
   ...taskRoutes,
+  ...mandateRoutes,
   ...resourceRoutes,
   ...roleRoutes,
   ...policyRoutes,

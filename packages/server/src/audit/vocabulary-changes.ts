@@ -2,7 +2,9 @@
 import { z } from 'zod';
 import type { EventType } from './event.ts';
 import { changed, count, id, instant, scope, text } from './vocabulary-members.ts';
-import { both, change, everything, ownRefusal, type Row } from './vocabulary-row.ts';
+import { both, change, ownRefusal, type Row } from './vocabulary-row.ts';
+
+const mandate: Row = { ...change(['mandate']), personal: ['address', 'details', 'owner', 'person'] };
 
 export const registryChanges = {
   'admin.refused': ownRefusal,
@@ -49,6 +51,11 @@ export const registryChanges = {
     },
   ),
   'task.refused': ownRefusal,
+  'mandate.given': mandate,
+  'mandate.narrowed': mandate,
+  'mandate.paused': mandate,
+  'mandate.resumed': mandate,
+  'mandate.ended': mandate,
   'role.created': change(['role']),
   'role.updated': change(['role']),
   'role.retired': change(['role']),

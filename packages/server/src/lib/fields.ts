@@ -18,6 +18,12 @@ const slugMessage =
 /** A name that stands in URIs and is never used again. */
 export const slug = z.string({ error: slugMessage }).regex(/^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$/, slugMessage);
 
+const taskMessage =
+  'must be 1 to 100 lowercase letters, digits, dots, hyphens or underscores, with a letter or digit at both ends';
+
+/** What workflows and steps are called: it travels in tokens, so it says nothing about people. */
+export const taskName = z.string({ error: taskMessage }).regex(/^[a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?$/, taskMessage);
+
 /** A line of text for people: no line breaks or other control characters. */
 export const line = (most: number, least = 0) => {
   const message = `must be ${least > 0 ? `${least} to` : 'at most'} ${most} characters of text on one line`;

@@ -2,8 +2,8 @@
  * How much of what mandates limit was spent. Spent in the transaction that issues the token, each counter by one conditional statement:
  * exact, however many ask at once.
  */
-import type { Tx } from '../store/database.ts';
-import { giveBackToCounter, insertCounter, takeFromCounter } from './ledger-store.ts';
+import type { Queries, Tx } from '../store/database.ts';
+import { type CounterRow, giveBackToCounter, insertCounter, selectCounters, takeFromCounter } from './ledger-store.ts';
 import type { Mandate } from './mandate.ts';
 
 /** Something that a token takes of a mandate: a use, or so much (millionths) of an amount. */
@@ -32,6 +32,16 @@ export async function spendLedger(tx: Tx, takes: readonly Take[]): Promise<Take 
     return one;
   }
   return undefined;
+}
+
+/** What was spent of what a mandate limits, in its own units. */
+export async function ledgerOf(q: Queries, { id, limits }: Pick<Mandate, 'id' | 'limits'>): Promise<CounterRow[]> {
+  if (countersOf(limits).length === 0) return [];
+  const rows = await selectCounters(q, id);
+  return rows.map(({ counter, spent, most }) => {
+    const parts = counter === 'uses' ? 1 : partsPerUnit;
+    return { counter, spent: spent / parts, most: most / parts };
+  });
 }
 
 function countersOf({ uses, amounts = [] }: Mandate['limits']): { counter: string; most: number }[] {

@@ -20,8 +20,12 @@ export interface MandateStanding {
  */
 export async function mandateStanding(q: Queries, line: readonly Mandate[], now: number): Promise<MandateStanding> {
   const restsOn = mandateRestsOn(line);
-  return { restsOn, stoppedBy: await firstNotAlive(q, restsOn, { rev: sinceEver, now }) };
+  return { restsOn, stoppedBy: await firstStopping(q, restsOn, now) };
 }
+
+/** The first of what a mandate rests on that stops it at `now` (ms). */
+export const firstStopping = (q: Queries, ids: readonly string[], now: number): Promise<string | undefined> =>
+  firstNotAlive(q, ids, { rev: sinceEver, now });
 
 /** Ids of everything whose end or suspension stops what flows through this line. @param line the mandate first */
 export function mandateRestsOn(line: readonly Mandate[]): string[] {

@@ -67,6 +67,65 @@ export async function mandateWithAncestors(q: Queries, id: string): Promise<Mand
   return all;
 }
 
+export interface MandateFilter {
+  org: string;
+  person?: string | undefined;
+  agent?: string | undefined;
+  parent?: string | undefined;
+  /** Id of a resource that it is about. */
+  resource?: string | undefined;
+  /** Only those of agents that this person or team answers for. */
+  owner?: string | undefined;
+  /** As far as a query can tell: what has been stopped from elsewhere counts as active. */
+  status?: 'active' | 'paused' | 'expired' | 'ended' | undefined;
+  /** Milliseconds: as of when they have expired or not. */
+  now: number;
+  after?: string | undefined;
+  limit: number;
+}
+
+/** Oldest first. */
+export async function selectMandates(q: Queries, filter: MandateFilter): Promise<Mandate[]> {
+  let query = q.kysely
+    .selectFrom('mandates as m')
+    .innerJoin('subjects as s', 's.id', 'm.id')
+    .selectAll('m')
+    .where('m.org', '=', filter.org)
+    .orderBy('m.id')
+    .limit(filter.limit);
+  for (const column of ['person', 'agent', 'parent'] as const) {
+    const value = filter[column];
+    if (value !== undefined) query = query.where(`m.${column}`, '=', value);
+  }
+  const { resource, owner, status, after, now } = filter;
+  if (resource !== undefined) query = query.where('m.resources', 'like', `%"${resource}"%`);
+  if (owner !== undefined) {
+    query = query.where('m.agent', 'in', (make) =>
+      make.selectFrom('agents').select('agents.id').where('agents.owner', '=', owner),
+    );
+  }
+  if (after !== undefined) query = query.where('m.id', '>', after);
+  if (status === 'ended') query = query.where('m.ended_at', 'is not', null);
+  else if (status !== undefined) {
+    query = query.where('m.ended_at', 'is', null).where('m.ends_at', status === 'expired' ? '<=' : '>', now);
+    if (status !== 'expired') query = query.where('s.state', '=', status === 'paused' ? 'suspended' : 'active');
+  }
+  return ((await query.execute()) as MandateRow[]).map(mandateOf);
+}
+
+/** Those that were passed on from one of these, oldest first. */
+export async function mandatesBelow(q: Queries, parents: readonly string[], limit: number): Promise<Mandate[]> {
+  if (parents.length === 0) return [];
+  const rows = await q.kysely
+    .selectFrom('mandates')
+    .selectAll()
+    .where('parent', 'in', parents)
+    .orderBy('id')
+    .limit(limit)
+    .execute();
+  return (rows as MandateRow[]).map(mandateOf);
+}
+
 const json = (value: object | undefined): string | null => (value === undefined ? null : JSON.stringify(value));
 
 export function mandateOf(row: MandateRow): Mandate {

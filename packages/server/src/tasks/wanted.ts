@@ -1,15 +1,9 @@
 /** What an orchestrator says of a task that it opens or signs: strict, bounded, and not looked up yet. */
 import { z } from 'zod';
-import { idOf, oneOf, record, slug, text, time, wholeNumber } from '../lib/fields.ts';
+import { idOf, oneOf, record, slug, taskName, text, time, wholeNumber } from '../lib/fields.ts';
 import { Unfit } from '../lib/unfit.ts';
 import { wantedResources } from '../lib/wanted-resources.ts';
 import { longestTaskMs } from './task.ts';
-
-const nameMessage =
-  'must be 1 to 100 lowercase letters, digits, dots, hyphens or underscores, with a letter or digit at both ends';
-
-/** What workflows and steps are called: it travels in tokens, so it says nothing about people. */
-export const taskName = z.string({ error: nameMessage }).regex(/^[a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?$/, nameMessage);
 
 /** What a task is about, however it is opened. */
 const work = {

@@ -245,6 +245,13 @@ export async function populate(operator: AdminClient, organization: string) {
     mode: 'observe',
     reason: 'to see who works at night',
   });
+  const mandate = await operator.ok('POST', `/mandates${at}`, {
+    person: person.id,
+    agent: agent.id,
+    resources: [{ resource: resource.id, scope: 'tickets:read' }],
+    limits: { uses: 20 },
+    expires_in: 86_400,
+  });
   return {
     organization,
     person,
@@ -254,6 +261,7 @@ export async function populate(operator: AdminClient, organization: string) {
     agent,
     credential,
     jwk,
+    mandate,
     instance,
     guard,
     guardKey,

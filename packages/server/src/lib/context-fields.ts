@@ -1,4 +1,4 @@
-/** Where and when an agent's tokens may be used, as the admin API writes and shows it. */
+/** Where and when tokens may be used, as our own APIs write and show it. */
 import { contextDimensions, ProtocolError, parseContext, type TokenContext, weekdays } from '@bailiwick/protocol';
 import { z } from 'zod';
 import { oneOf } from './fields.ts';
