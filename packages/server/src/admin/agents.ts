@@ -159,18 +159,16 @@ export const agentRoutes = [
         if (after.expiresAt === agent.expiresAt) return;
         await setSubjectEnd(tx, { id: agent.id, endsAt: after.expiresAt, now });
       };
-      let rev: number | undefined;
       if (!isNarrower(agent, after)) await change();
       else {
         await keepingAnOperator(call, agent.id, change);
-        const by = call.caller.agent;
-        rev = await narrowSubject(tx, { id: agent.id, reason: 'narrowed by an administrator', by, now });
+        await narrowSubject(tx, { id: agent.id, reason: 'narrowed by an administrator', by: call.caller.agent, now });
       }
       const event = {
         type: 'agent.updated' as const,
         org: agent.org,
         target: agent.id,
-        changed: { ...openOf(changed), ...(rev !== undefined && { rev }) },
+        changed: openOf(changed),
         details: detailsOf(changed),
       };
       return { body: showAgent(call, after, roles), event };

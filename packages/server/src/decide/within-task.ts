@@ -7,12 +7,7 @@ import type { TokenPlan } from './plan.ts';
  * Holds a plan against what its task is for. What an agent declares itself bounds nothing.
  * @throws OAuthError `invalid_target`, `invalid_scope`, `invalid_authorization_details`
  */
-export function withinTask({
-  task: planned,
-  resource,
-  scope,
-  details,
-}: Pick<TokenPlan, 'task' | 'resource' | 'scope' | 'details'>): void {
+export function withinTask({ task: planned, resource, scope, details }: TokenPlan): void {
   if (planned?.provenance !== 'orchestrated' || planned.task.resources === undefined) return;
   const { resources } = planned.task;
   const bound = resources.find((each) => each.resource === resource.id);
@@ -26,7 +21,7 @@ export function withinTask({
 }
 
 /** When the plan's task ends, in milliseconds; never, if it has none. */
-export function taskEndsAt({ task }: Pick<TokenPlan, 'task'>): number {
+export function taskEndsAt({ task }: TokenPlan): number {
   return task?.provenance === 'orchestrated' ? task.task.endsAt : Number.POSITIVE_INFINITY;
 }
 

@@ -5,7 +5,7 @@ import type { Resource } from '../resources/resource.ts';
 import type { Caller } from '../web/caller.ts';
 import { Problem } from '../web/problem.ts';
 import { mustHaveScope } from '../web/service.ts';
-import { guardOf, resourceById } from './registered.ts';
+import { agentById, guardOf, resourceById } from './registered.ts';
 
 /** The policy enforcement point, in AuthZEN's words. */
 export interface Asking {

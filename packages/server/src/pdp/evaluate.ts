@@ -18,6 +18,7 @@ import type { Asking } from './asking.ts';
 import { mustBeGiven } from './given.ts';
 import { askPolicy } from './policy.ts';
 import type { Question } from './question.ts';
+import { agentCalled, type FoundAgent, rolesHeld } from './registered.ts';
 import { type Asked, askedAbout, identifierIn, isRegisteredType, takenOf } from './resource.ts';
 import { chainDepth, type ShownToken, shownBy } from './token.ts';
 import { No, type PolicySaid, type Seen, type Verdict, verdictOf } from './verdict.ts';

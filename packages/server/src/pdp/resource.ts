@@ -5,7 +5,7 @@ import { sensitivityOfAll } from '../decide/sensitivity.ts';
 import type { PolicyResource } from '../policy/request.ts';
 import type { Resource } from '../resources/resource.ts';
 import type { AskedEntity } from './question.ts';
-import { resourceCalled } from './registered.ts';
+import { type Registry, resourceCalled } from './registered.ts';
 
 /** Types of resources that stand for what is registered here. All others are the asking side's own. */
 export const registeredTypes = ['api', 'operation', 'tool'] as const;

@@ -51,13 +51,7 @@ const claimsChange = `${caep}token-claims-change` as const;
 
 const ofTarget: Teller = (world, told) => revoked(world, told, told.event.target ?? told.event.jti ?? '');
 
-/** What was changed so that less is allowed: the tokens that rest on it ended with that. What only widens is no news to anybody outside. */
-const whenNarrowed: Teller = async (world, told) => (told.said.rev === undefined ? [] : ofTarget(world, told));
-
-/**
- * What is told of each kind of thing that can be revoked: by the event that says that it ended, for good or for a while, or that it is narrower.
- * Beside `token.revoked`, which leaves the thing as it is.
- */
+/** By what a revocation of each kind is written down when it is for good, or for a while; beside `token.revoked`, which leaves the thing as it is. */
 const revocationTellers = {
   token: {},
   task: { 'task.ended': ofTarget },
@@ -71,13 +65,13 @@ const revocationTellers = {
     },
   },
   credential: { 'credential.ended': (world, told) => credentialChanged(world, told, 'revoke') },
-  agent: { 'agent.suspended': ofTarget, 'agent.retired': ofTarget, 'agent.updated': whenNarrowed },
-  role: { 'role.retired': ofTarget, 'role.updated': whenNarrowed },
+  agent: { 'agent.suspended': ofTarget, 'agent.retired': ofTarget },
+  role: { 'role.retired': ofTarget },
   role_grant: { 'role.withdrawn': claimsChanged },
   person: { 'person.erased': ofTarget },
   team: { 'team.retired': ofTarget }, // its agents are told of one by one
   organization: { 'organization.suspended': ofTarget },
-  resource: { 'resource.retired': ofTarget, 'resource.updated': whenNarrowed },
+  resource: { 'resource.retired': ofTarget },
   key: { 'key.revoked': wholeTenant },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, Teller>>>>;
 
