@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { EventType } from './event.ts';
 import { changed, count, id, instant, scope, text } from './vocabulary-members.ts';
-import { both, change, everything, ownRefusal, type Row } from './vocabulary-row.ts';
+import { both, change, ownRefusal, type Row } from './vocabulary-row.ts';
 
 const mandate: Row = { ...change(['mandate']), personal: ['address', 'details', 'owner', 'person'] };
 

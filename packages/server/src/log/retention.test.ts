@@ -91,9 +91,10 @@ for (const database of databases) {
         const org = (await server.deps.db.get<{ org: string }>('select org from events limit 1'))?.org as string;
         const sealing = await sealingFor(server.deps, version, 'somebody');
         const event = {
-          type: 'log.retired' as const,
+          type: 'team.updated' as const,
           outcome: 'allowed' as const,
           org,
+          target: `tea_${'0'.repeat(26)}`,
           personal: { details: { purpose } },
         };
         return prepareEvent(server.deps, version, sealing, event, newId(server.deps, 'event'));
