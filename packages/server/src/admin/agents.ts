@@ -159,16 +159,18 @@ export const agentRoutes = [
         if (after.expiresAt === agent.expiresAt) return;
         await setSubjectEnd(tx, { id: agent.id, endsAt: after.expiresAt, now });
       };
+      let rev: number | undefined;
       if (!isNarrower(agent, after)) await change();
       else {
         await keepingAnOperator(call, agent.id, change);
-        await narrowSubject(tx, { id: agent.id, reason: 'narrowed by an administrator', by: call.caller.agent, now });
+        const by = call.caller.agent;
+        rev = await narrowSubject(tx, { id: agent.id, reason: 'narrowed by an administrator', by, now });
       }
       const event = {
         type: 'agent.updated' as const,
         org: agent.org,
         target: agent.id,
-        changed: openOf(changed),
+        changed: { ...openOf(changed), ...(rev !== undefined && { rev }) },
         details: detailsOf(changed),
       };
       return { body: showAgent(call, after, roles), event };

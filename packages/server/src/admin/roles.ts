@@ -168,10 +168,11 @@ export const roleRoutes = [
       const lost = (await adminScopesOfRole(tx, role)).filter((scope) => !kept.includes(scope));
       mustHold(call, lost, `power over what the role ${role.name} gives`); // it could not be given back
       await keepingAnOperator(call, undefined, () => updateRole(tx, after));
-      if (isNarrower(role, after, await typesIn(tx, [role, after]))) {
-        await narrowSubject(tx, { id: role.id, reason: 'narrowed by an administrator', by: call.caller.agent, now });
-      }
-      return { body: show(after), event: { type: 'role.updated', org: role.org, target: role.id, changed } };
+      const rev =
+        isNarrower(role, after, await typesIn(tx, [role, after])) &&
+        (await narrowSubject(tx, { id: role.id, reason: 'narrowed by an administrator', by: call.caller.agent, now }));
+      const told = { ...changed, ...(rev !== false && { rev }) };
+      return { body: show(after), event: { type: 'role.updated', org: role.org, target: role.id, changed: told } };
     },
   }),
   write('POST', {

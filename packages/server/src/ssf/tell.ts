@@ -51,7 +51,13 @@ const claimsChange = `${caep}token-claims-change` as const;
 
 const ofTarget: Teller = (world, told) => revoked(world, told, told.event.target ?? told.event.jti ?? '');
 
-/** By what a revocation of each kind is written down when it is for good, or for a while; beside `token.revoked`, which leaves the thing as it is. */
+/** What was changed so that less is allowed: the tokens that rest on it ended with that. What only widens is no news to anybody outside. */
+const whenNarrowed: Teller = async (world, told) => (told.said.rev === undefined ? [] : ofTarget(world, told));
+
+/**
+ * What is told of each kind of thing that can be revoked: by the event that says that it ended, for good or for a while, or that it is narrower.
+ * Beside `token.revoked`, which leaves the thing as it is.
+ */
 const revocationTellers = {
   token: {},
   task: { 'task.ended': ofTarget },
@@ -65,13 +71,13 @@ const revocationTellers = {
     },
   },
   credential: { 'credential.ended': (world, told) => credentialChanged(world, told, 'revoke') },
-  agent: { 'agent.suspended': ofTarget, 'agent.retired': ofTarget },
-  role: { 'role.retired': ofTarget },
+  agent: { 'agent.suspended': ofTarget, 'agent.retired': ofTarget, 'agent.updated': whenNarrowed },
+  role: { 'role.retired': ofTarget, 'role.updated': whenNarrowed },
   role_grant: { 'role.withdrawn': claimsChanged },
   person: { 'person.erased': ofTarget },
   team: { 'team.retired': ofTarget }, // its agents are told of one by one
   organization: { 'organization.suspended': ofTarget },
-  resource: { 'resource.retired': ofTarget },
+  resource: { 'resource.retired': ofTarget, 'resource.updated': whenNarrowed },
   key: { 'key.revoked': wholeTenant },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, Teller>>>>;
 
