@@ -61,14 +61,17 @@ const anyTask = fc.option(
 const anyAmount: fc.Arbitrary<AmountLimit> = fc.record(
   {
     type: fc.constant('payment'),
-    amount: fc.constant('/amount'),
+    amount: fc.constantFrom('/amount', '/tip'),
     unit: fc.constantFrom('EUR', 'VND').map((is) => ({ at: '/currency', is })),
     total: fc.integer({ min: 1, max: 8 }),
   },
   { requiredKeys: ['type', 'amount', 'total'] },
 );
 const anyLimits: fc.Arbitrary<PowerLimits> = fc.record(
-  { uses: fc.integer({ min: 1, max: 4 }), amounts: fc.array(anyAmount, { maxLength: 2 }) },
+  {
+    uses: fc.integer({ min: 1, max: 4 }),
+    amounts: fc.uniqueArray(anyAmount, { selector: ({ amount }) => amount, maxLength: 2 }),
+  },
   { requiredKeys: [] },
 );
 const anyPassing: fc.Arbitrary<Passing> = fc.record(

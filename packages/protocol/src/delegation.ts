@@ -44,6 +44,7 @@ export interface PowerTask {
 export interface PowerLimits {
   /** So many tokens. */
   uses?: number;
+  /** Each type and amount once, so in one unit. */
   amounts?: readonly AmountLimit[];
 }
 
@@ -165,7 +166,7 @@ function excessOfPassing(inner: Passing, outer: Passing): Excess[] {
 
 /**
  * What two powers both allow, as far as it can be written: within each of them.
- * @throws ProtocolError `nowhere` where no place or no work is left that both allow, `too_many` as `narrowed` of contexts
+ * @throws ProtocolError `nowhere` where no place, work or unit is left that both allow, `too_many` as `narrowed` of contexts
  */
 export function commonPower(one: Power, other: Power, typesOf: (resource: string) => readonly ComparedType[]): Power {
   return {
@@ -203,14 +204,21 @@ function commonLimits(one: PowerLimits, other: PowerLimits): PowerLimits {
   const uses = Math.min(one.uses ?? Number.POSITIVE_INFINITY, other.uses ?? Number.POSITIVE_INFINITY);
   const amounts = new Map<string, AmountLimit>();
   for (const each of [...(one.amounts ?? []), ...(other.amounts ?? [])]) {
-    const what = JSON.stringify([each.type, each.amount, each.unit?.at, each.unit?.is]);
+    const what = JSON.stringify([each.type, each.amount]);
     const known = amounts.get(what);
-    amounts.set(what, known && known.total <= each.total ? known : each);
+    amounts.set(what, known ? commonAmount(known, each) : each);
   }
   return {
     ...(uses === Number.POSITIVE_INFINITY ? {} : { uses }),
     ...(amounts.size === 0 ? {} : { amounts: [...amounts.values()] }),
   };
+}
+
+function commonAmount(one: AmountLimit, other: AmountLimit): AmountLimit {
+  if (!keeps(one, { ...other, total: one.total }) && !keeps(other, { ...one, total: other.total })) {
+    throw new ProtocolError('nowhere', `no unit of ${one.type} is counted by everybody who limits it`);
+  }
+  return { ...one, ...other, total: Math.min(one.total, other.total) };
 }
 
 function commonPassing(one: Passing, other: Passing): Passing {

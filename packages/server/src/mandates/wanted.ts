@@ -39,8 +39,8 @@ export const wantedLimits = record({
     .array(amountLimit, { error: 'must be a list' })
     .min(1, 'must have at least one limit')
     .max(10, 'must be at most 10 limits')
-    .refine((all) => new Set(all.map(({ total: _, ...what }) => JSON.stringify(what))).size === all.length, {
-      error: 'must limit each amount once',
+    .refine((all) => new Set(all.map(({ type, amount }) => JSON.stringify([type, amount]))).size === all.length, {
+      error: 'must limit each amount of a type once, in one unit',
     })
     .optional(),
 });
