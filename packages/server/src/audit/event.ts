@@ -73,6 +73,7 @@ export const eventTypes = {
   'mandate.paused': 'A mandate was stopped until it is resumed.',
   'mandate.resumed': 'A mandate may be used again.',
   'mandate.ended': 'A mandate was ended before its time, with all that was passed on of it.',
+  'mandate.refused': 'An agent wanted to pass a mandate on, or to end one, and was refused.',
   'role.created': 'A role was made.',
   'role.updated': 'A role was changed.',
   'role.retired': 'A role ended for good.',

@@ -56,6 +56,7 @@ export const registryChanges = {
   'mandate.paused': mandate,
   'mandate.resumed': mandate,
   'mandate.ended': mandate,
+  'mandate.refused': ownRefusal,
   'role.created': change(['role']),
   'role.updated': change(['role']),
   'role.retired': change(['role']),

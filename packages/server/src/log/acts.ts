@@ -15,6 +15,7 @@ const deeds: ReadonlySet<string> = new Set<EventType>([
   'access.used',
   'admin.refused',
   'instance.refused',
+  'mandate.refused',
   'task.refused',
   'token.dead_presented',
   'token.issued',

@@ -5,8 +5,8 @@ import { endTask } from '../tasks/standing.ts';
 import { type Caller, mayWrite } from '../web/caller.ts';
 import type { Answer } from '../web/idempotency.ts';
 import { ownerOf } from '../web/own-api.ts';
+import { recorded } from '../web/recorded.ts';
 import { mustHaveScope, serviceResource } from '../web/service.ts';
-import { recorded } from './refusal.ts';
 import { ownTask } from './show.ts';
 
 /**
@@ -14,7 +14,7 @@ import { ownTask } from './show.ts';
  * @throws Problem 404 for what isn't there and what another orchestrator opened
  */
 export async function endOwnTask(deps: Deps, caller: Caller, id: string): Promise<Answer> {
-  return recorded(deps, caller, 'endTask', async () => {
+  return recorded(deps, caller, { type: 'task.refused', operation: 'endTask' }, async () => {
     mustHaveScope(deps, caller, 'tasks:open');
     const owner = await ownerOf(deps, caller);
     const sealing = await sealingFor(deps, caller.asOf.version, owner);

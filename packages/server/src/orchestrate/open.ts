@@ -1,13 +1,12 @@
 /** An orchestrator opens a task for an agent of its organization: known, allowed, looked up, then one transaction. */
 import { linkTag } from '@bailiwick/protocol';
 import { findInstance } from '../agents/instance-store.ts';
-import { findAgent } from '../agents/store.ts';
 import { appendEvent, sealingFor } from '../audit/audit.ts';
 import { credentialIds } from '../credentials/store.ts';
+import { activeAgent } from '../decide/named-in-mandates.ts';
 import { namedResources } from '../decide/named-resources.ts';
 import type { Deps } from '../deps.ts';
 import { newId } from '../lib/ids.ts';
-import { Unfit } from '../lib/unfit.ts';
 import type { Queries } from '../store/database.ts';
 import { registerTask, taskOpen } from '../tasks/standing.ts';
 import { findTask, insertTask } from '../tasks/store.ts';
@@ -16,11 +15,11 @@ import { endOf, type TaskBody, taskBody } from '../tasks/wanted.ts';
 import { taskOpened } from '../tokens/new-task.ts';
 import { type Caller, mayWrite } from '../web/caller.ts';
 import { type Answer, earlierAnswer, idempotentRequest, rememberAnswer } from '../web/idempotency.ts';
-import { fieldErrors } from '../web/invalid.ts';
+import { fitting, parsedBody } from '../web/invalid.ts';
 import { ownerOf } from '../web/own-api.ts';
-import { badRequest, conflict, invalid, Problem } from '../web/problem.ts';
+import { conflict, invalid, Problem } from '../web/problem.ts';
+import { recorded } from '../web/recorded.ts';
 import { mustHaveScope, serviceResource } from '../web/service.ts';
-import { recorded } from './refusal.ts';
 import { shownTask } from './show.ts';
 
 /**
@@ -32,9 +31,9 @@ export async function openTask(
   caller: Caller,
   { body, once }: { body: unknown; once: string | string[] | undefined },
 ): Promise<Answer> {
-  return recorded(deps, caller, 'openTask', async () => {
+  return recorded(deps, caller, { type: 'task.refused', operation: 'openTask' }, async () => {
     mustHaveScope(deps, caller, 'tasks:open');
-    const wanted = parsed(body);
+    const wanted = parsedBody(taskBody, body);
     const request = idempotentRequest(once, caller.agent, { method: 'POST', url: '/tasks', body });
     const owner = await ownerOf(deps, caller);
     const sealing = await sealingFor(deps, caller.asOf.version, owner);
@@ -71,13 +70,6 @@ function problemOf(error: unknown): Problem {
   throw error;
 }
 
-/** @throws Problem 400 naming every field that is wrong */
-function parsed(body: unknown): TaskBody {
-  const result = taskBody.safeParse(body ?? {});
-  if (result.success) return result.data;
-  throw badRequest(fieldErrors(result.error, body, 'body', Object.keys(taskBody.shape)));
-}
-
 /** @throws Problem 422 naming the field that can't be accepted as things stand */
 async function newTask(
   deps: Deps,
@@ -86,13 +78,9 @@ async function newTask(
 ): Promise<{ task: Task; shown: Record<string, unknown> }> {
   const { db } = deps;
   const now = deps.clock.now();
-  const agent = await findAgent(db, wanted.agent);
-  const expired = agent?.expiresAt !== undefined && agent.expiresAt <= now;
-  if (agent?.org !== caller.org || agent.status !== 'active' || agent.orgStatus !== 'active' || expired) {
-    throw invalid('agent', 'must be the id of an active agent of the same organization');
-  }
-  const above = await taskOfCaller(db, caller, now);
-  try {
+  return fitting(async () => {
+    const agent = await activeAgent({ q: db, now }, caller.org, wanted.agent);
+    const above = await taskOfCaller(db, caller, now);
     const endsAt = Math.min(endOf(wanted, now), above?.endsAt ?? Number.POSITIVE_INFINITY);
     const task: Task = {
       id: newId(deps, 'task'),
@@ -115,10 +103,7 @@ async function newTask(
       endedAt: undefined,
     };
     return { task, shown: await shownTask(db, task, true) };
-  } catch (error) {
-    if (error instanceof Unfit) throw invalid(error.field, error.message);
-    throw error;
-  }
+  });
 }
 
 /** What the orchestrator proved itself with when it got its token: the token links it by a tag. */

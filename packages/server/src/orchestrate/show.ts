@@ -10,12 +10,12 @@ import type { Task } from '../tasks/task.ts';
 import type { Caller } from '../web/caller.ts';
 import type { Answer } from '../web/idempotency.ts';
 import { notFound } from '../web/problem.ts';
+import { recorded } from '../web/recorded.ts';
 import { mustHaveScope } from '../web/service.ts';
-import { recorded } from './refusal.ts';
 
 /** @throws Problem 404 for what isn't there and what another orchestrator opened */
 export async function showTask(deps: Deps, caller: Caller, id: string): Promise<Answer> {
-  return recorded(deps, caller, 'showTask', async () => {
+  return recorded(deps, caller, { type: 'task.refused', operation: 'showTask', reads: true }, async () => {
     mustHaveScope(deps, caller, 'tasks:open');
     const task = await ownTask(deps.db, caller, id);
     const body = await shownTask(deps.db, task, await taskOpen(deps.db, task, deps.clock.now()));

@@ -1,7 +1,28 @@
 /** Turns what zod says into field errors that speak to a person. */
 import type { z } from 'zod';
 import { didYouMeanHint } from '../lib/did-you-mean.ts';
-import { type FieldError, printableName } from './problem.ts';
+import { Unfit } from '../lib/unfit.ts';
+import { badRequest, type FieldError, invalid, printableName } from './problem.ts';
+
+/** A body as its schema reads it; none is an empty one. @throws Problem 400 naming every field that is wrong */
+export function parsedBody<Shape extends z.core.$ZodShape>(
+  schema: z.ZodObject<Shape>,
+  body: unknown,
+): z.output<z.ZodObject<Shape>> {
+  const result = schema.safeParse(body ?? {});
+  if (result.success) return result.data;
+  throw badRequest(fieldErrors(result.error, body, 'body', Object.keys(schema.shape)));
+}
+
+/** Does the work. @throws Problem 422 for what is `Unfit` in it */
+export async function fitting<Result>(work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof Unfit) throw invalid(error.field, error.message);
+    throw error;
+  }
+}
 
 /**
  * One error for each field, in the order found.

@@ -1,39 +1,48 @@
-/** A refusal to an orchestrator is a decision about somebody known: it is on disk before it is answered (design §8, 4). */
+/** What our API for agents refuses to somebody known is a decision: it is on disk before it is answered (design §8, 4). */
 import { appendEvent, sealingFor } from '../audit/audit.ts';
 import type { Deps } from '../deps.ts';
-import type { Caller } from '../web/caller.ts';
-import { ownerOf } from '../web/own-api.ts';
-import { Problem, type ProblemKind } from '../web/problem.ts';
-import { serviceResource } from '../web/service.ts';
+import type { Caller } from './caller.ts';
+import { ownerOf } from './own-api.ts';
+import { Problem, type ProblemKind } from './problem.ts';
+import { serviceResource } from './service.ts';
 
 /** Of these nothing is written: a request that was not understood was not decided on, and a used up token or proof proves nobody. */
 const undecided: readonly ProblemKind[] = ['bad-request', 'invalid-token', 'unavailable', 'internal'];
+
+/** What somebody wants to do. */
+interface Wanted {
+  /** Of which type the event of a refusal is. */
+  type: 'task.refused' | 'mandate.refused';
+  operation: string;
+  /** It changes nothing: of these only a missing scope says something about who asks. */
+  reads?: boolean;
+}
 
 /** Does the work, and puts on record what it refuses. */
 export async function recorded<Result>(
   deps: Deps,
   caller: Caller,
-  operation: 'openTask' | 'showTask' | 'endTask',
+  wanted: Wanted,
   work: () => Promise<Result>,
 ): Promise<Result> {
   try {
     return await work();
   } catch (error) {
-    if (error instanceof Problem && isDecision(operation, error)) await record(deps, caller, operation, error);
+    if (error instanceof Problem && isDecision(wanted, error)) await record(deps, caller, wanted, error);
     throw error;
   }
 }
 
-const isDecision = (operation: string, { kind }: Problem): boolean =>
-  operation === 'showTask' ? kind === 'insufficient-scope' : !undecided.includes(kind);
+const isDecision = ({ reads = false }: Wanted, { kind }: Problem): boolean =>
+  reads ? kind === 'insufficient-scope' : !undecided.includes(kind);
 
-async function record(deps: Deps, caller: Caller, operation: string, problem: Problem): Promise<void> {
+async function record(deps: Deps, caller: Caller, { type, operation }: Wanted, problem: Problem): Promise<void> {
   const { kind, message, errors } = problem;
   const owner = await ownerOf(deps, caller);
   const sealing = await sealingFor(deps, caller.asOf.version, owner);
   await deps.db.settle((tx) =>
     appendEvent(tx, deps, sealing, {
-      type: 'task.refused',
+      type,
       outcome: 'refused',
       org: caller.org,
       agent: caller.agent,
