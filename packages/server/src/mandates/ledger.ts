@@ -4,7 +4,7 @@
  */
 import type { Queries, Tx } from '../store/database.ts';
 import { type CounterRow, giveBackToCounter, insertCounter, selectCounters, takeFromCounter } from './ledger-store.ts';
-import type { Mandate } from './mandate.ts';
+import type { Mandate, MandateLimits } from './mandate.ts';
 
 /** Something that a token takes of a mandate: a use, or so much (millionths) of an amount. */
 export interface Take {
@@ -42,6 +42,19 @@ export async function ledgerOf(q: Queries, { id, limits }: Pick<Mandate, 'id' | 
     const parts = counter === 'uses' ? 1 : partsPerUnit;
     return { counter, spent: spent / parts, most: most / parts };
   });
+}
+
+/** What is left of what a mandate limits. */
+export async function leftOf(q: Queries, { id, limits }: Pick<Mandate, 'id' | 'limits'>): Promise<MandateLimits> {
+  const rows = countersOf(limits).length === 0 ? [] : await selectCounters(q, id);
+  const left = new Map(rows.map(({ counter, spent, most }) => [counter, Math.max(0, most - spent)]));
+  const { uses, amounts } = limits;
+  return {
+    ...(uses !== undefined && { uses: left.get('uses') ?? 0 }),
+    ...(amounts && {
+      amounts: amounts.map((each, index) => ({ ...each, total: (left.get(`amount:${index}`) ?? 0) / partsPerUnit })),
+    }),
+  };
 }
 
 function countersOf({ uses, amounts = [] }: Mandate['limits']): { counter: string; most: number }[] {

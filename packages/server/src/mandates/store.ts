@@ -71,11 +71,15 @@ export interface MandateFilter {
   org: string;
   person?: string | undefined;
   agent?: string | undefined;
+  /** Only those that any running copy of the agent may use, or one of these. */
+  instances?: readonly string[] | undefined;
   parent?: string | undefined;
   /** Id of a resource that it is about. */
   resource?: string | undefined;
   /** Only those of agents that this person or team answers for. */
   owner?: string | undefined;
+  /** Only those that are not over. */
+  living?: boolean;
   /** As far as a query can tell: what has been stopped from elsewhere counts as active. */
   status?: 'active' | 'paused' | 'expired' | 'ended' | undefined;
   /** Milliseconds: as of when they have expired or not. */
@@ -97,7 +101,13 @@ export async function selectMandates(q: Queries, filter: MandateFilter): Promise
     const value = filter[column];
     if (value !== undefined) query = query.where(`m.${column}`, '=', value);
   }
-  const { resource, owner, status, after, now } = filter;
+  const { instances, living, resource, owner, status, after, now } = filter;
+  if (instances !== undefined) {
+    query = query.where((where) =>
+      where.or([where('m.instance', 'is', null), ...(instances.length > 0 ? [where('m.instance', 'in', instances)] : [])]),
+    );
+  }
+  if (living) query = query.where('m.ended_at', 'is', null).where('m.ends_at', '>', now);
   if (resource !== undefined) query = query.where('m.resources', 'like', `%"${resource}"%`);
   if (owner !== undefined) {
     query = query.where('m.agent', 'in', (make) =>
@@ -124,6 +134,16 @@ export async function mandatesBelow(q: Queries, parents: readonly string[], limi
     .limit(limit)
     .execute();
   return (rows as MandateRow[]).map(mandateOf);
+}
+
+/** How many that are not over at `now` (ms) were passed on from this one; at most so many are counted. */
+export async function countPassedOn(q: Queries, parent: string, now: number, atMost: number): Promise<number> {
+  const row = await q.get<{ count: number }>(
+    `select count(*) as count
+       from (select 1 as one from mandates where parent = ? and ends_at > ? and ended_at is null limit ?) as living`,
+    [parent, now, atMost],
+  );
+  return Number(row?.count ?? 0);
 }
 
 const json = (value: object | undefined): string | null => (value === undefined ? null : JSON.stringify(value));
