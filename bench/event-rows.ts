@@ -70,6 +70,7 @@ export function eventRows(rows: number, end: number): (n: number) => Row {
         ...base,
         agent: agentId(agent),
         decided_on: {
+          by: ['starter/roles-do-what-they-say'],
           client: { credential: idOf('crd', agent) },
           expires_at: at + 600_000,
           policy: 'starter/3',

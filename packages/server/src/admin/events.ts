@@ -1,11 +1,12 @@
 import { z } from 'zod';
+import { agentNames } from '../agents/store.ts';
 import type { ReadEvent } from '../audit/audit.ts';
 import { type EventFilter, searchEvents } from '../log/search.ts';
 import { pageLimits } from '../web/paging.ts';
 import { openPosition, sealPosition } from '../web/position-cursor.ts';
 import { eventFilters, filterOf } from './event-query.ts';
 import { idOf, oneOf, shownTime } from './fields.ts';
-import { read } from './route.ts';
+import { type Call, read } from './route.ts';
 import { listQuery, pageOfSchema } from './shapes.ts';
 
 /** The leaf as it stands in the log, and beside it what of its commitments can still be opened. */
@@ -32,6 +33,19 @@ export function shownEvent(
   return { ...open, personal: theirs ? personal : {}, erased } as ShownEvent;
 }
 
+export const agentNamesSchema = z
+  .record(z.string(), z.string())
+  .meta({ description: 'What the agents that are named there are called.' });
+
+/** What the agents are called that these events name: the first 200. */
+export function namesOfAgents(call: Call, events: readonly Pick<ReadEvent, 'leaf'>[], more: readonly string[] = []) {
+  const ids = new Set(more);
+  for (const { leaf } of events) {
+    for (const [id] of JSON.stringify(leaf).matchAll(/\bagt_[0-9a-hjkmnp-tv-z]{26}\b/g)) ids.add(id);
+  }
+  return agentNames(call.q, call.org.id, [...ids].slice(0, 200));
+}
+
 export const eventRoutes = [
   read({
     id: 'listEvents',
@@ -46,7 +60,7 @@ export const eventRoutes = [
       ...eventFilters,
       order: oneOf(['newest', 'oldest']).default('newest').meta({ description: 'What comes first.' }),
     }),
-    response: pageOfSchema(shownEventSchema),
+    response: pageOfSchema(shownEventSchema).extend({ names: agentNamesSchema }),
     async handler(call, { query: { limit = pageLimits.default, cursor, order, ...query } }) {
       const filter = await filterOf(call, query);
       const about = ['events', order, filter];
@@ -54,6 +68,7 @@ export const eventRoutes = [
       const { events, next } = await searchEvents(call.deps, filter, { order, limit, after });
       return {
         items: events.map((event) => shownEvent(event, filter)),
+        names: Object.fromEntries(await namesOfAgents(call, events)),
         ...(next !== undefined && { next_cursor: sealPosition(call.deps, about, next) }),
       };
     },

@@ -1,13 +1,12 @@
 import { z } from 'zod';
-import { agentNames } from '../agents/store.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import { spansOf } from '../log/spans.ts';
-import { type Story, storyOf, tellStory } from '../log/story.ts';
+import { storyOf, tellStory } from '../log/story.ts';
 import type { NameOf } from '../log/telling.ts';
 import { toldStep } from '../log/telling-steps.ts';
 import { notFound } from '../web/problem.ts';
 import { logReach } from './event-query.ts';
-import { shownEvent, shownEventSchema } from './events.ts';
+import { agentNamesSchema, namesOfAgents, shownEvent, shownEventSchema } from './events.ts';
 import { line, oneOf, shownTime, time } from './fields.ts';
 import { type Call, read } from './route.ts';
 
@@ -26,10 +25,6 @@ const about =
   'From registration, enrolment and task through tokens, decisions and uses to revocations and their acknowledgement, as it happened. Where there are many, ' +
   'like acts between two turns are one step with a count: uses of one token, or of many. Of a long story the first and the last 400 events are read, turns ' +
   'wherever they are, and the rest is counted; `since` and `until` look closer. With `events:own` as in listEvents, and what isn’t read isn’t counted.';
-
-const names = z
-  .record(z.string(), z.string())
-  .meta({ description: 'What the agents that are named in it are called.' });
 
 export const traceRoutes = [
   read({
@@ -55,7 +50,7 @@ export const traceRoutes = [
             .meta({ description: 'What the log has, of several the first; absent where they were only counted.' }),
         }),
       ),
-      names,
+      names: agentNamesSchema,
       more: z.boolean().meta({ description: 'There is more of it than is told here.' }),
     }),
     async handler(call, { query: asked }) {
@@ -100,14 +95,8 @@ async function storyIn(call: Call, { of: text, since, until, every }: z.output<t
     every: every === 'true',
   });
   if (story.steps.length === 0) throw notFound(of.kind === 'thing' ? 'event about' : of.kind, text);
-  const named = await agentNames(call.q, call.org.id, agentsIn(story));
+  const events = story.steps.flatMap(({ event }) => event ?? []);
+  const named = await namesOfAgents(call, events, of.kind === 'agent' ? [of.id] : []);
   const nameOf: NameOf = (id) => named.get(id) ?? id;
   return { story, reach, named, nameOf };
-}
-
-function agentsIn({ of, steps }: Story): string[] {
-  const ids = new Set<string>(of.kind === 'agent' ? [of.id] : []);
-  for (const { event } of steps)
-    for (const [id] of JSON.stringify(event?.leaf ?? {}).matchAll(/\bagt_[0-9a-hjkmnp-tv-z]{26}\b/g)) ids.add(id);
-  return [...ids].slice(0, 200);
 }

@@ -114,10 +114,33 @@ export const registryChanges = {
   'key.revoked': change(undefined),
   'drill.completed': {
     outcomes: both,
-    has: ['agent?', 'target?', 'resource?', 'jti?'],
-    on: {},
-    open: true,
-    personal: everything,
+    has: ['agent', 'target', 'reason'],
+    target: ['agent'],
+    on: {
+      drill: id('drill').meta({ description: 'Which one.' }),
+      for_real: z.boolean().meta({ description: 'Whether it was an agent at work, not the canary.' }),
+      gaps: z.array(text).meta({ description: 'What nobody can call back, in words.' }),
+      passed: z.boolean().meta({ description: 'Whether everybody who could be asked refused.' }),
+      rev: count.optional().meta({ description: 'The number of the revocation.' }),
+      rows: z
+        .array(
+          z.strictObject({
+            probe: text,
+            what: text.optional(),
+            id: text.optional(),
+            outcome: text,
+            after_ms: count.optional(),
+            note: text.optional(),
+          }),
+        )
+        .meta({
+          description:
+            'Who was asked, with what came of it, and how long after the order (ms) they refused or acknowledged.',
+        }),
+      took_ms: count.meta({ description: 'Until the last of them did (ms).' }),
+      verdict: text.meta({ description: '`passed`, `failed`, or `incomplete`: too little was asked to say more.' }),
+    },
+    personal: ['owner'],
   },
   'signal.received': {
     has: ['target', 'reason'],
@@ -151,13 +174,18 @@ export const registryChanges = {
     personal: ['address', 'details', 'owner'],
   },
   'export.changed': change(['exporter']),
-  'log.retention_changed': {
-    has: ['agent?', 'target?', 'resource?', 'jti?'],
-    on: {},
-    open: true,
-    personal: everything,
+  'log.retention_changed': change(['organization'], {
+    type: text.optional().meta({ description: 'Of which type of event.' }),
+    days: z.union([count, text]).optional().meta({ description: 'How many days, or in words.' }),
+  }),
+  'log.retired': {
+    has: ['reason'],
+    on: {
+      arrivals: z.array(count).length(2).meta({ description: 'The first and the last of their places in the log.' }),
+      types: z.record(text, count).meta({ description: 'How many of each type were removed.' }),
+    },
+    personal: [],
   },
-  'log.retired': { has: ['agent?', 'target?', 'resource?', 'jti?'], on: {}, open: true, personal: everything },
   'key.rotated': change(undefined),
   'operator.created': {
     has: ['target', 'reason'],

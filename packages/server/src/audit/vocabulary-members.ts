@@ -77,6 +77,7 @@ export const provenance = said(
 
 /** What policies said, where they were asked. */
 export const policyMembers = {
+  by: said(z.array(text), 'The statements that decided, as `policy/statement`.').optional(),
   observed: said(
     z.looseObject({ decision: text, by: z.array(text) }),
     'What observed policies would have decided.',

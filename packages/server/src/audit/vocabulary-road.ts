@@ -43,6 +43,30 @@ const atGuard = {
   resource_id: id('resource').meta({ description: 'The resource, by its id.' }),
 };
 
+const counts = (description: string) => z.record(text, count).meta({ description });
+
+/** What a guard sums up: it is about nobody. */
+const summary = (on: z.ZodRawShape): Row => ({
+  outcomes: refused,
+  has: ['agent', 'resource'],
+  on: { ...atGuard, ...on, since: instant.meta({ description: 'From when on it was counted (ms).' }), ...use },
+  personal: ['owner'],
+});
+
+/** What an agent says of its own tasks. */
+const taskReport = (on: z.ZodRawShape = {}): Row => ({
+  has: ['agent', 'instance?', 'target', 'jti'],
+  target: ['task'],
+  on: {
+    ...use,
+    ...on,
+    provenance: text.meta({ description: 'Who vouches for it: nobody, it is declared.' }),
+    step: step.optional(),
+    workflow,
+  },
+  personal: ['address', 'owner'],
+});
+
 const instanceMembers: Row = {
   has: ['agent', 'instance', 'target'],
   target: ['instance'],
@@ -139,7 +163,6 @@ export const road = {
     target: ['agent'],
     on: {
       asked: z.looseObject({ action: text, type: text }).optional().meta({ description: 'What was asked about.' }),
-      by: z.array(text).meta({ description: 'The statements that decided.' }),
       decision: text.meta({ description: 'What policies decided.' }),
       errors: z.array(text).optional().meta({ description: 'The statements that could not be evaluated.' }),
       ...policyMembers,
@@ -190,33 +213,13 @@ export const road = {
     },
     personal: everything,
   },
-  'access.unproven': {
-    outcomes: both,
-    has: ['agent', 'resource'],
-    on: { ...atGuard, ...use },
-    open: true,
-    personal: everything,
-  },
-  'access.unreported': {
-    outcomes: both,
-    has: ['agent', 'resource'],
-    on: { ...atGuard, ...use },
-    open: true,
-    personal: everything,
-  },
-  'task.started': {
-    has: ['agent', 'instance?', 'resource?', 'target', 'jti?'],
-    target: ['task'],
-    on: { ...use, workflow },
-    open: true,
-    personal: everything,
-  },
-  'task.finished': {
-    outcomes: both,
-    has: ['agent', 'instance?', 'resource?', 'target', 'jti?'],
-    target: ['task'],
-    on: { ...use, workflow, result: text.optional().meta({ description: 'How it came to its end.' }) },
-    open: true,
-    personal: everything,
-  },
+  'access.unproven': summary({ counts: counts('How many requests it refused, by why.') }),
+  'access.unreported': summary({
+    causes: counts('How many were lost, by what it was that lost them.'),
+    counts: counts('How many were lost, by kind of report.'),
+  }),
+  'task.started': taskReport(),
+  'task.finished': taskReport({
+    result: text.meta({ description: 'How it came to its end: ok, failed or abandoned.' }),
+  }),
 } satisfies Partial<Record<EventType, Row>>;

@@ -11,8 +11,6 @@ export interface Row {
   /** Of which kind the target is. */
   target?: readonly IdKind[];
   on?: z.ZodRawShape;
-  /** Further members may stand in it. */
-  open?: true;
   personal?: readonly PersonalField[];
 }
 

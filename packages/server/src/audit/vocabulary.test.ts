@@ -11,6 +11,9 @@ describe('the vocabulary of the log', () => {
     for (const type of Object.keys(eventTypes) as EventType[]) {
       assert.ok(leafSchema(type));
       assert.match(typeOfEvent(type).says, /^[A-Z].*\.$/, type);
+      const { issues = [] } = leafSchema(type).safeParse({ decided_on: { colour: 'red' } }).error ?? {};
+      const unknown = issues.filter(({ code, path }) => code === 'unrecognized_keys' && path[0] === 'decided_on');
+      assert.equal(unknown.length, 1, `${type} says all that it carries`);
     }
   });
 

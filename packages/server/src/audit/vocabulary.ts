@@ -22,7 +22,7 @@ const rows: Record<EventType, Row> = { ...road, ...registryChanges };
 
 /** What an event of this type carries. */
 export function typeOfEvent(type: EventType): TypeOfEvent {
-  const { outcomes = ['allowed'], has, target, on, open, personal = [] } = rows[type];
+  const { outcomes = ['allowed'], has, target, on, personal = [] } = rows[type];
   const named = [...new Set([...has, ...(has.includes('reason') ? [] : ['reason?' as const]), 'trace?' as const])];
   const shape = Object.fromEntries(
     named.map((each) => {
@@ -34,7 +34,7 @@ export function typeOfEvent(type: EventType): TypeOfEvent {
       return [name, each.endsWith('?') ? schema.optional().meta({ description: schema.description ?? '' }) : schema];
     }),
   );
-  const decidedOn = on && (open ? z.looseObject(on) : z.strictObject(on));
+  const decidedOn = on && z.strictObject(on);
   return { says: eventTypes[type], outcomes, members: shape, decidedOn, personal };
 }
 

@@ -9,6 +9,8 @@ type Query = Readonly<Record<string, string | number | undefined>>;
 
 export interface Api {
   identity: Identity;
+  /** Whether its tokens have this scope: what is asked for without it is refused, and stands in the log. */
+  may(scope: string): Promise<boolean>;
   get<T>(path: string, query?: Query): Promise<T>;
   /** The same with its entity tag, to change exactly what was read. */
   getTagged<T>(path: string): Promise<{ body: T; etag: string }>;
@@ -98,6 +100,13 @@ export function openApi(
 
   return {
     identity,
+    async may(scope) {
+      try {
+        return (await agent.token()).scope.includes(scope);
+      } catch (error) {
+        throw error instanceof BailiwickError ? tokenRefused(context, identity, error) : error;
+      }
+    },
     get: (path, query = {}) => send('GET', path, query),
     async getTagged<T>(path: string) {
       const response = await answered('GET', path, {});

@@ -1,13 +1,26 @@
 /** Events as one reads them: one line each, and stories. */
 import type { Api } from './api.ts';
 import type { Context } from './command.ts';
-import { CliError } from './errors.ts';
 import { namer } from './names.ts';
 import { painter, printable } from './output.ts';
 import type { Agent, Event, Resource, Role, Team } from './registry.ts';
 
-/** Why it was refused, or what somebody gave as the reason: that is personal, and may have been erased. */
-export const reasonOf = ({ reason, personal }: Event): string => reason ?? personal.details?.reason ?? '';
+/**
+ * Why it was refused, or what somebody gave as the reason: that is personal, and may have been erased. A guard that could say no more says a code, and
+ * how often where it sums up.
+ */
+export function reasonOf({ reason, personal, decided_on = {} }: Event): string {
+  const { counts, causes, code } = decided_on as { counts?: Counts; causes?: Counts; code?: string };
+  return (
+    reason ?? personal.details?.reason ?? ([counts, causes].map(counted).filter(Boolean).join(', by ') || (code ?? ''))
+  );
+}
+
+type Counts = Readonly<Record<string, number>>;
+const counted = (counts: Counts = {}): string =>
+  Object.entries(counts)
+    .map(([what, count]) => `${count} ${what.replaceAll('_', ' ')}`)
+    .join(', ');
 
 /** When it happened: a use is told of by a guard afterwards. The log has it where it was told. RFC 3339. */
 export function happenedAt({ at, decided_on }: Pick<Event, 'at' | 'decided_on'>): string {
@@ -23,22 +36,18 @@ export const asItHappened = (events: readonly Event[]): Event[] =>
 export const toldLater = (event: Event): string =>
   event.at.slice(0, 19) === happenedAt(event).slice(0, 19) ? '' : `reported ${event.at.slice(11, 19)}Z`;
 
-/** What the things are called that events name. Who may read the log and nothing else sees their ids. */
-export async function eventNamer(api: Api): Promise<(id: string) => string> {
-  const some = async <Row extends { id: string; name: string }>(path: string): Promise<Row[]> => {
-    try {
-      return await api.list<Row>(path);
-    } catch (error) {
-      if (error instanceof CliError && error.reason === 'refused') return [];
-      throw error;
-    }
-  };
-  return namer(
-    await some<Agent>('/agents'),
-    await some<Resource>('/resources'),
-    await some<Role>('/roles'),
-    await some<Team>('/teams'),
-  );
+/**
+ * What the things are called that events name. Whoever may read the log and nothing else is told the names of agents with the events; what else there
+ * is isn't asked for in vain: each refusal would be an event.
+ */
+export async function eventNamer(
+  api: Api,
+  names: Readonly<Record<string, string>> = {},
+): Promise<(id: string) => string> {
+  const some = async (noun: string) =>
+    (await api.may(`${noun}:read`)) ? api.list<Agent | Resource | Role | Team>(`/${noun}`) : [];
+  const nameOf = namer(await some('agents'), await some('resources'), await some('roles'), await some('teams'));
+  return (id) => names[id] ?? nameOf(id);
 }
 
 /** `09:00:05  ✓ token.issued       desk → https://api.example.com  role reader`; in colour on a terminal. */

@@ -72,8 +72,9 @@ export async function allowedByPolicy(deps: Deps, plan: TokenPlan, known: Known)
   if (answer.decision !== 'allow' || limiting.length > 0) {
     const type = 'token.refused';
     const observed = answer.observed && { observed: observedOf(answer.observed) };
+    const by = limiting.length > 0 ? limiting.map(({ statement }) => statement) : answer.determining;
     const recordedAs = {
-      decidedOn: { ...observed, policy, policy_input: recorded(type, request) },
+      decidedOn: { ...decidedBy(by), ...observed, policy, policy_input: recorded(type, request) },
       personal: recordedPersonal(type, request),
     };
     throw limiting.length > 0 ? outsideOfLimits(limiting, recordedAs) : refusal(answer, recordedAs);
@@ -82,11 +83,15 @@ export async function allowedByPolicy(deps: Deps, plan: TokenPlan, known: Known)
     policy,
     reasons: answer.determining.map((each) => `policy ${named(each)}`),
     limits: answer.limits,
-    decidedOn: { policy_input: recorded('token.issued', request, plan.scope) },
+    decidedOn: { ...decidedBy(answer.determining), policy_input: recorded('token.issued', request, plan.scope) },
     personal: recordedPersonal('token.issued', request),
     observed: answer.observed && observedOf(answer.observed),
   };
 }
+
+/** Which statements decided, as the log is asked for them. */
+const decidedBy = (statements: readonly Determining[]) =>
+  statements.length > 0 && { by: statements.map(({ policy }) => policy) };
 
 /**
  * What policy is asked about a plan.

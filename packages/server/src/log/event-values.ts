@@ -38,7 +38,7 @@ export function openValues(leaf: Readonly<Record<string, unknown>>): TermValue[]
   }
   for (const operation of operationsOf(decidedOn, input)) add('operation', operation);
   add('workflow', workflowOf(decidedOn, input));
-  for (const policy of policiesOf(leaf, decidedOn)) add('policy', policy);
+  for (const policy of policiesOf(decidedOn)) add('policy', policy);
   for (const word of wordsOf(freeText(leaf, decidedOn))) add('word', word);
   return values;
 }
@@ -98,18 +98,12 @@ function workflowOf(decidedOn: Record<string, unknown>, input: Record<string, un
 }
 
 /** Statements by their full name, and the policies that they are of. */
-function policiesOf(leaf: Readonly<Record<string, unknown>>, decidedOn: Record<string, unknown>): Set<string> {
+function policiesOf({ by }: Record<string, unknown>): Set<string> {
   const found = new Set<string>();
-  const name = (statement: string) => {
+  for (const statement of Array.isArray(by) ? by.filter(isText) : []) {
     found.add(statement);
     const slash = statement.indexOf('/');
     if (slash > 0) found.add(statement.slice(0, slash));
-  };
-  if (Array.isArray(decidedOn.by)) for (const each of decidedOn.by) if (isText(each)) name(each);
-  if (isText(leaf.reason) && isText(decidedOn.policy)) {
-    for (const [, statement] of leaf.reason.matchAll(/\bpolicy ([a-z0-9][a-z0-9._-]*\/[A-Za-z0-9._-]+)/g)) {
-      name(statement as string);
-    }
   }
   return found;
 }

@@ -14,6 +14,9 @@ import { type Order, searchEvents } from './search.ts';
 const orgs = ['one', 'two'].map((name) => `org_${name.padStart(26, '0')}`);
 const agents = [1, 2, 3].map((n) => `agt_${String(n).padStart(26, '0')}`);
 const tasks = [1, 2].map((n) => `tsk_${String(n).padStart(26, '0')}`);
+const persons = [1, 2].map((n) => `per_${String(n).padStart(26, '0')}`);
+const instances = [1, 2].map((n) => `ins_${String(n).padStart(26, '0')}`);
+const credentials = [1, 2].map((n) => `crd_${String(n).padStart(26, '0')}`);
 const owners = [1, 2].map((n) => `tea_${String(n).padStart(26, '0')}`);
 const addresses = ['192.0.2.1', '192.0.2.2'];
 const types: EventType[] = ['token.refused', 'access.used', 'agent.suspended', 'task.opened'];
@@ -27,11 +30,16 @@ const event = fc.record({
   target: fc.option(fc.constantFrom(...agents, ...tasks), { nil: undefined }),
   resource: fc.constantFrom('https://one.example', 'https://two.example'),
   jti: fc.constantFrom('first', 'second'),
-  reason: fc.constantFrom('role reader; policy starter/some-statement', 'no role gives it', 'Ärger im Büro'),
+  reason: fc.constantFrom('role reader; policy starter/other-statement', 'no role gives it', 'Ärger im Büro'),
+  by: fc.constantFrom([], ['starter/some-statement'], ['night/nobody', 'starter/some-statement']),
   trace: fc.option(fc.constantFrom(...traces), { nil: undefined }),
   owner: fc.constantFrom(...owners),
   address: fc.constantFrom(...addresses),
   task: fc.option(fc.constantFrom(...tasks), { nil: undefined }),
+  person: fc.option(fc.constantFrom(...persons), { nil: undefined }),
+  instance: fc.option(fc.constantFrom(...instances), { nil: undefined }),
+  credential: fc.constantFrom(...credentials),
+  operation: fc.constantFrom('read', 'write'),
   workflow: fc.constantFrom('refunds', 'exports'),
   later: fc.integer({ min: 0, max: 90_000 }),
 });
@@ -47,10 +55,14 @@ const question = fc.record({
   target: maybe(fc.constantFrom(...agents)),
   about: maybe(fc.constantFrom(...agents, ...tasks)),
   task: maybe(fc.constantFrom(...tasks)),
+  person: maybe(fc.constantFrom(...persons)),
+  instance: maybe(fc.constantFrom(...instances)),
+  credential: maybe(fc.constantFrom(...credentials)),
+  operation: maybe(fc.constantFrom('read', 'burn')),
   workflow: maybe(fc.constantFrom('refunds', 'exports')),
   resource: maybe(fc.constantFrom('https://one.example', 'https://none.example')),
   jti: maybe(fc.constantFrom('first', 'third')),
-  policy: maybe(fc.constantFrom('starter', 'starter/some-statement', 'other')),
+  policy: maybe(fc.constantFrom('starter', 'starter/some-statement', 'night', 'starter/other-statement')),
   trace: maybe(fc.constantFrom(...traces)),
   owner: maybe(fc.constantFrom(...owners)),
   ownedBy: maybe(fc.constantFrom(...owners)),
@@ -60,30 +72,47 @@ const question = fc.record({
   until: maybe(fc.integer({ min: 0, max: 4_000_000 })),
 });
 
-const made = ({ owner, address, task, workflow, later: _, ...same }: Made): AuditEvent => ({
+const made = ({
+  owner,
+  person,
+  address,
+  task,
+  workflow,
+  instance,
+  credential,
+  operation,
+  by,
+  later: _,
+  ...same
+}: Made): AuditEvent => ({
   ...same,
   trace: same.trace && `00-${same.trace}-${'c'.repeat(16)}-01`,
-  decided_on: { policy: 'x/1', task, workflow },
-  personal: { owner, address },
+  instance,
+  decided_on: { by, client: { credential }, operation, task, workflow },
+  personal: { owner, address, person },
 });
 
 /** What the filter means, without any index. */
 function fitsPlainly(filter: EventFilter, one: Made & { at: number }): boolean {
   const is = (wanted: string | undefined, ...values: (string | undefined)[]) =>
     wanted === undefined || values.includes(wanted);
-  const said = `${one.type} ${one.reason} ${one.workflow}`.toLowerCase().split(/[^\p{L}\p{N}]+/u);
+  const said = `${one.type} ${one.reason} ${one.workflow} ${one.operation}`.toLowerCase().split(/[^\p{L}\p{N}]+/u);
   return (
     one.org === filter.org &&
     (filter.types === undefined || filter.types.includes(one.type)) &&
     is(filter.outcome, one.outcome) &&
     is(filter.agent, one.agent) &&
     is(filter.target, one.target) &&
-    is(filter.about, one.agent, one.target, one.task) &&
+    is(filter.about, one.agent, one.target, one.task, one.instance, one.credential) &&
     is(filter.task, one.task, one.target) &&
+    is(filter.person, one.person) &&
+    is(filter.instance, one.instance) &&
+    is(filter.credential, one.credential) &&
+    is(filter.operation, one.operation) &&
     is(filter.workflow, one.workflow) &&
     is(filter.resource, one.resource) &&
     is(filter.jti, one.jti) &&
-    is(filter.policy, ...(one.reason.includes('policy') ? ['starter', 'starter/some-statement'] : [])) &&
+    is(filter.policy, ...one.by, ...one.by.map((each) => each.split('/')[0])) &&
     is(filter.trace, one.trace) &&
     is(filter.owner, one.owner) &&
     is(filter.ownedBy, one.owner) &&

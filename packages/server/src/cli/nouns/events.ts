@@ -1,8 +1,9 @@
+import { type IdKind, isId } from '../../lib/ids.ts';
 import { openApi } from '../api.ts';
 import { type Context, command, type OptionValues } from '../command.ts';
 import { CliError } from '../errors.ts';
 import { asItHappened, eventLine, eventNamer, happenedAt, reasonOf } from '../event-lines.ts';
-import { findAgent, findOwner, findResource } from '../names.ts';
+import { findAgent, findOwner, findPerson, findResource } from '../names.ts';
 import { shortTime, table } from '../output.ts';
 import type { Event } from '../registry.ts';
 import { wholeNumber } from '../values.ts';
@@ -30,6 +31,7 @@ const filters = {
   policy: { value: 'POLICY', description: 'Only what this policy decided, or this statement (policy/statement).' },
   jti: { value: 'JTI', description: 'Only about this token.' },
   trace: { value: 'ID', description: 'Only of this W3C trace id.' },
+  person: { value: 'PERSON', description: 'Only for this person: an address, a name or an id.' },
   address: { value: 'IP', description: 'Only from this address.' },
   text: { value: 'WORDS', description: 'Only with all of these words, in what isn’t personal.' },
   since: { value: 'TIME', description: 'Only from this time on, such as 2030-01-31T12:00:00Z.' },
@@ -50,12 +52,12 @@ const list = command({
   ],
   async run(context, _args, options) {
     const api = openApi(context);
-    const items = await newest(api, options);
+    const { items, names } = await newest(context, api, options);
     if (context.globals.json) {
       for (const event of items) context.io.out(`${JSON.stringify(event)}\n`);
       return;
     }
-    const nameOf = await eventNamer(api);
+    const nameOf = await eventNamer(api, names);
     const text = table(
       context,
       asItHappened(items.toReversed()).toReversed(),
@@ -93,10 +95,10 @@ const events = command({
   ],
   async run(context, _args, options) {
     const api = openApi(context);
-    const nameOf = context.globals.json ? (id: string) => id : await eventNamer(api);
+    const { items, names } = await newest(context, api, options);
+    const nameOf = context.globals.json ? (id: string) => id : await eventNamer(api, names);
     const say = (event: Event) =>
       context.io.out(`${context.globals.json ? JSON.stringify(event) : eventLine(context, event, nameOf)}\n`);
-    const items = await newest(api, options);
     const oldestFirst = items.toReversed();
     for (const event of context.globals.json ? oldestFirst : asItHappened(oldestFirst)) say(event);
     if (options.follow) return follow(context, api, await queryOf(api, options), items, say);
@@ -108,20 +110,44 @@ export const eventCommands = [events, list];
 
 type Options = OptionValues<typeof filters> & { limit?: string | undefined };
 
-async function newest(api: Api, options: Options): Promise<Event[]> {
+async function newest(context: Context, api: Api, options: Options): Promise<{ items: Event[]; names: Names }> {
   const most = options.limit === undefined ? 50 : wholeNumber('--limit', options.limit);
-  return api.list<Event>('/events', await queryOf(api, options), most);
+  const query = { organization: context.globals.organization, ...(await queryOf(api, options)) };
+  const items: Event[] = [];
+  const names: Names = {};
+  let cursor: string | undefined;
+  do {
+    const limit = Math.min(200, most - items.length);
+    const page = await api.get<{ items: Event[]; names: Names; next_cursor?: string }>('/events', {
+      ...query,
+      limit,
+      cursor,
+    });
+    items.push(...page.items);
+    Object.assign(names, page.names);
+    cursor = page.next_cursor;
+  } while (cursor !== undefined && items.length < most);
+  return { items, names };
 }
 
+type Names = Record<string, string>;
+
+/** What has no name in the API is given as it is, and what is an id already isn't looked up: whoever may read the log may know no more of it. */
 async function queryOf(api: Api, options: Options): Promise<Record<string, string | undefined>> {
-  const { agent, by, owner, resource, limit: _, ...same } = options;
+  const { agent, by, owner, person, resource, limit: _, ...same } = options;
   const open: Record<string, string | undefined> = {};
   for (const name of Object.keys(filters)) if (name in same) open[name] = same[name as keyof typeof same];
+  const idOf = async (
+    text: string,
+    kinds: readonly IdKind[],
+    find: (api: Api, text: string) => Promise<{ id: string }>,
+  ) => (kinds.some((kind) => isId(kind, text)) ? text : (await find(api, text)).id);
   return {
     ...open,
-    ...(agent !== undefined && { about: (await findAgent(api, agent)).id }),
-    ...(by !== undefined && { agent: (await findAgent(api, by)).id }),
-    ...(owner !== undefined && { owner: (await findOwner(api, owner)).id }),
+    ...(agent !== undefined && { about: await idOf(agent, ['agent'], findAgent) }),
+    ...(by !== undefined && { agent: await idOf(by, ['agent'], findAgent) }),
+    ...(owner !== undefined && { owner: await idOf(owner, ['person', 'team'], findOwner) }),
+    ...(person !== undefined && { person: await idOf(person, ['person'], findPerson) }),
     ...(resource !== undefined && { resource: await identifierOf(api, resource) }),
   };
 }
@@ -202,13 +228,10 @@ async function* messagesOf(response: Response): AsyncGenerator<{ id?: string | u
   }
 }
 
-/** The log names resources by identifier. @throws CliError (not_found) */
+/** The log names resources by identifier, and the API knows them by their id, too. @throws CliError (not_found) */
 async function identifierOf(api: Api, text: string): Promise<string> {
-  try {
-    return (await findResource(api, text)).identifier;
-  } catch (error) {
-    // who may read the log and no resources has to know the identifier
-    if (error instanceof CliError && error.reason === 'refused' && text.includes('://')) return text;
-    throw error;
-  }
+  if (isId('resource', text)) return text;
+  // who may read the log and no resources has to know the identifier
+  if (text.includes('://') && !(await api.may('resources:read'))) return text;
+  return (await findResource(api, text)).identifier;
 }

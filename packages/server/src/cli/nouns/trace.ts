@@ -1,6 +1,5 @@
 import { openApi } from '../api.ts';
 import { type Context, command } from '../command.ts';
-import { CliError } from '../errors.ts';
 import { findAgent } from '../names.ts';
 import { painter, printable, span } from '../output.ts';
 import type { Event } from '../registry.ts';
@@ -58,12 +57,7 @@ const isAgentName = (text: string) =>
   !/^[a-z]{3}_[0-9a-z]{26}$/.test(text) && !/^[0-9a-f]{32}$/.test(text) && !/^[0-9a-hjkmnp-tv-z]{26}$/.test(text);
 
 async function agentId(api: ReturnType<typeof openApi>, name: string): Promise<string | undefined> {
-  try {
-    return (await findAgent(api, name)).id;
-  } catch (error) {
-    if (error instanceof CliError && error.reason === 'refused') return undefined;
-    throw error;
-  }
+  return (await api.may('agents:read')) ? (await findAgent(api, name)).id : undefined;
 }
 
 /** Days stand once, times of a day line up, what was refused stands out, and how long nothing happened is said. */
