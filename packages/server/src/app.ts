@@ -9,6 +9,7 @@ import { openAudit } from './audit/audit.ts';
 import { dpopNonces } from './client-auth/dpop-nonce.ts';
 import type { Config } from './config.ts';
 import { newBudgets } from './decide/budget.ts';
+import { delegateRoutes } from './delegate/routes.ts';
 import type { Deps } from './deps.ts';
 import { answersItself } from './drills/self.ts';
 import { enrolRoutes } from './enrol/routes.ts';
@@ -183,6 +184,7 @@ export function createApp(deps: Deps, certificate?: CertificateSource): FastifyI
   app.register(spiffeRoutes(deps));
   app.register(serviceMetadata(deps));
   app.register(orchestrateRoutes(deps));
+  app.register(delegateRoutes(deps));
   app.register(pdpRoutes(deps));
   app.register(transmitterRoutes(deps, endpointUrl(config, 'jwks')));
   app.register(receiverRoutes(deps));

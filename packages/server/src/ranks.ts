@@ -20,6 +20,7 @@ export const rooms: Readonly<Record<string, number>> = {
   admin: 10,
   enrol: 10,
   orchestrate: 10,
+  delegate: 10,
   pdp: 10,
   pages: 10,
   feed: 10,

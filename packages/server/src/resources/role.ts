@@ -27,10 +27,11 @@ export interface Role {
 }
 
 /**
- * What every agent may without a role, of the API for agents: to say how its own tasks go. It reaches nothing else, so nobody has to give it.
+ * What every agent may without a role, of the API for agents: to say how its own tasks go, and to pass on of what it was given itself. It
+ * reaches nothing else, so nobody has to give it.
  */
 export const givenToAll = (resource: Pick<Resource, 'system'>, scope: string): boolean =>
-  resource.system === 'service' && scope === 'tasks:report';
+  resource.system === 'service' && (scope === 'tasks:report' || scope === 'mandates:pass');
 
 /** A role that an agent holds, itself or by inheritance, with what it gives. */
 export interface HeldRole {

@@ -5,13 +5,21 @@ import { Unfit } from '../lib/unfit.ts';
 import { badRequest, type FieldError, invalid, printableName } from './problem.ts';
 
 /** A body as its schema reads it; none is an empty one. @throws Problem 400 naming every field that is wrong */
-export function parsedBody<Shape extends z.core.$ZodShape>(
+export const parsedBody = <Shape extends z.core.$ZodShape>(schema: z.ZodObject<Shape>, body: unknown) =>
+  parsed(schema, body ?? {}, 'body');
+
+/** The same of a query string. @throws Problem 400 */
+export const parsedQuery = <Shape extends z.core.$ZodShape>(schema: z.ZodObject<Shape>, query: unknown) =>
+  parsed(schema, query, 'query');
+
+function parsed<Shape extends z.core.$ZodShape>(
   schema: z.ZodObject<Shape>,
-  body: unknown,
+  input: unknown,
+  where: string,
 ): z.output<z.ZodObject<Shape>> {
-  const result = schema.safeParse(body ?? {});
+  const result = schema.safeParse(input);
   if (result.success) return result.data;
-  throw badRequest(fieldErrors(result.error, body, 'body', Object.keys(schema.shape)));
+  throw badRequest(fieldErrors(result.error, input, where, Object.keys(schema.shape)));
 }
 
 /** Does the work. @throws Problem 422 for what is `Unfit` in it */

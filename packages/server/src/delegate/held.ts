@@ -1,0 +1,92 @@
+/** Mandates as agents see them: those that they hold, and whatever came of these. */
+
+import type { Instance } from '../agents/instance.ts';
+import { findInstance } from '../agents/instance-store.ts';
+import type { Deps } from '../deps.ts';
+import { isId } from '../lib/ids.ts';
+import type { Mandate } from '../mandates/mandate.ts';
+import { type ShownMandate, showMandates } from '../mandates/shown.ts';
+import { mandateWithAncestors, selectMandates } from '../mandates/store.ts';
+import { findResource } from '../resources/store.ts';
+import type { Queries } from '../store/database.ts';
+import type { Caller } from '../web/caller.ts';
+import type { Answer } from '../web/idempotency.ts';
+import { parsedQuery } from '../web/invalid.ts';
+import { pageLimits, pageOf, readCursor } from '../web/paging.ts';
+import { notFound } from '../web/problem.ts';
+import { recorded } from '../web/recorded.ts';
+import { mustHaveScope } from '../web/service.ts';
+import { heldQuery } from './body.ts';
+
+/** Who asks, and by which running copy: that one's ancestors hold what it holds. */
+export interface Holder {
+  agent: string;
+  org: string;
+  instance: Instance | undefined;
+}
+
+export async function holderOf(q: Queries, { agent, org, claims }: Caller): Promise<Holder> {
+  return { agent, org, instance: claims.instance === undefined ? undefined : await findInstance(q, claims.instance) };
+}
+
+/** Whether this one may act on a mandate: the agent that it names, and by the instance if it names one, or by one below that. */
+export function holds({ agent, instance }: Holder, mandate: Mandate): boolean {
+  return mandate.agent === agent && (mandate.instance === undefined || idsOf(instance).includes(mandate.instance));
+}
+
+const idsOf = (instance: Instance | undefined): string[] =>
+  instance === undefined ? [] : [instance.id, ...instance.ancestors];
+
+/**
+ * A mandate that this one holds or that came, at any depth, of one that it holds.
+ * @throws Problem 404 for what isn't there and what is others' alone
+ */
+export async function reachableMandate(q: Queries, holder: Holder, id: string): Promise<Mandate> {
+  const line = isId('mandate', id) ? await mandateWithAncestors(q, id) : undefined;
+  const [mandate] = line ?? [];
+  if (mandate && line?.some((each) => holds(holder, each))) return mandate;
+  throw notFound('mandate', id);
+}
+
+/** @throws Problem 404 */
+export async function showHeld(deps: Deps, caller: Caller, id: string): Promise<Answer> {
+  return recorded(deps, caller, { type: 'mandate.refused', operation: 'showMandate', reads: true }, async () => {
+    mustHaveScope(deps, caller, 'mandates:pass');
+    const mandate = await reachableMandate(deps.db, await holderOf(deps.db, caller), id);
+    return json(await shown(deps.db, mandate, deps.clock.now()));
+  });
+}
+
+/** Those that the caller holds, unless they are over; or, with `parent`, those that were passed on from that one. */
+export async function listHeld(deps: Deps, caller: Caller, query: unknown): Promise<Answer> {
+  return recorded(deps, caller, { type: 'mandate.refused', operation: 'listMandates', reads: true }, async () => {
+    mustHaveScope(deps, caller, 'mandates:pass');
+    const { parent, limit = pageLimits.default, cursor } = parsedQuery(heldQuery, query);
+    const now = deps.clock.now();
+    const holder = await holderOf(deps.db, caller);
+    if (parent !== undefined) await reachableMandate(deps.db, holder, parent);
+    const found = await selectMandates(deps.db, {
+      org: caller.org,
+      ...(parent === undefined ? { agent: caller.agent, instances: idsOf(holder.instance) } : { parent }),
+      living: true,
+      now,
+      after: readCursor('mandate', cursor),
+      limit: limit + 1,
+    });
+    const all = new Map(
+      (await showMandates(deps.db, found, { now, identifierOf: identifierOf(deps.db) })).map((each) => [each.id, each]),
+    );
+    return json(pageOf(found, limit, ({ id }) => all.get(id)));
+  });
+}
+
+/** A mandate as it stands now. */
+export async function shown(q: Queries, mandate: Mandate, now: number): Promise<ShownMandate> {
+  const [one] = await showMandates(q, [mandate], { now, identifierOf: identifierOf(q) });
+  return one as ShownMandate;
+}
+
+const identifierOf = (q: Queries) => async (resource: string) =>
+  (await findResource(q, resource))?.identifier ?? resource;
+
+const json = (body: object): Answer => ({ status: 200, headers: {}, body: JSON.stringify(body) });
