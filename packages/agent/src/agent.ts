@@ -6,7 +6,9 @@ import { type AgentFetch, createFetch } from './fetch.ts';
 import { assertedBy, assertedBySvid, type Identity, provenByTls } from './identity.ts';
 import { createIssuer } from './issuer.ts';
 import { createIssuerClock, type IssuerClock } from './issuer-clock.ts';
+import { type DelegateOptions, heldMandates, type Mandate, type PassedOn, passOn } from './mandates.ts';
 import { createNonces, type Nonces } from './nonces.ts';
+import { type OnBehalf, type OnBehalfWishes, onBehalf } from './on-behalf.ts';
 import {
   type AgentOptions,
   type CommonDeps,
@@ -18,6 +20,7 @@ import {
   signerOf,
 } from './options.ts';
 import { createResources } from './resources.ts';
+import { type Narrowed, subjectOf } from './subject.ts';
 import { type OpenTask, openTask, type Task, type TaskOptions, workAt } from './task.ts';
 import { createTaskReports, noTaskReports } from './task-reports.ts';
 import { createTlsFetch, type TlsFetch } from './tls-fetch.ts';
@@ -34,6 +37,8 @@ export interface TokenInfo {
   readonly scope: readonly string[];
   /** What it grants beyond scopes. */
   readonly details: readonly AuthorizationDetail[];
+  /** What it has less of than mandate and wishes say, and which link of the chain took it away. */
+  readonly narrowed: readonly Narrowed[];
   readonly tokenType: 'DPoP' | 'Bearer';
   /** In ms. */
   readonly expiresAt: number;
@@ -55,6 +60,20 @@ export interface Agent {
    * `orchestrator`, and ended when the work is done or has failed.
    */
   task<Result>(task: TaskReference | TaskOptions, work: (task: Task) => Promise<Result>): Promise<Result>;
+  /**
+   * The same agent, acting for somebody: on a mandate that it holds, or on an access token that somebody else came with.
+   * @param wishes what its tokens are for at most, beside what the agent itself wishes; all that the mandate and the agent's roles give, if nothing is said
+   */
+  onBehalfOf<Given extends string = string, Scope extends Given = Given>(
+    subject: string | Mandate<Given>,
+    wishes?: OnBehalfWishes<Scope>,
+  ): OnBehalf<Scope>;
+  /** The mandates that it holds. */
+  mandates(): Promise<Mandate[]>;
+  /** Passes a part of a mandate on to another agent: never more than it has itself. */
+  delegate<Given extends string = string, Scope extends Given = Given>(
+    options: DelegateOptions<Given, Scope>,
+  ): Promise<PassedOn<Scope>>;
   /** Opens a task, for this agent or another. It takes the role `orchestrator`. */
   openTask(options: TaskOptions): Promise<OpenTask>;
 }
@@ -100,24 +119,32 @@ export function assemble(deps: Deps, { clock, nonces }: { clock: IssuerClock; no
       }
     },
   };
-  function agentAsking(asked: Asked): Agent {
-    const fetch = createFetch({ deps, nonces, resources, tokens, proofNow: clock.now, asked });
+  function agentAsking(asked: Asked, only = deps.resource): Agent {
+    const here = { ...deps, resource: only };
+    const fetch = createFetch({ deps: here, nonces, resources, tokens, proofNow: clock.now, asked });
     const agent: Agent = {
       issuer: deps.issuer,
       clientId: deps.clientId,
       fetch,
-      async token({ resource = deps.resource, ...wishes } = {}) {
+      async token({ resource = only, ...wishes } = {}) {
         if (resource !== undefined) checkResource(resource);
         const wanted = laterThan(asked, askedOf(wishes));
         return tokenInfo(await tokens.get({ ...wanted, resource, trace: traceFor(deps, wanted.task?.id) }));
       },
       with: ({ task, ...wishes }) => {
         const at = task === undefined ? {} : { task: atTask(task) };
-        return Object.freeze(agentAsking(laterThan(asked, { ...askedHere(wishes), ...at })));
+        return Object.freeze(agentAsking(laterThan(asked, { ...askedHere(wishes), ...at }), only));
       },
+      onBehalfOf: (subject, { resource = only, ...wishes } = {}) => {
+        if (resource !== undefined) checkResource(resource);
+        const at = laterThan(asked, { ...askedHere(wishes), subject: subjectOf(subject) });
+        return onBehalf(agentAsking(at, resource));
+      },
+      mandates: () => heldMandates(deps, opening(asked)),
+      delegate: (options) => passOn(deps, opening(asked), options),
       openTask: (options) => openTask(deps, opening(asked), options),
       task: (task, work) =>
-        workAt({ agent, at: (own) => agentAsking(laterThan(asked, { task: own })), reports }, task, work),
+        workAt({ agent, at: (own) => agentAsking(laterThan(asked, { task: own }), only), reports }, task, work),
     };
     return agent;
   }
@@ -126,7 +153,7 @@ export function assemble(deps: Deps, { clock, nonces }: { clock: IssuerClock; no
     return createFetch({ deps, nonces, resources, tokens, proofNow: clock.now, asked: { stepUp: false } });
   }
   const reports = deps.reportTasks ? createTaskReports(deps, telling(), clock.now) : noTaskReports;
-  /** Tokens for opening tasks are for nothing else; opened at a task, a task ends with it. */
+  /** Tokens for the issuer's own APIs are for nothing else; a task that is opened at a task ends with it. */
   function opening({ task }: Asked): AgentFetch {
     return createFetch({ deps, nonces, resources, tokens, proofNow: clock.now, asked: { ...(task && { task }) } });
   }
@@ -186,11 +213,12 @@ function checkResource(resource: string): void {
   throw new BailiwickError('bad_option', 'resource has a fragment', { hint: 'leave out # and what follows' });
 }
 
-function tokenInfo({ value, type, scope, details, resource, expiresAt }: HeldToken): TokenInfo {
+function tokenInfo({ value, type, scope, details, resource, narrowed, expiresAt }: HeldToken): TokenInfo {
   return Object.freeze({
     resource,
     scope: [...scope],
     details: structuredClone(details),
+    narrowed: structuredClone(narrowed),
     tokenType: type,
     expiresAt,
     dangerouslyExposeToken: () => value,

@@ -1,5 +1,6 @@
 import { type AuthorizationDetail, isPrintable, parseScope, type TokenContext, taskIdIn } from '@bailiwick/protocol';
 import { BailiwickError } from './errors.ts';
+import { grantOf, type Subject } from './subject.ts';
 
 /** What tokens are asked for. Whatever is said here narrows what the agent's roles give; nothing widens it. */
 export interface TokenWishes {
@@ -50,6 +51,8 @@ export interface Asked {
   narrower?: readonly Asked[] | undefined;
   stepUp?: boolean | undefined;
   task?: AtTask | undefined;
+  /** On whose authority, where it isn't the agent's own. */
+  subject?: Subject | undefined;
 }
 
 type Undefinable<Options> = { [Name in keyof Options]?: Options[Name] | undefined };
@@ -155,13 +158,14 @@ export function laterThan(earlier: Asked, later: Asked): Asked {
  * Parameters of a token request.
  * @throws BailiwickError `bad_option` for no scope and no details: a request that names nothing asks for the defaults
  */
-export function parametersOf({ scope, details, ctx, declared, task }: Asked): Record<string, string> {
+export function parametersOf({ scope, details, ctx, declared, task, subject }: Asked): Record<string, string> {
   if (scope?.length === 0 && (details ?? []).length === 0) {
     throw new BailiwickError('bad_option', 'a token for no scope and no details is one for nothing', {
       hint: 'name a scope, or leave scope out and get the defaults',
     });
   }
   return {
+    ...grantOf(subject),
     ...(scope !== undefined && scope.length > 0 && { scope: scope.join(' ') }),
     ...(details !== undefined && details.length > 0 && { authorization_details: JSON.stringify(details) }),
     ...(ctx !== undefined && { ctx: JSON.stringify(ctx) }),
@@ -175,7 +179,7 @@ export function parametersOf({ scope, details, ctx, declared, task }: Asked): Re
 }
 
 /** The same for equal wishes: tokens are kept by it. */
-export function keyOf({ scope, details, ctx, declared, narrower, task }: Asked): string {
+export function keyOf({ scope, details, ctx, declared, narrower, task, subject }: Asked): string {
   return JSON.stringify([
     scope === undefined ? null : [...scope].sort(),
     details ?? null,
@@ -183,6 +187,7 @@ export function keyOf({ scope, details, ctx, declared, narrower, task }: Asked):
     declared ?? null,
     narrower?.map(keyOf) ?? null,
     task?.id ?? null,
+    subject?.token ?? null,
   ]);
 }
 

@@ -8,6 +8,7 @@ import { createLife, type Life } from './instance-life.ts';
 import type { IssuerClock } from './issuer-clock.ts';
 import type { Nonces } from './nonces.ts';
 import { type CommonDeps, type Deps, freshKey, type TokenBinding } from './options.ts';
+import { type Child, makeSubAgent, type SubAgent, type SubAgentOptions } from './sub-agent.ts';
 import { heldToken } from './token-request.ts';
 
 /** What an instance, or a child of one, may be told to be. */
@@ -40,6 +41,11 @@ export interface AgentInstance extends Agent, AsyncDisposable {
   jwtSvid(audience: string): Promise<string>;
   /** Enrols a part of this instance, with a key of its own and never with more than this one has. It ends with this one. */
   child(options: ChildOptions): Promise<AgentInstance>;
+  /** A part of this process that acts on a part of a mandate, and can do no more: a child with a key of its own, and what is passed on to it. */
+  subAgent<Given extends string = string, Scope extends Given = Given>(
+    name: string,
+    part: SubAgentOptions<Given, Scope>,
+  ): Promise<SubAgent<Scope>>;
   /** Ends it at the issuer, with its tokens and its children. Again does nothing. `await using` does it by itself. */
   end(): Promise<void>;
 }
@@ -105,21 +111,33 @@ export async function beginInstance(
     const identity = await life.identity();
     tokens.put(first, heldToken(standing.token, first, { askedAt, endpoint: url, identity }), askedAt);
   }
-  return instanceOf(rooms, agent, life, signer);
+  return instanceOf(rooms, { agent, life, signer, resource });
 }
 
-function instanceOf(rooms: Rooms, agent: Agent, life: Life, signer: Signer): AgentInstance {
+interface Parts {
+  agent: Agent;
+  life: Life;
+  signer: Signer;
+  resource: string | undefined;
+}
+
+function instanceOf(rooms: Rooms, { agent, life, signer, resource }: Parts): AgentInstance {
   const { id, spiffeId, attributes } = life.standing();
   const children = new Set<Life>();
   let ending: Promise<void> | undefined;
 
-  async function child({ name, allowed, ...wanted }: ChildOptions): Promise<AgentInstance> {
+  async function child({ name, allowed, ...wanted }: Child): Promise<AgentInstance> {
     await life.identity();
     const enrolBy: Enrolling = (request, own) => {
       const body: InstanceRequest['body'] = async (at) => ({
         ...(await request.body?.(at)),
         name,
-        allowed: allowed.map(({ resource, scope }) => ({ resource, scope: (scopeList(scope) ?? []).join(' ') })),
+        ...(allowed && {
+          allowed: allowed.map((each) => ({
+            resource: each.resource,
+            scope: (scopeList(each.scope) ?? []).join(' '),
+          })),
+        }),
         // The child's word that it has the key; the request itself is proven by its parent's.
         proof: await createDpopProof(own, { htm: 'POST', htu: at.url, now: at.now, jti: rooms.deps.uuid() }),
       });
@@ -127,6 +145,9 @@ function instanceOf(rooms: Rooms, agent: Agent, life: Life, signer: Signer): Age
     };
     return beginInstance(rooms, wanted, enrolBy, (born) => children.add(born));
   }
+
+  const subAgent: AgentInstance['subAgent'] = (name, part) =>
+    makeSubAgent({ child, delegate: agent.delegate }, name, part, resource);
 
   async function endNow(): Promise<void> {
     life.stop('this instance was ended by its own process');
@@ -155,6 +176,7 @@ function instanceOf(rooms: Rooms, agent: Agent, life: Life, signer: Signer): Age
     },
     jwtSvid: life.jwtSvid,
     child,
+    subAgent,
     end,
     /** Leaving a block is no place for an error: an instance that can't be ended now ends by itself. */
     [Symbol.asyncDispose]: () =>

@@ -1,10 +1,10 @@
 import { type AuthorizationDetail, isPrintable } from '@bailiwick/protocol';
 import type { Agent } from './agent.ts';
 import { type AtTask, atTask, scopeList, type TaskReference } from './asked.ts';
-import { wordsOf } from './attempts.ts';
 import { BailiwickError } from './errors.ts';
 import type { AgentFetch } from './fetch.ts';
 import type { Deps } from './options.ts';
+import { callOwn, type OwnApi } from './own-api.ts';
 import { resultOf, type TaskReports } from './task-reports.ts';
 
 /** What a task is about, and what its tokens may be for. */
@@ -49,6 +49,12 @@ export interface Task extends Agent {
 
 const usualSeconds = 3600;
 
+const tasksApi: OwnApi = {
+  scope: 'tasks:open',
+  code: 'task_refused',
+  hint: 'opening tasks takes the role orchestrator; the agent and what it names must be of the same organization',
+};
+
 /** The members that say what a task is about, as the issuer reads them. */
 export function wireOf(work: TaskWork): Record<string, unknown> {
   const { workflow, step, environment, purpose, resources } = work;
@@ -83,15 +89,10 @@ export async function openTask(deps: Deps, send: AgentFetch, options: TaskOption
   const { agent = deps.clientId, ...work } = options;
   const body = { agent, ...wireOf(work), lifetime_seconds: lifetimeOf(work) };
   const step = 'opening a task';
-  const response = await call(deps, send, step, '/tasks', {
-    method: 'POST',
-    // should the answer be lost on its way, the same request has the same answer
-    headers: { 'content-type': 'application/json', 'idempotency-key': deps.uuid() },
-    body: JSON.stringify(body),
-  });
-  const { id, ends_at } = (await response.json().catch(() => ({}))) as { id?: unknown; ends_at?: unknown };
+  const { status, json } = await callOwn(deps, send, tasksApi, { step, method: 'POST', path: '/tasks', body });
+  const { id, ends_at } = json ?? {};
   const endsAt = typeof ends_at === 'string' ? Date.parse(ends_at) : Number.NaN;
-  if (response.status !== 201 || !isPrintable(id, 64) || !/^tsk_[0-9a-z]{26}$/.test(id) || Number.isNaN(endsAt)) {
+  if (status !== 201 || !isPrintable(id, 64) || !/^tsk_[0-9a-z]{26}$/.test(id) || Number.isNaN(endsAt)) {
     throw new BailiwickError('bad_answer', `${step}: ${deps.issuer} answered with something that is no task`);
   }
   let ending: Promise<void> | undefined;
@@ -114,31 +115,8 @@ export async function openTask(deps: Deps, send: AgentFetch, options: TaskOption
 }
 
 async function endTask(deps: Deps, send: AgentFetch, id: string): Promise<void> {
-  const response = await call(deps, send, 'ending the task', `/tasks/${id}`, { method: 'DELETE' }, [404]);
-  await response.body?.cancel();
-}
-
-/** Calls the issuer's own API for orchestrators. */
-async function call(
-  deps: Deps,
-  send: AgentFetch,
-  step: string,
-  path: string,
-  init: RequestInit,
-  also: readonly number[] = [],
-): Promise<Response> {
-  const response = await send(deps.issuer + path, { ...init, resource: deps.issuer, scope: 'tasks:open' });
-  if (response.ok || also.includes(response.status)) return response;
-  const json = (await response.json().catch(() => undefined)) as { detail?: unknown } | undefined;
-  const words = wordsOf({
-    status: response.status,
-    headers: response.headers,
-    json: { error_description: json?.detail },
-  });
-  throw new BailiwickError('task_refused', `${step}: ${deps.issuer} answered ${response.status}${words}`, {
-    status: response.status,
-    hint: 'opening tasks takes the role orchestrator; the agent and what it names must be of the same organization',
-  });
+  const step = 'ending the task';
+  await callOwn(deps, send, tasksApi, { step, method: 'DELETE', path: `/tasks/${id}`, also: [404] });
 }
 
 /** Who works at a task, and who hears of it. */

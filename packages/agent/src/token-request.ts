@@ -9,6 +9,7 @@ import type { IssuerClock } from './issuer-clock.ts';
 import type { Nonces } from './nonces.ts';
 import type { Deps } from './options.ts';
 import { requirementsIn, StepUpRequired, steppedUp } from './step-up.ts';
+import { type Narrowed, narrowedIn } from './subject.ts';
 import { shown } from './urls.ts';
 
 /** What a token is wanted for. Undefined leaves it to the registration. */
@@ -26,6 +27,8 @@ export interface HeldToken {
   /** @see RFC 9396 §7 */
   details: AuthorizationDetail[];
   resource: string | undefined;
+  /** What was left out of it, and by whom. */
+  narrowed: readonly Narrowed[];
   /** In ms. */
   expiresAt: number;
   /** What it was got with, and is used with: it is bound to that key, or certificate. */
@@ -36,7 +39,7 @@ export type TokenRequester = (wanted: Wanted) => Promise<HeldToken>;
 
 const step = 'asking for a token';
 
-/** Asks the issuer for tokens by `client_credentials`, bound to a key (DPoP), a certificate (RFC 8705), or both. */
+/** Asks the issuer for tokens, by `client_credentials` or in exchange for somebody's authority, bound to a key (DPoP), a certificate (RFC 8705), or both. */
 export function createTokenRequester(deps: Deps, issuer: Issuer, clock: IssuerClock, nonces: Nonces): TokenRequester {
   /**
    * @throws BailiwickError with the OAuth error as its code, or `token_refused`, `bad_answer`, and what `ask` throws
@@ -73,7 +76,7 @@ async function send(deps: Deps, { endpoint, identity, wanted, now, nonce }: Send
     identity.authenticate({ audience: deps.issuer, now, jti: deps.uuid() }),
     proofSigner && createDpopProof(proofSigner, { htm: 'POST', htu: endpoint.href, now, jti: deps.uuid(), nonce }),
   ]);
-  const form = new URLSearchParams({ grant_type: 'client_credentials', ...proven, ...parametersOf(wanted) });
+  const form = new URLSearchParams({ ...proven, ...parametersOf(wanted) });
   if (wanted.resource !== undefined) form.set('resource', wanted.resource);
   const ofIssuer: PeerFetch = (url, init) => identity.fetch(url, { ...init, ofIssuer: true });
   const by = identity.mutualTls ? { ...deps, fetch: ofIssuer } : deps;
@@ -116,6 +119,7 @@ export function heldToken(
     scope: typeof scope === 'string' ? (scopeList(scope) ?? []) : [...(wanted.scope ?? [])],
     details: detailsIn(json?.authorization_details),
     resource: wanted.resource,
+    narrowed: narrowedIn(json?.narrowed),
     expiresAt: askedAt + seconds * 1000,
     identity,
   };
@@ -134,6 +138,18 @@ const hints: Record<string, string> = {
   use_dpop_nonce: 'a proxy seems to drop the DPoP-Nonce header',
 };
 
+/** What the same refusals mean where a token was asked for on somebody's authority: the issuer's words say which link of the chain it was. */
+const hintsOnBehalf: Record<string, string> = {
+  ...hints,
+  unauthorized_client: 'look at its registration: is it active, and may it use token exchange?',
+  invalid_request:
+    'is the mandate this agent’s, and are it and those above it alive? A mandate is taken from the agent that it names alone',
+  invalid_grant: 'is it used up, or for another task? Whoever gave the mandate can say',
+  invalid_scope: 'name scopes that the mandate has, and a role of the agent gives',
+  invalid_authorization_details: 'name details within those of the mandate, and within what a role of the agent gives',
+  invalid_target: 'name an API that the mandate is for, and that the agent was given in its registration',
+};
+
 function refusal(deps: Deps, answer: Answer, wanted: Wanted, endpoint: URL): BailiwickError {
   const { status } = answer;
   const code = errorNameOf(answer, 'token_refused');
@@ -144,7 +160,8 @@ function refusal(deps: Deps, answer: Answer, wanted: Wanted, endpoint: URL): Bai
     // one that isn't known here can't be met here: then nothing is tried
     return all ? new StepUpRequired(message, requirements, { status }) : new BailiwickError(code, message, { status });
   }
-  const known = code === 'invalid_client' ? deps.unknownHint : hints[code];
+  const known =
+    code === 'invalid_client' ? deps.unknownHint : (wanted.subject === undefined ? hints : hintsOnBehalf)[code];
   const hint = known ?? (status === 429 || status >= 500 ? 'try again later' : undefined);
   return new BailiwickError(code, message, { status, hint });
 }
