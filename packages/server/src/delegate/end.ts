@@ -1,12 +1,13 @@
 /** A mandate is ended by whoever it came from, or given up by its holder: a revocation of all that rests on it. */
 import { appendEvent, sealingFor } from '../audit/audit.ts';
 import type { Deps } from '../deps.ts';
+import { isHeldBy } from '../mandates/holder.ts';
 import { endMandate } from '../mandates/standing.ts';
 import { type Caller, mayWrite } from '../web/caller.ts';
 import type { Answer } from '../web/idempotency.ts';
 import { recorded } from '../web/recorded.ts';
 import { mustHaveScope, serviceResource } from '../web/service.ts';
-import { holderOf, holds, reachableMandate } from './held.ts';
+import { holderOf, reachableMandate } from './held.ts';
 
 /**
  * Ends a mandate. One that has ended stays so: asking again changes nothing.
@@ -19,11 +20,10 @@ export async function endHeld(deps: Deps, caller: Caller, id: string): Promise<A
     const mandate = await reachableMandate(deps.db, holder, id);
     const sealing = await sealingFor(deps, caller.asOf.version, mandate.person);
     const now = deps.clock.now();
-    const given = holds(holder, mandate);
     await deps.db.transaction(async (tx) => {
       await mayWrite(tx, serviceResource(deps.config), caller);
       if (mandate.endsAt <= now) return; // its time was up: no token of it lives
-      const reason = given ? 'given up by its holder' : 'ended by whoever it was passed on from';
+      const reason = isHeldBy(mandate, holder) ? 'given up by its holder' : 'ended by whoever it was passed on from';
       if ((await endMandate(tx, mandate, { reason, by: caller.agent, now })) === undefined) return;
       await appendEvent(tx, deps, sealing, {
         type: 'mandate.ended',

@@ -4,6 +4,7 @@ import type { Instance } from '../agents/instance.ts';
 import { findInstance } from '../agents/instance-store.ts';
 import type { Deps } from '../deps.ts';
 import { isId } from '../lib/ids.ts';
+import { copiesOf, type Holder, isHeldBy } from '../mandates/holder.ts';
 import type { Mandate } from '../mandates/mandate.ts';
 import { type ShownMandate, showMandates } from '../mandates/shown.ts';
 import { mandateWithAncestors, selectMandates } from '../mandates/store.ts';
@@ -18,24 +19,13 @@ import { recorded } from '../web/recorded.ts';
 import { mustHaveScope } from '../web/service.ts';
 import { heldQuery } from './body.ts';
 
-/** Who asks, and by which running copy: that one's ancestors hold what it holds. */
-export interface Holder {
-  agent: string;
-  org: string;
-  instance: Instance | undefined;
-}
-
-export async function holderOf(q: Queries, { agent, org, claims }: Caller): Promise<Holder> {
+/** Who asks, and by which running copy. */
+export async function holderOf(
+  q: Queries,
+  { agent, org, claims }: Caller,
+): Promise<Holder & { instance: Instance | undefined }> {
   return { agent, org, instance: claims.instance === undefined ? undefined : await findInstance(q, claims.instance) };
 }
-
-/** Whether this one may act on a mandate: the agent that it names, and by the instance if it names one, or by one below that. */
-export function holds({ agent, instance }: Holder, mandate: Mandate): boolean {
-  return mandate.agent === agent && (mandate.instance === undefined || idsOf(instance).includes(mandate.instance));
-}
-
-const idsOf = (instance: Instance | undefined): string[] =>
-  instance === undefined ? [] : [instance.id, ...instance.ancestors];
 
 /**
  * A mandate that this one holds or that came, at any depth, of one that it holds.
@@ -44,7 +34,7 @@ const idsOf = (instance: Instance | undefined): string[] =>
 export async function reachableMandate(q: Queries, holder: Holder, id: string): Promise<Mandate> {
   const line = isId('mandate', id) ? await mandateWithAncestors(q, id) : undefined;
   const [mandate] = line ?? [];
-  if (mandate && line?.some((each) => holds(holder, each))) return mandate;
+  if (mandate && line?.some((each) => isHeldBy(each, holder))) return mandate;
   throw notFound('mandate', id);
 }
 
@@ -67,7 +57,7 @@ export async function listHeld(deps: Deps, caller: Caller, query: unknown): Prom
     if (parent !== undefined) await reachableMandate(deps.db, holder, parent);
     const found = await selectMandates(deps.db, {
       org: caller.org,
-      ...(parent === undefined ? { agent: caller.agent, instances: idsOf(holder.instance) } : { parent }),
+      ...(parent === undefined ? { agent: caller.agent, instances: copiesOf(holder.instance) } : { parent }),
       living: true,
       now,
       after: readCursor('mandate', cursor),

@@ -1,6 +1,7 @@
 /** An agent passes a part of its mandate on: known, allowed, looked up, then one transaction. */
 import type { ComparedType, PowerLimits } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
+import type { Instance } from '../agents/instance.ts';
 import { findAgent } from '../agents/store.ts';
 import { appendEvent, sealingFor } from '../audit/audit.ts';
 import { activeAgent, knownPassing, knownTask, runningInstance } from '../decide/named-in-mandates.ts';
@@ -10,6 +11,7 @@ import { readContext } from '../lib/context-fields.ts';
 import { newId } from '../lib/ids.ts';
 import { Unfit } from '../lib/unfit.ts';
 import { endedSince } from '../liveness/liveness.ts';
+import { type Holder, isHeldBy } from '../mandates/holder.ts';
 import { leftOf, openLedger } from '../mandates/ledger.ts';
 import type { Mandate } from '../mandates/mandate.ts';
 import { type Bound, boundsOf, mayComeTo, partOf, type Receiver } from '../mandates/pass-on.ts';
@@ -26,7 +28,7 @@ import { conflict, Problem } from '../web/problem.ts';
 import { recorded } from '../web/recorded.ts';
 import { mustHaveScope, serviceResource } from '../web/service.ts';
 import { type PassOnBody, passOnBody } from './body.ts';
-import { type Holder, holderOf, holds, shown } from './held.ts';
+import { holderOf, shown } from './held.ts';
 
 /** How many that live may have been passed on from one. */
 const passedOnAtMost = 1000;
@@ -111,7 +113,10 @@ async function plan(
     mayComeTo(line, { agent: agent.id, ...to });
     const left = new Map<string, PowerLimits>();
     for (const each of line) left.set(each.id, await leftOf(db, each));
-    const bounds = [...boundsOf(line, ({ id }) => left.get(id) as PowerLimits), ...boundOfInstance(holder, line)];
+    const bounds = [
+      ...boundsOf(line, ({ id }) => left.get(id) as PowerLimits),
+      ...boundOfInstance(holder.instance, line),
+    ];
     const part = partOf(
       bounds,
       {
@@ -150,7 +155,7 @@ async function plan(
 async function heldLine(at: { q: Queries; now: number }, holder: Holder, id: string): Promise<Mandate[]> {
   const line = await mandateWithAncestors(at.q, id);
   const [parent] = line ?? [];
-  if (!line || !parent || !holds(holder, parent)) {
+  if (!line || !parent || !isHeldBy(parent, holder)) {
     throw new Unfit('parent', 'must be the id of a mandate that this agent holds');
   }
   const { stoppedBy } = await mandateStanding(at.q, line, at.now);
@@ -173,7 +178,7 @@ async function receiver(
 }
 
 /** Whoever was given less than its agent may passes on no more than that: scopes, as it was given them. */
-function boundOfInstance({ instance }: Holder, [held]: readonly Mandate[]): Bound[] {
+function boundOfInstance(instance: Instance | undefined, [held]: readonly Mandate[]): Bound[] {
   if (instance?.allowed === undefined || held === undefined) return [];
   const resources = instance.allowed.map(({ resource, scope }) => ({ resource, scope, details: [] }));
   return [{ by: `instance ${instance.id}`, power: { ...held, resources } }];
