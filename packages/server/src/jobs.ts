@@ -10,6 +10,7 @@ import { logFailures } from './lib/failures.ts';
 import { caughtUp } from './log/indexer.ts';
 import { forgetOrphans } from './log/orphans.ts';
 import { newRetiring, type Retiring, retire } from './log/retention.ts';
+import { forgetMandates } from './mandates/forget.ts';
 import { forgetReported } from './reports/forget.ts';
 import { forgetStatusLists } from './status-lists/status-list.ts';
 import { forgetTasks } from './tasks/standing.ts';
@@ -80,6 +81,7 @@ async function tidyUp(deps: Deps): Promise<void> {
   await forgetSpent(deps);
   await forgetInstances(deps);
   await forgetTasks(deps);
+  await forgetMandates(deps);
   await tidyFeed(deps);
   await forgetReported(deps);
   await forgetStatusLists(deps);

@@ -1,24 +1,20 @@
 /** A mandate as administrators give and see it. */
 import { ProtocolError } from '@bailiwick/protocol';
-import type { Agent } from '../agents/agent.ts';
-import { selectInstances } from '../agents/instance-store.ts';
-import { findAgent } from '../agents/store.ts';
+import { activeAgent, knownPassing, knownTask, runningInstance } from '../decide/named-in-mandates.ts';
 import { namedResources } from '../decide/named-resources.ts';
 import { givenByRoles } from '../decide/roles.ts';
 import { readContext } from '../lib/context-fields.ts';
 import { newId } from '../lib/ids.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { Unfit } from '../lib/unfit.ts';
-import type { Mandate, MandateTask, Passing } from '../mandates/mandate.ts';
+import type { Mandate } from '../mandates/mandate.ts';
 import { type ShownMandate, showMandates } from '../mandates/shown.ts';
 import { findMandate } from '../mandates/store.ts';
 import { limitsOf, type MandateBody, mandateEnd } from '../mandates/wanted.ts';
 import { findPerson } from '../people/store.ts';
 import { rolesOf } from '../resources/role-store.ts';
 import { findResource } from '../resources/store.ts';
-import { taskOpen } from '../tasks/standing.ts';
-import { findTask } from '../tasks/store.ts';
-import { invalid } from '../web/problem.ts';
+import { fitting } from '../web/invalid.ts';
 import { within } from './reach.ts';
 import type { Call, WriteCall } from './route.ts';
 
@@ -47,8 +43,8 @@ export async function writtenMandate(call: WriteCall, body: MandateBody): Promis
     if (person?.org !== org.id || person.status !== 'active') {
       throw new Unfit('person', 'must be the id of a person of the same organization');
     }
-    const agent = await activeAgent(call, body.agent);
-    if (body.instance !== undefined) await runningInstance(call, agent, body.instance);
+    const agent = await activeAgent(call, org.id, body.agent);
+    if (body.instance !== undefined) await runningInstance(call, org.id, body.instance, agent);
     const resources = await namedResources(q, agent, body.resources, 'bounds');
     const { way, text, language } = body.given;
     return {
@@ -77,55 +73,10 @@ export async function writtenMandate(call: WriteCall, body: MandateBody): Promis
   });
 }
 
-/** @throws Problem 422 for what `Unfit` says */
-export async function fitting<Result>(work: () => Promise<Result>): Promise<Result> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof Unfit) throw invalid(error.field, error.message);
-    throw error;
-  }
-}
-
-async function activeAgent({ q, org, now }: Call, id: string): Promise<Agent> {
-  const agent = await findAgent(q, id);
-  const expired = agent?.expiresAt !== undefined && agent.expiresAt <= now;
-  if (agent?.org === org.id && agent.status === 'active' && !expired) return agent;
-  throw new Unfit('agent', 'must be the id of an active agent of the same organization');
-}
-
-async function runningInstance({ q, now }: Call, agent: Agent, id: string): Promise<void> {
-  const [instance] = await selectInstances(q, { id, now, limit: 1 });
-  if (instance?.agent === agent.id && instance.status === 'active') return;
-  throw new Unfit('instance', 'must be the id of a running instance of the agent');
-}
-
 /** What isn't limited at all isn't written. */
 export function contextOf(written: MandateBody['context']): Mandate['context'] {
   const context = readContext(written);
   return Object.keys(context).length === 0 ? undefined : context;
-}
-
-/** @throws Unfit for a task that nobody could name any more */
-export async function knownTask(
-  { q, now }: Call,
-  org: string,
-  task: MandateTask | undefined,
-): Promise<MandateTask | undefined> {
-  if (task?.id === undefined) return task;
-  const found = await findTask(q, task.id);
-  if (found?.org === org && (await taskOpen(q, found, now))) return task;
-  throw new Unfit('task.id', 'must be the id of an open task of the same organization');
-}
-
-/** @throws Unfit */
-export async function knownPassing({ q }: Call, org: string, { depth, to }: Passing): Promise<Passing> {
-  for (const [index, id] of (to ?? []).entries()) {
-    const agent = await findAgent(q, id);
-    if (agent?.org === org && agent.status !== 'retired') continue;
-    throw new Unfit(`passing.to[${index}]`, 'must be the id of an agent of the same organization');
-  }
-  return { depth, ...(to && { to }) };
 }
 
 /** What no role of the agent gives now: it may be in the mandate, and in no token. */

@@ -1,6 +1,7 @@
 /** Mandates as administrators give and see them. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { tidy } from '../jobs.ts';
 import { type AdminClient, adminClient, administrator, populate } from '../testing/admin-client.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import { orchestratorClient } from '../testing/orchestrator.ts';
@@ -265,20 +266,236 @@ for (const database of databases) {
 
     test('when its time is up, or its agent is suspended, it says so', async () => {
       const made = await give({ expires_in: 60 });
-      const standing = async () => {
-        const { status, stopped_by } = await operator.ok('GET', `/mandates/${made.id}`);
-        return [status, stopped_by];
-      };
       await operator.ok('POST', `/agents/${things.agent.id}/suspend`, {});
-      assert.deepEqual(await standing(), ['stopped', things.agent.id]);
+      assert.deepEqual(await standing(made.id), ['stopped', things.agent.id]);
       const stopped = await operator.ok('GET', '/mandates?status=stopped');
       assert.ok(stopped.items.some(({ id }: { id: string }) => id === made.id));
       await operator.ok('POST', `/agents/${things.agent.id}/resume`);
-      assert.deepEqual(await standing(), ['active', undefined]);
+      assert.deepEqual(await standing(made.id), ['active', undefined]);
       server.clock.advance(60_000);
-      assert.deepEqual(await standing(), ['expired', undefined]);
+      assert.deepEqual(await standing(made.id), ['expired', undefined]);
       const { items } = await operator.ok('GET', '/mandates?status=expired');
       assert.ok(items.some(({ id }: { id: string }) => id === made.id));
+    });
+
+    const standing = async (id: string) => {
+      const { status, stopped_by } = await operator.ok('GET', `/mandates/${id}`);
+      return [status, stopped_by];
+    };
+    const eventsOf = async (id: string): Promise<{ type: string; decided_on?: { changed?: { rev?: number } } }[]> =>
+      (await operator.ok('GET', `/events?target=${id}`)).items.toReversed();
+
+    test('paused, resumed and ended, each on record with the number of the revocation', async () => {
+      const { id } = await give();
+      const paused = await operator.ok('POST', `/mandates/${id}/pause`, { reason: 'on leave' });
+      assert.equal(paused.status, 'paused');
+      assert.deepEqual(await standing(id), ['paused', undefined]);
+      assert.equal((await operator.ok('POST', `/mandates/${id}/pause`, {})).status, 'paused', 'again changes nothing');
+      assert.equal((await operator.ok('POST', `/mandates/${id}/resume`)).status, 'active');
+      assert.equal((await operator.ok('POST', `/mandates/${id}/resume`)).status, 'active', 'again changes nothing');
+      const ended = await operator.ok('POST', `/mandates/${id}/end`, { reason: 'over' });
+      assert.equal(ended.status, 'ended');
+      assert.equal(ended.ended_at, new Date(server.clock.now()).toISOString());
+      assert.equal((await operator.ok('POST', `/mandates/${id}/end`, {})).status, 'ended', 'again changes nothing');
+      for (const [path, body] of [
+        ['pause', {}],
+        ['resume', undefined],
+      ] as const) {
+        const reply = await operator.call('POST', `/mandates/${id}/${path}`, body);
+        assert.equal(reply.status, 409, reply.text);
+      }
+      assert.equal((await operator.call('PATCH', `/mandates/${id}`, { limits: { uses: 1 } })).status, 409);
+      const events = await eventsOf(id);
+      const [refused, told] = [events.slice(4), events.slice(0, 4)].map((some) => some.map(({ type }) => type));
+      assert.deepEqual(told, ['mandate.given', 'mandate.paused', 'mandate.resumed', 'mandate.ended']);
+      assert.deepEqual(refused, Array(3).fill('admin.refused'));
+      for (const at of [1, 3]) {
+        const { rev } = events[at]?.decided_on?.changed ?? {};
+        const shown = await operator.ok('GET', `/revocations/${rev}`);
+        assert.deepEqual([shown.kind, shown.subject, shown.agent], ['mandate', id, things.agent.id]);
+      }
+    });
+
+    test('revoked like everything else: suspended by default, with what it reaches', async () => {
+      const { id } = await give();
+      const reach = await operator.ok('GET', `/revocations/reach?subject=${id}`);
+      assert.deepEqual([reach.kind, reach.effect, reach.mandates], ['mandate', 'suspend', 1]);
+      assert.deepEqual(reach.agents.names, ['desk']);
+      const revoked = await operator.ok('POST', '/revocations', { subject: id, reason: 'a test' });
+      assert.equal(revoked.effect, 'suspend');
+      assert.deepEqual(await standing(id), ['paused', undefined]);
+      await operator.ok('POST', `/mandates/${id}/resume`);
+      const narrowed = await operator.ok('POST', '/revocations', { subject: id, effect: 'tokens', reason: 'a test' });
+      assert.ok(narrowed.rev > revoked.rev);
+      assert.deepEqual(await standing(id), ['active', undefined]);
+      await operator.ok('POST', '/revocations', { kind: 'mandate', subject: id, effect: 'end', reason: 'a test' });
+      assert.deepEqual(await standing(id), ['ended', undefined]);
+      const again = await operator.ok('POST', '/revocations', { subject: id, effect: 'end', reason: 'a test' });
+      assert.equal(again.already, true);
+    });
+
+    test('how many mandates hang on an agent or a person', async () => {
+      const person = await operator.ok('POST', '/people', { name: 'Cy' });
+      const agent = await operator.ok('POST', '/agents', {
+        name: 'courier',
+        kind: 'ai_agent',
+        owner: things.team.id,
+        resources: [{ resource: things.resource.id }],
+      });
+      const ids: string[] = [];
+      for (let i = 0; i < 3; i++) ids.push((await give({ person: person.id, agent: agent.id })).id);
+      await operator.ok('POST', `/mandates/${ids[0]}/end`, {});
+      const of = async (query: string) => (await operator.ok('GET', `/revocations/reach?${query}`)).mandates;
+      assert.equal(await of(`subject=${agent.id}`), 2);
+      assert.equal(await of(`subject=${person.id}`), 2);
+      assert.equal(await of(`subject=${things.team.id}&kind=team`), 2, 'by the agents that it answers for');
+    });
+
+    test('narrowed in every dimension: what is left is within what was, and on record', async () => {
+      const { id } = await give({
+        resources: [
+          { resource: things.resource.id, scope: 'tickets:read tickets:write' },
+          { resource: bank, authorization_details: [{ type: 'payment', amount: 100 }] },
+        ],
+        context: { ip: ['10.0.0.0/8'] },
+        limits: { amounts: [{ type: 'payment', amount: '/amount', total: 500 }] },
+        passing: { depth: 2 },
+      });
+      const less = {
+        resources: [
+          { resource: things.resource.identifier, scope: 'tickets:read' },
+          { resource: bank, authorization_details: [{ type: 'payment', amount: 50, currency: 'EUR' }] },
+        ],
+        context: { ip: ['10.1.0.0/16'], country: ['DE'] },
+        task: { workflow: 'travel' },
+        limits: { uses: 3, amounts: [{ type: 'payment', amount: '/amount', total: 200 }] },
+        passing: { depth: 1, to: [things.agent.id] },
+        expires_at: new Date(server.clock.now() + 3_600_000).toISOString(),
+      };
+      const reply = await operator.call('PATCH', `/mandates/${id}`, less);
+      assert.equal(reply.status, 200, reply.text);
+      const { resources, context, task, limits, passing, expires_at, ledger } = reply.body;
+      assert.deepEqual({ resources, context, task, limits, passing, expires_at }, less);
+      assert.deepEqual(ledger, [
+        { counter: 'amount:0', spent: 0, most: 200 },
+        { counter: 'uses', spent: 0, most: 3 },
+      ]);
+      assert.deepEqual(await operator.ok('GET', `/mandates/${id}`), reply.body);
+      const [, narrowed, ...none] = await eventsOf(id);
+      assert.deepEqual([narrowed?.type, none], ['mandate.narrowed', []]);
+      const shown = await operator.ok('GET', `/revocations/${narrowed?.decided_on?.changed?.rev}`);
+      assert.deepEqual([shown.kind, shown.subject, shown.effect], ['mandate', id, 'tokens']);
+      // the same again takes nothing away
+      assert.equal((await operator.call('PATCH', `/mandates/${id}`, less)).status, 200);
+      assert.equal((await eventsOf(id)).length, 2);
+      const stale = await operator.call('PATCH', `/mandates/${id}`, { passing: { depth: 0 } }, { 'if-match': '"old"' });
+      assert.equal(stale.status, 412);
+      server.clock.advance(3_600_000);
+      assert.deepEqual(await standing(id), ['expired', undefined]);
+    });
+
+    const widenings: [what: string, patch: () => object, field: string][] = [
+      [
+        'another scope',
+        () => ({ resources: [{ resource: things.resource.id, scope: 'tickets:read tickets:write' }] }),
+        'resources',
+      ],
+      ['another resource', () => payments(), 'resources'],
+      ['a wider network', () => ({ context: { ip: ['10.0.0.0/7'] } }), 'context'],
+      ['no network', () => ({ context: { ip: null } }), 'context'],
+      ['another task', () => ({ task: { workflow: 'shopping' } }), 'task'],
+      ['any task', () => ({ task: null }), 'task'],
+      ['more uses', () => ({ limits: { uses: 21 } }), 'limits'],
+      ['as many uses as one likes', () => ({ limits: null }), 'limits'],
+      ['deeper', () => ({ passing: { depth: 3 } }), 'passing'],
+      ['to somebody else', () => ({ passing: { depth: 1, to: [server.operator.client_id] } }), 'passing'],
+      ['to anybody', () => ({ passing: { to: null } }), 'passing'],
+      ['longer', () => ({ expires_at: '2027-01-01T00:00:00Z' }), 'expires_at'],
+    ];
+    for (const [what, patch, field] of widenings) {
+      test(`not widened: ${what}`, async () => {
+        const { id } = await give({
+          context: { ip: ['10.0.0.0/8'] },
+          task: { workflow: 'travel' },
+          limits: { uses: 20 },
+          passing: { depth: 2, to: [things.agent.id] },
+        });
+        const reply = await operator.call('PATCH', `/mandates/${id}`, patch());
+        assert.equal(reply.status, 422, reply.text);
+        assert.equal(reply.body.errors[0].field, field, reply.text);
+        assert.match(reply.body.errors[0].message, /give a new mandate/);
+        assert.deepEqual(
+          (await eventsOf(id)).map(({ type }) => type),
+          ['mandate.given', 'admin.refused'],
+        );
+      });
+    }
+
+    test('what an amount counts stays what it is', async () => {
+      const eur = { type: 'payment', amount: '/amount', unit: { at: '/currency', is: 'EUR' }, total: 100 };
+      const count = { type: 'payment', amount: '/count', total: 7 };
+      const { id } = await give({ ...payments(), limits: { amounts: [eur, count] } });
+      for (const amounts of [
+        [eur],
+        [{ ...eur, total: 101 }, count],
+        [{ ...eur, unit: { at: '/currency', is: 'USD' } }, count],
+        [{ type: 'payment', amount: '/amount', total: 100 }, count],
+      ]) {
+        const reply = await operator.call('PATCH', `/mandates/${id}`, { limits: { amounts } });
+        assert.equal(reply.status, 422, `${JSON.stringify(amounts)}: ${reply.text}`);
+      }
+      const more = { type: 'payment', amount: '/fee', total: 1 };
+      const turned = [more, { ...count, total: 5 }, eur];
+      const { limits, ledger } = await operator.ok('PATCH', `/mandates/${id}`, { limits: { amounts: turned } });
+      assert.deepEqual(limits.amounts, [eur, { ...count, total: 5 }, more], 'in the order in which they are counted');
+      assert.deepEqual(
+        ledger.map(({ most }: { most: number }) => most),
+        [100, 5, 1],
+      );
+    });
+
+    test('erasing a person ends their mandates, and what they saw is gone', async () => {
+      const person = await operator.ok('POST', '/people', { name: 'Di' });
+      const given = { way: 'consent', text: 'May desk read your tickets, Di?', language: 'en' };
+      const { id } = await give({ person: person.id, given });
+      await operator.ok('POST', `/mandates/${id}/pause`, { reason: 'Di asked for it' });
+      await operator.ok('DELETE', `/people/${person.id}`);
+      const shown = await operator.ok('GET', `/mandates/${id}`);
+      assert.equal(shown.status, 'ended');
+      assert.deepEqual(shown.given, { way: 'consent', by: operator.clientId });
+      const { items } = await operator.ok('GET', `/events?target=${id}`);
+      assert.deepEqual(
+        items.map(({ type }: { type: string }) => type),
+        ['mandate.ended', 'mandate.paused', 'mandate.given'],
+      );
+      for (const each of items) assert.ok(!JSON.stringify(each).includes(person.id), each.type);
+      assert.ok(!JSON.stringify(items).includes('Di '));
+      assert.deepEqual((await operator.ok('GET', `/events?person=${person.id}`)).items, []);
+      assert.equal((await operator.call('POST', '/mandates', wanted({ person: person.id }))).status, 422);
+    });
+
+    test('what ended is listed for a while, and then forgotten with what was counted', async () => {
+      const { id } = await give({ limits: { uses: 2 }, expires_in: 60 });
+      const ended = (await give({ limits: { uses: 2 } })).id;
+      const living = (await give()).id;
+      await operator.ok('POST', `/mandates/${ended}/end`, {});
+      server.clock.advance(3_600_000);
+      await tidy(server.deps);
+      assert.deepEqual(await standing(id), ['expired', undefined]);
+      server.clock.advance((server.deps.config.instances.keep_ended_seconds + 60) * 1000);
+      await operator.ok('PATCH', `/agents/${things.agent.id}`, { purpose: 'to be of the newest version' });
+      const kept = await give();
+      await tidy(server.deps);
+      assert.equal((await operator.call('GET', `/mandates/${id}`)).status, 404);
+      assert.equal((await operator.call('GET', `/mandates/${ended}`)).status, 404);
+      assert.equal((await operator.call('GET', `/mandates/${kept.id}`)).status, 200);
+      const left = (table: string) =>
+        server.deps.db.all(`select * from ${table} where ${table === 'subjects' ? 'id' : 'mandate'} in (?, ?)`, [
+          id,
+          ended,
+        ]);
+      assert.deepEqual([await left('mandate_ledger'), await left('subjects')], [[], []]);
+      assert.ok(living);
     });
 
     test('an administrator sees and gives within one organization, an owner sees those of their agents', async () => {

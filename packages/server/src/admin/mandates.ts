@@ -1,20 +1,25 @@
 /** What people let agents do for them: given, seen, narrowed, stopped and ended by administrators. */
 import { z } from 'zod';
 import { findAgent } from '../agents/store.ts';
-import { openLedger } from '../mandates/ledger.ts';
+import { narrowSubject, setSubjectEnd } from '../liveness/liveness.ts';
+import { narrowLedger, openLedger } from '../mandates/ledger.ts';
+import type { Mandate } from '../mandates/mandate.ts';
 import { shownMandate } from '../mandates/shown.ts';
-import { registerMandate } from '../mandates/standing.ts';
+import { registerMandate, resumeMandate } from '../mandates/standing.ts';
 import { mandateStatuses } from '../mandates/state.ts';
-import { insertMandate, selectMandates } from '../mandates/store.ts';
-import { toldMandate } from '../mandates/told.ts';
-import { mandateBody } from '../mandates/wanted.ts';
+import { insertMandate, selectMandates, updateMandate } from '../mandates/store.ts';
+import { toldMandate, toldPower } from '../mandates/told.ts';
+import { rootOf, treeBelow } from '../mandates/tree.ts';
+import { mandateBody, narrowable } from '../mandates/wanted.ts';
 import { pageOf } from '../web/paging.ts';
-import { notFound } from '../web/problem.ts';
+import { conflict, notFound } from '../web/problem.ts';
 import { idOf, line, oneOf } from './fields.ts';
 import { foundMandate, hintsFor, showAll, showOne, writtenMandate } from './mandate.ts';
+import { narrowedMandate } from './narrowed-mandate.ts';
 import { selectedReference } from './reach.ts';
-import { type Call, read, write } from './route.ts';
-import { byId, exampleId, listQuery, pageFilter, pageOfSchema } from './shapes.ts';
+import { revokedById } from './revoke.ts';
+import { type Call, read, type WriteCall, write } from './route.ts';
+import { byId, checkMatch, exampleId, listQuery, pageFilter, pageOfSchema, patchOf, stopBody } from './shapes.ts';
 
 /** Whose agents' mandates the caller may see, if that is all; undefined for who may see all. */
 async function ownerLimit(call: Call): Promise<string | undefined> {
@@ -29,6 +34,21 @@ async function seenMandate(call: Call, id: string) {
   if (owner === undefined || (await findAgent(call.q, mandate.agent))?.owner === owner) return mandate;
   throw notFound('mandate', id);
 }
+
+/** @throws Problem 409 */
+function notOver({ endedAt, endsAt }: Mandate, now: number): void {
+  if (endedAt !== undefined || endsAt <= now) throw conflict('mandate', 'has ended for good');
+}
+
+/** Stops one by the road of every revocation, and shows it as it is then. @throws Problem 409 for one that is over */
+async function stopped(call: WriteCall, id: string, wanted: { effect: 'suspend' | 'end'; reason: string }) {
+  notOver(await foundMandate(call, id), call.now);
+  const event = await revokedById(call, 'mandate', id, wanted);
+  return { body: await showOne(call, await foundMandate(call, id)), event };
+}
+
+/** How many of a tree are shown at once. */
+const nodesAtMost = 500;
 
 export const mandateRoutes = [
   read({
@@ -100,5 +120,120 @@ export const mandateRoutes = [
     params: byId('mandate'),
     response: shownMandate,
     handler: async (call, { params }) => showOne(call, await seenMandate(call, params.id)),
+  }),
+  read({
+    id: 'showMandateTree',
+    path: '/mandates/{id}/tree',
+    summary: 'Who passed what to whom',
+    description:
+      'The whole tree that a mandate stands in, as it stands now. Each node follows the one that it was passed on from.',
+    scopes: ['mandates:read'],
+    orScope: 'mandates:own',
+    params: byId('mandate'),
+    query: z.strictObject({
+      below: z
+        .enum(['true', 'false'], { error: 'must be true or false' })
+        .optional()
+        .meta({ description: '`true`: only this one and what was passed on of it. All that `mandates:own` shows.' }),
+    }),
+    response: z.strictObject({
+      person: idOf('person'),
+      mandates: z.array(shownMandate),
+      more: z.boolean().meta({ description: `There are more than ${nodesAtMost}: look below one of them.` }),
+    }),
+    async handler(call, { params, query }) {
+      const mandate = await seenMandate(call, params.id);
+      const partly = query.below === 'true' || (await ownerLimit(call)) !== undefined;
+      const top = partly ? mandate : await rootOf(call.q, mandate);
+      const { mandates, more } = await treeBelow(call.q, top, nodesAtMost);
+      return { person: mandate.person, mandates: await showAll(call, mandates), more };
+    },
+  }),
+  write('PATCH', {
+    id: 'narrowMandate',
+    path: '/mandates/{id}',
+    summary: 'Narrow a mandate',
+    description:
+      'Tokens of it and of what was passed on of it end, and new ones are within what is left. What would be more is refused: give a new mandate. What was spent stays spent.',
+    scopes: ['mandates:write'],
+    params: byId('mandate'),
+    body: patchOf(narrowable),
+    example: { limits: { uses: 5 }, passing: { depth: 0 }, expires_at: '2026-12-01T00:00:00Z' },
+    response: shownMandate,
+    async handler(call, { params, body }) {
+      const { tx, now } = call;
+      const before = await foundMandate(call, params.id);
+      const shown = await showOne(call, before);
+      checkMatch(call, shown);
+      notOver(before, now);
+      const after = await narrowedMandate(call, before, body);
+      if (JSON.stringify(toldPower(after)) === JSON.stringify(toldPower(before))) return { body: shown };
+      const { id, org, person } = after;
+      await updateMandate(tx, after);
+      await narrowLedger(tx, after);
+      if (after.endsAt !== before.endsAt) await setSubjectEnd(tx, { id, endsAt: after.endsAt, now });
+      const change = { id, reason: 'narrowed by an administrator', by: call.caller.agent, now };
+      const rev = await narrowSubject(tx, change);
+      const { changed, details } = toldPower(after);
+      const event = {
+        type: 'mandate.narrowed' as const,
+        org,
+        target: id,
+        changed: { agent: after.agent, ...changed, rev },
+        details,
+        person,
+      };
+      return { body: await showOne(call, after), event };
+    },
+  }),
+  write('POST', {
+    id: 'pauseMandate',
+    path: '/mandates/{id}/pause',
+    summary: 'Stop a mandate until it is resumed',
+    description: 'Its tokens, and those of what was passed on of it, end at once, for good.',
+    scopes: ['mandates:write'],
+    params: byId('mandate'),
+    body: stopBody,
+    example: { reason: 'on leave' },
+    response: shownMandate,
+    async handler(call, { params, body }) {
+      const { id } = await foundMandate(call, params.id);
+      return stopped(call, id, { effect: 'suspend', reason: body.reason || 'paused by an administrator' });
+    },
+  }),
+  write('POST', {
+    id: 'resumeMandate',
+    path: '/mandates/{id}/resume',
+    summary: 'Let a mandate be used again',
+    description: 'Its earlier tokens stay dead.',
+    scopes: ['mandates:write'],
+    params: byId('mandate'),
+    response: shownMandate,
+    async handler(call, { params }) {
+      const mandate = await foundMandate(call, params.id);
+      notOver(mandate, call.now);
+      const resumed = await resumeMandate(call.tx, mandate, call.now);
+      const body = await showOne(call, mandate);
+      const { id: target, org, agent, person } = mandate;
+      return resumed
+        ? { body, event: { type: 'mandate.resumed' as const, org, target, changed: { agent }, person } }
+        : { body };
+    },
+  }),
+  write('POST', {
+    id: 'endMandate',
+    path: '/mandates/{id}/end',
+    summary: 'End a mandate for good',
+    description: 'All that was passed on of it ends with it, and every token of any of these, at once.',
+    scopes: ['mandates:write'],
+    params: byId('mandate'),
+    body: stopBody,
+    example: { reason: 'the trip is over' },
+    response: shownMandate,
+    async handler(call, { params, body }) {
+      const { id, endedAt } = await foundMandate(call, params.id);
+      if (endedAt !== undefined) return { body: await showOne(call, await foundMandate(call, id)) };
+      return stopped(call, id, { effect: 'end', reason: body.reason || 'ended by an administrator' });
+    },
   }),
 ] as const;

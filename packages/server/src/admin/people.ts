@@ -6,6 +6,7 @@ import { rfc3339 } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
 import { endSubject, registerSubject } from '../liveness/liveness.ts';
 import { forgetPersonal } from '../log/forget.ts';
+import { endMandatesOf } from '../mandates/forget.ts';
 import type { Person } from '../people/people.ts';
 import { erasePerson, findPerson, insertPerson, selectPeople, updatePerson } from '../people/store.ts';
 import { forgetReasons } from '../revocations/store.ts';
@@ -141,7 +142,7 @@ export const personRoutes = [
     path: '/people/{id}',
     summary: 'Erase a person',
     description:
-      'Forgets name and address for good, and what the log says of them; its leaves and their proofs stay. What exporters took elsewhere can not be recalled. Refused while the person answers for an agent.',
+      'Forgets name and address for good, and what the log says of them, and ends the mandates that they gave; its leaves and their proofs stay. What exporters took elsewhere can not be recalled. Refused while the person answers for an agent.',
     scopes: ['people:write'],
     params: byId('person'),
     async handler(call, { params }) {
@@ -150,6 +151,8 @@ export const personRoutes = [
       if (await ownsAgents(tx, person.id)) {
         throw conflict('id', 'answers for agents that have not been retired: give these another owner first');
       }
+      const reason = { reason: 'erased', by: call.caller.agent, now };
+      const ended = await endMandatesOf(tx, person.id, reason);
       await erasePerson(tx, person.id);
       if (person.email !== undefined) await forgetListed(tx, person.org, person.email);
       await forgetAnswersShowing(tx, person.id); // given again, they would show name and address
@@ -157,9 +160,17 @@ export const personRoutes = [
       await forgetPurposes(tx, person.id);
       await eraseSealed(tx, person.id);
       await forgetPersonal(tx, call.deps, person.id);
-      await endSubject(tx, { id: person.id, reason: 'erased', by: call.caller.agent, now });
+      await endSubject(tx, { id: person.id, ...reason });
       tx.afterCommit(() => overwrite(call.deps));
-      return { body: undefined, event: { type: 'person.erased' as const, org: person.org, target: person.id } };
+      const { org } = person;
+      return {
+        body: undefined,
+        event: [
+          { type: 'person.erased' as const, org, target: person.id },
+          // without saying whose they were
+          ...ended.map(({ id, agent }) => ({ type: 'mandate.ended' as const, org, target: id, changed: { agent } })),
+        ],
+      };
     },
   }),
 ] as const;

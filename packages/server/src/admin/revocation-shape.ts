@@ -147,6 +147,7 @@ export const shownReach = z.strictObject({
     .meta({ description: 'Which it stops, or takes something from.' }),
   instances: z.number().meta({ description: 'Running copies that end with it.' }),
   tasks: z.number().meta({ description: 'Open tasks that end with it.' }),
+  mandates: z.number().meta({ description: 'Mandates that can’t be used without it.' }),
   credentials: z.number().meta({ description: 'Credentials that end with it.' }),
   tokens: counted.extend({ until: shownTime.optional() }).optional().meta({
     description:

@@ -227,8 +227,9 @@ for (const database of databases) {
     }
 
     test('there is a row for every kind of thing that can be revoked', () => {
-      // a team does nothing but answer for agents: its revocation is theirs
-      assert.deepEqual([...new Set([...ends.map(([kind]) => kind), 'team'])].sort(), [...revocableKinds].sort());
+      // a team does nothing but answer for agents: its revocation is theirs; this token is of no mandate
+      const others = ['team', 'mandate'];
+      assert.deepEqual([...new Set([...ends.map(([kind]) => kind), ...others])].sort(), [...revocableKinds].sort());
     });
 
     test('of tokens that were ended in a crowd: the acknowledgement that they share is told of each', async () => {

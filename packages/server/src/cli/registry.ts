@@ -186,6 +186,7 @@ export interface RevocationReach {
   agents: { count: number; more: boolean; names: string[] };
   instances: number;
   tasks: number;
+  mandates: number;
   credentials: number;
   tokens?: { count: number; more: boolean; until?: string };
   resources: { id: string; name: string; identifier: string; guards: { id: string; name: string }[] }[];

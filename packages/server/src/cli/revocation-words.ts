@@ -8,6 +8,7 @@ export const kindWords: Readonly<Record<string, string>> = {
   agent: 'agent',
   token: 'token',
   task: 'task',
+  mandate: 'mandate',
   instance: 'instance',
   credential: 'credential',
   role: 'role',
@@ -27,6 +28,11 @@ export function whatItDoes({ kind, name, subject, effect }: RevocationReach): st
   if (kind === 'person' || kind === 'team') return `This ${agentsToo[effect]} ${it} answers for.`;
   if (kind === 'key')
     return `This withdraws the signing ${it}: a successor signs at once, and every token that it signed is dead.`;
+  if (kind === 'mandate' && effect !== 'tokens') {
+    const until = effect === 'suspend' ? 'stops the' : 'ends the';
+    const how = effect === 'suspend' ? 'until it is resumed' : 'for good';
+    return `This ${until} ${it} ${how}, with all that was passed on of it, and the tokens of any of these.`;
+  }
   if (effect === 'suspend')
     return `This stops the ${it} until it is resumed, with all its tokens, instances and tasks.`;
   if (effect === 'tokens')
@@ -45,7 +51,7 @@ export const words = (kind: string): string => kind.replaceAll('_', ' ');
 
 /** How far it reaches, one line for each thing that there is. */
 export function reachInWords(context: Context, reach: RevocationReach): string {
-  const { agents, instances, tasks, credentials, tokens, resources, gaps } = reach;
+  const { agents, instances, tasks, mandates, credentials, tokens, resources, gaps } = reach;
   const names = agents.names.join(', ');
   return fields(context, [
     [
@@ -56,6 +62,7 @@ export function reachInWords(context: Context, reach: RevocationReach): string {
     ],
     ['instances', instances === 0 ? undefined : `${instances}, running now`],
     ['tasks', tasks === 0 ? undefined : `${tasks}, open now`],
+    ['mandates', mandates === 0 ? undefined : `${mandates}, of no use without it`],
     ['credentials', credentials === 0 ? undefined : String(credentials)],
     ['tokens', tokensInWords(tokens)],
     [

@@ -52,6 +52,14 @@ const sentences: Partial<Record<EventType, (seen: Seen) => string>> = {
   'task.started': (seen) => `${seen.by} began with the task`,
   'task.finished': (seen) => `${seen.by} finished the task${noted(': ', seen.on.result)}`,
   'task.ended': (seen) => `${seen.by} ended the task`,
+  'mandate.given': (seen) =>
+    seen.changed.way === 'passed_on'
+      ? `${seen.by} passed on a mandate to ${words(seen.changed.agent)}`
+      : `${words(seen.changed.agent)} was let act for a person, written down by ${seen.by}`,
+  'mandate.narrowed': (seen) => `${seen.by} narrowed the mandate`,
+  'mandate.paused': (seen) => `${seen.by} paused the mandate`,
+  'mandate.resumed': (seen) => `${seen.by} resumed the mandate`,
+  'mandate.ended': (seen) => `${seen.by} ended the mandate`,
   'role.granted': (seen) =>
     `${seen.to} was given the role ${words(seen.changed.role_name ?? seen.changed.role)} by ${seen.by}`,
   'role.withdrawn': (seen) =>

@@ -18,6 +18,10 @@ export async function insertCounter(
   ]);
 }
 
+export async function setMost(tx: Tx, mandate: string, { counter, most }: Omit<CounterRow, 'spent'>): Promise<void> {
+  await tx.run('update mandate_ledger set most = ? where mandate = ? and counter = ?', [most, mandate, counter]);
+}
+
 /** Takes so much if that much is left; answers whether it was. */
 export async function takeFromCounter(
   tx: Tx,

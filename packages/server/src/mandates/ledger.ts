@@ -3,7 +3,14 @@
  * exact, however many ask at once.
  */
 import type { Queries, Tx } from '../store/database.ts';
-import { type CounterRow, giveBackToCounter, insertCounter, selectCounters, takeFromCounter } from './ledger-store.ts';
+import {
+  type CounterRow,
+  giveBackToCounter,
+  insertCounter,
+  selectCounters,
+  setMost,
+  takeFromCounter,
+} from './ledger-store.ts';
 import type { Mandate, MandateLimits } from './mandate.ts';
 
 /** Something that a token takes of a mandate: a use, or so much (millionths) of an amount. */
@@ -20,6 +27,15 @@ export const partsPerUnit = 1_000_000;
 /** Opens the counters of a mandate, in the transaction that inserts it. */
 export async function openLedger(tx: Tx, { id, limits }: Pick<Mandate, 'id' | 'limits'>): Promise<void> {
   for (const counter of countersOf(limits)) await insertCounter(tx, id, counter);
+}
+
+/** Moves what may be spent, in the transaction that narrows a mandate: what was spent stays so. What wasn't counted is, from now on. */
+export async function narrowLedger(tx: Tx, { id, limits }: Pick<Mandate, 'id' | 'limits'>): Promise<void> {
+  const known = new Set((await selectCounters(tx, id)).map(({ counter }) => counter));
+  for (const each of countersOf(limits)) {
+    if (known.has(each.counter)) await setMost(tx, id, each);
+    else await insertCounter(tx, id, each);
+  }
 }
 
 /** Takes all of it or nothing. Answers the first that there isn't enough of. */

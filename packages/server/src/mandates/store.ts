@@ -104,7 +104,10 @@ export async function selectMandates(q: Queries, filter: MandateFilter): Promise
   const { instances, living, resource, owner, status, after, now } = filter;
   if (instances !== undefined) {
     query = query.where((where) =>
-      where.or([where('m.instance', 'is', null), ...(instances.length > 0 ? [where('m.instance', 'in', instances)] : [])]),
+      where.or([
+        where('m.instance', 'is', null),
+        ...(instances.length > 0 ? [where('m.instance', 'in', instances)] : []),
+      ]),
     );
   }
   if (living) query = query.where('m.ended_at', 'is', null).where('m.ends_at', '>', now);
@@ -134,6 +137,35 @@ export async function mandatesBelow(q: Queries, parents: readonly string[], limi
     .limit(limit)
     .execute();
   return (rows as MandateRow[]).map(mandateOf);
+}
+
+/** All that are for this person, ended or not. */
+export async function mandatesOfPerson(q: Queries, person: string): Promise<Mandate[]> {
+  const rows = await q.all<MandateRow>('select * from mandates where person = ? order by id', [person]);
+  return rows.map(mandateOf);
+}
+
+/** Forgets what the person saw, and in which language. */
+export async function clearGiven(tx: Tx, { id, given: { way, by } }: Mandate): Promise<void> {
+  await tx.run('update mandates set given = ? where id = ?', [JSON.stringify({ way, by }), id]);
+}
+
+/**
+ * Forgets mandates that ended before `time` (ms) and of which nothing is left that was passed on, at most so many, with what was counted.
+ * Answers their ids.
+ */
+export async function deleteMandatesBefore(tx: Tx, time: number, atMost: number): Promise<string[]> {
+  const rows = await tx.all<{ id: string }>(
+    `select id from mandates m
+      where (ends_at < ? or ended_at < ?) and not exists (select 1 from mandates c where c.parent = m.id)
+      limit ?`,
+    [time, time, atMost],
+  );
+  for (const { id } of rows) {
+    await tx.run('delete from mandate_ledger where mandate = ?', [id]);
+    await tx.run('delete from mandates where id = ?', [id]);
+  }
+  return rows.map(({ id }) => id);
 }
 
 /** How many that are not over at `now` (ms) were passed on from this one; at most so many are counted. */

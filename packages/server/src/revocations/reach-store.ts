@@ -31,6 +31,21 @@ export async function countTasks(
   return Number(row?.count ?? 0);
 }
 
+/** Mandates at `now` (ms) that an agent holds, or that a person gave, passed on or not. */
+export async function countMandates(
+  q: Queries,
+  of: { column: 'agent' | 'person' | 'org'; id: string; now: number },
+): Promise<number> {
+  const row = await q.kysely
+    .selectFrom('mandates')
+    .select((make) => make.fn.countAll<number>().as('count'))
+    .where(of.column, '=', of.id)
+    .where('ends_at', '>', of.now)
+    .where('ended_at', 'is', null)
+    .executeTakeFirst();
+  return Number(row?.count ?? 0);
+}
+
 /** What proves an agent (or those of an organization) and was not removed. */
 export async function countCredentials(q: Queries, of: { column: 'agent' | 'org'; id: string }): Promise<number> {
   const row = await q.kysely

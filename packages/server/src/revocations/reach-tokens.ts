@@ -90,8 +90,8 @@ function termsOf(
   { kind, target, org }: { kind: RevocableKind; target: Target; org: string },
   owned: readonly string[],
 ): number[] {
-  // what is an agent's own: its tokens alone
-  if (target.agent !== undefined) return [openTerm(org, 'agent', target.agent.id)];
+  // what is an agent's own: its tokens alone. What was passed on of a mandate is other agents'
+  if (target.agent !== undefined && kind !== 'mandate') return [openTerm(org, 'agent', target.agent.id)];
   if (kind === 'team') return owned.map((id) => openTerm(org, 'agent', id));
   return [openTerm(org, 'type', 'token.issued')];
 }

@@ -1,12 +1,15 @@
 /** How far a revocation would reach: what hangs on its subject, who would hear of it, and what nobody can call back. */
+import { findAgent } from '../agents/store.ts';
 import type { Deps } from '../deps.ts';
 import { longestTokenMs } from '../keys/schedule.ts';
 import { reachOf } from '../liveness/liveness.ts';
+import type { Mandate } from '../mandates/mandate.ts';
+import { treeBelow } from '../mandates/tree.ts';
 import { rolesInheriting } from '../resources/role-store.ts';
 import { findResource, selectGuards } from '../resources/store.ts';
 import type { Queries } from '../store/database.ts';
 import { longestJwtSvidMs } from '../svid/jwt-svid.ts';
-import { countCredentials, countInstances, countTasks, livingAgents } from './reach-store.ts';
+import { countCredentials, countInstances, countMandates, countTasks, livingAgents } from './reach-store.ts';
 import { type LivingTokens, tokensOf } from './reach-tokens.ts';
 import type { Effect, Target } from './revocable.ts';
 import { ownedAgents } from './revoke-registry.ts';
@@ -19,6 +22,8 @@ export interface Reach {
   /** What ends with it. */
   instances: number;
   tasks: number;
+  /** Mandates that can't be used without it. */
+  mandates: number;
   credentials: number;
   /** Unexpired tokens, `more` where there was no time to count all; undefined where no single log tells. `until`: the last of them ends (ms). */
   tokens: { count: number; more: boolean; until?: number } | undefined;
@@ -29,6 +34,7 @@ export interface Reach {
 }
 
 const agentsAtMost = 200;
+const mandatesAtMost = 1_000;
 
 /** @throws never for what hangs on nothing: then there is nothing to count */
 export async function reachOfRevocation(
@@ -52,6 +58,7 @@ export async function reachOfRevocation(
     agents: { count: agents.all.length, more: agents.more, names: agents.all.slice(0, 10).map(({ name }) => name) },
     instances,
     tasks: stopped.reduce((sum, one) => sum + one.tasks, 0),
+    mandates: await mandatesOn(db, { kind, target, agents: agents.all, now }),
     credentials: effect === 'end' ? stopped.reduce((sum, one) => sum + one.credentials, 0) : 0,
     tokens: tokens && shownTokens(tokens),
     resources,
@@ -71,6 +78,7 @@ async function agentsOf(q: Queries, kind: RevocableKind, target: Target, theirs:
   const found: Named[] = [];
   const { org } = target;
   if (kind === 'agent') found.push({ id: target.id, name: target.name });
+  else if (kind === 'mandate') found.push(...(await agentsOnMandate(q, target.thing as Mandate)));
   else if (org === undefined) return { all: found, more: false };
   else if (kind === 'organization') found.push(...(await livingAgents(q, { org, limit: agentsAtMost + 1 })));
   else if (kind === 'resource')
@@ -84,6 +92,33 @@ async function agentsOf(q: Queries, kind: RevocableKind, target: Target, theirs:
   }
   const all = [...new Map(found.map((one) => [one.id, one])).values()];
   return { all: all.slice(0, agentsAtMost), more: all.length > agentsAtMost };
+}
+
+/** Who acts on it, and on what was passed on of it. */
+async function agentsOnMandate(q: Queries, mandate: Mandate): Promise<Named[]> {
+  const { mandates } = await treeBelow(q, mandate, mandatesAtMost);
+  const agents: Named[] = [];
+  for (const id of new Set(mandates.map(({ agent }) => agent))) {
+    const agent = await findAgent(q, id);
+    if (agent) agents.push({ id, name: agent.name });
+  }
+  return agents;
+}
+
+async function mandatesOn(
+  q: Queries,
+  of: { kind: RevocableKind; target: Target; agents: readonly Named[]; now: number },
+): Promise<number> {
+  const { kind, target, agents, now } = of;
+  if (kind === 'mandate') {
+    const { mandates } = await treeBelow(q, target.thing as Mandate, mandatesAtMost);
+    return mandates.filter(({ endsAt, endedAt }) => endsAt > now && endedAt === undefined).length;
+  }
+  if (kind === 'organization') return countMandates(q, { column: 'org', id: target.id, now });
+  let count = kind === 'person' ? await countMandates(q, { column: 'person', id: target.id, now }) : 0;
+  if (kind !== 'agent' && kind !== 'team' && kind !== 'person') return count;
+  for (const { id } of agents) count += await countMandates(q, { column: 'agent', id, now });
+  return count;
 }
 
 interface Ending {

@@ -50,6 +50,8 @@ export interface RevocationEvent {
   target: string;
   changed?: Readonly<Record<string, unknown>> | undefined;
   details?: Readonly<Record<string, unknown>> | undefined;
+  /** For whom it was, with whom what is personal of it goes. */
+  person?: string | undefined;
   /** Nobody remembers anything of it between requests. */
   unremembered?: boolean;
 }

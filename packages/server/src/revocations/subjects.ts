@@ -2,6 +2,7 @@
 import { isId } from '../lib/ids.ts';
 import type { Revocable } from './revocable.ts';
 import { agents, credentials, instances, roleGrants, tasks } from './revoke-agent.ts';
+import { mandates } from './revoke-mandate.ts';
 import { keys, organizations, people, resources, roles, teams } from './revoke-registry.ts';
 import { tokens } from './revoke-token.ts';
 
@@ -16,7 +17,7 @@ export const revocables = {
   agent: agents,
   role: roles,
   role_grant: roleGrants,
-  // here comes `mandate`, with issue 6
+  mandate: mandates,
   person: people,
   team: teams,
   organization: organizations,

@@ -30,6 +30,16 @@ const agentOf = (t: Things) => `/${t.agent.name}"`;
 const rows: Record<RevocableKind, Row> = {
   token: { subject: jtiOf, names: jtiOf, effects: { end: revoked } },
   task: { subject: (t) => t.task.id, names: (t) => t.task.id, effects: { tokens: revoked, end: revoked } },
+  mandate: {
+    subject: (t) => t.mandate.id,
+    names: (t) => t.mandate.id,
+    narrowed: {
+      path: (t) => `/mandates/${t.mandate.id}`,
+      body: { limits: { uses: 5 } },
+      else: { limits: { uses: 20 } },
+    },
+    effects: { tokens: revoked, suspend: revoked, end: revoked },
+  },
   instance: {
     subject: (t) => t.instance,
     names: (t) => `/${t.agent.name}/`,

@@ -7,6 +7,7 @@ import { findCredential } from '../credentials/store.ts';
 import { numericDate } from '../lib/clock.ts';
 import { isId } from '../lib/ids.ts';
 import type { StoredEvent } from '../log/read-on.ts';
+import { findMandate } from '../mandates/store.ts';
 import { findRole, findRoleGrant, rolesOf } from '../resources/role-store.ts';
 import { findResource } from '../resources/store.ts';
 import type { Queries } from '../store/database.ts';
@@ -72,6 +73,7 @@ const revocationTellers = {
   },
   credential: { 'credential.ended': (world, told) => credentialChanged(world, told, 'revoke') },
   agent: { 'agent.suspended': ofTarget, 'agent.retired': ofTarget, 'agent.updated': whenNarrowed },
+  mandate: { 'mandate.paused': ofTarget, 'mandate.ended': ofTarget, 'mandate.narrowed': ofTarget },
   role: { 'role.retired': ofTarget, 'role.updated': whenNarrowed },
   role_grant: { 'role.withdrawn': claimsChanged },
   person: { 'person.erased': ofTarget },
@@ -163,6 +165,10 @@ async function subjectOf(
   if (isId('task', id)) {
     const task = await findTask(q, id);
     return task && partOf(task.agent);
+  }
+  if (isId('mandate', id)) {
+    const mandate = await findMandate(q, id);
+    return mandate && partOf(mandate.agent);
   }
   if (isId('credential', id)) {
     const credential = await findCredential(q, id);

@@ -28,6 +28,7 @@ export const mandates: Migration = {
     'create index mandates_by_person on mandates (person, id)',
     'create index mandates_by_parent on mandates (parent, id)',
     'create index mandates_by_end on mandates (ends_at)',
+    'create index mandates_by_early_end on mandates (ended_at) where ended_at is not null',
     // how much of what a mandate limits was spent, by its own tokens and those of all that it was passed on to
     `create table mandate_ledger (
        mandate text not null,
