@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { createDpopProof } from '@bailiwick/protocol';
+import { until } from '../packages/server/src/testing/until.ts';
 import {
   assertFailed,
   type MutualTls,
@@ -160,11 +161,10 @@ for (const database of databases) {
     test('the last use of a certificate is noted', async () => {
       const { client, certificate } = await selfSigned();
       await world.token(certificate, { client_id: client.clientId });
-      for (let tries = 0; ; tries++) {
-        const shown = await world.server.admin<{ last_used_at?: string }>('GET', `/credentials/${client.added}`);
-        if (shown.last_used_at !== undefined) break;
-        assert.ok(tries < 50);
-      }
+      await until(
+        () => world.server.admin<{ last_used_at?: string }>('GET', `/credentials/${client.added}`),
+        (shown) => shown.last_used_at !== undefined,
+      );
     });
 
     describe('is refused by tls_client_auth', () => {

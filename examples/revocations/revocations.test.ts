@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { until } from '../../packages/server/src/testing/until.ts';
 import { openGuide } from '../guide.ts';
 
 test('revoked, acknowledged, refused and on record, as the guide says', { timeout: 240_000 }, async (context) => {
@@ -27,8 +29,10 @@ test('revoked, acknowledged, refused and on record, as the guide says', { timeou
   const list = [...said].find(([line]) => line.includes('revocations list'))?.[1] ?? '';
   assert.match(list, /agent +suspended +porter +operator +calls that nobody can explain/);
   const porter = () => readFileSync(path.join(folder, 'porter.log'), 'utf8');
-  for (const end = performance.now() + 5000; !porter().includes('Refused') && performance.now() < end; ) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  await until(
+    porter,
+    (text) => text.includes('Refused'),
+    () => pause(50),
+  );
   assert.match(porter(), /^At work\.\nRefused after \d+ calls: unauthorized_client\.\n$/);
 });

@@ -4,6 +4,7 @@ import { after, before, suite, test } from 'node:test';
 import { generateJwk, type PrivateJwk, parseCompact, publicJwk } from '@bailiwick/protocol';
 import { startServer, type TestServer } from '../../server/src/testing/harness.ts';
 import { roleOf } from '../../server/src/testing/orchestrator.ts';
+import { until } from '../../server/src/testing/until.ts';
 import { type Agent, createAgent, enrol, signTask } from './index.ts';
 
 suite('tasks of an agent', () => {
@@ -160,14 +161,14 @@ suite('tasks of an agent', () => {
   });
 
   /** What the log has of a task, once so much of it is there: it is told in the background. */
-  const told = async (id: string, count: number) => {
-    for (let tries = 0; ; tries++) {
-      const { items } = await server.admin<{ items: Told[] }>('GET', `/events?target=${id}&limit=100`);
-      const reports = items.filter(({ type }) => type === 'task.started' || type === 'task.finished').reverse();
-      if (reports.length >= count || tries > 100) return reports;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  };
+  const told = (id: string, count: number) =>
+    until(
+      async () => {
+        const { items } = await server.admin<{ items: Told[] }>('GET', `/events?target=${id}&limit=100`);
+        return items.filter(({ type }) => type === 'task.started' || type === 'task.finished').reverse();
+      },
+      (reports) => reports.length >= count,
+    );
   interface Told {
     type: string;
     trace?: string;

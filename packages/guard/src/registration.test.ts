@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { linkTag } from '@bailiwick/protocol';
+import { until } from '../../server/src/testing/until.ts';
 import { createGuard, type GuardOptions } from './index.ts';
 import { fakeAgent, fakeIssuer, operations, quiet, resource, resourceId } from './testing/fake-issuer.ts';
 
@@ -18,10 +19,7 @@ async function setUp(options: Partial<GuardOptions> = {}) {
   const register = (changes: object) => {
     fake.registration = { ...fake.registration, resource: { ...(fake.registration.resource as object), ...changes } };
   };
-  const settle = async () => {
-    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
-  };
-  return { fake, runtime, guard, status, register, settle };
+  return { fake, runtime, guard, status, register };
 }
 
 test('the operations are those of the registration', async () => {
@@ -31,13 +29,12 @@ test('the operations are those of the registration', async () => {
 });
 
 test('a change is in force after a minute or so, and what was there serves meanwhile', async () => {
-  const { fake, status, register, settle } = await setUp();
+  const { fake, status, register } = await setUp();
   assert.equal(await status(), 200);
   register({ operations: operations.slice(1) });
   fake.clock.advance(72_001);
   assert.equal(await status(), 200);
-  await settle();
-  assert.equal(await status(), 403);
+  await until(status, (seen) => seen === 403);
 });
 
 test('it is refreshed in the background, too', async () => {
@@ -56,8 +53,10 @@ test('it is refreshed in the background, too', async () => {
   await guard.ready();
   fake.clock.advance(72_001);
   tick();
-  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
-  assert.equal(fake.asked[self], 2);
+  await until(
+    () => fake.asked[self],
+    (times) => times === 2,
+  );
   guard.close();
   assert.ok(stopped);
 });
@@ -165,20 +164,18 @@ test('details of the registration are enforced, and a rule that is not known her
 });
 
 test('a resource that is dangerously_bearer no more takes no unbound token, not even one it knows', async () => {
-  const { fake, guard, register, settle } = await setUp();
+  const { fake, guard, register } = await setUp();
   register({ token: { dangerously_bearer: true } });
   const headers = { authorization: [`Bearer ${await fake.token()}`] };
   const unbound = async () => (await guard.decide({ method: 'GET', url: '/v1/tickets', headers })).allowed;
   assert.equal(await unbound(), true);
   register({ token: { dangerously_bearer: false } });
   fake.clock.advance(72_001);
-  await unbound();
-  await settle();
-  assert.equal(await unbound(), false);
+  await until(unbound, (allowed) => !allowed);
 });
 
 test('a token for another resource that shares the audience is refused offline, a known one too once the id is another', async () => {
-  const { fake, guard, register, settle } = await setUp();
+  const { fake, guard, register } = await setUp();
   register({ token: { audience: 'api://shared' } });
   const agent = await fakeAgent(fake);
   const decide = async (claims: object) => {
@@ -193,9 +190,7 @@ test('a token for another resource that shares the audience is refused offline, 
   assert.equal((await ours()).allowed, true);
   register({ id: 'res_successor', token: { audience: 'api://shared' } });
   fake.clock.advance(72_001);
-  await ours();
-  await settle();
-  assert.equal((await ours()).allowed, false);
+  await until(ours, ({ allowed }) => !allowed);
 });
 
 test('with operations in code, resourceId tells resources of one audience apart; without it nothing does offline', async () => {
@@ -212,18 +207,14 @@ test('with operations in code, resourceId tells resources of one audience apart;
 });
 
 test('a resource that was suspended lets nobody in, offline too', async () => {
-  const { fake, status, register, settle } = await setUp();
+  const { fake, status, register } = await setUp();
   assert.equal(await status(), 200);
   register({ status: 'suspended' });
   fake.clock.advance(72_001);
-  await status();
-  await settle();
-  assert.equal(await status(), 503);
+  await until(status, (seen) => seen === 503);
   register({ status: 'active' });
   fake.clock.advance(72_001);
-  await status();
-  await settle();
-  assert.equal(await status(), 200);
+  await until(status, (seen) => seen === 200);
 });
 
 test('an operation that takes no scope is one that says so', async () => {

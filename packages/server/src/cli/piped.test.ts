@@ -9,6 +9,7 @@ import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { systemClock } from '../lib/clock.ts';
 import { startServer, type TestServer } from '../testing/harness.ts';
+import { until } from '../testing/until.ts';
 
 const main = path.join(import.meta.dirname, '../main.ts');
 const folder = mkdtempSync(path.join(tmpdir(), 'bailiwick-piped-'));
@@ -76,10 +77,15 @@ test('following ends when nobody reads any more', { timeout: 60_000 }, async () 
   void ended.then(() => {
     over = true;
   });
-  for (let i = 0; !over && i < 200; i++) {
-    await server.admin('POST', '/roles', { name: `later-${i}` });
-    await pause(50);
-  }
+  let n = 0;
+  await until(
+    () => over,
+    (ends) => ends,
+    async () => {
+      await server.admin('POST', '/roles', { name: `later-${n++}` });
+      await pause(50);
+    },
+  );
   assert.deepEqual(await ended, [0, null], err());
   assert.equal(err(), '');
 });
