@@ -24,8 +24,6 @@ import type { Stream, WaitingSet } from './stream.ts';
 import { findSecret, findStream } from './stream-store.ts';
 import { signalsTopic } from './transmit.ts';
 
-/** How long a stream is held by the node that pushes it, counted anew with every SET (ms): longer than any answer may take. */
-const heldMs = 90_000;
 /** No request to a receiver takes longer (seconds). */
 const answerSeconds = 20;
 /** After a failure (ms). */
@@ -37,6 +35,11 @@ const refusalsAllowed = 5;
 /** Streams that one node pushes at once. */
 const atOnce = 32;
 const maxAnswerBytes = 8_192;
+
+const timeoutSeconds = ({ config }: Deps): number => Math.min(answerSeconds, config.outbound.timeout_seconds);
+
+/** How long a stream is held by the node that pushes it, counted anew with every SET (ms): after that, whoever held it is taken for dead. */
+const heldMs = (deps: Deps): number => timeoutSeconds(deps) * 1000 + 5_000;
 
 /** Begins to push. `stop` waits for what is under way. */
 export const startPushing = (deps: Deps): { stop(): Promise<void> } =>
@@ -63,7 +66,7 @@ interface Held {
  */
 async function pushStream(deps: Deps, id: string, ending: AbortSignal): Promise<void> {
   const { db, clock } = deps;
-  const held: Held = { id, heldUntil: clock.now() + heldMs };
+  const held: Held = { id, heldUntil: clock.now() + heldMs(deps) };
   const claimed = await db.settle((tx) => claimStream(tx, id, { now: clock.now(), until: held.heldUntil }));
   if (!claimed) return;
   try {
@@ -109,10 +112,11 @@ async function pushNext(
 
 /** Writes down what came of a SET. Answers whether the next one's turn is now. */
 async function settled(
-  { db, clock, log }: Deps,
+  deps: Deps,
   held: Held,
   { stream, set, outcome }: { stream: Stream; set: WaitingSet; outcome: Awaited<ReturnType<typeof pushOne>> },
 ): Promise<boolean> {
+  const { db, clock, log } = deps;
   const { id, heldUntil } = held;
   const { jti } = set;
   if (outcome && !(outcome.refused && set.attempts + 1 >= refusalsAllowed)) {
@@ -121,7 +125,7 @@ async function settled(
     return false;
   }
   if (outcome) log.warn({ stream: id, jti, why: outcome.fault }, 'a receiver refused a signal for good');
-  const until = Math.max(clock.now() + heldMs, heldUntil + 1);
+  const until = Math.max(clock.now() + heldMs(deps), heldUntil + 1);
   const fault = outcome?.fault;
   const mine = await db.settle((tx) => pushed(tx, { id, heldUntil }, { jti, now: clock.now(), until, fault }));
   held.heldUntil = until;
@@ -142,7 +146,7 @@ async function pushOne(
       types: ['application/json'],
       maxBytes: maxAnswerBytes,
       anyStatus: true,
-      timeoutSeconds: Math.min(answerSeconds, deps.config.outbound.timeout_seconds),
+      timeoutSeconds: timeoutSeconds(deps),
       signal,
       send: {
         method: 'POST',

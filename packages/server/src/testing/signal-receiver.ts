@@ -12,6 +12,7 @@ import { createRemoteJWKSet, decodeProtectedHeader, type JWTPayload, jwtVerify }
 import { adminClient, type Reply } from './admin-client.ts';
 import { makeAuthority, makeCertificate } from './certificates.ts';
 import type { TestServer } from './harness.ts';
+import type { ServerForClients } from './token-client.ts';
 
 export interface SignalReceiver {
   clientId: string;
@@ -41,7 +42,7 @@ const random = () => randomBytes(6).toString('hex');
 
 /** Registers one. @param options.scope what its tokens are for; `role: null`: it holds none */
 export async function signalReceiver(
-  server: TestServer,
+  server: ServerForClients,
   options: { organization?: string; scope?: string[]; role?: null } = {},
 ): Promise<SignalReceiver> {
   const { issuer, clock } = server;
@@ -102,7 +103,7 @@ export async function signalReceiver(
   };
 }
 
-export async function roleOf(server: TestServer, name: string): Promise<string> {
+export async function roleOf(server: ServerForClients, name: string): Promise<string> {
   const { items } = await server.admin<{ items: { id: string; name: string }[] }>('GET', `/roles?name=${name}`);
   return (items.find((role) => role.name === name) as { id: string }).id;
 }

@@ -8,6 +8,7 @@ import { CompactSign, exportJWK, generateKeyPair, type JWTPayload, SignJWT } fro
 import type { ConfigOverrides } from '../config.ts';
 import { startServer } from './harness.ts';
 import { testWeb } from './signal-receiver.ts';
+import type { ServerForClients } from './token-client.ts';
 
 export const issuer = 'https://idp.example';
 export const audience = 'https://id.example/signals';
@@ -34,6 +35,24 @@ export type SignalSource = Awaited<ReturnType<typeof signalSource>>;
 /** Starts a server, and a provider that it hears. */
 export async function signalSource(options: { database: 'sqlite' | 'postgres'; config?: ConfigOverrides }) {
   const web = await testWeb();
+  const server = await startServer({
+    ...options,
+    config: { ...options.config, outbound: { ca_file: web.caFile, ...options.config?.outbound } },
+  });
+  const provider = await providerFor(server, web);
+  return {
+    ...provider,
+    server,
+    async close() {
+      await server.close();
+      provider.close();
+      web.remove();
+    },
+  };
+}
+
+/** A provider that a server hears which believes this web. */
+export async function providerFor(server: ServerForClients, web: { cert: string; key: string }) {
   const keys = await generateKeyPair('RS256');
   /** What it publishes. Both can be changed: to other keys, to an answer that never comes. */
   const jwks: unknown[] = [{ ...(await exportJWK(keys.publicKey)), kid: 'one', alg: 'RS256', use: 'sig' }];
@@ -46,10 +65,6 @@ export async function signalSource(options: { database: 'sqlite' | 'postgres'; c
   const published = createServer({ cert: web.cert, key: web.key }, (_, response) => other.keysWanted(response));
   await new Promise<void>((resolve) => published.listen(0, '127.0.0.1', resolve));
   const jwksUri = `https://localhost:${(published.address() as AddressInfo).port}/jwks`;
-  const server = await startServer({
-    ...options,
-    config: { ...options.config, outbound: { ca_file: web.caFile, ...options.config?.outbound } },
-  });
 
   const made = (more: object = {}, at = '') =>
     server.admin<PushingSource>('POST', `/signal-sources${at}`, {
@@ -108,30 +123,24 @@ export async function signalSource(options: { database: 'sqlite' | 'postgres'; c
     assert.equal(more.length, 0);
     return event?.decided_on.agents.map(({ effect, concerns }) => [effect, concerns]);
   };
-  const emailOf = async (person: string) => (await server.admin<{ email: string }>('GET', `/people/${person}`)).email;
 
   return {
-    ...{
-      server,
-      source,
-      other,
-      made,
-      subjectOf,
-      claimsOf,
-      sign,
-      signText,
-      push,
-      tell,
-      statusOf,
-      heard,
-      outcome,
-      emailOf,
-    },
-    async close() {
-      await server.close();
+    source,
+    other,
+    jwksUri,
+    made,
+    subjectOf,
+    claimsOf,
+    sign,
+    signText,
+    push,
+    tell,
+    statusOf,
+    heard,
+    outcome,
+    close() {
       published.close();
       published.closeAllConnections();
-      web.remove();
     },
   };
 }
