@@ -6,7 +6,7 @@ import { databases } from '../packages/server/src/testing/harness.ts';
 import { until } from '../packages/server/src/testing/until.ts';
 import { feedWorld, statusOf, via } from './feed-world.ts';
 
-const capacity = 20;
+const capacity = 15;
 
 for (const database of databases) {
   test(`a guard at its bound forgets the oldest, and asks about tokens of before (${database})`, async () => {

@@ -47,7 +47,7 @@ export interface FeedView {
 const sweptAtOnce = 2_000;
 
 /**
- * @param capacity how many revocations are known at most: beyond it the oldest are forgotten, and the floor rises
+ * @param capacity how many revocations are known at most: beyond it the oldest sixteenth is forgotten, and the floor rises
  * @param learned called with the tags of what was learned, before any of it can be forgotten
  */
 export function feedView(capacity: number, learned: (tags: readonly string[]) => void = () => {}): FeedView {
@@ -78,12 +78,14 @@ export function feedView(capacity: number, learned: (tags: readonly string[]) =>
     version += 1;
   }
 
+  /** Some at once: each time the oldest has to be looked for behind what was forgotten before. */
   function bound(): void {
     if (known.size <= capacity) return;
+    const kept = capacity - Math.floor(capacity / 16);
     for (const [tag, { rev: number }] of known) {
       known.delete(tag);
       floor = Math.max(floor, number);
-      if (known.size <= capacity) return;
+      if (known.size <= kept) return;
     }
   }
 
