@@ -11,7 +11,7 @@ What a policy may ask, as [Cedar's schema](https://docs.cedarpolicy.com/schema/h
 
 - A member with a \`?\` can be missing: ask first, \`context has address && …\`.
 - Entities are named as they are called: \`Role::"crm-reports"\`, \`Api::"https://crm.example.com"\`, \`Operation::"https://crm.example.com#GET /customers"\`.
-- \`token:exchange\`, \`approval:request\` and \`lease:create\` are asked by nothing yet.
+- \`approval:request\` and \`lease:create\` are asked by nothing yet.
 - Annotations, and what the starter set says: [from a role to a policy](../guides/policies.md#what-a-statement-can-say-besides).
 
 \`\`\`cedarschema

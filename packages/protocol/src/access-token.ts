@@ -21,6 +21,12 @@ export interface Actor {
   act?: Actor;
 }
 
+/** Who may become the next actor. @see RFC 8693 §4.4 */
+export interface MayAct {
+  sub: string;
+  iss: string;
+}
+
 /** The claims of an access token of ours. Times are NumericDates: seconds. @see RFC 9068 §2.2 */
 export interface AccessTokenClaims {
   iss: string;
@@ -46,6 +52,10 @@ export interface AccessTokenClaims {
   links: string[];
   sub_profile: string;
   act?: Actor;
+  /** Id of the mandate that it rests on, where somebody let the agent act for them. */
+  mandate?: string;
+  /** The one agent that may exchange it, beside the one whose it is. @see RFC 8693 §4.4 */
+  may_act?: MayAct;
   authorization_details?: readonly AuthorizationDetail[];
   /** Its place in a Token Status List, for verifiers that know nothing else of ours. @see draft-ietf-oauth-status-list §6.2 */
   status?: { status_list: { idx: number; uri: string } };
@@ -61,8 +71,8 @@ export function linkTag(id: string): string {
  * @param kid of the token's header: whoever holds a stolen key would leave it out of the claims
  */
 export function tagsOf(claims: AccessTokenClaims, kid: string): string[] {
-  const { jti, client_id, org, instance, task, links } = claims;
-  const named = [jti, client_id, org, instance, task?.id, kid].filter((id) => id !== undefined);
+  const { jti, client_id, org, instance, task, mandate, links } = claims;
+  const named = [jti, client_id, org, instance, task?.id, mandate, kid].filter((id) => id !== undefined);
   return [...named.map(linkTag), ...links];
 }
 
@@ -102,6 +112,7 @@ function checkAuthority(claims: ParsedJws['payload']): void {
   }
   if (claims.cnf !== undefined) checkConfirmation(claims.cnf);
   if (claims.zone !== undefined && !isZoneName(claims.zone)) throw malformed('zone');
+  if (claims.mandate !== undefined && typeof claims.mandate !== 'string') throw malformed('mandate');
 }
 
 /** A binding that can't be read must not be taken for none. */

@@ -6,13 +6,14 @@ import type { AuthorizationDetail, Operation, Requirement, Sensitivity, TokenCon
 import { operationType } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
 import type { Instance } from '../agents/instance.ts';
-import { isBound, mayAct, mayBeReached, withinInstance } from '../decide/decide.ts';
+import { isBound, mayAct, mayBeReached } from '../decide/decide.ts';
 import { takenBy } from '../decide/in-effect.ts';
 import { mustBeInside, narrowedOrDenied, outside, placeOf, type SeenPlace, seenPlace } from '../decide/place.ts';
 import type { Client, PlannedTask, TokenPlan } from '../decide/plan.ts';
 import { policyRequest } from '../decide/policy.ts';
 import { detailsWithinInstance, givenByRoles } from '../decide/roles.ts';
 import { sensitivityOf } from '../decide/sensitivity.ts';
+import { withinInstance } from '../decide/within-instance.ts';
 import { withinTask } from '../decide/within-task.ts';
 import type { Deps } from '../deps.ts';
 import { namedByTask } from '../grants/task.ts';

@@ -107,6 +107,10 @@ export const road = {
   'token.issued': {
     has: ['agent', 'instance?', 'resource', 'jti', 'reason'],
     on: {
+      chain: z
+        .array(text)
+        .optional()
+        .meta({ description: 'Who acts, where it acts for somebody: SPIFFE IDs, the client first.' }),
       client,
       ctx: z.array(text).optional().meta({ description: 'In which dimensions it is limited to places and hours.' }),
       details: z.array(text).optional().meta({ description: 'Types of its `authorization_details`.' }),
@@ -115,12 +119,18 @@ export const road = {
       jkt: text.optional().meta({ description: 'Thumbprint of the key that it is bound to.' }),
       kid: text.optional().meta({ description: 'Which key signed it.' }),
       links: z.array(text).meta({ description: 'What else ends it when it is revoked.' }),
+      mandate: id('mandate').optional().meta({ description: 'The mandate that it was issued on.' }),
+      may_act: text.optional().meta({ description: 'Who may exchange it: a SPIFFE ID.' }),
       ...policyMembers,
       provenance,
       registry,
       resource_id: id('resource').meta({ description: 'The resource that it is for, by its id.' }),
       rev,
       scope: scope('What it may be used for.'),
+      subject: text
+        .optional()
+        .meta({ description: 'For which agent, where it was exchanged and no person is behind it: its SPIFFE ID.' }),
+      subject_token: text.optional().meta({ description: 'The `jti` of the token that it was exchanged from.' }),
       task: id('task').optional().meta({ description: 'Under which task it was issued.' }),
       x5t: text.optional().meta({ description: 'Thumbprint of the certificate that it is bound to.' }),
     },

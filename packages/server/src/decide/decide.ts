@@ -6,18 +6,16 @@ import type { Agent } from '../agents/agent.ts';
 import type { Deps } from '../deps.ts';
 import { longestTokenMs } from '../keys/schedule.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
-import { rememberedPer } from '../lib/remember.ts';
 import type { Resource } from '../resources/resource.ts';
-import type { HeldRole } from '../resources/role.ts';
-import { rolesOf } from '../resources/store.ts';
 import { take } from './budget.ts';
-import { narrowedOrDenied, placeOf } from './place.ts';
-import type { Client, DecidedPlan, RequestContext, TokenPlan } from './plan.ts';
-import { allowedByPolicy } from './policy.ts';
+import { delegationEndsAt, narrowedBy, withinDelegation } from './delegated.ts';
+import { boundPlace, narrowedOrDenied, placeOf } from './place.ts';
+import type { Client, DecidedPlan, Narrowing, RequestContext, TokenPlan } from './plan.ts';
+import { allowedByPolicy, type PolicySay } from './policy.ts';
+import { rolesHeld } from './registered.ts';
 import { detailsWithinInstance, givenByRoles } from './roles.ts';
+import { withinInstance } from './within-instance.ts';
 import { taskEndsAt, taskLinks, withinTask } from './within-task.ts';
-
-const heldRoles = rememberedPer<HeldRole[]>(100_000);
 
 /**
  * Decides a plan: allows it, narrowed in time to what it rests on, or refuses it.
@@ -29,26 +27,65 @@ export async function decide(deps: Deps, plan: TokenPlan, request: RequestContex
   mayAct(agent, now);
   mayBeReached(plan.resource, agent);
   isBound(plan);
-  const held = await heldRoles(deps.db).get(asOf.version, agent.id, () => rolesOf(deps.db, agent.id));
-  const { giving, links, sensitivity } = givenByRoles(plan, held ?? []); // nothing that no role gives
+  const held = await rolesHeld(deps, asOf.version, agent.id);
+  const { giving, links, sensitivity } = givenByRoles(plan, held); // nothing that no role gives
   withinInstance(plan);
   detailsWithinInstance(plan);
   withinTask(plan);
+  const given = withinDelegation(plan); // nothing that who lets it act doesn't allow
   const place = placeOf(deps, plan, request); // from where, and where to
-  const say = await allowedByPolicy(deps, plan, { held: held ?? [], sensitivity, seen: place.seen, now }); // now, and for this
+  const say = await allowedByPolicy(deps, plan, { held, sensitivity, seen: place.seen, now }); // now, and for this
   const context = narrowedOrDenied(place.context, say.limits.context);
+  const expiresAt = Math.min(endOf(deps, plan, now), policyEnd(say, now));
   return {
     ...plan,
     context,
-    expiresAt: Math.min(endOf(deps, plan, now), now + (say.limits.lifetimeSeconds ?? Number.POSITIVE_INFINITY) * 1000),
-    links: [plan.client.credential, ...enrollingOf(plan.client), plan.resource.id, ...links, ...taskLinks(plan)],
+    expiresAt,
+    links: [
+      plan.client.credential,
+      ...enrollingOf(plan.client),
+      plan.resource.id,
+      ...links,
+      ...taskLinks(plan),
+      ...given,
+      ...(plan.delegation?.links ?? []),
+    ],
     policy: say.policy,
     reasons: [...giving.map(({ roleName }) => `role ${roleName}`), ...say.reasons],
     decidedOn: say.decidedOn,
     personal: say.personal,
     observed: say.observed,
+    narrowed: narrowings(deps, plan, { expiresAt, say, now }),
   };
 }
+
+/** What is told of a chain's token beyond its claims: nothing where an agent acts for itself. */
+function narrowings(
+  deps: Deps,
+  plan: TokenPlan,
+  { expiresAt, say, now }: { expiresAt: number; say: PolicySay; now: number },
+): readonly Narrowing[] | undefined {
+  const { delegation, resource, client } = plan;
+  if (!delegation) return undefined;
+  const { agent, instance } = client;
+  return narrowedBy(
+    { ...plan, delegation },
+    {
+      expiresAt,
+      usual: now + (resource.token.lifetime_seconds ?? deps.config.token.lifetime_seconds) * 1000,
+      ends: [['policy', policyEnd(say, now)]],
+      places: [
+        ['registration', agent.context],
+        ['instance', instance && boundPlace(deps, agent, instance)],
+        ['policy', say.limits.context],
+      ],
+    },
+  );
+}
+
+/** Until when policy lets a token live at most. */
+const policyEnd = ({ limits }: PolicySay, now: number): number =>
+  now + (limits.lifetimeSeconds ?? Number.POSITIVE_INFINITY) * 1000;
 
 /**
  * Counts a request of this agent, whatever comes of it.
@@ -98,19 +135,6 @@ function enrollingOf({ instance, credential }: Client): string[] {
   return [...(instance.credential === credential ? [] : [instance.credential]), ...instance.ancestors];
 }
 
-/**
- * A child of an instance can only do what its parent let it have.
- * @throws OAuthError `invalid_scope`
- */
-export function withinInstance({ client: { instance }, resource, scope }: TokenPlan): void {
-  if (instance?.allowed === undefined) return;
-  const allowed = instance.allowed.find((each) => each.resource === resource.id)?.scope ?? [];
-  const beyond = scope.filter((each) => !allowed.includes(each));
-  if (beyond.length > 0) {
-    throw new OAuthError('invalid_scope', `this instance was not given ${beyond.join(' ')} on this resource`);
-  }
-}
-
 /** Nothing outlives what it rests on, nor fifteen minutes. */
 function endOf(deps: Deps, plan: TokenPlan, now: number): number {
   const { client, resource } = plan;
@@ -126,6 +150,7 @@ function endOf(deps: Deps, plan: TokenPlan, now: number): number {
     credentialEndsAt ?? Number.POSITIVE_INFINITY,
     instance?.expiresAt ?? Number.POSITIVE_INFINITY,
     taskEndsAt(plan),
+    delegationEndsAt(plan),
   );
 }
 

@@ -1,5 +1,5 @@
 /**
- * Where a token may be used: within what its agent's registration, the instance that asks and the request all allow. And where it is asked
+ * Where a token may be used: within what its agent's registration, the instance that asks, whoever lets it act for them and the request all allow. And where it is asked
  * for: nobody gets a token for a place that they aren't in.
  */
 import {
@@ -44,12 +44,13 @@ export const outside: Record<ContextDimension, string> = {
  */
 export function placeOf(
   deps: Pick<Deps, 'places'>,
-  { client: { agent, instance }, context: asked }: Pick<TokenPlan, 'client' | 'context'>,
+  { client: { agent, instance }, context: asked, delegation }: Pick<TokenPlan, 'client' | 'context' | 'delegation'>,
   request: RequestContext,
 ): { context: TokenContext | undefined; seen: SeenPlace } {
   const seen = seenPlace(deps, request.address, instance);
   const registered = narrowedOrDenied(agent.context, instance && boundPlace(deps, agent, instance));
-  const context = narrowedOrDenied(registered, asked);
+  let context = narrowedOrDenied(registered, asked);
+  for (const bound of delegation?.bounds ?? []) context = narrowedOrDenied(context, bound.context);
   mustBeInside(context, seen, request.at);
   return { context, seen };
 }

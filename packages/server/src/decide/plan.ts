@@ -1,10 +1,11 @@
 /** What a grant hands on: everything that a token would say, and nothing that it could do by itself. */
-import type { Actor, AuthorizationDetail, Requirement, TokenContext } from '@bailiwick/protocol';
+import type { Actor, AuthorizationDetail, MayAct, Requirement, TokenContext } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
 import type { Instance } from '../agents/instance.ts';
 import type { Counter } from '../liveness/liveness.ts';
 import type { Take } from '../mandates/ledger.ts';
 import type { Resource } from '../resources/resource.ts';
+import type { HeldRole } from '../resources/role.ts';
 import type { Task } from '../tasks/task.ts';
 
 /** Parameters of a form, each as often as it was sent. */
@@ -103,29 +104,46 @@ export interface Delegation {
   subjectProfile: string;
   /** The person at the root, if there is one (`per_…`). */
   person: string | undefined;
-  /** Who acted before the client, the nearest first, each with those before it inside. */
-  earlier: Actor | undefined;
+  /** The client, with who acted before it inside; nobody where an agent gets a narrower token for itself. */
+  act: Actor | undefined;
+  /** Ids of the agents that acted before the client, the nearest first. */
+  before: readonly string[];
   /** The mandate that the client acts on. */
   mandate: string | undefined;
+  /** The `jti` of the token that this was exchanged from. */
+  exchanged: string | undefined;
   /** Ids of all that this rests on: mandates up to the root, the person, earlier agents, the token that it was exchanged from. */
   links: readonly string[];
   /** The same, of what a token that was exchanged linked: of these only the tags are known. */
   tags: readonly string[];
-  /** Milliseconds: when the first of it ends. */
-  endsAt: number;
   /** What each link of the chain allows on the plan's resource, the nearest first; the plan is within each. */
   bounds: readonly DelegationBound[];
+  /** What the agent at the root may do itself, where it lets others act on a resource that its token isn't for. */
+  rootRoles: readonly HeldRole[] | undefined;
   /** What it takes of what mandates count, in the issuing transaction. */
   takes: readonly Take[];
+  /** What was left out where the request named nothing. */
+  narrowed: readonly Narrowing[];
 }
 
 /** What one link of a chain allows on one resource. */
 export interface DelegationBound {
-  /** Which link: the id of a mandate, or `subject_token`. */
+  /** Which link: `mandate mdt_…`, or `subject_token`. */
   by: string;
   scope: readonly string[];
   details: readonly AuthorizationDetail[];
   context: TokenContext | undefined;
+  /** Milliseconds. */
+  endsAt: number;
+}
+
+/** That a token says less than its first link allows, and because of what. */
+export interface Narrowing {
+  what: 'scope' | 'authorization_details' | 'lifetime' | 'context';
+  /** The scope, or the type of the details. */
+  value?: string;
+  /** `mandate mdt_…`, `subject_token`, `subject`, `roles`, `task`, `instance`, `policy` or `registration`; `request` for a bound that leaves open what a token has to say. */
+  by: string;
 }
 
 /** What a grant wants to have issued. */
@@ -141,6 +159,8 @@ export interface TokenPlan {
   details: readonly AuthorizationDetail[];
   /** On whose authority, where the agent doesn't act for itself. */
   delegation?: Delegation | undefined;
+  /** Who may exchange the token, beside the client itself. @see RFC 8693 §4.4 */
+  mayAct?: MayAct | undefined;
   /** The piece of work that it is for. */
   task: PlannedTask | undefined;
   /** Where it is to be used at most, as the request says. */
@@ -166,6 +186,8 @@ export interface DecidedPlan extends Omit<TokenPlan, 'context'> {
   personal: object | undefined;
   /** Policies that are only observed and would have decided otherwise. */
   observed?: ObservedDecision | undefined;
+  /** What it says less than its first link allows, where somebody acts for another. */
+  narrowed?: readonly Narrowing[] | undefined;
 }
 
 /** What policies that are not enforced yet would have said. */

@@ -1,5 +1,5 @@
 /** Policy's say about a token: what it is asked, and what its answer means. Roles have bounded the plan before. */
-import type { Sensitivity } from '@bailiwick/protocol';
+import { actorsOf, type Sensitivity } from '@bailiwick/protocol';
 import { type Instance, vouchedZone } from '../agents/instance.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
@@ -102,11 +102,11 @@ export function policyRequest(
   { held, sensitivity, seen, now }: Known,
   beside?: InEffect,
 ): PolicyRequest {
-  const { client, resource, binding } = plan;
+  const { client, resource, binding, delegation } = plan;
   const { scope, details } = inEffect(resource.operations, plan, beside);
   return {
     principal: agentPrincipal(client, held),
-    action: 'token:issue',
+    action: delegation ? 'token:exchange' : 'token:issue',
     resource: { type: 'Api', identifier: resource.identifier, name: resource.name, sensitivity },
     context: {
       at: now,
@@ -125,8 +125,10 @@ export function policyRequest(
       proofAge: proofAge(plan, now),
       scope,
       details,
-      chainDepth: 0,
-      subject: undefined,
+      chainDepth: actorsOf(delegation?.act).length,
+      subject: delegation?.act && plan.subject,
+      chain: delegation?.before,
+      mandate: delegation?.mandate,
       operation: undefined,
     },
   };

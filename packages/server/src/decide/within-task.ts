@@ -7,7 +7,12 @@ import type { TokenPlan } from './plan.ts';
  * Holds a plan against what its task is for. What an agent declares itself bounds nothing.
  * @throws OAuthError `invalid_target`, `invalid_scope`, `invalid_authorization_details`
  */
-export function withinTask({ task: planned, resource, scope, details }: TokenPlan): void {
+export function withinTask({
+  task: planned,
+  resource,
+  scope,
+  details,
+}: Pick<TokenPlan, 'task' | 'resource' | 'scope' | 'details'>): void {
   if (planned?.provenance !== 'orchestrated' || planned.task.resources === undefined) return;
   const { resources } = planned.task;
   const bound = resources.find((each) => each.resource === resource.id);
@@ -21,7 +26,7 @@ export function withinTask({ task: planned, resource, scope, details }: TokenPla
 }
 
 /** When the plan's task ends, in milliseconds; never, if it has none. */
-export function taskEndsAt({ task }: TokenPlan): number {
+export function taskEndsAt({ task }: Pick<TokenPlan, 'task'>): number {
   return task?.provenance === 'orchestrated' ? task.task.endsAt : Number.POSITIVE_INFINITY;
 }
 

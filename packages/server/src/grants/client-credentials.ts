@@ -6,12 +6,13 @@ import { spiffeId } from '../tokens/claims.ts';
 import { requestedContext } from './context.ts';
 import { requestedDetails } from './details.ts';
 import type { Grant } from './grant.ts';
+import { requestedMayAct } from './may-act.ts';
 import { requestedResource, requestedScope } from './target.ts';
 import { namedByTask, requestedTask, taskParameters } from './task.ts';
 
 export const clientCredentials = {
   type: 'client_credentials',
-  parameters: ['resource', 'scope', 'authorization_details', 'ctx', ...taskParameters],
+  parameters: ['resource', 'scope', 'authorization_details', 'ctx', 'may_act', ...taskParameters],
 
   async plan(deps, client, request) {
     const { agent, instance } = client;
@@ -26,6 +27,7 @@ export const clientCredentials = {
       resource,
       scope: named?.scope ?? requestedScope(request.form, registered, details), // OAuth 2.1 §3.2.2.1: nothing unnamed
       details,
+      mayAct: await requestedMayAct(deps, client, request.form), // RFC 8693 §4.4
       task,
       context: requestedContext(request.form),
       binding: request.binding,

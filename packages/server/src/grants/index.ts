@@ -4,8 +4,9 @@ import type { Client } from '../decide/plan.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { clientCredentials } from './client-credentials.ts';
 import type { Grant } from './grant.ts';
+import { tokenExchange } from './token-exchange.ts';
 
-export const grants = [clientCredentials] as const satisfies readonly Grant[];
+export const grants = [clientCredentials, tokenExchange] as const satisfies readonly Grant[];
 
 /**
  * The grant of this type, if the client may use it.

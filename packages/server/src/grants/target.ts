@@ -20,21 +20,57 @@ const longestIdentifier = 2048;
  */
 export async function requestedResource(
   deps: Deps,
-  { agent, asOf }: Client,
+  client: Client,
   form: Form,
 ): Promise<{ resource: Resource; registered: AgentResource }> {
   const named = (form.get('resource') ?? []).filter((identifier) => identifier !== '');
   if (named.length > 1) throw new OAuthError('invalid_target', 'name one resource: a token is for exactly one');
   const [identifier] = named;
-  if (identifier === undefined) {
-    const registered = agent.resources.find((each) => each.default);
-    if (!registered) throw new OAuthError('invalid_target', 'name a resource: this agent has no default one');
-    const resource = await resources(deps.db).get(asOf.version, registered.resource, () =>
-      findResource(deps.db, registered.resource),
-    );
-    if (!resource) throw notGiven();
-    return { resource, registered };
+  if (identifier !== undefined) return namedResource(deps, client, identifier, form);
+  const registered = client.agent.resources.find((each) => each.default);
+  if (!registered) throw new OAuthError('invalid_target', 'name a resource: this agent has no default one');
+  const resource = await resourceById(deps, client, registered.resource);
+  if (!resource) throw notGiven();
+  return { resource, registered };
+}
+
+/**
+ * The one resource that an exchange is for, where `audience` names it as well as `resource`.
+ * @param meant id of the resource that the subject token means, where the request names none
+ * @throws OAuthError `invalid_target`
+ * @see RFC 8693 §2.1
+ */
+export async function exchangedResource(
+  deps: Deps,
+  client: Client,
+  form: Form,
+  meant: string | undefined,
+): Promise<Resource> {
+  const all = [...(form.get('resource') ?? []), ...(form.get('audience') ?? [])];
+  const [identifier, ...more] = new Set(all.filter((each) => each !== ''));
+  if (more.length > 0) {
+    throw new OAuthError('invalid_target', 'resource and audience must name one resource: a token is for exactly one');
   }
+  if (identifier === undefined && meant === undefined) {
+    throw new OAuthError('invalid_target', 'name a resource: the subject_token is for several');
+  }
+  const found = identifier === undefined ? undefined : await namedResource(deps, client, identifier, form);
+  const resource = found?.resource ?? (await resourceById(deps, client, meant ?? ''));
+  if (!resource || !client.agent.resources.some((each) => each.resource === resource.id)) throw notGiven();
+  // our own APIs know agents, and nobody behind them
+  if (resource.system) throw new OAuthError('invalid_target', 'tokens for the server’s own APIs are not exchanged');
+  return resource;
+}
+
+const resourceById = ({ db }: Deps, { asOf }: Client, id: string): Promise<Resource | undefined> =>
+  resources(db).get(asOf.version, id, () => findResource(db, id));
+
+async function namedResource(
+  deps: Deps,
+  { agent, asOf }: Client,
+  identifier: string,
+  form: Form,
+): Promise<{ resource: Resource; registered: AgentResource }> {
   // what is no URI names nothing, and PostgreSQL would choke on a NUL
   if (identifier.length > longestIdentifier || !/^[\x21-\x7e]+$/.test(identifier)) throw notGiven();
   const resource = await resources(deps.db).get(asOf.version, identifier, () =>
@@ -64,12 +100,17 @@ export function requestedScope(
   registered: AgentResource,
   details: readonly AuthorizationDetail[],
 ): readonly string[] {
+  const named = namedScope(form);
+  if (named !== undefined) return named;
+  if (details.length > 0) return [];
+  if (registered.scope.length > 0) return registered.scope;
+  throw new OAuthError('invalid_scope', 'name the scopes: this agent has no default ones on this resource');
+}
+
+/** The scopes that the request names, if it does. @throws OAuthError `invalid_scope` */
+export function namedScope(form: Form): readonly string[] | undefined {
   const named = single(form, 'scope');
-  if (named === undefined) {
-    if (details.length > 0) return [];
-    if (registered.scope.length > 0) return registered.scope;
-    throw new OAuthError('invalid_scope', 'name the scopes: this agent has no default ones on this resource');
-  }
+  if (named === undefined) return undefined;
   try {
     return parseScope(named);
   } catch (error) {

@@ -3,6 +3,7 @@
  * policy hears as `declared`.
  */
 
+import type { AccessTokenClaims } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
 import { mayOrchestrate, orchestratorOf } from '../decide/orchestrator.ts';
 import type { Client, Form, OrchestratedTask, PlannedTask } from '../decide/plan.ts';
@@ -10,6 +11,7 @@ import type { Deps } from '../deps.ts';
 import { isId } from '../lib/ids.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import type { Counter } from '../liveness/liveness.ts';
+import type { Mandate, MandateTask } from '../mandates/mandate.ts';
 import { taskOpen } from '../tasks/standing.ts';
 import { findTask } from '../tasks/store.ts';
 import type { Task, TaskResource } from '../tasks/task.ts';
@@ -73,6 +75,43 @@ export async function planned(
     links: [task.orchestrator, ...task.restsOn, rests.role, rests.grant],
     owner: by.agent.owner,
   };
+}
+
+/**
+ * The task of an exchanged token: the one that the subject token carries, or the one that the request names. A mandate may be for no other.
+ * @throws OAuthError `invalid_grant` where it is for another task; as {@link requestedTask} does
+ */
+export async function exchangedTask(
+  deps: Deps,
+  client: Client,
+  form: Form,
+  {
+    token,
+    line,
+  }: { token: Pick<AccessTokenClaims, 'task'> | undefined; line: readonly Pick<Mandate, 'id' | 'task'>[] },
+): Promise<PlannedTask | undefined> {
+  const task = token?.task
+    ? await carriedTask(deps, client, form, token.task.id)
+    : await requestedTask(deps, client, form);
+  for (const mandate of line) {
+    if (mandate.task === undefined || isTask(mandate.task, task)) continue;
+    throw new OAuthError('invalid_grant', `mandate ${mandate.id} is for a task that this request does not name`);
+  }
+  return task;
+}
+
+/** Whoever was called goes on with the task of whoever called. */
+async function carriedTask(deps: Deps, client: Client, form: Form, id: string): Promise<OrchestratedTask> {
+  const others = taskParameters.some((name) => single(form, name) !== undefined && single(form, name) !== id);
+  if (others) throw new OAuthError('invalid_grant', 'the subject_token is for another task');
+  const task = await findTask(deps.db, id);
+  return planned(deps, { agent: { id: task?.agent ?? '' }, asOf: client.asOf }, task, 'opened');
+}
+
+function isTask({ id, workflow, environment }: MandateTask, task: PlannedTask | undefined): boolean {
+  if (task?.provenance !== 'orchestrated') return false;
+  const is = (wanted: string | undefined, said: string | undefined) => wanted === undefined || wanted === said;
+  return is(id, task.task.id) && is(workflow, task.task.workflow) && is(environment, task.task.environment);
 }
 
 /** Presented again, a signed task is the same in all that it says. */

@@ -26,25 +26,26 @@ const noted = new WeakMap<Database, { memory: BoundedCache<number>; at: number }
 const disorderMs = 1000;
 
 /**
- * Notes, in the transaction that issues a token, that tokens for `resource` rest on these ids.
+ * Notes, in the transaction that issues a token, that tokens for `resource` rest on these ids, and on those of which only the tags are known.
  * @param now milliseconds
  */
 export async function noteReach(
   tx: Tx,
   db: Database,
-  token: { restsOn: readonly string[]; resource: string; now: number },
+  token: { restsOn: readonly string[]; tags?: readonly string[] | undefined; resource: string; now: number },
 ): Promise<void> {
-  const { restsOn, resource, now } = token;
+  const { restsOn, tags = [], resource, now } = token;
   const known = noted.get(db);
   // what was noted at a time that is yet to come may be forgotten until then
   const isFresh = known === undefined || now < known.at - disorderMs;
   const memory = isFresh ? boundedCache<number>(50_000) : known.memory;
   noted.set(db, { memory, at: now });
-  const what = `${resource} ${restsOn.join(' ')}`;
+  const what = `${resource} ${restsOn.join(' ')} ${tags.join(' ')}`;
   const until = (Math.floor(now / longestTokenMs) + 2) * longestTokenMs + toleranceMs;
   if (memory.get(what) === until) return;
   // in one order, so that no two settlements wait for each other
-  for (const tag of restsOn.map(linkTag).sort()) await upsertReach(tx, { tag, resource, until });
+  for (const tag of [...new Set([...restsOn.map(linkTag), ...tags])].sort())
+    await upsertReach(tx, { tag, resource, until });
   tx.afterCommit(() => memory.set(what, until));
 }
 

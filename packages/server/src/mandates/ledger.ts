@@ -50,6 +50,11 @@ export async function spendLedger(tx: Tx, takes: readonly Take[]): Promise<Take 
   return undefined;
 }
 
+/** Gives back what this very transaction has taken, where it turns out to be a refusal. */
+export async function giveBackLedger(tx: Tx, takes: readonly Take[]): Promise<void> {
+  for (const one of takes) await giveBackToCounter(tx, one);
+}
+
 /** What was spent of what a mandate limits, in its own units. */
 export async function ledgerOf(q: Queries, { id, limits }: Pick<Mandate, 'id' | 'limits'>): Promise<CounterRow[]> {
   if (countersOf(limits).length === 0) return [];

@@ -7,6 +7,7 @@ import { decide } from '../decide/decide.ts';
 import type { OAuthRequest } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { grantFor } from '../grants/index.ts';
+import { isId } from '../lib/ids.ts';
 import { ownUrls } from '../lib/own-urls.ts';
 import { single } from '../tokens/form.ts';
 import { changed, issue, type TokenResponse } from '../tokens/issue.ts';
@@ -42,10 +43,15 @@ export async function tokenEndpoint(deps: Deps, request: OAuthRequest): Promise<
 const askedOf = ({ form }: OAuthRequest) => ({
   details: typesAsked(single(form, 'authorization_details')),
   grant_type: readable(single(form, 'grant_type'), 128),
+  mandate: mandateAsked(single(form, 'subject_token')),
   resource: readable(single(form, 'resource'), 512),
   scope: readable(single(form, 'scope'), 512),
   task: single(form, 'task')?.includes('.') ? 'signed' : readable(single(form, 'task'), 64),
 });
+
+/** An id is no secret; a token is. */
+const mandateAsked = (subject: string | undefined) =>
+  subject !== undefined && isId('mandate', subject) ? subject : undefined;
 
 /** The types of details alone: the rest may tell of people, and what was never granted need not be kept. */
 function typesAsked(text: string | undefined): string[] | undefined {

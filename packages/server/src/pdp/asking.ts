@@ -1,11 +1,12 @@
 /** Who asks, and about what they may: a guard about its own resource, others about their whole organization. */
 import type { Agent } from '../agents/agent.ts';
+import { agentById } from '../decide/registered.ts';
 import type { Deps } from '../deps.ts';
 import type { Resource } from '../resources/resource.ts';
 import type { Caller } from '../web/caller.ts';
 import { Problem } from '../web/problem.ts';
 import { mustHaveScope } from '../web/service.ts';
-import { agentById, guardOf, resourceById } from './registered.ts';
+import { guardOf, resourceById } from './registered.ts';
 
 /** The policy enforcement point, in AuthZEN's words. */
 export interface Asking {

@@ -9,6 +9,7 @@ import type { Instance } from '../agents/instance.ts';
 import { inEffect } from '../decide/in-effect.ts';
 import { presenterOf, seenPlace } from '../decide/place.ts';
 import { agentPrincipal, bindingOf } from '../decide/policy.ts';
+import { agentCalled, type FoundAgent, rolesHeld } from '../decide/registered.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import type { PolicyContext, PolicyRequest } from '../policy/request.ts';
@@ -18,7 +19,6 @@ import type { Asking } from './asking.ts';
 import { mustBeGiven } from './given.ts';
 import { askPolicy } from './policy.ts';
 import type { Question } from './question.ts';
-import { agentCalled, type FoundAgent, rolesHeld } from './registered.ts';
 import { type Asked, askedAbout, identifierIn, isRegisteredType, takenOf } from './resource.ts';
 import { chainDepth, type ShownToken, shownBy } from './token.ts';
 import { No, type PolicySaid, type Seen, type Verdict, verdictOf } from './verdict.ts';
@@ -142,6 +142,7 @@ function requestFor(
     details,
     chainDepth: claims ? chainDepth(claims) : 0,
     subject: claims?.act ? claims.sub : undefined,
+    mandate: claims?.mandate,
     operation: asked.registered ? undefined : action.name,
     claimed: claimedIn(question, asked),
   };

@@ -1,11 +1,12 @@
 /** What a question is about: something that is registered here, or an object that only the asking side knows. */
 import type { Operation } from '@bailiwick/protocol';
 import { type InEffect, takenBy } from '../decide/in-effect.ts';
+import type { Registry } from '../decide/registered.ts';
 import { sensitivityOfAll } from '../decide/sensitivity.ts';
 import type { PolicyResource } from '../policy/request.ts';
 import type { Resource } from '../resources/resource.ts';
 import type { AskedEntity } from './question.ts';
-import { type Registry, resourceCalled } from './registered.ts';
+import { resourceCalled } from './registered.ts';
 
 /** Types of resources that stand for what is registered here. All others are the asking side's own. */
 export const registeredTypes = ['api', 'operation', 'tool'] as const;

@@ -28,9 +28,12 @@ export interface RecordedInput {
   at: number;
   /** Usual: `dpop`. */
   binding?: PolicyContext['binding'] | undefined;
+  /** Ids of agents. */
+  chain?: readonly string[] | undefined;
   chain_depth?: number | undefined;
   /** Types of `authorization_details`. */
   details?: readonly string[] | undefined;
+  mandate?: string | undefined;
   method?: string | undefined;
   /** Where the event's own agent only asked: whose doing it would be, or that only the asking side knows who that is. */
   principal?: 'Subject' | RecordedAgent | undefined;
@@ -103,8 +106,10 @@ export function recorded(
     address_provenance: context.addressProvenance === 'observed' ? undefined : 'told',
     at: Math.floor(context.at / 60_000),
     binding: unless<PolicyContext['binding']>(context.binding, 'dpop'),
+    chain: context.chain,
     chain_depth: unless(context.chainDepth, 0),
     details: some(context.details),
+    mandate: context.mandate,
     method: asked ? context.method : undefined,
     principal: asked ? principalOf(principal) : undefined,
     proof_age: unless(context.proofAge, 0),
@@ -226,6 +231,8 @@ export function requestOf(event: ReadEvent, about: Surroundings): PolicyRequest 
       details: input.details ?? [],
       chainDepth: input.chain_depth ?? 0,
       subject: personal.subject,
+      ...(input.chain && { chain: input.chain }),
+      ...(input.mandate !== undefined && { mandate: input.mandate }),
       operation: personal.operation,
       claimed: personal.claimed,
     },

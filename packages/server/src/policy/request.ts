@@ -78,8 +78,12 @@ export interface PolicyContext {
   details: readonly string[];
   /** 0 where the agent acts for itself. */
   chainDepth: number;
-  /** The person for whom it acts. */
+  /** For whom it acts: the id of a person, or the SPIFFE ID of an agent. */
   subject: string | undefined;
+  /** Ids of the agents that acted before it. */
+  chain?: readonly string[] | undefined;
+  /** The mandate that it acts on. */
+  mandate?: string | undefined;
   /** What the asking side calls the action, where that is no operation of ours. */
   operation: string | undefined;
   /** What nobody but the asking side says, by name (`action.soft`). In Cedar tags of the entity `context.claimed`. */

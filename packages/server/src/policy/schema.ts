@@ -102,18 +102,20 @@ type Context = {
   binding: String,      // of the token, to a key: "dpop", "mtls", "dpop+mtls" or "none" [verified]
   method: String,       // by which the client proved who it is: "private_key_jwt" [verified]; "none" where nobody did
   proof_age: Long,      // seconds since that proof was made [verified]
-  // What is asked for in effect, however it was said. At token:issue the scopes that are asked for, and those that the operations
+  // What is asked for in effect, however it was said. At token:issue and token:exchange the scopes that are asked for, and those that the operations
   // named in authorization_details take; at resource:access those that the token carries, if there is one, and those that the
   // operation or tool takes, or that the API as a whole has. [requested; verified at resource:access, as far as a token carries it]
   scope: Set<String>,
   details: Set<String>, // types of authorization_details, in effect as above
   chain_depth: Long,    // 0 where the agent acts for itself [verified]
-  subject?: String,     // id of the person for whom it acts [verified]
+  subject?: String,     // for whom it acts: id of a person, or SPIFFE ID of an agent [verified]
+  chain?: Set<String>,  // where it acts for somebody at token:exchange: ids of the agents that acted before it [verified]
+  mandate?: String,     // id of the mandate that it acts on [verified]
   operation?: String,   // what the asking side calls the action, where it is none of ours [told]
   claimed: Claimed      // [told]
 };
 
-// A token is asked for.
+// A token is asked for: by the agent for itself, or in exchange for a mandate or another token (RFC 8693).
 action "token:issue", "token:exchange" appliesTo {
   principal: [Agent],
   resource: [Api],

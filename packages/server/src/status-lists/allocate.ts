@@ -98,14 +98,20 @@ export const statusClaim = (config: { issuer: string }, { list, idx }: Place): S
 export async function noteListed(
   tx: Tx,
   { list, idx }: Place,
-  token: { jti: string; rev: number; expiresAt: number; restsOn: readonly string[] },
+  token: {
+    jti: string;
+    rev: number;
+    expiresAt: number;
+    restsOn: readonly string[];
+    tags?: readonly string[] | undefined;
+  },
 ): Promise<void> {
-  const { jti, rev, expiresAt, restsOn } = token;
+  const { jti, rev, expiresAt, restsOn, tags = [] } = token;
   await insertListed(tx, list, {
     idx,
     rev,
     expiresAt,
     tag: linkTag(jti),
-    restsOn: [...new Set(restsOn.map(linkTag))].sort().join(''),
+    restsOn: [...new Set([...restsOn.map(linkTag), ...tags])].sort().join(''),
   });
 }

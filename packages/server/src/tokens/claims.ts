@@ -8,7 +8,11 @@ import type { StatusClaim } from '../status-lists/allocate.ts';
 import type { Task } from '../tasks/task.ts';
 
 /** How the actor profile calls our kinds of agents. @see draft-mcguinness-oauth-actor-profile */
-const subProfiles: Record<Agent['kind'], string> = { ai_agent: 'ai_agent', workload: 'service', device: 'device' };
+export const subProfiles: Record<Agent['kind'], string> = {
+  ai_agent: 'ai_agent',
+  workload: 'service',
+  device: 'device',
+};
 
 /** The name that an agent keeps for ever. @see SPIFFE-ID §2 */
 export function spiffeId(config: { trust_domain: string }, agent: { orgName: string; name: string }): string {
@@ -38,10 +42,11 @@ export function claimsOf(
   made: { jti: string; now: number; status?: StatusClaim | undefined },
 ): AccessTokenClaims {
   const { agent, instance } = plan.client;
+  const { delegation } = plan;
   return {
     iss: config.issuer,
     sub: plan.subject,
-    sub_profile: subProfiles[agent.kind],
+    sub_profile: delegation?.subjectProfile ?? subProfiles[agent.kind],
     aud: audienceOf(plan.resource),
     client_id: agent.id,
     org: agent.org,
@@ -53,10 +58,13 @@ export function claimsOf(
     ...(plan.task?.provenance === 'orchestrated' && { task: taskClaim(plan.task.task) }),
     ...(plan.context && { ctx: plan.context }),
     ...zoneClaim(instance),
+    ...(delegation?.act && { act: delegation.act }),
+    ...(delegation?.mandate !== undefined && { mandate: delegation.mandate }),
+    ...(plan.mayAct && { may_act: plan.mayAct }),
     ...(plan.details.length > 0 && { authorization_details: plan.details }),
     ...(plan.binding && { cnf: confirmation(plan.binding) }),
     rev: plan.client.asOf.rev,
-    links: plan.links.map(tagOf),
+    links: delegation ? [...new Set([...plan.links.map(tagOf), ...delegation.tags])] : plan.links.map(tagOf),
     ...(made.status && { status: made.status }),
   };
 }

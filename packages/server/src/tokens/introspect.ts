@@ -17,8 +17,8 @@ import type { Queries } from '../store/database.ts';
 
 /** How a token stands. A token that isn't ours, or was altered, is `foreign`. */
 export type Standing =
-  | { state: 'alive'; claims: AccessTokenClaims; typ: string }
-  | { state: 'expired' | 'ended'; claims: AccessTokenClaims; typ: string }
+  | { state: 'alive'; claims: AccessTokenClaims; typ: string; kid: string }
+  | { state: 'expired' | 'ended'; claims: AccessTokenClaims; typ: string; kid: string }
   | { state: 'foreign' };
 
 /** Looks at a token as of now. Never throws for what a client sent. */
@@ -32,8 +32,8 @@ export async function standingOf(deps: Deps, token: string, asOf: Counter): Prom
   const claims = parsed.payload as unknown as AccessTokenClaims;
   const typ = String(parsed.header.typ);
   if (claims.iss !== deps.config.issuer || !Array.isArray(claims.links)) return { state: 'foreign' };
-  if (claims.exp * 1000 <= deps.clock.now()) return { state: 'expired', claims, typ };
-  return { state: (await tokenEnded(deps.db, claims, kid)) ? 'ended' : 'alive', claims, typ };
+  if (claims.exp * 1000 <= deps.clock.now()) return { state: 'expired', claims, typ, kid };
+  return { state: (await tokenEnded(deps.db, claims, kid)) ? 'ended' : 'alive', claims, typ, kid };
 }
 
 /** Whether a revocation has ended this token of ours: of itself, of anything that it names or links, or of the key that signed it (`kid`). */

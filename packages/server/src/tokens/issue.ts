@@ -2,15 +2,16 @@
  * The one place where tokens are made. Sign, then one transaction, then answer: a failed signature burns nothing,
  * a lost race costs a signature, and nobody hears of a token before its event is on disk.
  */
-import { type AuthorizationDetail, type EncodedHeader, encodeHeader, signCompact } from '@bailiwick/protocol';
+import { type AuthorizationDetail, actorsOf, type EncodedHeader, encodeHeader, signCompact } from '@bailiwick/protocol';
 import { appendPrepared, prepareEvent, sealingFor } from '../audit/audit.ts';
 import type { AuditEvent } from '../audit/event.ts';
-import type { DecidedPlan, RequestContext } from '../decide/plan.ts';
+import type { DecidedPlan, Narrowing, RequestContext } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { type ServerKey, signingKey } from '../keys/keys.ts';
 import { jtiOf, newId } from '../lib/ids.ts';
-import type { OAuthError } from '../lib/oauth-error.ts';
-import { endedSince, noteReach } from '../liveness/liveness.ts';
+import { OAuthError } from '../lib/oauth-error.ts';
+import { endedSince, noteReach, tagsEndedSince } from '../liveness/liveness.ts';
+import { giveBackLedger, spendLedger, type Take } from '../mandates/ledger.ts';
 import { noteListed, placeFor, statusClaim } from '../status-lists/allocate.ts';
 import type { Tx } from '../store/database.ts';
 import { claimsOf } from './claims.ts';
@@ -26,7 +27,14 @@ export interface TokenResponse {
   scope: string;
   /** @see RFC 9396 §7 */
   authorization_details?: readonly AuthorizationDetail[];
+  /** Of an exchange. @see RFC 8693 §2.2.1 */
+  issued_token_type?: typeof accessTokenType;
+  /** Our own: what the token says less than its first link allows, and because of what. */
+  narrowed?: readonly Narrowing[];
 }
+
+/** @see RFC 8693 §3 */
+export const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token';
 
 /** Something that the plan rests on has ended since it was begun: nothing was spent, plan again. */
 export const changed = Symbol('changed');
@@ -56,7 +64,7 @@ export async function issue(
 
 /** Signs what was decided and makes its event: all that is left is one transaction, which may settle more than this. */
 export async function prepareToken(deps: Deps, plan: DecidedPlan, context: RequestContext): Promise<PreparedToken> {
-  const { client, resource } = plan;
+  const { client, resource, delegation } = plan;
   const { version } = client.asOf;
   const now = deps.clock.now();
   const key = await signingKey(deps, version, resource.token.alg);
@@ -67,7 +75,7 @@ export async function prepareToken(deps: Deps, plan: DecidedPlan, context: Reque
   const status = place && statusClaim(deps.config, place);
   const claims = claimsOf(deps.config, plan, { jti, now, status });
   const token = signCompact(headerOf(key, resource.token.typ), claims, key);
-  const sealing = await sealingFor(deps, version, client.agent.owner);
+  const sealing = await sealingFor(deps, version, delegation?.person ?? client.agent.owner);
   const event = await prepareEvent(deps, version, sealing, issuedEvent(plan, { jti, kid: key.kid }, context), eventId);
   const newTask = await settleTask(deps, plan);
   const restsOn = [
@@ -85,29 +93,58 @@ export async function prepareToken(deps: Deps, plan: DecidedPlan, context: Reque
       expires_in: claims.exp - claims.iat,
       scope: claims.scope as string,
       ...(plan.details.length > 0 && { authorization_details: plan.details }),
+      ...(delegation && exchanged(plan)),
     },
     async settle(tx) {
       if (await endedSince(tx, restsOn, client.asOf.rev)) return changed;
+      if (delegation && (await tagsEndedSince(tx, delegation.tags, client.asOf.rev))) return changed;
       const taken = await newTask?.claim(tx);
       if (taken) return taken === 'known' ? changed : taken;
+      const short = delegation && (await spendLedger(tx, delegation.takes));
+      if (short) {
+        await newTask?.release(tx);
+        return tooLittleLeft(short);
+      }
       const before = await spendAll(tx, plan.spends);
       if (before) {
         await newTask?.release(tx);
+        if (delegation) await giveBackLedger(tx, delegation.takes);
         return settleReplay(tx, deps, sealing, { type: 'token.refused', client, context, asked: {} }, before);
       }
       await newTask?.open(tx);
       // our own APIs ask the database about every token: nobody has to tell them
       if (!resource.system)
-        await noteReach(tx, deps.db, { restsOn: reachedBy(plan, restsOn), resource: resource.id, now });
+        await noteReach(tx, deps.db, {
+          restsOn: reachedBy(plan, restsOn),
+          tags: delegation?.tags,
+          resource: resource.id,
+          now,
+        });
       if (place) {
         const { rev } = client.asOf;
-        await noteListed(tx, place, { jti, rev, expiresAt: claims.exp * 1000, restsOn: reachedBy(plan, restsOn) });
+        const expiresAt = claims.exp * 1000;
+        await noteListed(tx, place, { jti, rev, expiresAt, restsOn: reachedBy(plan, restsOn), tags: delegation?.tags });
       }
       await appendPrepared(tx, event);
       return undefined;
     },
   };
 }
+
+const exchanged = ({ narrowed = [] }: DecidedPlan): Pick<TokenResponse, 'issued_token_type' | 'narrowed'> => ({
+  issued_token_type: accessTokenType,
+  ...(narrowed.length > 0 && { narrowed }),
+});
+
+/** Nothing was spent: the refusal is settled by whoever catches it. */
+const tooLittleLeft = ({ mandate, counter }: Take) =>
+  new OAuthError(
+    'invalid_grant',
+    counter === 'uses'
+      ? `mandate ${mandate} has no use left`
+      : `mandate ${mandate} has less left of limits.amounts[${counter.slice('amount:'.length)}] than this takes`,
+    { reason: `${counter} of ${mandate} is used up` },
+  );
 
 const headers = new WeakMap<ServerKey, Map<string, EncodedHeader>>();
 
@@ -132,7 +169,7 @@ function issuedEvent(
   { jti, kid }: { jti: string; kid: string },
   context: RequestContext,
 ): AuditEvent {
-  const { client, resource } = plan;
+  const { client, resource, delegation } = plan;
   return {
     type: 'token.issued',
     outcome: 'allowed',
@@ -144,6 +181,7 @@ function issuedEvent(
     reason: plan.reasons.join('; '),
     trace: context.traceparent,
     decided_on: {
+      ...(delegation?.act && { chain: actorsOf(delegation.act).map(({ sub }) => sub) }),
       ...knownOf(client),
       ...(plan.context && { ctx: Object.keys(plan.context) }),
       ...(plan.details.length > 0 && { details: typesOf(plan.details) }),
@@ -152,6 +190,8 @@ function issuedEvent(
       jkt: plan.binding?.jkt,
       kid,
       links: plan.links,
+      ...(delegation?.mandate !== undefined && { mandate: delegation.mandate }),
+      ...(plan.mayAct && { may_act: plan.mayAct.sub }),
       ...(plan.observed && { observed: plan.observed }),
       policy: plan.policy,
       ...plan.decidedOn,
@@ -160,10 +200,16 @@ function issuedEvent(
       resource_id: resource.id,
       rev: client.asOf.rev,
       scope: plan.scope,
+      ...(delegation && delegation.person === undefined && { subject: plan.subject }),
+      ...(delegation?.exchanged !== undefined && { subject_token: delegation.exchanged }),
       ...(plan.task?.provenance === 'orchestrated' && { task: plan.task.task.id }),
       x5t: plan.binding?.x5t,
     },
-    personal: { ...personalOf(client, context), ...granted(plan) },
+    personal: {
+      ...personalOf(client, context),
+      ...(delegation?.person !== undefined && { person: delegation.person }),
+      ...granted(plan),
+    },
   };
 }
 

@@ -1,0 +1,66 @@
+/** A mandate as a subject token: its id, shown by the agent that it names. */
+import type { Actor } from '@bailiwick/protocol';
+import { findInstance } from '../agents/instance-store.ts';
+import type { Client } from '../decide/plan.ts';
+import type { Deps } from '../deps.ts';
+import { isId } from '../lib/ids.ts';
+import { OAuthError } from '../lib/oauth-error.ts';
+import type { Mandate } from '../mandates/mandate.ts';
+import { mandateStanding } from '../mandates/standing.ts';
+import { mandateWithAncestors } from '../mandates/store.ts';
+import { spiffeId, subProfiles } from '../tokens/claims.ts';
+import type { ActingClient } from './actor.ts';
+import { agentOf, inFrontOf, mustReach, type Subject } from './subject.ts';
+
+/**
+ * The person of a mandate, for whom the client may act while all that it rests on is alive.
+ * @throws OAuthError `invalid_request`: the same for a mandate of others and for none
+ */
+export async function subjectOfMandate(deps: Deps, { client, actor }: ActingClient, id: string): Promise<Subject> {
+  const line = isId('mandate', id) ? await mandateWithAncestors(deps.db, id) : undefined;
+  const [mandate, ...ancestors] = line ?? [];
+  if (!line || !mandate || !isFor(mandate, client)) {
+    throw new OAuthError('invalid_request', 'subject_token is no mandate of this agent');
+  }
+  const { restsOn, stoppedBy } = await mandateStanding(deps.db, line, deps.clock.now());
+  if (stoppedBy !== undefined) throw stopped(mandate, stoppedBy);
+  mustReach(line, 0, undefined);
+  let earlier: Actor | undefined;
+  for (const each of ancestors.toReversed()) earlier = inFrontOf(await actorOf(deps, client, each), earlier);
+  const [only, ...others] = mandate.resources;
+  return {
+    sub: mandate.person,
+    profile: 'user',
+    person: mandate.person,
+    act: inFrontOf(actor, earlier),
+    before: ancestors.map(({ agent }) => agent),
+    line,
+    token: undefined,
+    links: restsOn,
+    tags: [],
+    resource: others.length === 0 ? only?.resource : undefined,
+  };
+}
+
+/** For one instance: for those below it too. */
+function isFor({ org, agent, instance }: Mandate, client: Client): boolean {
+  if (org !== client.agent.org || agent !== client.agent.id) return false;
+  if (instance === undefined) return true;
+  return client.instance?.id === instance || client.instance?.ancestors.includes(instance) === true;
+}
+
+/** Whoever holds it may know which link it is. */
+function stopped({ id }: Mandate, by: string): OAuthError {
+  const what = by === id ? 'is paused, or has ended' : `rests on ${by}, which is stopped or has ended`;
+  return new OAuthError('invalid_request', `mandate ${id} ${what}`, { reason: `${by} is not alive` });
+}
+
+async function actorOf(deps: Deps, client: Client, { agent: id, instance }: Mandate) {
+  const agent = await agentOf(deps, client, id);
+  const running = instance === undefined ? undefined : await findInstance(deps.db, instance);
+  return {
+    sub: running?.spiffeId ?? spiffeId(deps.config, agent),
+    iss: deps.config.issuer,
+    sub_profile: subProfiles[agent.kind],
+  };
+}

@@ -1,0 +1,108 @@
+/** An access token of ours as a subject token: whose it is goes on as the subject, and who acts comes in front of those before. */
+import { type AccessTokenClaims, type Actor, actorsOf, linkTag, tagsOf } from '@bailiwick/protocol';
+import type { Binding, Client } from '../decide/plan.ts';
+import { agentCalled } from '../decide/registered.ts';
+import type { Deps } from '../deps.ts';
+import { OAuthError } from '../lib/oauth-error.ts';
+import { rememberedPer } from '../lib/remember.ts';
+import type { Mandate } from '../mandates/mandate.ts';
+import { mandateWithAncestors } from '../mandates/store.ts';
+import type { Resource } from '../resources/resource.ts';
+import { findResourcesByAudience } from '../resources/store.ts';
+import { spiffeId } from '../tokens/claims.ts';
+import { standingOf } from '../tokens/introspect.ts';
+import { type ActingClient, isBoundTo } from './actor.ts';
+import { inFrontOf, mustReach, type Subject } from './subject.ts';
+
+const resources = rememberedPer<Resource[]>(10_000);
+
+/**
+ * The subject of a living token that the client may exchange: its own, one that names it in `may_act`, or one for a resource that it serves.
+ * @throws OAuthError `invalid_request`: who may not exchange it hears the same as for what is none of ours
+ * @see RFC 8693 §2.2.2, §4.4
+ */
+export async function subjectOfToken(
+  deps: Deps,
+  acting: ActingClient,
+  token: string,
+  binding: Binding | undefined,
+): Promise<Subject> {
+  const { client, actor } = acting;
+  const standing = await standingOf(deps, token, client.asOf);
+  if (standing.state === 'foreign') throw notAccepted('none of ours');
+  const { claims, typ, kid, state } = standing;
+  const resource = await resourceOf(deps, client, claims);
+  if (!resource || resource.token.typ !== typ) throw notAccepted('no access token');
+  const isOwn = claims.client_id === client.agent.id;
+  if (claims.org !== client.agent.org || !(isOwn || mayExchange(deps, acting, claims, resource))) {
+    throw notAccepted('neither its own, nor named by it, nor serving its resource');
+  }
+  if (state !== 'alive') throw unfit(state === 'expired' ? 'has expired' : 'has been ended');
+  if (isOwn && !isHeldBy(claims, client, binding)) {
+    throw unfit('is bound to another key than the one that this request proves');
+  }
+  const line = await lineOf(deps, claims);
+  const holder = claims.act?.sub ?? claims.sub;
+  const isSame = isOwn && holder === actor.sub; // a narrower token for whoever has one already is no hop
+  if (line.length > 0) {
+    const hops = actorsOf(claims.act).length - line.length;
+    mustReach(line, isSame ? hops : hops + 1, client.agent.id);
+  }
+  return {
+    sub: claims.sub,
+    profile: claims.sub_profile,
+    person: line[0]?.person,
+    act: isSame ? claims.act : inFrontOf(actor, claims.act, claims.sub),
+    before: await agentsBefore(deps, client, isSame ? claims.act?.act : claims.act),
+    line,
+    token: claims,
+    links: [],
+    tags: tagsOf(claims, kid),
+    resource: resource.id,
+  };
+}
+
+async function resourceOf(deps: Deps, { asOf }: Client, { aud, links }: AccessTokenClaims) {
+  const all = await resources(deps.db).get(asOf.version, aud, () => findResourcesByAudience(deps.db, aud));
+  return all?.find(({ id }) => links.includes(linkTag(id)));
+}
+
+/** Whom `may_act` names, with its instances; without it, an agent that the resource is served by. @see RFC 8693 §4.4 */
+function mayExchange(
+  deps: Deps,
+  { client: { agent }, actor }: ActingClient,
+  { may_act }: AccessTokenClaims,
+  resource: Resource,
+): boolean {
+  if (may_act === undefined) return resource.servedBy.includes(agent.id);
+  return may_act.iss === deps.config.issuer && [actor.sub, spiffeId(deps.config, agent)].includes(may_act.sub);
+}
+
+/** By its key; or by an instance below whose it is, which has a key of its own. */
+function isHeldBy({ cnf, instance }: AccessTokenClaims, client: Client, binding: Binding | undefined): boolean {
+  if (cnf === undefined || isBoundTo(cnf, binding)) return true;
+  if (client.instance === undefined) return false;
+  return instance === undefined || client.instance.ancestors.includes(instance);
+}
+
+async function lineOf(deps: Deps, { mandate }: AccessTokenClaims): Promise<readonly Mandate[]> {
+  if (mandate === undefined) return [];
+  const line = await mandateWithAncestors(deps.db, mandate);
+  if (line) return line;
+  throw unfit('has been ended');
+}
+
+async function agentsBefore(deps: Deps, { agent, asOf }: Client, act: Actor | undefined): Promise<string[]> {
+  const ids: string[] = [];
+  for (const { sub } of actorsOf(act)) {
+    const found = await agentCalled(deps, asOf.version, agent.org, sub);
+    if (found) ids.push(found.agent.id);
+  }
+  return ids;
+}
+
+const notAccepted = (reason: string) =>
+  new OAuthError('invalid_request', 'subject_token is not accepted from this client', {
+    reason: `subject_token: ${reason}`,
+  });
+const unfit = (why: string) => new OAuthError('invalid_request', `subject_token ${why}`);

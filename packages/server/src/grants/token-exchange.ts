@@ -1,0 +1,88 @@
+/**
+ * An agent acts on the authority of another: it shows a mandate, or a token of ours, and gets a token in which both stand. Delegation alone: there is
+ * always an `act`, but where an agent gets a narrower token for itself. Nothing becomes wider on the way, and each link that bounds it is asked.
+ * @see RFC 8693, draft-mcguinness-oauth-actor-profile, RFC 8707 §2, RFC 9396 §6
+ */
+import { allThatIsLeft } from '../decide/delegated.ts';
+import { rolesHeld } from '../decide/registered.ts';
+import { takesOf } from '../mandates/takes.ts';
+import { requestedActor } from './actor.ts';
+import { requestedContext } from './context.ts';
+import { requestedDetails } from './details.ts';
+import type { Grant } from './grant.ts';
+import { requestedMayAct } from './may-act.ts';
+import { boundsOn, rootRolesOn } from './subject.ts';
+import { subjectOfMandate } from './subject-mandate.ts';
+import { subjectOfToken } from './subject-token.ts';
+import { exchangedResource, namedScope } from './target.ts';
+import { exchangedTask, taskParameters } from './task.ts';
+import { mandateType, mustBeAccessToken, subjectToken } from './token-types.ts';
+
+const grantType = 'urn:ietf:params:oauth:grant-type:token-exchange';
+
+export const tokenExchange = {
+  type: grantType,
+  parameters: [
+    'resource',
+    'audience',
+    'scope',
+    'requested_token_type',
+    'subject_token',
+    'subject_token_type',
+    'actor_token',
+    'actor_token_type',
+    'authorization_details',
+    'ctx',
+    'may_act',
+    ...taskParameters,
+  ],
+
+  async plan(deps, client, { form, binding }) {
+    mustBeAccessToken(form); // §2.1: requested_token_type
+    const actor = await requestedActor(deps, client, { form, binding }); // §2.1: actor_token, or the client itself
+    const acting = actor.client;
+    const { type, token } = subjectToken(form); // §2.1: subject_token, subject_token_type
+    const subject =
+      type === mandateType
+        ? await subjectOfMandate(deps, actor, token)
+        : await subjectOfToken(deps, actor, token, binding); // §4.1: act, §4.4: may_act of the token
+    const resource = await exchangedResource(deps, acting, form, subject.resource); // §2.1: resource, audience
+    const task = await exchangedTask(deps, acting, form, subject);
+    const bounds = boundsOn(subject, resource); // what each link of the chain allows there
+    const rootRoles = await rootRolesOn(deps, acting, subject, resource);
+    const details = await requestedDetails(resource, form); // RFC 9396 §6
+    const named = namedScope(form) ?? (details.length > 0 ? [] : undefined); // §2.1: scope
+    const held = await rolesHeld(deps, acting.asOf.version, acting.agent.id);
+    const asked =
+      named === undefined
+        ? await allThatIsLeft({ client: acting, resource, task }, { bounds, rootRoles }, held)
+        : { scope: named, details, narrowed: [] };
+    return {
+      grantType,
+      client: acting,
+      subject: subject.sub,
+      resource,
+      scope: asked.scope,
+      details: asked.details,
+      delegation: {
+        subjectProfile: subject.profile,
+        person: subject.person,
+        act: subject.act,
+        before: subject.before,
+        mandate: subject.line[0]?.id,
+        exchanged: subject.token?.jti,
+        links: subject.links,
+        tags: subject.tags,
+        bounds,
+        rootRoles,
+        takes: takesOf(subject.line, asked.details),
+        narrowed: asked.narrowed,
+      },
+      mayAct: await requestedMayAct(deps, acting, form), // §4.4: of the new token; that of the old one is used up
+      task,
+      context: requestedContext(form),
+      binding,
+      spends: [...client.proofs, ...(binding?.proofs ?? [])],
+    };
+  },
+} as const satisfies Grant;
