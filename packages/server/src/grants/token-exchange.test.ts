@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { linkTag } from '@bailiwick/protocol';
+import { feedHead } from '../liveness/feed-store.ts';
 import { endMandate, pauseMandate } from '../mandates/standing.ts';
 import { findMandate } from '../mandates/store.ts';
 import { type ExchangeScene, exchanged, exchangeOf, exchangeScene } from '../testing/exchange.ts';
@@ -218,6 +219,181 @@ for (const database of databases) {
           if (what.startsWith('the mandate')) assert.equal((await introspected(other, token)).active, false);
         });
       }
+    });
+
+    describe('of an access token', () => {
+      /** An API that `server` serves, a caller's token on a mandate for it, and a second API below it. */
+      const world = async (mandate: Record<string, unknown> = { passing: { depth: 4 } }) => {
+        const [front, back] = [await scene.anotherApi(), await scene.anotherApi()];
+        const caller = await scene.agent([front, back]);
+        const service = await scene.agent([front, back]);
+        await server.admin('PATCH', `/resources/${front.id}`, { served_by: [service.clientId] });
+        const given = await scene.give(caller, {
+          resources: [
+            { resource: front.identifier, scope: 'book pay' },
+            { resource: back.identifier, scope: 'book' },
+          ],
+          ...mandate,
+        });
+        const token = (await exchanged(caller, given, { resource: front.identifier })).token;
+        return { front, back, caller, service, given, token };
+      };
+
+      test('who serves the resource goes on for whoever called, in front of the chain', async () => {
+        const { back, caller, service, given, token } = await world();
+        const { claims, body } = await exchanged(service, token, { audience: back.identifier });
+        assert.deepEqual([claims.sub, claims.sub_profile, claims.mandate], [scene.person, 'user', given]);
+        assert.deepEqual(claims.act, {
+          sub: await spiffe(service),
+          iss: server.issuer,
+          sub_profile: 'ai_agent',
+          act: { sub: await spiffe(caller), iss: server.issuer, sub_profile: 'ai_agent' },
+        });
+        assert.deepEqual([claims.aud, claims.scope], [back.identifier, 'book']);
+        assert.deepEqual(body.narrowed, [{ what: 'scope', value: 'pay', by: `mandate ${given}` }]);
+        const { items } = await server.admin<Listed>('GET', `/events?jti=${claims.jti}`);
+        const shown = JSON.parse(Buffer.from(String(token.split('.')[1]), 'base64url').toString()) as { jti: string };
+        assert.equal(items[0]?.decided_on.subject_token, shown.jti);
+      });
+
+      test('only a scope that the caller’s token has', async () => {
+        const { front, caller, service, given } = await world();
+        const narrow = await exchanged(caller, given, { resource: front.identifier, scope: 'book' });
+        const form = exchangeOf(narrow.token, { resource: front.identifier, scope: 'pay' });
+        assert.match(await refused(service, form, 'invalid_scope'), /subject_token does not allow pay/);
+      });
+
+      const ends: [what: string, end: (of: Awaited<ReturnType<typeof world>>) => Promise<unknown>][] = [
+        [
+          'the token that it came from',
+          async ({ caller, token }) => {
+            const assertion = await instanceClient(server, caller).assertion();
+            const body = new URLSearchParams({ ...assertion, token });
+            const { status } = await fetch(`${server.issuer}/oauth2/revoke`, { method: 'POST', body });
+            assert.equal(status, 200);
+          },
+        ],
+        ['the mandate', ({ given }) => stop(given, endMandate)],
+        ['the agent that called', ({ caller }) => server.admin('POST', `/agents/${caller.clientId}/suspend`, {})],
+        [
+          'that it serves the resource',
+          ({ front }) => server.admin('PATCH', `/resources/${front.id}`, { served_by: [] }),
+        ],
+        [
+          'a role of the agent that called',
+          ({ caller, front }) => server.admin('DELETE', `/agents/${caller.clientId}/roles/${front.role}`),
+        ],
+      ];
+      for (const [what, end] of ends) {
+        test(`it ends with ${what}, and the API that it is for hears of it`, async () => {
+          const of = await world();
+          const { token } = await exchanged(of.service, of.token, { resource: of.back.identifier, scope: 'book' });
+          assert.equal((await introspected(of.service, token)).active, true);
+          const before = await feedHead(server.deps.db, of.back.id);
+          await end(of);
+          assert.equal((await introspected(of.service, token)).active, false);
+          assert.ok((await feedHead(server.deps.db, of.back.id)) > before);
+          await refused(of.service, exchangeOf(of.token, { resource: of.back.identifier }), 'invalid_request');
+        });
+      }
+
+      test('a mandate says how often, and to whom, it may come', async () => {
+        const { back, service, token } = await world({ passing: { depth: 0 } });
+        const form = (subject: string) => exchangeOf(subject, { resource: back.identifier, scope: 'book' });
+        assert.match(await refused(service, form(token), 'invalid_request'), /passed on 0 times/);
+        const others = await world({ passing: { depth: 3, to: [agent.clientId] } });
+        const other = exchangeOf(others.token, { resource: others.back.identifier, scope: 'book' });
+        assert.match(await refused(others.service, other, 'invalid_request'), /not be passed on to this agent/);
+      });
+
+      test('its own client gets a narrower one with its key, and the chain stays', async () => {
+        const { back, front, caller, token } = await world({ passing: { depth: 0 } });
+        const { claims } = await exchanged(caller, token, { scope: 'book' });
+        assert.deepEqual([claims.scope, claims.act?.sub, claims.act?.act], ['book', await spiffe(caller), undefined]);
+        await refused(caller, exchangeOf(token, { resource: back.identifier, scope: 'pay' }), 'invalid_scope');
+        const own = await caller.send({ resource: front.identifier, scope: 'book pay' });
+        const narrower = await exchanged(caller, String(own.body.access_token), { scope: 'pay' });
+        assert.deepEqual([narrower.claims.act, narrower.claims.sub], [undefined, await spiffe(caller)]);
+      });
+
+      test('a token that names who may act is exchanged by that agent, and by nobody else but its own client', async () => {
+        const { front, back, caller, service } = await world();
+        const named = await scene.agent([front, back]);
+        const asked = { resource: front.identifier, scope: 'book', may_act: named.clientId };
+        const own = String((await caller.send(asked)).body.access_token);
+        const claimed = JSON.parse(Buffer.from(String(own.split('.')[1]), 'base64url').toString()) as {
+          may_act: object;
+        };
+        assert.deepEqual(claimed.may_act, { sub: await spiffe(named), iss: server.issuer });
+        const { claims } = await exchanged(named, own);
+        assert.deepEqual([claims.sub, claims.sub_profile], [await spiffe(caller), 'ai_agent']);
+        assert.deepEqual(claims.act, { sub: await spiffe(named), iss: server.issuer, sub_profile: 'ai_agent' });
+        assert.equal(claims.may_act, undefined);
+        await refused(service, exchangeOf(own), 'invalid_request');
+        assert.equal((await caller.send(exchangeOf(own))).status, 200);
+        await refused(
+          caller,
+          { ...asked, may_act: 'agt_01hzzzzzzzzzzzzzzzzzzzzzzz', grant_type: 'client_credentials' },
+          'invalid_request',
+        );
+      });
+
+      test('nobody does in the name of an agent what that couldn’t do itself', async () => {
+        const { front, back, service } = await world();
+        const caller = await scene.agent([front]);
+        const own = String((await caller.send({ scope: 'book' })).body.access_token);
+        const form = exchangeOf(own, { resource: back.identifier, scope: 'book' });
+        assert.match(await refused(service, form, 'invalid_scope'), /the subject itself/);
+        assert.equal((await service.send(exchangeOf(own, { resource: front.identifier }))).status, 200);
+      });
+
+      test('a chain has five actors at most, and nobody twice', async () => {
+        const { front, caller, given, service } = await world();
+        const agents = await Promise.all(Array.from({ length: 5 }, () => scene.agent([front])));
+        const served = [service, caller, ...agents].map(({ clientId }) => clientId);
+        await server.admin('PATCH', `/resources/${front.id}`, { served_by: served });
+        let { token } = await exchanged(caller, given, { resource: front.identifier, scope: 'book' });
+        for (const each of agents.slice(0, 4)) token = (await exchanged(each, token)).token;
+        assert.match(
+          await refused(agents[4] as TokenClient, exchangeOf(token), 'invalid_request'),
+          /5 actors|passed on/,
+        );
+        const twice = (
+          await exchanged(
+            agents[0] as TokenClient,
+            (
+              await exchanged(caller, given, { resource: front.identifier })
+            ).token,
+          )
+        ).token;
+        assert.match(await refused(caller, exchangeOf(twice), 'invalid_request'), /twice/);
+      });
+
+      test('it carries the task of whoever called, and no other', async () => {
+        const { front, caller, service, given } = await world();
+        const orchestrator = await orchestratorClient(server);
+        const task = await orchestrator.open(caller.clientId);
+        const { token } = await exchanged(caller, given, { resource: front.identifier, task: task.id });
+        assert.equal((await exchanged(service, token)).claims.task?.id, task.id);
+        const other = await orchestrator.open(service.clientId);
+        await refused(service, exchangeOf(token, { task: other.id }), 'invalid_grant');
+      });
+
+      test('a child instance, by its own key, gets a part of its parent’s', async () => {
+        const { front } = await world();
+        const parent = await scene.agent([front], { instances: { depth: 1 } });
+        const instances = instanceClient(server, parent);
+        const of = await instances.instance();
+        const own = await instances.tokenOf(of, { resource: front.identifier, scope: 'book pay' });
+        const child = await instances.child(of, { allowed: [{ resource: front.identifier, scope: 'book' }] });
+        assert.equal(child.status, 201, JSON.stringify(child.body));
+        const { status, body } = await instances.tokenOf(child, exchangeOf(String(own.body.access_token)));
+        assert.equal(status, 200, JSON.stringify(body));
+        assert.deepEqual([body.scope, body.narrowed], ['book', [{ what: 'scope', value: 'pay', by: 'instance' }]]);
+        const stranger = await instances.instance();
+        const refusal = await instances.tokenOf(stranger, exchangeOf(String(own.body.access_token)));
+        assert.equal(refusal.body.error, 'invalid_request');
+      });
     });
   });
 }
