@@ -91,7 +91,9 @@ function typesOf(text: string): string[] {
   const wrong = named.find((one) => !(typeNames as string[]).includes(one));
   if (wrong === undefined) return named;
   const hint = didYouMeanHint(wrong, typeNames);
-  throw badRequest([{ field: 'type', message: `must be types of events, joined by commas.${hint}` }]);
+  throw badRequest([
+    { field: 'type', message: `must be types of events, joined by commas: there is no ${wrong}.${hint}` },
+  ]);
 }
 
 /** The log names resources by their identifier, as they were called at the time. */

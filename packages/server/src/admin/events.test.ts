@@ -45,19 +45,12 @@ for (const database of databases) {
       return items;
     };
 
-    test('filters, one by one, find what is theirs and nothing else', async () => {
-      const { clientId, owner: person, credential, identifier, resource } = client;
+    test('filters hold together', async () => {
+      const { clientId, owner: person, identifier } = client;
       const [refused] = await all(operator, `&agent=${clientId}&type=token.refused`);
       const at = (refused as unknown as { at: string }).at;
       const table: [query: string, types: string[]][] = [
-        [`agent=${clientId}`, ['token.issued', 'token.refused']],
         [`about=${clientId}&text=created`, ['agent.created', 'credential.created']],
-        [`target=${clientId}`, ['agent.created', 'role.granted']],
-        [`credential=${credential}`, ['credential.created', 'token.issued', 'token.refused']],
-        [`owner=${person}`, ['token.issued', 'token.refused']],
-        [`jti=${jti}`, ['token.issued']],
-        [`trace=${'ab'.repeat(16)}`, ['token.issued']],
-        [`resource=${resource}`, ['token.issued']],
         [`resource=${encodeURIComponent(identifier)}&outcome=refused`, []],
         [`policy=starter&agent=${clientId}`, ['token.issued']],
         [`type=token.issued,token.refused&owner=${person}`, ['token.issued', 'token.refused']],

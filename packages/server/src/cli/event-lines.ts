@@ -11,13 +11,12 @@ import type { Agent, Event, Resource, Role, Team } from './registry.ts';
  */
 export function reasonOf({ reason, personal, decided_on = {} }: Event): string {
   const { counts, causes, code } = decided_on as { counts?: Counts; causes?: Counts; code?: string };
-  return (
-    reason ?? personal.details?.reason ?? ([counts, causes].map(counted).filter(Boolean).join(', by ') || (code ?? ''))
-  );
+  const lost = causes === undefined ? '' : ` (${counted(causes)})`;
+  return reason ?? personal.details?.reason ?? (counts === undefined ? (code ?? '') : counted(counts) + lost);
 }
 
 type Counts = Readonly<Record<string, number>>;
-const counted = (counts: Counts = {}): string =>
+const counted = (counts: Counts): string =>
   Object.entries(counts)
     .map(([what, count]) => `${count} ${what.replaceAll('_', ' ')}`)
     .join(', ');

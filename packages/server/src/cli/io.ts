@@ -1,5 +1,6 @@
 /** What a command may touch of the world around it, so that tests bring their own. */
 import { createInterface } from 'node:readline/promises';
+import { setTimeout } from 'node:timers/promises';
 import { CliError } from './errors.ts';
 
 export interface Io {
@@ -21,6 +22,8 @@ export interface Io {
   unread?: Promise<void>;
   /** Milliseconds. */
   now(): number;
+  /** Waits so many milliseconds, or until it is called off. */
+  pause(ms: number, signal: AbortSignal): Promise<void>;
 }
 
 /** The real world. The second signal ends the process at once: the first may be stuck on something. */
@@ -63,6 +66,7 @@ export function processIo(now: () => number): Io & { written(): Promise<void> } 
         process.on('SIGTERM', heard).on('SIGINT', heard);
       }),
     now,
+    pause: (ms, signal) => setTimeout(ms, undefined, { signal }).catch(() => undefined),
   };
 }
 

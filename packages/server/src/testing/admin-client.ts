@@ -32,7 +32,7 @@ export interface AdminClient {
   /** A fresh token by these parameters. */
   tokenWith(parameters: { resource: string } & Record<string, string>): Promise<string>;
   /** Asks about a token, as itself. @see RFC 7662 */
-  introspect(token: string): Promise<{ active: boolean } & Record<string, unknown>>;
+  introspect(token: string, headers?: Record<string, string>): Promise<{ active: boolean } & Record<string, unknown>>;
   /** Enrols an instance of any agent, by the agent's key. Answers its id. */
   enrol(identity: { client_id: string; jwk: PrivateJwk }): Promise<string>;
   proof(claims: { htm: string; htu: string; accessToken?: string; jti?: string; now?: number }): Promise<string>;
@@ -103,10 +103,10 @@ export function adminClient(
       held = before;
       return made;
     },
-    async introspect(asked) {
+    async introspect(asked, headers = {}) {
       const response = await fetch(here(`${issuer}/oauth2/introspect`), {
         method: 'POST',
-        headers: { 'content-type': 'application/x-www-form-urlencoded' },
+        headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
         body: new URLSearchParams({
           client_assertion_type: assertionType,
           client_assertion: await assertion(),
@@ -170,7 +170,7 @@ export async function administrator(
   server: TestServer,
   operator: AdminClient,
   wanted: { scopes: string[]; organization?: string; name?: string },
-): Promise<AdminClient & { agent: string }> {
+): Promise<AdminClient & { agent: string; identity: { issuer: string; client_id: string; jwk: PrivateJwk } }> {
   const { scopes } = wanted;
   const name = wanted.name ?? `admin-${randomBytes(5).toString('hex')}`;
   const at = wanted.organization === undefined ? '' : `?organization=${wanted.organization}`;
@@ -187,7 +187,8 @@ export async function administrator(
   await operator.ok('PUT', `/agents/${agent.id}/roles/${role.id}`);
   const jwk = await generateJwk('ES256');
   await operator.ok('POST', '/credentials', { agent: agent.id, jwk: publicJwk(jwk) });
-  return { ...adminClient(server, { client_id: agent.id, jwk }), agent: agent.id };
+  const identity = { issuer: server.issuer, client_id: agent.id as string, jwk };
+  return { ...adminClient(server, identity), agent: agent.id, identity };
 }
 
 /** One of everything in an organization, as an operator makes it. Identifiers carry the organization's name. */

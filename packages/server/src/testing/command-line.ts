@@ -51,6 +51,7 @@ export function commandLine(server?: TestServer, io: Partial<Io> = {}): CommandL
       input: () => Promise.reject(new Error('nothing is at standard input')),
       terminated: () => Promise.reject(new Error('not in this test')),
       now: server?.clock.now ?? (() => 0),
+      pause: () => new Promise((resolve) => setImmediate(resolve)),
       ...io,
     });
     return { code, out, err };

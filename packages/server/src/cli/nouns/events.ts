@@ -1,8 +1,8 @@
-import { type IdKind, isId } from '../../lib/ids.ts';
+import { isId } from '../../lib/ids.ts';
 import { openApi } from '../api.ts';
 import { type Context, command, type OptionValues } from '../command.ts';
-import { CliError } from '../errors.ts';
 import { asItHappened, eventLine, eventNamer, happenedAt, reasonOf } from '../event-lines.ts';
+import { followEvents } from '../following.ts';
 import { findAgent, findOwner, findPerson, findResource } from '../names.ts';
 import { shortTime, table } from '../output.ts';
 import type { Event } from '../registry.ts';
@@ -20,6 +20,7 @@ const filters = {
   by: { value: 'AGENT', description: 'Only what this agent did.' },
   owner: { value: 'OWNER', description: 'Only what agents of this team or person did.' },
   about: { value: 'ID', description: 'Only where this id stands, of whatever it is.' },
+  target: { value: 'ID', description: 'Only what was done to this.' },
   instance: { value: 'ID', description: 'Only of this instance.' },
   credential: { value: 'ID', description: 'Only by this credential.' },
   task: { value: 'ID', description: 'Only under this task.' },
@@ -101,7 +102,7 @@ const events = command({
       context.io.out(`${context.globals.json ? JSON.stringify(event) : eventLine(context, event, nameOf)}\n`);
     const oldestFirst = items.toReversed();
     for (const event of context.globals.json ? oldestFirst : asItHappened(oldestFirst)) say(event);
-    if (options.follow) return follow(context, api, await queryOf(api, options), items, say);
+    if (options.follow) return followEvents(context, api, await queryOf(api, options), items, say);
     if (items.length === 0 && !context.globals.json) context.io.err('Nothing in the log fits.\n');
   },
 });
@@ -132,106 +133,33 @@ async function newest(context: Context, api: Api, options: Options): Promise<{ i
 
 type Names = Record<string, string>;
 
-/** What has no name in the API is given as it is, and what is an id already isn't looked up: whoever may read the log may know no more of it. */
+/** What is an id isn't looked up where that would be refused: whoever may read the log may know no more of it. */
 async function queryOf(api: Api, options: Options): Promise<Record<string, string | undefined>> {
   const { agent, by, owner, person, resource, limit: _, ...same } = options;
   const open: Record<string, string | undefined> = {};
   for (const name of Object.keys(filters)) if (name in same) open[name] = same[name as keyof typeof same];
-  const idOf = async (
-    text: string,
-    kinds: readonly IdKind[],
-    find: (api: Api, text: string) => Promise<{ id: string }>,
-  ) => (kinds.some((kind) => isId(kind, text)) ? text : (await find(api, text)).id);
+  const idOf = async (text: string, find: (api: Api, text: string) => Promise<{ id: string }>) => {
+    const [, scope] = readBy.find(([kind]) => isId(kind, text)) ?? [];
+    return scope === undefined || (await api.may(scope)) ? (await find(api, text)).id : text;
+  };
   return {
     ...open,
-    ...(agent !== undefined && { about: await idOf(agent, ['agent'], findAgent) }),
-    ...(by !== undefined && { agent: await idOf(by, ['agent'], findAgent) }),
-    ...(owner !== undefined && { owner: await idOf(owner, ['person', 'team'], findOwner) }),
-    ...(person !== undefined && { person: await idOf(person, ['person'], findPerson) }),
+    ...(agent !== undefined && { about: await idOf(agent, findAgent) }),
+    ...(by !== undefined && { agent: await idOf(by, findAgent) }),
+    ...(owner !== undefined && { owner: await idOf(owner, findOwner) }),
+    ...(person !== undefined && { person: await idOf(person, findPerson) }),
     ...(resource !== undefined && { resource: await identifierOf(api, resource) }),
   };
 }
 
-/**
- * The stream of what is new, gone on with whenever it ends: the token of one stream lives for minutes.
- * @param items what was told already, newest first: what comes between reading and following is told once
- */
-async function follow(
-  context: Context,
-  api: Api,
-  query: Record<string, string | undefined>,
-  items: readonly Event[],
-  say: (event: Event) => void,
-): Promise<void> {
-  const known = new Set(items.map(({ id }) => id));
-  const stop = new AbortController();
-  const { terminated, unread } = context.io;
-  for (const end of [terminated(), unread]) {
-    void end?.then(
-      () => stop.abort(),
-      () => undefined,
-    );
-  }
-  let lastEventId: string | undefined;
-  for (let empty = 0; !stop.signal.aborted && empty < 3; ) {
-    empty += 1;
-    try {
-      const response = await api.stream('/events/tail', query, { lastEventId, signal: stop.signal });
-      if (lastEventId === undefined) await between(api, query, known, say);
-      for await (const { id, data } of messagesOf(response)) {
-        if (id !== undefined) lastEventId = id;
-        empty = 0;
-        const event = data === undefined ? undefined : (JSON.parse(data) as Event);
-        if (event?.id !== undefined && !known.has(event.id)) say(event);
-      }
-    } catch (error) {
-      if (stop.signal.aborted) return;
-      if (error instanceof CliError) throw error;
-      // the connection broke: go on where it was
-    }
-  }
-  if (!stop.signal.aborted) throw new CliError('unreachable', 'The server ends the stream as soon as it has begun.');
-}
+const readBy = [
+  ['agent', 'agents:read'],
+  ['person', 'people:read'],
+  ['team', 'teams:read'],
+] as const;
 
-/** What happened after the last event that was read and before the stream began: it is known, too, should the stream bring it. */
-async function between(
-  api: Api,
-  query: Record<string, string | undefined>,
-  known: Set<string>,
-  say: (event: Event) => void,
-): Promise<void> {
-  if (known.size === 0) return;
-  const items = await api.list<Event>('/events', query, 200);
-  const at = items.findIndex(({ id }) => known.has(id));
-  for (const event of items.slice(0, Math.max(0, at)).toReversed()) {
-    known.add(event.id);
-    say(event);
-  }
-}
-
-/** @see https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation */
-async function* messagesOf(response: Response): AsyncGenerator<{ id?: string | undefined; data?: string | undefined }> {
-  let rest = '';
-  const decoder = new TextDecoder();
-  for await (const chunk of response.body ?? []) {
-    rest += decoder.decode(chunk as Uint8Array, { stream: true });
-    const blocks = rest.split('\n\n');
-    rest = blocks.pop() ?? '';
-    for (const block of blocks) {
-      const field = (name: string) =>
-        block
-          .split('\n')
-          .find((line) => line.startsWith(`${name}: `))
-          ?.slice(name.length + 2);
-      yield { id: field('id'), data: field('event') === undefined ? field('data') : undefined };
-    }
-  }
-}
-
-/** The log names resources by identifier, and the API knows them by their id, too. @throws CliError (not_found) */
+/** The log names resources by identifier, and the API knows their ids. Who may read no resources has to know one of the two. @throws CliError (not_found) */
 async function identifierOf(api: Api, text: string): Promise<string> {
-  if (isId('resource', text)) return text;
-  // who may read the log and no resources has to know the identifier
-  if (text.includes('://') && !(await api.may('resources:read'))) return text;
-  return (await findResource(api, text)).identifier;
+  const isKnown = text.includes('://') || isId('resource', text);
+  return isKnown && !(await api.may('resources:read')) ? text : (await findResource(api, text)).identifier;
 }

@@ -48,7 +48,10 @@ describe('exports and retention, at the command line', () => {
     assert.match((await finding())?.message ?? '', /siem \(localhost:1 can't be connected to/);
     assert.match((await cli('exports', 'test', 'siem')).out, /Nothing was delivered to localhost:1/);
     assert.match((await cli('exports', 'show', 'siem')).out, /stays here/);
-    assert.match((await cli('exports', 'update', 'siem', '--personal')).out, /goes out in plain text/);
+    const asked = await cli('exports', 'update', 'siem', '--personal');
+    assert.match(asked.err, /What has left can’t be erased/);
+    assert.match((await cli('exports', 'show', 'siem')).out, /stays here/);
+    assert.match((await cli('exports', 'update', 'siem', '--personal', '--yes')).out, /goes out in plain text/);
     assert.match((await cli('people', 'create', 'Ada')).out, /Registered/);
     assert.match((await cli('people', 'erase', 'Ada', '--yes')).out, /gone to siem, and can not be recalled/);
     assert.equal((await cli('exports', 'retry', 'siem')).code, 0);
@@ -59,7 +62,17 @@ describe('exports and retention, at the command line', () => {
   test('what makes no sense is said', async () => {
     assert.match((await cli('exports', 'create', 'x')).err, /Say where to/);
     assert.match((await cli('exports', 'create', 'x', '--file', '--otlp', 'https://a.example/')).err, /one place/);
-    assert.match((await cli('exports', 'create', 'x', '--file')).err, /exports\.directory is not configured/);
+    assert.match(
+      (await cli('exports', 'create', 'x', '--file')).err,
+      /^--file writes files, and exports\.directory is not/m,
+    );
+    assert.match((await cli('exports', 'create', 'x', '--webhook', 'here')).err, /^The URL must /m);
+    const typo = await cli('log', 'retention', 'set', 'acess.used', '--days', '90', '--yes');
+    assert.match(typo.err, /no type of event "acess\.used".*access\.used/);
+    assert.match(
+      (await cli('log', 'retention', 'set', 'token.issued', '--days', '3', '--yes')).err,
+      /^--days must be at least 8/m,
+    );
     assert.match(
       (await cli('exports', 'create', 'x', '--syslog', 'a.example', '--ca', 'missing.pem')).err,
       /missing\.pem can't be read/,
@@ -73,6 +86,10 @@ describe('exports and retention, at the command line', () => {
       (await cli('log', 'retention', 'set', 'access.used', '--days', '90', '--yes')).out,
       /access\.used +90 +its own rule/,
     );
+    const all = (await cli('log', 'retention', 'set', '*', '--days', '500', '--yes')).out;
+    assert.match(all, /^\* +500 +the rule for all others$/m);
+    assert.ok(all.split('\n').length < 8, all);
+    assert.equal((await cli('log', 'retention', 'set', '*', '--default')).code, 0);
     assert.match((await cli('log', 'retention', 'set', 'access.used', '--forever')).out, /Everything is kept for ever/);
     assert.match((await cli('log', 'retention', 'set', 'access.used', '--default')).out, /400 +default/);
   });

@@ -89,6 +89,7 @@ const create = command({
     ...filterOptions,
     'from-start': { description: 'Begin with all that the log has, instead of with what comes from now on.' },
     'all-organizations': { description: 'The events of all organizations; needs organizations:any.' },
+    yes,
   },
   examples: [
     {
@@ -108,6 +109,7 @@ const create = command({
         hint: 'See `bailiwick exports create --help`.',
       });
     }
+    if (options.personal) await confirmPersonal(context, options.yes);
     const made = await openApi(context).create<Exporter & { secret?: string }>('/exporters', {
       name,
       target,
@@ -117,7 +119,8 @@ const create = command({
       all_organizations: options['all-organizations'],
     });
     show(context, made, () => {
-      const first = `The log goes to ${whereTo(made)} from now on (${made.id}).`;
+      const from = options['from-start'] ? 'from its first event' : 'from now on';
+      const first = `The log goes to ${whereTo(made)}, ${from} (${made.id}).`;
       const secret =
         made.secret === undefined
           ? ''
@@ -137,6 +140,7 @@ const update = command({
     'no-personal': { description: 'Send nothing personal any more.' },
     'all-types': { description: 'Send events of every type.' },
     'any-outcome': { description: 'Send allowed and refused ones.' },
+    yes,
   },
   examples: [{ command: 'bailiwick exports update siem --no-personal', does: 'Names and addresses stay here again' }],
   async run(context, [name], options) {
@@ -153,7 +157,8 @@ const update = command({
     if (Object.keys(body).length === 0) {
       throw new CliError('usage', 'Nothing to change was named.', { hint: 'See `bailiwick exports update --help`.' });
     }
-    const { id } = await findExporter(api, name);
+    const { id, personal } = await findExporter(api, name);
+    if (options.personal && !personal) await confirmPersonal(context, options.yes);
     showExporter(context, await api.patch<Exporter>(`/exporters/${id}`, body));
   },
 });
@@ -221,8 +226,11 @@ async function findExporter(api: Api, text: string): Promise<Exporter> {
   });
 }
 
-function whereTo({ target }: Exporter): string {
-  if (target.kind === 'file') return 'files';
+const confirmPersonal = ({ io }: Context, isMeant: boolean): Promise<void> =>
+  confirm(io, 'What is personal goes out in plain text. What has left can’t be erased from here any more.', isMeant);
+
+function whereTo({ id, target }: Exporter): string {
+  if (target.kind === 'file') return `files in exports.directory, folder ${id}`;
   return target.kind === 'syslog' ? `${target.host}:${target.port}` : new URL(target.url ?? '').host;
 }
 

@@ -1,4 +1,6 @@
 /** How long the log keeps events. */
+import { eventTypes } from '../../audit/event.ts';
+import { didYouMeanHint } from '../../lib/did-you-mean.ts';
 import { openApi } from '../api.ts';
 import { type Context, command, yes } from '../command.ts';
 import { CliError } from '../errors.ts';
@@ -40,6 +42,10 @@ const retention = command({
     if (what !== 'set' || type === undefined) throw new CliError('usage', 'Say show, or set and a type.', { hint });
     const said = [options.days !== undefined, options.forever, options.default].filter(Boolean).length;
     if (said !== 1) throw new CliError('usage', 'Say one of --days, --forever and --default.', { hint });
+    if (type !== '*' && !(type in eventTypes)) {
+      const known = Object.keys(eventTypes);
+      throw new CliError('usage', `There is no type of event "${type}".${didYouMeanHint(type, known)}`, { hint });
+    }
     const days = options.days === undefined ? null : wholeNumber('--days', options.days, { most: 36_500 });
     if (days !== null) {
       const whose = type === '*' ? 'every type without a rule' : type;
@@ -56,7 +62,13 @@ const pathOf = ({ globals }: Context): string =>
 export const retentionCommands = [retention];
 
 function showRetention(context: Context, retention: Retention): void {
-  const rows = Object.entries(retention.kept).map(([type, days]) => ({ type, days, rule: type in retention.rules }));
+  const { rules, kept } = retention;
+  const others = rules['*'];
+  const rows = Object.entries(kept)
+    .map(([type, days]) => ({ type, days, rule: type in rules }))
+    // what goes by the rule for all others is one row
+    .filter(({ days, rule }) => rule || days !== others);
+  if (typeof others === 'number') rows.unshift({ type: '*', days: others, rule: true });
   show(context, retention, () =>
     table(
       context,
@@ -66,7 +78,7 @@ function showRetention(context: Context, retention: Retention): void {
         { title: 'DAYS', value: ({ days }) => String(days) },
         {
           title: 'BY',
-          value: ({ rule }) => (rule ? 'its own rule' : '*' in retention.rules ? 'the rule for *' : 'default'),
+          value: ({ type, rule }) => (type === '*' ? 'the rule for all others' : rule ? 'its own rule' : 'default'),
         },
       ],
       'Everything is kept for ever.',
