@@ -5,7 +5,7 @@ export interface Totals {
   counts: Record<'tests' | 'suites' | 'passed' | 'failed' | 'cancelled' | 'skipped' | 'todo', number>;
   /** `file:line name` of each test that failed. */
   failures: string[];
-  /** Milliseconds by file. */
+  /** Milliseconds of its tests by file. */
   files: Record<string, number>;
 }
 
@@ -15,8 +15,9 @@ export default async function* totals(events: AsyncIterable<TestEvent>): AsyncGe
   const files: Totals['files'] = {};
   const failures: string[] = [];
   for await (const { type, data } of events) {
-    if (type === 'test:complete' && data.nesting === 0 && data.file?.endsWith(data.name)) {
-      files[data.file] = data.details.duration_ms;
+    // what runs a file, or several, is told as a test of that name
+    if (type === 'test:complete' && data.nesting === 0 && data.file && !data.file.endsWith(data.name)) {
+      files[data.file] = (files[data.file] ?? 0) + data.details.duration_ms;
     }
     // a suite fails because of its tests, and those have been named
     if (type === 'test:fail' && data.details.type !== 'suite' && !data.todo) {

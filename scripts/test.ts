@@ -10,7 +10,9 @@ import { dirname, join, relative } from 'node:path';
 import process from 'node:process';
 import { pathToFileURL } from 'node:url';
 import { type PostgresServer, serverVariable, startPostgres } from '../packages/server/src/testing/postgres.ts';
+import { makeTemplates } from '../packages/server/src/testing/templates.ts';
 import { root } from './setup.mjs';
+import { batchesOf } from './test-batches.ts';
 import type { Totals } from './test-totals.ts';
 
 const patterns = ['packages/*/src/**', 'conformance/**', 'examples/**', 'bench/**', 'scripts/**'];
@@ -52,22 +54,16 @@ function testFiles(): string[] {
   const all = globSync(
     patterns.map((pattern) => `${pattern}/*.test.ts`),
     { cwd: root, exclude: ['**/node_modules/**', '**/dist/**', '**/.tmp/**'] },
-  ).sort(longestFirst);
+  ).sort();
   return wanted.length === 0
     ? all
     : all.filter((file) => wanted.some((part) => file.includes(part.replace(/^\.?\/|\/$/g, ''))));
 }
 
-/** What packs, installs and runs whole programs takes longest: begun first, it isn't what everybody waits for at the end. */
-function longestFirst(a: string, b: string): number {
-  const isLong = (file: string) => Number(file.startsWith('scripts/'));
-  return isLong(b) - isLong(a) || (a < b ? -1 : 1);
-}
-
 async function onBothDatabases(files: string[]): Promise<Outcome> {
   const server: PostgresServer | undefined = process.env[serverVariable] ? undefined : await startPostgres();
   try {
-    return await runTests(process.execPath, files, server && { [serverVariable]: server.url });
+    return await runTests(process.execPath, files, { server });
   } finally {
     await server?.stop();
   }
@@ -80,7 +76,7 @@ async function onOldestNode(files: string[]): Promise<Outcome> {
     return 'skipped';
   }
   console.log(`\nOnce more on Node.js ${versionOf(node)}, with SQLite\n`);
-  return runTests(node, files, { BAILIWICK_TEST_DATABASES: 'sqlite' });
+  return runTests(node, files, { databases: 'sqlite' });
 }
 
 /** The oldest Node.js that we support, as conformance/node24 brings it along. */
@@ -101,9 +97,15 @@ function versionOf(node: string): string {
 async function runTests(
   node: string,
   files: string[],
-  environment: NodeJS.ProcessEnv | undefined,
+  { server, databases }: { server?: PostgresServer; databases?: 'sqlite' },
 ): Promise<Totals | undefined> {
   const folder = mkdtempSync(join(tmpdir(), 'bailiwick-test-'));
+  const environment = {
+    ...testEnvironment(),
+    ...(server && { [serverVariable]: server.url }),
+    ...(databases && { BAILIWICK_TEST_DATABASES: databases }),
+    ...(await makeTemplates(folder, server)),
+  };
   const report = join(folder, 'totals.json');
   const child = spawn(
     node,
@@ -118,9 +120,9 @@ async function runTests(
       `--test-reporter=${join(root, 'scripts/test-totals.ts')}`,
       `--test-reporter-destination=${report}`,
       ...flags,
-      ...files,
+      ...batchesOf(root, files, folder),
     ],
-    { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env: { ...testEnvironment(), ...environment } },
+    { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env: environment },
   );
   running = child;
   const limit = setTimeout(() => {

@@ -7,6 +7,7 @@ import { migrate } from '../store/migrate.ts';
 import { openDatabase } from '../store/open.ts';
 import { testEpoch } from './harness.ts';
 import { testPostgres } from './postgres.ts';
+import { layTemplate, postgresTemplate } from './templates.ts';
 
 /** A database without a server, as nodes open it. */
 export interface TestDatabase {
@@ -22,7 +23,8 @@ export interface TestDatabase {
 /** @param options.migrated whether its tables are made */
 export async function testDatabase(dialect: DialectName, { migrated = true } = {}): Promise<TestDatabase> {
   const data = mkdtempSync(path.join(tmpdir(), 'bailiwick-database-'));
-  const postgres = dialect === 'postgres' ? await testPostgres() : undefined;
+  const postgres = dialect === 'postgres' ? await testPostgres(migrated ? postgresTemplate() : undefined) : undefined;
+  if (migrated) layTemplate(data);
   const opened: Database[] = [];
   const open = async () => {
     const db = await openDatabase({ data, database_url: postgres?.url }, { onError: () => undefined });

@@ -12,6 +12,7 @@ import { type Logger, silentLogger } from '../lib/log.ts';
 import type { Resolve } from '../lib/safe-fetch.ts';
 import type { DialectName } from '../store/database.ts';
 import { testPostgres } from './postgres.ts';
+import { layTemplate, postgresTemplate } from './templates.ts';
 import { holdAgainstVocabulary } from './vocabulary.ts';
 
 /** Whatever is true of one database is true of the other: tests loop over both. */
@@ -56,7 +57,7 @@ const urls = new WeakMap<TestServer, { databaseUrl: string | undefined; data: st
 /** Starts a server. Close it, or its database stays. */
 export async function startServer(options: TestServerOptions = {}): Promise<TestServer> {
   const joined = options.joins && urls.get(options.joins);
-  const postgres = !joined && options.database === 'postgres' ? await testPostgres() : undefined;
+  const postgres = !joined && options.database === 'postgres' ? await testPostgres(postgresTemplate()) : undefined;
   const data = joined?.data ?? mkdtempSync(path.join(tmpdir(), 'bailiwick-test-'));
   const databaseUrl = joined?.databaseUrl ?? postgres?.url;
   const clock = options.clock ?? options.joins?.clock ?? fakeClock(testEpoch);
@@ -67,6 +68,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
   };
   let running: RunningServer;
   try {
+    if (!joined) layTemplate(data);
     const overrides: ConfigOverrides = {
       port: 0,
       host: ['127.0.0.1', '::1'],

@@ -14,6 +14,7 @@ import { type FakeClock, systemClock } from '../lib/clock.ts';
 import type { DialectName } from '../store/database.ts';
 import { freePort } from './free-port.ts';
 import { testPostgres } from './postgres.ts';
+import { layTemplate, postgresTemplate } from './templates.ts';
 import type { ServerForClients } from './token-client.ts';
 
 const program = fileURLToPath(new URL('./killable.ts', import.meta.url));
@@ -58,7 +59,8 @@ export async function killableServers(
   for (let n = 0; n < together; n++) {
     const data = mkdtempSync(path.join(tmpdir(), 'bailiwick-killed-'));
     undo.push(() => rmSync(data, { recursive: true, force: true }));
-    const postgres = database === 'postgres' ? await testPostgres() : undefined;
+    layTemplate(data);
+    const postgres = database === 'postgres' ? await testPostgres(postgresTemplate()) : undefined;
     if (postgres) undo.push(postgres.drop);
     configs.push({
       port: await freePort(),

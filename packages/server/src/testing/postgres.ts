@@ -23,18 +23,26 @@ export const serverVariable = 'BAILIWICK_TEST_POSTGRES';
 let server: Promise<PostgresServer> | undefined;
 
 /**
- * A fresh, empty database on a real PostgreSQL 18: on the server that `npm test` has started, else on one that this
+ * A fresh database on a real PostgreSQL 18: on the server that `npm test` has started, else on one that this
  * process starts at the first call.
+ *
+ * @param template the name of a database on that server that it is a copy of; without it, it is empty
  */
-export async function testPostgres(): Promise<{ url: string; drop(): Promise<void> }> {
+export async function testPostgres(template?: string): Promise<{ url: string; drop(): Promise<void> }> {
   const given = process.env[serverVariable];
   server ??= given ? Promise.resolve({ url: given, stop: async () => {} }) : startPostgres();
   const { url } = await server;
   const name = `test_${randomBytes(8).toString('hex')}`;
-  await administer(url, `create database ${name}`);
-  const own = new URL(url);
+  const own = await createDatabase(url, name, template);
+  return { url: own, drop: () => administer(url, `drop database if exists ${name} with (force)`) };
+}
+
+/** Makes a database on that server, and answers its URL. */
+export async function createDatabase(server: string, name: string, template?: string): Promise<string> {
+  await administer(server, `create database ${name}${template === undefined ? '' : ` template ${template}`}`);
+  const own = new URL(server);
   own.pathname = `/${name}`;
-  return { url: own.href, drop: () => administer(url, `drop database if exists ${name} with (force)`) };
+  return own.href;
 }
 
 /**
@@ -204,7 +212,7 @@ async function listen(
   const url = `postgresql://postgres:${password}@127.0.0.1:${port}/postgres`;
   const readLog = () => readFile(join(folder, 'log'), 'utf8').catch(() => '');
   let log = '';
-  for (let tries = 0; tries < 1500 && !log.includes('database system is shut down'); tries++) {
+  for (const end = performance.now() + 90_000; performance.now() < end && !log.includes('is shut down'); ) {
     if (await answers(url)) return { url, stop };
     await Promise.race([wait(10), ended]);
     log = await readLog();
