@@ -20,7 +20,11 @@ export async function checkDrills(api: Api, everyHours: number | undefined, now:
     const [last] = items;
     if (!last) {
       const message = 'a revocation was never rehearsed';
-      return [everyHours === undefined ? note(check, message) : warn(check, message, todo)];
+      return [
+        everyHours === undefined
+          ? note(check, `${message}: bailiwick drill revoke does it`)
+          : warn(check, message, todo),
+      ];
     }
     const when = shortTime(last.completed_at);
     if (last.verdict === 'incomplete') {
