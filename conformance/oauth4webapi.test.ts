@@ -23,7 +23,10 @@ for (const database of databases) {
       const found = await discover(world, 'oauth2');
       assert.equal(found.issuer, world.issuer);
       assert.equal(found.token_endpoint, world.tokenEndpoint);
-      assert.deepEqual(found.grant_types_supported, ['client_credentials']);
+      assert.deepEqual(found.grant_types_supported, [
+        'client_credentials',
+        'urn:ietf:params:oauth:grant-type:token-exchange',
+      ]);
       assert.ok(found.token_endpoint_auth_methods_supported?.includes('private_key_jwt'));
       for (const alg of algorithms)
         assert.ok(found.token_endpoint_auth_signing_alg_values_supported?.includes(alg), alg);
