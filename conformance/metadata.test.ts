@@ -78,17 +78,12 @@ for (const path of ['', '/tenants/one']) {
         'global_token_revocation_endpoint',
         'introspection_endpoint',
         'revocation_endpoint',
-        'status_list_aggregation_endpoint',
         'token_endpoint',
       ]);
       // where a token is shown, nobody looks at what was sent before
       const byToken = ['bailiwick_feed_endpoint', 'global_token_revocation_endpoint'];
       for (const [name, url] of endpoints) {
         assert.ok(String(url).startsWith(`${world.issuer}/`), name);
-        if (name === 'status_list_aggregation_endpoint') {
-          assert.equal((await fetch(String(url))).status, 200, name);
-          continue;
-        }
         const expected = byToken.includes(name) ? 401 : 400;
         assert.equal((await fetch(String(url), { method: 'POST' })).status, expected, `${name} answers a POST`);
       }

@@ -183,16 +183,20 @@ for (const database of databases) {
       for (const method of ['POST', 'PUT', 'DELETE']) assert.equal((await fetch(uri, { method })).status, 405);
     });
 
-    test('the aggregation names every list, and metadata names the aggregation', async () => {
-      const { uri } = statusOf(await token());
+    test('which lists there are is told to nobody, and a list is as long whoever has a token in it', async () => {
+      const [jwt, alone] = [await token(), await token(await listed())];
       const published = await fetch(`${server.issuer}/.well-known/oauth-authorization-server`);
-      const metadata = (await published.json()) as { status_list_aggregation_endpoint: string };
-      const response = await fetch(metadata.status_list_aggregation_endpoint);
-      assert.match(response.headers.get('content-type') ?? '', /^application\/json(;|$)/);
-      assert.equal(response.headers.get('access-control-allow-origin'), '*');
-      const { status_lists } = (await response.json()) as { status_lists: string[] };
-      assert.ok(status_lists.includes(uri));
-      for (const each of status_lists) assert.equal((await fetch(each)).status, 200);
+      assert.equal(((await published.json()) as Record<string, unknown>).status_list_aggregation_endpoint, undefined);
+      assert.equal((await fetch(`${server.issuer}/status-lists`)).status, 404);
+      const sizes: number[] = [];
+      for (const one of [jwt, alone]) {
+        const { uri } = statusOf(one);
+        assert.match(uri.slice(uri.lastIndexOf('/') + 1), /^[\w-]{22}$/, 'nobody guesses 128 bits');
+        const { status_list: list } = decodeJwt(await (await fetch(uri)).text()) as { status_list: { lst: string } };
+        assert.deepEqual(Object.keys(list).sort(), ['bits', 'lst']);
+        sizes.push(inflateSync(Buffer.from(list.lst, 'base64url')).length);
+      }
+      assert.deepEqual(sizes, [2048, 2048]);
     });
 
     test('a token is invalid once the key that signed it was revoked, and the list is signed by another', async () => {

@@ -5,7 +5,6 @@ import { certificatesAreSeen } from '../client-auth/by-certificate.ts';
 import type { Config } from '../config.ts';
 import type { Deps } from '../deps.ts';
 import { grants } from '../grants/index.ts';
-import { statusListsPath } from '../status-lists/allocate.ts';
 import { feedMetadata, serviceResource } from '../web/service.ts';
 import { endpointUrl, issuerPath, type OAuthEndpoint, oauthPaths } from './endpoints.ts';
 import { introspectionAlg } from './signed-introspection.ts';
@@ -40,7 +39,6 @@ export function authorizationServerMetadata(deps: Deps): Record<string, unknown>
     // RFC 9396 §10: only the type that every resource has. Those that a resource registers say what an organization does, and stand in
     // the resource's own metadata (RFC 9728), which its guard publishes: here they would tell everybody of everybody
     authorization_details_types_supported: [operationType],
-    status_list_aggregation_endpoint: config.issuer + statusListsPath,
     ...mutualTls(config),
     ...feedMetadata(config),
     protected_resources: [serviceResource(config), `${config.issuer}/admin`],

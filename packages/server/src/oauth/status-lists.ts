@@ -1,9 +1,12 @@
-/** Status lists over HTTP: for anybody, from anywhere. @see draft-ietf-oauth-status-list-20 §8.1, §8.2, §9 */
+/**
+ * Status lists over HTTP: for anybody who knows which, from anywhere. There is no aggregation (§9, which is optional): it would show every
+ * organization's resources to everybody, and how many of their tokens are ended. @see draft-ietf-oauth-status-list-20 §8.1, §8.2
+ */
 import { gzipSync } from 'node:zlib';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Deps } from '../deps.ts';
 import { statusListsPath } from '../status-lists/allocate.ts';
-import { listUris, statusListToken, statusListType } from '../status-lists/status-list.ts';
+import { statusListToken, statusListType } from '../status-lists/status-list.ts';
 import { issuerPath } from './endpoints.ts';
 import { sendJson } from './reply.ts';
 
@@ -12,33 +15,24 @@ const mediaType = `application/${statusListType}`;
 /** Shared caches keep a list for a second at most: how long who verifies may keep it is said by its `ttl`, from when they get it. */
 const listCaching = 'public, max-age=1';
 
-/** The lists, and the document that names them all (aggregation). */
 export function statusListRoutes(deps: Deps, app: FastifyInstance): void {
-  const path = issuerPath(deps.config) + statusListsPath;
-  app.get(path, async (_, reply) =>
+  const url = `${issuerPath(deps.config)}${statusListsPath}/:id`;
+  app.get<{ Params: { id: string } }>(url, (request, reply) => list(deps, request.params.id, request, reply));
+  app.options(url, (_, reply) =>
     open(reply)
-      .header('cache-control', `public, max-age=${deps.config.status_lists.ttl_seconds}`)
-      .header('content-type', 'application/json')
-      .send(JSON.stringify({ status_lists: await listUris(deps) })),
+      .headers({ 'access-control-allow-methods': 'GET, HEAD', 'access-control-max-age': '86400' })
+      .code(204)
+      .send(),
   );
-  app.get<{ Params: { id: string } }>(`${path}/:id`, (request, reply) => list(deps, request.params.id, request, reply));
-  for (const url of [path, `${path}/:id`]) {
-    app.options(url, (_, reply) =>
-      open(reply)
-        .headers({ 'access-control-allow-methods': 'GET, HEAD', 'access-control-max-age': '86400' })
-        .code(204)
-        .send(),
-    );
-    app.route({
-      method: ['POST', 'PUT', 'PATCH', 'DELETE'],
-      url,
-      handler: (_, reply) =>
-        sendJson(open(reply).header('allow', 'GET, HEAD, OPTIONS'), 405, {
-          error: 'invalid_request',
-          error_description: 'a status list is fetched by GET',
-        }),
-    });
-  }
+  app.route({
+    method: ['POST', 'PUT', 'PATCH', 'DELETE'],
+    url,
+    handler: (_, reply) =>
+      sendJson(open(reply).header('allow', 'GET, HEAD, OPTIONS'), 405, {
+        error: 'invalid_request',
+        error_description: 'a status list is fetched by GET',
+      }),
+  });
 }
 
 async function list(deps: Deps, id: string, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {

@@ -15,7 +15,7 @@ const blockSize = 256;
 /** No token lives longer (milliseconds); a list is open as long, so that it is gone half an hour after its first token. */
 const longestTokenMs = 15 * 60_000;
 /** A verifier's clock may be off by as much: what has just expired is still told of. */
-export const toleranceMs = 60_000;
+const toleranceMs = 60_000;
 
 interface Deps {
   config: { issuer: string };

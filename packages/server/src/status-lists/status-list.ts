@@ -10,9 +10,9 @@ import { numericDate } from '../lib/clock.ts';
 import { liveFeedEntries } from '../liveness/feed-store.ts';
 import { asOf } from '../liveness/liveness.ts';
 import type { Database } from '../store/database.ts';
-import { listUri, statusListsPath, toleranceMs } from './allocate.ts';
+import { listUri } from './allocate.ts';
 import { listSize } from './order.ts';
-import { deleteList, endedLists, findList, type ListedToken, listedTokens, liveLists } from './store.ts';
+import { deleteList, endedLists, findList, type ListedToken, listedTokens } from './store.ts';
 
 /** The header `typ`, and the media type without `application/`. */
 export const statusListType = 'statuslist+jwt';
@@ -72,7 +72,7 @@ async function make(
     iat: numericDate(at),
     exp: numericDate(at) + ttl + config.clock_skew_seconds,
     ttl,
-    status_list: { bits: 1, lst, aggregation_uri: config.issuer + statusListsPath },
+    status_list: { bits: 1, lst },
   };
   return {
     head: list.head,
@@ -82,14 +82,16 @@ async function make(
   };
 }
 
-/** First what was revoked, then the tokens: none is missed that a revocation found. */
-async function encodedBits({ db, clock }: Deps, id: string, resource: string): Promise<string> {
-  const now = clock.now();
-  const entries = await liveFeedEntries(db, { resource, after: 0, now, limit: Number.MAX_SAFE_INTEGER });
+/**
+ * First what was revoked, then the tokens: none is missed that a revocation found. No time is compared: entries stay until none of the tokens
+ * that they ended can live, by a clock that nobody sets, and a wall clock that is ahead for a moment clears no bit.
+ */
+async function encodedBits({ db }: Deps, id: string, resource: string): Promise<string> {
+  const entries = await liveFeedEntries(db, { resource, after: 0, now: 0, limit: Number.MAX_SAFE_INTEGER });
   const revoked = new Map(entries.map(({ tag, rev }) => [tag, rev])); // by ascending number: the last stays
   const bits = Buffer.alloc(listSize / 8);
   const ends = endOf(revoked);
-  for (const token of revoked.size > 0 ? await listedTokens(db, id, now - toleranceMs) : []) {
+  for (const token of revoked.size > 0 ? await listedTokens(db, id) : []) {
     // bits are counted from the least significant one (§4.1)
     if (ends(token) > token.rev) bits[token.idx >> 3] = (bits[token.idx >> 3] as number) | (1 << (token.idx & 7));
   }
@@ -107,11 +109,6 @@ function endOf(revoked: ReadonlyMap<string, number>): (token: ListedToken) => nu
     }
     return Math.max(last, revoked.get(tag) ?? 0);
   };
-}
-
-/** The URIs of all lists. Whose tokens stand in which, only those tokens say. @see draft-ietf-oauth-status-list-20 §9.3 */
-export async function listUris(deps: Pick<Deps, 'db' | 'clock' | 'config'>): Promise<string[]> {
-  return (await liveLists(deps.db, deps.clock.now())).map((id) => listUri(deps.config, id));
 }
 
 const forgottenAtOnce = 4;

@@ -76,12 +76,11 @@ export async function insertListed(tx: Tx, list: string, token: ListedToken): Pr
   ]);
 }
 
-/** The tokens of a list that have not expired before `time` (ms). */
-export async function listedTokens(q: Queries, list: string, time: number): Promise<ListedToken[]> {
+/** The tokens of a list, those that have expired too. */
+export async function listedTokens(q: Queries, list: string): Promise<ListedToken[]> {
   return q.all(
-    `select idx, rev, expires_at as "expiresAt", tag, rests_on as "restsOn" from status_entries
-     where list = ? and expires_at > ?`,
-    [list, time],
+    'select idx, rev, expires_at as "expiresAt", tag, rests_on as "restsOn" from status_entries where list = ?',
+    [list],
   );
 }
 
@@ -108,12 +107,6 @@ export async function findList(
      from status_lists l left join feed_heads h on h.resource = l.resource where l.id = ? and l.ends_at > ?`,
     [id, now],
   );
-}
-
-/** The ids of all lists whose tokens have not all expired. */
-export async function liveLists(q: Queries, now: number): Promise<string[]> {
-  const rows = await q.all<{ id: string }>('select id from status_lists where ends_at > ? order by id', [now]);
-  return rows.map(({ id }) => id);
 }
 
 /** Some lists that are of no use any more. */
