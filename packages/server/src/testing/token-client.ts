@@ -28,7 +28,7 @@ export interface TokenClient {
   /** Sends it, with a fresh proof and a good nonce, and further headers. */
   send(parameters?: Record<string, string>, headers?: Record<string, string>): Promise<Answer>;
   /** One request, to be sent as often as the test likes. */
-  prepared(): Promise<() => Promise<Answer>>;
+  prepared(parameters?: Record<string, string>): Promise<() => Promise<Answer>>;
 }
 
 export interface Answer {
@@ -128,8 +128,8 @@ export async function tokenClient(server: ServerForClients, options: TokenClient
       };
     },
     send: async (parameters, headers) => send({ form: await form(parameters), dpop: await proof() }, headers),
-    async prepared() {
-      const request = { form: await form(), dpop: await proof() };
+    async prepared(parameters) {
+      const request = { form: await form(parameters), dpop: await proof() };
       return () => send(request);
     },
   };
