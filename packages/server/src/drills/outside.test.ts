@@ -96,7 +96,7 @@ describe('drills, felt outside', () => {
 
   test('a resource that goes on accepting fails the drill, by its name; the doctor warns', async () => {
     await guarded('careless', true);
-    const { code, out } = await cli('drill', 'revoke', '--wait', '1', '--json');
+    const { code, out } = await cli('drill', 'revoke', '--wait', '5', '--json'); // long enough for all the others
     assert.equal(code, 1);
     const done = JSON.parse(out) as Report;
     assert.equal(done.passed, false);
