@@ -54,10 +54,8 @@ export interface Actor {
  * @throws Error if the claims are not in the shape that our issuer gives them
  */
 export function callerOf(claims: AccessTokenClaims, scope: readonly string[]): KnownCaller {
-  const { instance, task } = claims;
-  const { mandate } = claims as { mandate?: unknown };
+  const { instance, mandate, task } = claims;
   if (instance !== undefined && typeof instance !== 'string') throw new Error('instance is no string');
-  if (mandate !== undefined && typeof mandate !== 'string') throw new Error('mandate is no string');
   if (task !== undefined && typeof task?.id !== 'string') throw new Error('task has no id');
   const chain = chainOf(claims.act);
   const person = claims.sub_profile === 'user' ? claims.sub : undefined;
