@@ -17,6 +17,7 @@ import { feedNodes } from './0015-feed-nodes.ts';
 import { kept } from './0016-kept.ts';
 import { mandates } from './0017-mandates.ts';
 import { servedBy } from './0018-served-by.ts';
+import { logIndexAgain } from './0019-log-index-again.ts';
 
 /** In order; a step that was released is never changed, only followed. */
 export const migrations: readonly Migration[] = [
@@ -38,4 +39,5 @@ export const migrations: readonly Migration[] = [
   kept,
   mandates,
   servedBy,
+  logIndexAgain,
 ];
