@@ -14,6 +14,7 @@ import { exportCommands } from './nouns/exports.ts';
 import { guardCommands } from './nouns/guards.ts';
 import { instanceCommands } from './nouns/instances.ts';
 import { keyCommands } from './nouns/keys.ts';
+import { mandateCommands } from './nouns/mandates.ts';
 import { ownerCommands } from './nouns/owners.ts';
 import { policyCommands } from './nouns/policy/index.ts';
 import { resourceCommands } from './nouns/resources.ts';
@@ -41,6 +42,7 @@ export const commands: readonly Command[] = [
   enrolmentToken,
   ...instanceCommands,
   ...taskCommands,
+  ...mandateCommands,
   ...resourceCommands,
   ...resourceToolCommands,
   ...roleCommands,

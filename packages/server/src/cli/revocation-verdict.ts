@@ -98,6 +98,7 @@ const onlyTokens: Readonly<Record<string, string>> = {
 /** The command that takes it back, where there is one. */
 function undoOf({ kind, name, holder, effect, reach }: Done): string | undefined {
   if (effect === 'suspend' && kind === 'agent') return `Until: bailiwick agents resume ${name}`;
+  if (effect === 'suspend' && kind === 'mandate') return `Until: bailiwick mandates resume ${name}`;
   if (effect === 'suspend' && (kind === 'team' || kind === 'person')) {
     return `Until, for each: bailiwick agents resume ${reach.agents.names[0] ?? 'AGENT'}`;
   }

@@ -2,10 +2,11 @@ import { type Api, openApi } from '../api.ts';
 import { command, yes } from '../command.ts';
 import { CliError, nameTaken } from '../errors.ts';
 import { confirm } from '../io.ts';
-import { findAgent, findResource, findRole, namer } from '../names.ts';
+import { findAgent, findRole, namer } from '../names.ts';
 import { fields, show, table } from '../output.ts';
+import { permissionsFrom } from '../permission-options.ts';
 import type { Resource, Role } from '../registry.ts';
-import { inOrder, pair } from '../values.ts';
+import { inOrder } from '../values.ts';
 import { statusStyle } from './status.ts';
 
 const roleArgument = { name: 'role', description: 'The name or id of a role.' } as const;
@@ -214,40 +215,17 @@ interface PowerOptions {
 
 /** What a role gives, as far as the options say something of it. */
 async function powerOf(api: Api, { permission, details, inherit }: PowerOptions) {
+  const permissions = await permissionsFrom(api, { permission, details });
   const inherited = inherit.length === 1 && inherit[0] === 'none' ? [] : inherit;
   return {
-    ...(permission.length + details.length > 0 && { permissions: await permissionsOf(api, permission, details) }),
+    ...(permissions.length > 0 && {
+      permissions: permissions.map(({ details: bounds, ...one }) => ({
+        ...one,
+        ...(bounds.length > 0 && { details: bounds }),
+      })),
+    }),
     ...(inherit.length > 0 && {
       inherits: (await inOrder(inherited, (name) => findRole(api, name))).map(({ id }) => id),
     }),
   };
-}
-
-async function permissionsOf(api: Api, texts: readonly string[], details: readonly string[]) {
-  const permissions = new Map<string, { resource: string; scopes: string[]; details?: unknown[] }>();
-  const on = async (name: string) => {
-    const { id } = await findResource(api, name);
-    const permission = permissions.get(id) ?? { resource: id, scopes: [] };
-    permissions.set(id, permission);
-    return permission;
-  };
-  for (const text of texts) {
-    const [resource, scopes] = pair('--permission', text, 'RESOURCE=SCOPE,SCOPE, such as tickets=tickets:read');
-    (await on(resource)).scopes.push(...scopes.split(',').filter((scope) => scope !== ''));
-  }
-  for (const text of details) {
-    const shape = 'RESOURCE=JSON, such as \'bank={"type":"transfer","amount":100}\'';
-    const [resource, json] = pair('--details', text, shape);
-    const permission = await on(resource);
-    permission.details = [...(permission.details ?? []), parsed(text, json, shape)];
-  }
-  return [...permissions.values()];
-}
-
-function parsed(text: string, json: string, shape: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    throw new CliError('usage', `--details "${text}" isn't understood: it reads ${shape}.`);
-  }
 }
