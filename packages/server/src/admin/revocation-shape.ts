@@ -184,6 +184,7 @@ export const shownRevocation = z.strictObject({
   by: z.string().meta({ description: 'The agent whose doing it was.' }),
   revoked_at: shownTime,
   with: z.number().optional().meta({ description: 'It was ordered with the revocation of this number.' }),
+  with_more: z.literal(true).optional().meta({ description: 'More was ordered with it: shown with it alone.' }),
 });
 
 const shownEffects: Readonly<Record<Revocation['effect'], Effect>> = {
@@ -202,5 +203,5 @@ export const showRevocation = (one: Revocation): z.output<typeof shownRevocation
   reason: one.reason,
   by: one.by,
   revoked_at: rfc3339(one.at),
-  ...(one.cause !== undefined && one.cause !== one.rev && { with: one.cause }),
+  ...(one.cause !== undefined && (one.cause === one.rev ? { with_more: true as const } : { with: one.cause })),
 });

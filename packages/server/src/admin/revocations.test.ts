@@ -249,6 +249,11 @@ for (const database of databases) {
         [good.rev, first.rev],
         'one line for each order',
       );
+      assert.deepEqual(
+        items.map(({ with_more }: { with_more?: true }) => with_more),
+        [true, undefined],
+        'which says whether more came with it',
+      );
     });
 
     test('the same request again, by its key, gets the same answer and revokes nothing twice', async () => {

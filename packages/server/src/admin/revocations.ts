@@ -51,7 +51,11 @@ export async function foundSubject(
   const needed = owner !== undefined && !row.byOwners ? scope : row.everybodys ? 'organizations:any' : undefined;
   if (needed !== undefined && !call.caller.scopes.includes(needed)) {
     const resource = adminResource(call.deps.config);
-    throw insufficientScope(resource, [needed], `revoking a ${kind} needs ${needed}, which the token does not have`);
+    const why =
+      needed === scope
+        ? 'who answers for agents may revoke those and what hangs on them alone'
+        : 'that concerns every organization';
+    throw insufficientScope(resource, [needed], `${why}: this needs ${needed}, which the token does not have`);
   }
   const target = await row.find(call.q, reference, call.org.id);
   if (!target) throw notFound(kind, reference);

@@ -214,6 +214,7 @@ export interface Revocation {
   reason: string;
   by: string;
   revoked_at: string;
+  with_more?: true;
   came_with_it?: { rev: number; kind: string; subject: string }[];
   acknowledgement: Acknowledgement;
 }

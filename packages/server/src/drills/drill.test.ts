@@ -71,6 +71,12 @@ for (const database of databases) {
       assert.equal(first.agent, second.agent);
       assert.notEqual(first.id, second.id);
       assert.equal(second.passed, true, JSON.stringify(second.rows));
+      const reach = await operator.ok('GET', `/revocations/reach?kind=organization&subject=${client.organization}`);
+      assert.deepEqual(
+        [reach.agents.names.includes('operator'), reach.agents.names.includes('drill-canary')],
+        [true, false],
+        'whoever asks how far something reaches is told of agents of their own',
+      );
     });
 
     test('what somebody else stopped stays stopped; what is highly sensitive the canary never gets', async () => {

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { Queries } from '../store/database.ts';
 
 /** Running copies at `now` (ms) of what these columns say, and when the last of them would end. */
@@ -58,7 +59,7 @@ export async function countCredentials(q: Queries, of: { column: 'agent' | 'org'
   return Number(row?.count ?? 0);
 }
 
-/** Agents of an organization that have not been retired, oldest first, at most so many. */
+/** Agents of an organization that have not been retired, oldest first, at most so many. The server's own canary is nobody whom it would stop. */
 export async function livingAgents(
   q: Queries,
   filter: { org: string; limit: number; role?: string; resource?: string },
@@ -69,6 +70,7 @@ export async function livingAgents(
     .select(['a.id as id', 'a.name as name'])
     .where('a.org', '=', filter.org)
     .where('s.state', '<>', 'ended')
+    .where(sql<boolean>`a.id not in (select agent from drill_canaries)`)
     .orderBy('a.id')
     .limit(filter.limit);
   if (filter.role !== undefined) {

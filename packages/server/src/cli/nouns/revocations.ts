@@ -43,8 +43,8 @@ const list = command({
           { title: 'NUMBER', value: ({ rev }) => String(rev), whole: true },
           { title: 'AT', value: ({ revoked_at }) => shortTime(revoked_at), whole: true },
           { title: 'WHAT', value: ({ kind: what }) => words(what) },
-          { title: 'EFFECT', value: ({ effect }) => effectWords[effect] },
-          { title: 'OF', value: (one) => nameOf(one.subject) },
+          { title: 'EFFECT', value: effectOf },
+          { title: 'OF', value: (one) => ofWhat(one, nameOf) },
           { title: 'BY', value: ({ by }) => nameOf(by) },
           { title: 'WHY', value: ({ reason }) => reason },
         ],
@@ -53,6 +53,15 @@ const list = command({
     );
   },
 });
+
+/** What has no name of its own is called after the agent that it hangs on. */
+function ofWhat({ subject, agent }: Revocation, nameOf: (id: string) => string): string {
+  const name = nameOf(subject);
+  return name !== subject || agent === undefined || agent === subject ? name : `${subject} of ${nameOf(agent)}`;
+}
+
+const effectOf = ({ effect, with_more }: Revocation): string =>
+  with_more ? `${effectWords[effect]}, and more with it` : effectWords[effect];
 
 const effectWords = { suspend: 'suspended', end: 'ended', tokens: 'tokens only' } as const;
 
@@ -79,9 +88,9 @@ const showOne = command({
     const together = one.came_with_it ?? [];
     const shown = fields(context, [
       ['number', String(one.rev)],
-      ['what', `${words(one.kind)} ${nameOf(one.subject)}`],
+      ['what', `${words(one.kind)} ${ofWhat(one, nameOf)}`],
       ['id', one.subject],
-      ['effect', effectWords[one.effect]],
+      ['effect', effectOf(one)],
       ['why', one.reason],
       ['by', nameOf(one.by)],
       ['at', shortTime(one.revoked_at)],

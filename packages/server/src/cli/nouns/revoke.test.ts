@@ -65,6 +65,7 @@ test('what is said is what was done: tokens alone, a role taken, nothing that li
   const taken = await cli('revoke', 'role-grant', name, 'spare', '--yes');
   assert.match(taken.out, new RegExp(`^${name} no longer holds spare `, 'm'), taken.err);
   assert.match(taken.out, new RegExp(`Undo: bailiwick roles grant spare ${name}`));
+  assert.match((await cli('revocations', 'list')).out, new RegExp(`role grant +ended +grt_\\w+ of ${name}`));
   const gone = await cli('revoke', 'role-grant', name, 'spare', '--yes');
   assert.match(gone.err, /does not hold the role spare/);
 });
