@@ -62,11 +62,11 @@ export async function findPolicy(api: Api, text: string): Promise<Policy> {
 
 /** The person or team that `team:support`, `person:ada`, a name or an id names. */
 export async function findOwner(api: Api, text: string): Promise<Named> {
-  if (isId('person', text) || text.includes('@')) return findPerson(api, text);
-  if (isId('team', text)) return findTeam(api, text);
   const [kind, name = ''] = text.split(/:(.*)/s);
   if (kind === 'team') return findTeam(api, name);
   if (kind === 'person') return findPerson(api, name);
+  if (isId('person', text) || text.includes('@')) return findPerson(api, text);
+  if (isId('team', text)) return findTeam(api, text);
   const owners = [...(await api.list<Team>('/teams')), ...(await api.list<Person>('/people'))];
   return only<Named>('team or person', text, owners, (one) => one.name === text);
 }

@@ -1,6 +1,6 @@
 /** From what was typed to a command with its values, or to a sentence that says what is wrong. */
 import { parseArgs } from 'node:util';
-import { didYouMeanHint } from '../lib/did-you-mean.ts';
+import { didYouMean, didYouMeanHint } from '../lib/did-you-mean.ts';
 import { type Command, type Globals, globalOptions, type OptionSpec } from './command.ts';
 import { CliError } from './errors.ts';
 
@@ -128,8 +128,9 @@ function readOptions(command: Command, argv: readonly string[]) {
     if (token.kind !== 'option') continue;
     const spec = specs[token.name];
     if (spec === undefined) {
-      const known = Object.keys(specs).map((name) => `--${name}`);
-      throw usage(command, `"${command.name}" has no option ${token.rawName}.${didYouMeanHint(token.rawName, known)}`);
+      const meant = didYouMean(token.name, Object.keys(specs));
+      const hint = meant === undefined ? '' : ` Did you mean "--${meant}"?`;
+      throw usage(command, `"${command.name}" has no option ${token.rawName}.${hint}`);
     }
     values[token.name] = optionValue(command, token, spec, values[token.name]);
   }

@@ -38,6 +38,12 @@ test('help and the list of commands go to standard output, a group alone to stan
 });
 
 for (const [what, argv, ...parts] of [
+  [
+    'the end of an option',
+    ['resources', 'update', 'x', '--when-lost', 'refuse'],
+    'has no option --when-lost.',
+    'Did you mean "--feed-when-lost"?',
+  ],
   ['a command that there isn’t', ['agnets'], 'There is no command "agnets".', 'Did you mean "agents"?'],
   ['a verb that there isn’t', ['agents', 'craete', 'x'], '"agents" has no command "craete".', '"create"', 'list, show'],
   ['an option that there isn’t', ['agents', 'create', 'x', '--ownr', 'y'], 'no option --ownr', '"--owner"'],

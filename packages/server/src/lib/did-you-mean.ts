@@ -1,6 +1,6 @@
 /**
  * The known word nearest to what was typed, or undefined when none is near enough to be meant.
- * Near is at most a third of the word's letters wrong (swapped neighbours count as one), or the beginning of one word only.
+ * Near is at most a third of the word's letters wrong (swapped neighbours count as one), or the beginning or end of one word only.
  */
 export function didYouMean(typed: string, known: Iterable<string>): string | undefined {
   const wanted = typed.toLowerCase();
@@ -14,8 +14,12 @@ export function didYouMean(typed: string, known: Iterable<string>): string | und
     }
   }
   if (best !== undefined || wanted.length < 3) return best;
-  const longer = [...known].filter((word) => word.toLowerCase().startsWith(wanted));
-  return longer.length === 1 ? longer[0] : undefined;
+  const words = [...known];
+  for (const part of ['startsWith', 'endsWith'] as const) {
+    const longer = words.filter((word) => word.toLowerCase()[part](wanted));
+    if (longer.length > 0) return longer.length === 1 ? longer[0] : undefined;
+  }
+  return undefined;
 }
 
 /** The end of a sentence: ` Did you mean "x"?`, or nothing. */

@@ -342,6 +342,13 @@ test('owners and organizations', async () => {
   const ada = await cli.json<Shown>('people', 'create', 'Ada Lovelace', '--email', 'ada@example.com');
   await cli.json('teams', 'create', 'analysts', '--member', 'ada@example.com');
   await cli.json('agents', 'create', 'engine', '--owner', 'person:Ada Lovelace');
+  const erased = await cli('people', 'erase', 'ada@example.com');
+  assert.equal(erased.code, exitCodes.conflict.code);
+  assert.match(
+    erased.err,
+    /^Ada Lovelace answers for engine: give them another owner first\.\n.*agents update engine --owner/,
+  );
+  await cli.json('agents', 'update', 'engine', '--owner', 'person:ada@example.com');
   await cli.json('agents', 'update', 'engine', '--owner', 'analysts', '--tokens-per-minute', '10');
   const owned = await cli.json<{ items: Shown[] }>('agents', 'list', '--owner', 'analysts');
   assert.deepEqual(

@@ -1,11 +1,12 @@
 /** Organizations, and the people and teams who answer for agents. */
 import { type Api, openApi } from '../api.ts';
 import { type Context, command, yes } from '../command.ts';
+import { someOf } from '../doctor/finding.ts';
 import { CliError } from '../errors.ts';
 import { confirm } from '../io.ts';
 import { findOrganization, findPerson } from '../names.ts';
 import { fields, printable, show, table } from '../output.ts';
-import type { Exporter, Organization, Person, Team } from '../registry.ts';
+import type { Agent, Exporter, Organization, Person, Team } from '../registry.ts';
 import { inOrder } from '../values.ts';
 import { statusStyle } from './status.ts';
 
@@ -55,6 +56,7 @@ const peopleErase = command({
   async run(context, [name], options) {
     const api = openApi(context);
     const person = await findPerson(api, name);
+    await assertAnswersForNobody(api, person);
     await confirm(context.io, `This erases ${printable(person.name)} (${person.id}) for good.`, options.yes);
     await api.delete(`/people/${person.id}`);
     const elsewhere = await exportersOf(api);
@@ -75,11 +77,27 @@ const peopleErase = command({
   },
 });
 
-/** Those that send what is personal; undefined where they are not this identity's to see. */
+/** @throws CliError who they are, since nobody should be asked for a yes that is refused then */
+async function assertAnswersForNobody(api: Api, { id, name }: Person): Promise<void> {
+  const owned = await unlessRefused(api.list<Agent>('/agents', { owner: id }));
+  const agents = owned?.filter(({ status }) => status !== 'retired') ?? [];
+  if (agents.length === 0) return;
+  const named = someOf(agents.map((agent) => agent.name));
+  throw new CliError('conflict', `${printable(name)} answers for ${printable(named)}: give them another owner first.`, {
+    hint: `bailiwick agents update ${agents[0]?.name} --owner OWNER`,
+  });
+}
+
+/** Those that send what is personal; undefined where nobody may tell. */
 async function exportersOf(api: Api): Promise<string[] | undefined> {
+  const exporters = await unlessRefused(api.list<Exporter>('/exporters'));
+  return exporters?.filter(({ personal }) => personal).map(({ name }) => name);
+}
+
+/** What was asked for, or undefined where it is not this identity's to see. */
+async function unlessRefused<T>(asked: Promise<T>): Promise<T | undefined> {
   try {
-    const exporters = await api.list<Exporter>('/exporters');
-    return exporters.filter(({ personal }) => personal).map(({ name }) => name);
+    return await asked;
   } catch (error) {
     if (error instanceof CliError && error.reason === 'refused') return undefined;
     throw error;
