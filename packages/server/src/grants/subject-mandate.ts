@@ -52,7 +52,9 @@ function isFor({ org, agent, instance }: Mandate, client: Client): boolean {
 /** Whoever holds it may know which link it is. */
 function stopped({ id }: Mandate, by: string): OAuthError {
   const what = by === id ? 'is paused, or has ended' : `rests on ${by}, which is stopped or has ended`;
-  return new OAuthError('invalid_request', `mandate ${id} ${what}`, { reason: `${by} is not alive` });
+  return new OAuthError('invalid_request', `mandate ${id} ${what}`, {
+    reason: `${isId('person', by) ? 'its person' : by} is not alive`,
+  });
 }
 
 async function actorOf(deps: Deps, client: Client, { agent: id, instance }: Mandate) {

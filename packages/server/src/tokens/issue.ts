@@ -189,7 +189,8 @@ function issuedEvent(
       grant_type: plan.grantType,
       jkt: plan.binding?.jkt,
       kid,
-      links: plan.links,
+      // who the person is lies sealed
+      links: delegation ? plan.links.filter((id) => id !== delegation.person) : plan.links,
       ...(delegation?.mandate !== undefined && { mandate: delegation.mandate }),
       ...(plan.mayAct && { may_act: plan.mayAct.sub }),
       ...(plan.observed && { observed: plan.observed }),
