@@ -4,6 +4,7 @@ import { command, type OptionValues, yes } from '../command.ts';
 import { contextFrom, contextInWords, contextOptions } from '../context-options.ts';
 import { described } from '../credential-words.ts';
 import { CliError } from '../errors.ts';
+import { grantOptions, grantsFrom, grantsInWords } from '../grant-types.ts';
 import { confirm } from '../io.ts';
 import { keyFromOptions, keyOptions } from '../key-options.ts';
 import { findAgent, findOwner, findResource, findRole, namer, ownerNamer } from '../names.ts';
@@ -32,6 +33,7 @@ const agentOptions = {
       'give there now). The first is meant when it names no resource.',
   },
   'tokens-per-minute': { value: 'NUMBER', description: 'How many tokens it may ask for in a minute.' },
+  ...grantOptions,
   ...contextOptions,
   ...templateOptions,
 } as const;
@@ -93,6 +95,7 @@ const showOne = command({
       ['environment', agent.environment],
       ['expires', shortTime(agent.expires_at)],
       ['roles', agent.roles.map(({ name: role }) => role).join('\n') || 'none: it may do nothing'],
+      ['grants', grantsInWords(agent.grants)],
       [
         'resources',
         agent.resources
@@ -270,7 +273,7 @@ async function agentBody(
     expires: string | undefined;
     resource: string[];
     'tokens-per-minute': string | undefined;
-  } & OptionValues<typeof contextOptions> &
+  } & OptionValues<typeof grantOptions & typeof contextOptions> &
     TemplateValues,
   roles: readonly Role[],
 ): Promise<Record<string, unknown>> {
@@ -287,6 +290,7 @@ async function agentBody(
     purpose: options.purpose,
     environment: options.environment,
     expires_at: options.expires,
+    grants: grantsFrom(options),
     resources:
       resources.length === 0
         ? undefined
