@@ -24,7 +24,7 @@ test('revoked, acknowledged, refused and on record, as the guide says', { timeou
   assert.match(revoked, /parcels +parcels-guard +applied +\d+ ms/);
   assert.match(revoked, /The agent porter is stopped \(revocation \d+\)\. True at every guard after \d+ ms\./);
   const story = [...said].find(([line]) => line.includes('bailiwick trace '))?.[1] ?? '';
-  for (const part of ['porter was suspended by operator', 'no guard accepts it any more: applied by 1'])
+  for (const part of ['porter was suspended by operator', 'no guard that follows accepts it any more: applied by 1'])
     assert.ok(story.includes(part), story);
   const list = [...said].find(([line]) => line.includes('revocations list'))?.[1] ?? '';
   assert.match(list, /agent +suspended +porter +operator +calls that nobody can explain/);

@@ -141,7 +141,7 @@ for (const database of databases) {
         ['token.issued', /^agent-\S+ got a token for https:\S+, scope tickets:read, for 10 min: role /],
         ['access.used', /^agent-\S+ used it: read \(GET \/\{id\}\) at https:\S+ → 200$/],
         ['token.revoked', /^operator ended all tokens of the role rol_\w{26}$/],
-        ['revocation.acknowledged', /^no guard accepts it any more: applied by 1$/],
+        ['revocation.acknowledged', /^no guard that follows accepts it any more: applied by 1$/],
       ] as const) {
         assert.match(story.items.find(({ event }) => event.type === type)?.says ?? '', says);
       }
@@ -168,7 +168,7 @@ for (const database of databases) {
       const lines = out.split('\n').filter((line) => line.includes('•'));
       assert.equal(lines.length, expected.length);
       assert.match(lines.at(-3) ?? '', / {2}• agent-\S+ used it: read/);
-      assert.match(lines.at(-1) ?? '', / {2}• no guard accepts it any more: applied by 1$/);
+      assert.match(lines.at(-1) ?? '', / {2}• no guard that follows accepts it any more: applied by 1$/);
       cli.close();
     });
 

@@ -73,8 +73,7 @@ const sentences: Partial<Record<EventType, (seen: Seen) => string>> = {
   'credential.rotated': (seen) => `a credential of ${words(seen.changed.agent)} was replaced by ${seen.by}`,
   'credential.ended': (seen) => `a credential of ${words(seen.changed.agent)} was ended by ${seen.by}`,
   'operator.created': (seen) => `${seen.to} was made, the first operator`,
-  'revocation.acknowledged': (seen) =>
-    `no guard accepts it any more${noted(': applied by ', seen.on.applied)}${lapsed(seen.on.lapsed)}`,
+  'revocation.acknowledged': acknowledged,
 };
 
 /** What names itself needs no kind. */
@@ -83,8 +82,22 @@ function ofWhat({ changed: { kind }, to }: Seen): string {
   return `all tokens of ${kind === 'agent' ? to : `the ${words(kind).replaceAll('_', ' ')} ${to}`}`;
 }
 
-function lapsed(value: unknown): string {
-  return Array.isArray(value) && value.length > 0 ? `, ${value.length} had lost touch and trust nothing` : '';
+/** Of those that follow or ask: who does neither is told nothing, and is said where something is revoked. */
+function acknowledged({ on }: Seen): string {
+  const guards = (Array.isArray(on.guards) ? on.guards : []) as { applied_at?: number; asked?: true; lapsed?: true }[];
+  const [applied, asked, lapsed] = (['applied_at', 'asked', 'lapsed'] as const).map(
+    (how) => guards.filter((guard) => guard[how] !== undefined).length,
+  );
+  const said = [
+    applied ? `applied by ${applied}` : [],
+    asked ? `${asked} no longer believe an answer about it` : [],
+    lapsed ? `${lapsed} had lost touch and trust nothing` : [],
+  ]
+    .flat()
+    .join(', ');
+  return said === ''
+    ? 'acknowledged: no guard that follows had to be waited for'
+    : `no guard that follows accepts it any more: ${said}`;
 }
 
 function minutes({ leaf, on }: Seen): string {
