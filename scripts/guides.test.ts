@@ -41,11 +41,15 @@ function commandLines(page: string): string[][] {
     .map((line) => [...line.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(([, a, b, c]) => a ?? b ?? c ?? ''));
 }
 
-/** What a reader would put in place of the id of their agent's old key, of a leaked signing key, and of their own home. */
+/** What a reader would put in place of the id of their agent's old key, of a leaked signing key, of a mandate, and of their own home. */
 async function filledIn(words: readonly string[]): Promise<string[]> {
   if (words.includes('KID')) {
     const { items } = await cli.json<{ items: { kid: string }[] }>('keys', 'list');
     return words.map((word) => (word === 'KID' ? (items[0]?.kid ?? assert.fail('no key')) : word));
+  }
+  if (words.includes('mdt_…')) {
+    const { items } = await cli.json<{ items: { id: string }[] }>('mandates', 'list', '--all');
+    return words.map((word) => (word === 'mdt_…' ? (items.at(-1)?.id ?? assert.fail('no mandate was given')) : word));
   }
   if (!words.some((word) => word.startsWith('crd_'))) return words.map((word) => word.replace('~/.config/', ''));
   const list = ['credentials', 'list', '--agent', 'first-line'];
@@ -55,7 +59,7 @@ async function filledIn(words: readonly string[]): Promise<string[]> {
 }
 
 test('the commands of the guides work, in the order in which they stand', async () => {
-  for (const page of ['protect-an-api', 'agents-and-keys', 'operate', 'export-the-log']) {
+  for (const page of ['protect-an-api', 'agents-and-keys', 'operate', 'export-the-log', 'mandates']) {
     const lines = commandLines(`docs/guides/${page}.md`).filter(([verb]) => verb !== 'serve');
     assert.ok(lines.length > 0, page);
     for (const words of lines) {
@@ -109,8 +113,10 @@ const walks = [
   ['docs/guides/a-service-behind-nginx.md'],
   ['docs/guides/any-service-without-code.md'],
   ['docs/guides/tasks.md'],
+  ['docs/guides/mandates.md'],
   ['docs/guides/export-the-log.md'],
   ['docs/guides/revoke-and-prove-it.md'],
+  ['docs/guides/security-signals.md'],
   ['docs/guides/answer-an-auditor.md'],
   ['docs/guides/policies.md'],
   ['docs/guides/where-tokens-work.md'],
