@@ -36,7 +36,7 @@ for (const database of databases) {
       const leaf = await second.pass(middle.id, { agent: third.id });
       return { root, middle, leaf, side: await first.pass(root.id, { agent: third.id }) };
     }
-    const read = { scope: 'trips:read' };
+    const read = { scope: 'read' };
     const tokens = async ({ root, middle, leaf, side }: Awaited<ReturnType<typeof chain>>) => ({
       root: (await exchanged(first.client, root.id, read)).token,
       middle: (await exchanged(second.client, middle.id, read)).token,
@@ -93,10 +93,10 @@ for (const database of databases) {
     test('narrowed above, what was passed on before gives no more than is left', async () => {
       const { root, leaf } = await chain();
       await operator.ok('PATCH', `/mandates/${root.id}`, {
-        resources: [{ resource: scene.identifier, scope: 'trips:read' }],
+        resources: [{ resource: scene.api.identifier, scope: 'read' }],
         expires_at: new Date(server.clock.now() + 120_000).toISOString(),
       });
-      const beyond = await third.client.send(exchangeOf(leaf.id, { scope: 'trips:book' }));
+      const beyond = await third.client.send(exchangeOf(leaf.id, { scope: 'book' }));
       assert.deepEqual([beyond.status, beyond.body.error], [400, 'invalid_scope'], JSON.stringify(beyond.body));
       assert.match(String(beyond.body.error_description), new RegExp(root.id));
       const { claims } = await exchanged(third.client, leaf.id, read);
@@ -115,7 +115,7 @@ for (const database of databases) {
         { counter: 'amount:0', spent: 0, most: 50 },
         { counter: 'uses', spent: 2, most: 3 },
       ]);
-      const payment = JSON.stringify([{ type: 'payment', amount: 50 }]);
+      const payment = JSON.stringify([{ type: 'payment', amount: 50, currency: 'EUR' }]);
       await exchanged(first.client, id, { authorization_details: payment });
       assert.equal((await first.client.send(exchangeOf(id, read))).body.error, 'invalid_grant');
       const { ledger } = await operator.ok('GET', `/mandates/${id}`);

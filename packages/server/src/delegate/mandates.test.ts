@@ -1,7 +1,7 @@
 /** Mandates over HTTP, for agents: seen, passed on, ended, and what that does below. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { type Delegate, type Delegates, delegates, tripScopes } from '../testing/delegates.ts';
+import { type Delegate, type Delegates, delegates } from '../testing/delegates.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 
 type Events = { items: (Record<string, unknown> & { personal?: Record<string, unknown> })[] };
@@ -55,7 +55,7 @@ for (const database of databases) {
       const reply = await a.call('POST', '/mandates', {
         parent: mandate.id,
         agent: b.id,
-        resources: [{ resource: scene.identifier, scope: 'trips:read' }],
+        resources: [{ resource: scene.api.identifier, scope: 'read' }],
         task: { workflow: 'travel' },
         limits: { uses: 3 },
         expires_in: 600,
@@ -69,7 +69,7 @@ for (const database of databases) {
         person: scene.person,
         agent: b.id,
         parent: mandate.id,
-        resources: [{ resource: scene.identifier, scope: 'trips:read' }],
+        resources: [{ resource: scene.api.identifier, scope: 'read' }],
         context: { country: ['AT', 'DE'] },
         task: { workflow: 'travel' },
         limits: { uses: 3, amounts: [{ type: 'payment', amount: '/amount', total: 500 }] },
@@ -84,7 +84,7 @@ for (const database of databases) {
         expires_at: new Date(now + 600_000).toISOString(),
       });
       const whole = await a.pass(mandate.id, { agent: b.id });
-      assert.equal((whole.resources as { scope: string }[])[0]?.scope, tripScopes);
+      assert.equal((whole.resources as { scope: string }[])[0]?.scope, 'book read');
       assert.equal(whole.expires_at, mandate.expires_at);
     });
 
@@ -139,6 +139,41 @@ for (const database of databases) {
       assert.equal((await b.call('POST', '/mandates', { parent: passed.id, agent: c.id })).status, 422);
       const refused = await server.admin<Events>('GET', `/events?agent=${b.id}&type=mandate.refused`);
       assert.match(String(refused.items.at(0)?.reason), /^invalid parent$/);
+    });
+
+    test('what an administrator pauses can not be passed on until it is resumed; what was passed on flows again', async () => {
+      const [a, b, c] = all();
+      const mandate = await scene.give(a);
+      const below = await a.pass(mandate.id, { agent: b.id, passing: { depth: 1 } });
+      await server.admin('POST', `/mandates/${mandate.id}/pause`, { reason: 'test' });
+      for (const [agent, parent, to] of [
+        [a, mandate, c],
+        [b, below, c],
+      ] as const) {
+        const reply = await agent.call('POST', '/mandates', { parent: parent.id, agent: to.id });
+        assert.equal(reply.status, 422, reply.text);
+        assert.match(reply.body.detail, new RegExp(`${mandate.id} is stopped or over`));
+      }
+      await server.admin('POST', `/mandates/${mandate.id}/resume`);
+      await b.pass(below.id, { agent: c.id });
+    });
+
+    test('what was narrowed above since bounds what is passed on below', async () => {
+      const [a, b, c] = all();
+      const mandate = await scene.give(a);
+      const below = await a.pass(mandate.id, { agent: b.id, passing: { depth: 2 } });
+      await server.admin('PATCH', `/mandates/${mandate.id}`, {
+        resources: [{ resource: scene.api.identifier, scope: 'read' }],
+      });
+      const leaf = await b.pass(below.id, { agent: c.id });
+      assert.deepEqual(leaf.resources, [{ resource: scene.api.identifier, scope: 'read' }]);
+      const named = { parent: below.id, agent: c.id, resources: [{ resource: scene.api.identifier, scope: 'book' }] };
+      const beyond = await b.call('POST', '/mandates', named);
+      assert.equal(beyond.status, 422, beyond.text);
+      assert.match(
+        beyond.body.detail,
+        new RegExp(`resources\\[0\\]\\.scope is more than mandate ${mandate.id} allows`),
+      );
     });
 
     test('asked for twice under one key, it is passed on once, and the key is for that request alone', async () => {

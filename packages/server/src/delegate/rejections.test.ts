@@ -5,6 +5,7 @@ import { type Delegate, type Delegates, delegate, delegates } from '../testing/d
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import type { TestInstance } from '../testing/instance-client.ts';
 import { orchestratorClient } from '../testing/orchestrator.ts';
+import { tokenClient } from '../testing/token-client.ts';
 
 const never = (prefix: string) => `${prefix}_01hzzzzzzzzzzzzzzzzzzzzzzz`;
 
@@ -22,7 +23,7 @@ for (const database of databases) {
       server = await startServer({ database, config: { limits: { tokens_per_minute: 100_000 } } });
       scene = await delegates(server, 3);
       [a, b, c] = scene.agents as [Delegate, Delegate, Delegate];
-      stranger = await delegate(server, {});
+      stranger = delegate(server, await tokenClient(server));
       const give = async (more: object) => (await scene.give(a, { passing: { depth: 2 }, ...more })).id;
       mandate = await give({
         limits: { uses: 5, amounts: [{ type: 'payment', amount: '/amount', total: 500 }] },
@@ -30,7 +31,7 @@ for (const database of databases) {
         passing: { depth: 2, to: [b.id, c.id] },
       });
       const below = await a.pass(mandate, { agent: b.id, passing: { depth: 1 } });
-      const retired = await delegate(server, {});
+      const retired = delegate(server, await tokenClient(server));
       await server.admin('POST', `/agents/${retired.id}/retire`, { reason: 'test' });
       const { id } = await server.admin<{ id: string }>('POST', '/organizations', { name: 'far' });
       const far = await orchestratorClient(server, { organization: id });
@@ -50,10 +51,10 @@ for (const database of databases) {
     after(() => server.close());
 
     const good = () => ({ parent: mandate, agent: b.id });
-    const on = (more: object) => ({ resources: [{ resource: scene.identifier, scope: 'trips:read', ...more }] });
+    const on = (more: object) => ({ resources: [{ resource: scene.api.identifier, scope: 'read', ...more }] });
     const rejections: [what: string, change: () => object, status: number, field: string][] = [
       ['nothing', () => ({ parent: undefined, agent: undefined }), 400, 'parent'],
-      ['an unknown member', () => ({ scope: 'trips:read' }), 400, 'scope'],
+      ['an unknown member', () => ({ scope: 'read' }), 400, 'scope'],
       ['a parent that is no id', () => ({ parent: 'mdt_1' }), 400, 'parent'],
       ['an agent that is no id', () => ({ agent: 'x' }), 400, 'agent'],
       ['no depth', () => ({ passing: { depth: -1 } }), 400, 'passing.depth'],
@@ -76,7 +77,7 @@ for (const database of databases) {
       ['itself', () => ({ agent: a.id }), 422, 'agent'],
       ['an instance that is not there', () => ({ agent: undefined, instance: never('ins') }), 422, 'instance'],
       ['a resource that is not there', () => on({ resource: 'https://nobody.example' }), 422, 'resources[0].resource'],
-      ['a scope that the API has not', () => on({ scope: 'trips:sell' }), 422, 'resources[0].scope'],
+      ['a scope that the API has not', () => on({ scope: 'sell' }), 422, 'resources[0].scope'],
       [
         'a greater detail',
         () => on({ authorization_details: [{ type: 'payment', amount: 101 }] }),
@@ -186,7 +187,7 @@ for (const database of databases) {
     test('a copy that was given less than its agent may passes on no more than that', async () => {
       await server.admin('PATCH', `/agents/${a.id}`, {
         resources: [
-          { resource: scene.resource, default: true, scope: [] },
+          { resource: scene.api.id, default: true, scope: [] },
           { resource: server.issuer, default: false, scope: ['mandates:pass'] },
         ],
       });
@@ -195,13 +196,13 @@ for (const database of databases) {
       await server.admin('PUT', `/agents/${a.id}/roles/${role.id}`);
       const parent = await a.instances.instance();
       const allowed = [
-        { resource: scene.identifier, scope: 'trips:read' },
+        { resource: scene.api.identifier, scope: 'read' },
         { resource: server.issuer, scope: 'mandates:pass' },
       ];
       const child = await childOf(parent, { allowed });
       const { resources } = await a.pass(mandate, { agent: b.id }, child);
-      assert.deepEqual(resources, [{ resource: scene.identifier, scope: 'trips:read' }]);
-      const wanted = { ...good(), ...on({ scope: 'trips:book' }) };
+      assert.deepEqual(resources, [{ resource: scene.api.identifier, scope: 'read' }]);
+      const wanted = { ...good(), ...on({ scope: 'book' }) };
       const reply = await a.call('POST', '/mandates', wanted, { by: child });
       assert.equal(reply.status, 422, reply.text);
       assert.match(reply.body.detail, new RegExp(`resources\\[0\\]\\.scope is more than instance ${child.id} allows`));

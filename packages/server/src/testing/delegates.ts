@@ -1,10 +1,10 @@
 /** Agents that act for one person at one API, with requests of their own making: for tests of what is done on mandates. */
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
 import type { Signer } from '@bailiwick/protocol';
 import type { Reply } from './admin-client.ts';
+import { exchangeScene, type SharedApi } from './exchange.ts';
 import { type InstanceClient, instanceClient } from './instance-client.ts';
-import { type ServerForClients, type TokenClient, tokenClient } from './token-client.ts';
+import type { ServerForClients, TokenClient } from './token-client.ts';
 
 /** Who sends a request: the agent by its own key, unless one of its instances does. */
 type By = { signer: Signer };
@@ -28,76 +28,34 @@ export type ShownMandate = { id: string; status: string } & Record<string, unkno
 
 export interface Delegates {
   person: string;
-  /** Id and identifier of the API; its scopes are `trips:read` and `trips:book`, its details of type `payment`. */
-  resource: string;
-  identifier: string;
+  api: SharedApi;
   agents: readonly Delegate[];
-  /** A mandate of the person, by an administrator. */
+  /** A mandate of the person, by an administrator: to book and to read, to pay up to 100 at once, and to be passed on four times over. */
   give(agent: Delegate, more?: Record<string, unknown>): Promise<ShownMandate>;
 }
 
-const random = () => randomBytes(5).toString('hex');
-
-export const tripScopes = 'trips:read trips:book';
-
-/** Registers so many agents, all with a role that gives everything at the API. */
+/** So many agents that may do everything at one API. */
 export async function delegates(server: ServerForClients, count: number): Promise<Delegates> {
-  const post = (path: string, body: object) => server.admin<{ id: string }>('POST', path, body);
-  const tag = random();
-  const identifier = `https://${tag}.example/trips`;
-  const { id: resource } = await post('/resources', {
-    identifier,
-    name: `trips ${tag}`,
-    scopes: tripScopes.split(' ').map((name) => ({ name })),
-    details_types: [
-      {
-        type: 'payment',
-        description: 'Pay for a trip',
-        schema: {
-          type: 'object',
-          properties: { amount: { type: 'number' }, currency: { type: 'string' } },
-          required: ['amount'],
-          additionalProperties: false,
-        },
-        compare: { amount: 'at_most' },
-      },
-    ],
-  });
-  const permissions = [{ resource, scopes: tripScopes.split(' '), details: [{ type: 'payment', amount: 1000 }] }];
-  const [role, person] = await Promise.all([
-    post('/roles', { name: `trips-${tag}`, permissions }),
-    post('/people', { name: `Ada ${tag}`, email: `${tag}@example.com` }),
-  ]);
-  const agents = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const agent = await delegate(server, { resources: [{ resource, default: true, scope: [] }] });
-      await server.admin('PUT', `/agents/${agent.id}/roles/${role.id}`);
-      return agent;
-    }),
-  );
+  const { person, api, agent } = await exchangeScene(server);
+  const agents = await Promise.all(Array.from({ length: count }, async () => delegate(server, await agent())));
+  const resources = [
+    { resource: api.identifier, scope: 'book read', authorization_details: [{ type: 'payment', amount: 100 }] },
+  ];
   return {
-    person: person.id,
-    resource,
-    identifier,
+    person,
+    api,
     agents,
-    give: ({ id: agent }, more = {}) =>
+    give: ({ id }, more = {}) =>
       server.admin('POST', '/mandates', {
-        person: person.id,
-        agent,
-        resources: [
-          { resource: identifier, scope: tripScopes, authorization_details: [{ type: 'payment', amount: 100 }] },
-        ],
-        passing: { depth: 4 },
-        expires_in: 86_400,
+        ...{ person, agent: id, resources, passing: { depth: 4 }, expires_in: 86_400 },
         ...more,
       }),
   };
 }
 
-/** An agent with a key, as administrators write it. */
-export async function delegate(server: ServerForClients, agent: Record<string, unknown>): Promise<Delegate> {
+/** An agent that calls `/mandates`. */
+export function delegate(server: ServerForClients, client: TokenClient): Delegate {
   const { issuer, address, clock } = server;
-  const client = await tokenClient(server, { agent: { limits: { tokens_per_minute: 100_000 }, ...agent } });
   const instances = instanceClient(server, client);
   const held = new Map<Signer, { token: string; until: number }>();
 

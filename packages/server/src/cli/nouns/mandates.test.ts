@@ -38,8 +38,8 @@ const listed = async (...more: string[]) =>
 test('given with everything that it can say, and shown in words', async () => {
   const text = cli.write('seen.txt', 'May it book trips for you?');
   const given = await give(
-    ...['--permission', `${scene.identifier}=trips:read,trips:book`],
-    ...['--details', `${scene.identifier}={"type":"payment","amount":100}`],
+    ...['--permission', `${scene.api.identifier}=book,read`],
+    ...['--details', `${scene.api.identifier}={"type":"payment","amount":100}`],
     ...['--uses', '20', '--total', 'payment:/amount=500.5,/currency=EUR'],
     ...['--depth', '2', '--to', nameOf(1), '--to', nameOf(2)],
     ...[
@@ -56,8 +56,8 @@ test('given with everything that it can say, and shown in words', async () => {
   );
   assert.deepEqual(given.resources, [
     {
-      resource: scene.identifier,
-      scope: 'trips:read trips:book',
+      resource: scene.api.identifier,
+      scope: 'book read',
       authorization_details: [{ type: 'payment', amount: 100 }],
     },
   ]);
@@ -72,7 +72,7 @@ test('given with everything that it can say, and shown in words', async () => {
   const { out } = await cli('mandates', 'show', given.id);
   for (const part of [
     nameOf(0),
-    'trips:read trips:book {"type":"payment","amount":100}',
+    'book read {"type":"payment","amount":100}',
     'from 127.0.0.0/8',
     'workflow travel, environment production',
     '500.5 of 500.5 EUR of payment left',
@@ -85,7 +85,7 @@ test('given with everything that it can say, and shown in words', async () => {
 });
 
 test('what no role gives is said when it is given', async () => {
-  const details = `${scene.identifier}={"type":"payment","amount":5000}`;
+  const details = `${scene.api.identifier}={"type":"payment","amount":5000}`;
   const { out } = await cli(
     'mandates',
     'give',
@@ -99,32 +99,32 @@ test('what no role gives is said when it is given', async () => {
   );
   assert.match(
     out,
-    /may act for Ada \w+: mdt_\w+, until 2026-11-01 17:00:00Z\.\nNote: no role of the agent gives all of /,
+    /may act for Person \w+: mdt_\w+, until 2026-11-01 17:00:00Z\.\nNote: no role of the agent gives all of /,
   );
 });
 
 test('listed by person, agent and resource; what is over only if asked for', async () => {
-  const { id } = await give('--permission', `${scene.identifier}=trips:read`);
+  const { id } = await give('--permission', `${scene.api.identifier}=read`);
   const expired = await cli.json<Mandate>(
     ...['mandates', 'give', nameOf(0), '--for', scene.person, '--expires', '60s'],
-    ...['--permission', `${scene.identifier}=trips:read`],
+    ...['--permission', `${scene.api.identifier}=read`],
   );
   server.clock.advance(60_000);
-  for (const filter of [['--agent', nameOf(0)], ['--person', scene.person], ['--resource', scene.identifier], []]) {
+  for (const filter of [['--agent', nameOf(0)], ['--person', scene.person], ['--resource', scene.api.identifier], []]) {
     const ids = await listed(...filter);
     assert.ok(ids.includes(id) && !ids.includes(expired.id), filter.join(' '));
   }
   assert.ok((await listed('--all')).includes(expired.id));
   assert.deepEqual(await listed('--agent', nameOf(1)), []);
   const { out } = await cli('mandates', 'list');
-  assert.match(out, /FOR +AGENT +MAY +STATUS +LEFT +ENDS +ID\nAda \w+ +agent-\w+ +https:\S+: trips:read .* active/);
+  assert.match(out, /FOR +AGENT +MAY +STATUS +LEFT +ENDS +ID\nPerson \w+ +agent-\w+ +https:\S+: book read .* active/);
 });
 
 test('the tree says who passed what to whom, how it stands and what is left', async () => {
   const [first, second, third] = scene.agents;
   assert.ok(first && second && third);
   const root = await scene.give(first, { limits: { uses: 10 } });
-  const part = [{ resource: scene.identifier, scope: 'trips:read' }];
+  const part = [{ resource: scene.api.identifier, scope: 'read' }];
   const one = await first.pass(root.id, {
     agent: second.id,
     resources: part,
@@ -133,24 +133,24 @@ test('the tree says who passed what to whom, how it stands and what is left', as
   });
   const leaf = await second.pass(one.id, { agent: third.id, resources: part, limits: { uses: 2 } });
   const other = await first.pass(root.id, { agent: third.id, resources: part, limits: { uses: 3 } });
-  await exchanged(third.client, leaf.id, { scope: 'trips:read' });
+  await exchanged(third.client, leaf.id, { scope: 'read' });
   await cli('mandates', 'pause', one.id, '--reason', 'on leave');
   const { out } = await cli('mandates', 'tree', leaf.id);
   const lines = out.split('\n').map((line) => line.trimEnd());
   const until = 'until \\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\dZ';
   for (const [at, line] of [
-    `^for Ada \\w+$`,
+    `^for Person \\w+$`,
     `^${nameOf(0)}  active ${until}, 4 deeper  ${root.id}$`,
-    `^│    ${scene.identifier}: trips:read trips:book \\{"type":"payment","amount":100\\}$`,
+    `^│    ${scene.api.identifier}: book read \\{"type":"payment","amount":100\\}$`,
     '^│    9 of 10 uses left$',
     `^├─ ${nameOf(1)}  paused ${until}, 1 deeper  ${one.id}$`,
-    `^│  │    ${scene.identifier}: trips:read$`,
+    `^│  │    ${scene.api.identifier}: read$`,
     '^│  │    3 of 4 uses left$',
     `^│  └─ ${nameOf(2)}  stopped by ${one.id} ${until}  ${leaf.id}$`,
-    `^│ {10}${scene.identifier}: trips:read$`,
+    `^│ {10}${scene.api.identifier}: read$`,
     '^│ {10}1 of 2 uses left$',
     `^└─ ${nameOf(2)}  active ${until}  ${other.id}$`,
-    `^ {8}${scene.identifier}: trips:read$`,
+    `^ {8}${scene.api.identifier}: read$`,
     '^ {8}3 of 3 uses left$',
   ].entries())
     assert.match(lines[at] ?? '', new RegExp(line), out);
@@ -162,14 +162,14 @@ test('the tree says who passed what to whom, how it stands and what is left', as
 });
 
 test('narrowed, paused, resumed and ended', async () => {
-  const { id } = await give('--permission', `${scene.identifier}=trips:read,trips:book`, '--depth', '2');
+  const { id } = await give('--permission', `${scene.api.identifier}=book,read`, '--depth', '2');
   const narrowed = await cli.json<Mandate>(
-    ...['mandates', 'narrow', id, '--permission', `${scene.identifier}=trips:read`],
+    ...['mandates', 'narrow', id, '--permission', `${scene.api.identifier}=read`],
     ...['--uses', '5', '--depth', '0', '--expires', '8h', '--country', 'DE'],
   );
   assert.deepEqual(
     [narrowed.resources, narrowed.limits, narrowed.passing, narrowed.context],
-    [[{ resource: scene.identifier, scope: 'trips:read' }], { uses: 5 }, { depth: 0 }, { country: ['DE'] }],
+    [[{ resource: scene.api.identifier, scope: 'read' }], { uses: 5 }, { depth: 0 }, { country: ['DE'] }],
   );
   const wider = await cli('mandates', 'narrow', id, '--uses', '6');
   assert.equal(wider.code, exitCodes.usage.code, wider.err);
@@ -201,13 +201,13 @@ for (const [what, args, says] of [
   ['what is no id', ['show', 'travel'], /is not the id of a mandate/],
   [
     'a file that isn’t there',
-    ['give', 'AGENT', '--for', 'PERSON', '--expires', '1h', '--permission', 'API=trips:read', '--text', 'no.txt'],
+    ['give', 'AGENT', '--for', 'PERSON', '--expires', '1h', '--permission', 'API=read', '--text', 'no.txt'],
     /no\.txt can't be read/,
   ],
 ] as const) {
   test(`refused: ${what}`, async () => {
     const known: Record<string, string> = { AGENT: nameOf(0), PERSON: scene.person };
-    const ran = await cli('mandates', ...args.map((word) => known[word] ?? word.replace('API', scene.identifier)));
+    const ran = await cli('mandates', ...args.map((word) => known[word] ?? word.replace('API', scene.api.identifier)));
     assert.equal(ran.code, exitCodes.usage.code, ran.err);
     assert.match(ran.err, says);
   });
