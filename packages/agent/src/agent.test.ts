@@ -202,6 +202,7 @@ suite('agent.token', () => {
         resource: api,
         scope: ['tickets:read'],
         details: [],
+        narrowed: [],
         tokenType: 'DPoP',
         expiresAt: world.time.now + 600_000,
         dangerouslyExposeToken: undefined,
