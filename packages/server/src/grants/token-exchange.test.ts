@@ -1,11 +1,11 @@
 /** Acting for somebody: what an exchanged token says, what bounds it, what ends it. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { linkTag } from '@bailiwick/protocol';
+import { type AccessTokenClaims, linkTag, parseCompact } from '@bailiwick/protocol';
 import { feedHead } from '../liveness/feed-store.ts';
 import { endMandate, pauseMandate } from '../mandates/standing.ts';
 import { findMandate } from '../mandates/store.ts';
-import { type ExchangeScene, exchanged, exchangeOf, exchangeScene } from '../testing/exchange.ts';
+import { accessTokenType, type ExchangeScene, exchanged, exchangeOf, exchangeScene } from '../testing/exchange.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import { instanceClient } from '../testing/instance-client.ts';
 import { orchestratorClient } from '../testing/orchestrator.ts';
@@ -218,6 +218,67 @@ for (const database of databases) {
           if (what.startsWith('the mandate')) assert.equal((await introspected(other, token)).active, false);
         });
       }
+
+      test('policy hears on whose authority, by which mandate and after whom; what it limits is told', async () => {
+        const api = await scene.anotherApi();
+        const [first, second] = [await scene.agent([api]), await scene.agent([api])];
+        await server.admin('PATCH', `/resources/${api.id}`, { served_by: [second.clientId] });
+        const resources = [{ resource: api.identifier, scope: 'book pay' }];
+        const mandate = await scene.give(first, { resources, passing: { depth: 1 } });
+        const here = `action == Action::"token:exchange", resource == Api::"${api.identifier}"`;
+        const { id } = await server.admin<{ id: string }>('POST', '/policies', {
+          name: 'exchanges',
+          mode: 'enforce',
+          reason: 'a test',
+          text: `
+            @id("short") @limit_lifetime("60")
+            permit (principal, ${here})
+            when { context has mandate && context.mandate == "${mandate}" && context has subject && context.subject == "${scene.person}" };
+            @id("not-after") @reason("not after that one") @public
+            forbid (principal, ${here})
+            when { context has chain && context.chain.contains("${first.clientId}") && context.chain_depth == 2 && context.scope.contains("pay") };`,
+        });
+        const { body, token } = await exchanged(first, mandate);
+        assert.deepEqual([body.expires_in, body.narrowed], [60, [{ what: 'lifetime', by: 'policy' }]]);
+        assert.match(await refused(second, exchangeOf(token), 'access_denied'), /not after that one/);
+        assert.equal((await exchanged(second, token, { scope: 'book' })).claims.scope, 'book');
+        await server.admin('POST', `/policies/${id}/remove`, { reason: 'the test is over' });
+      });
+
+      test('an actor_token says which instance it is that acts', async () => {
+        const at = instanceClient(server, agent);
+        const instance = await at.instance();
+        const own = await at.tokenOf(instance, { resource: scene.api.identifier });
+        const htu = `${server.issuer}/oauth2/token`;
+        const nonce = server.deps.nonces.current(server.clock.now());
+        const response = await fetch(htu, {
+          method: 'POST',
+          headers: { dpop: await at.proofBy(instance.signer, 'POST', htu, { nonce }) },
+          body: new URLSearchParams({
+            ...(await at.assertion()),
+            ...exchangeOf(await scene.give(agent), {
+              actor_token: own.body.access_token,
+              actor_token_type: accessTokenType,
+            }),
+          }),
+        });
+        const body = (await response.json()) as Record<string, unknown>;
+        assert.equal(response.status, 200, JSON.stringify(body));
+        const claims = parseCompact(String(body.access_token)).payload as unknown as AccessTokenClaims;
+        assert.deepEqual([claims.instance, claims.act?.sub], [instance.id, `${await spiffe(agent)}/${instance.id}`]);
+      });
+
+      test('a mandate for an instance works for that and those below it', async () => {
+        const parent = await scene.agent([scene.api], { instances: { depth: 1 } });
+        const at = instanceClient(server, parent);
+        const [instance, other] = [await at.instance(), await at.instance()];
+        const child = await at.child(instance);
+        const form = exchangeOf(await scene.give(parent, { instance: instance.id }));
+        assert.equal((await at.tokenOf(instance, form)).status, 200);
+        assert.equal((await at.tokenOf(child, form)).status, 200);
+        assert.equal((await at.tokenOf(other, form)).body.error, 'invalid_request');
+        assert.equal((await parent.send(form)).body.error, 'invalid_request');
+      });
     });
 
     describe('of an access token', () => {
@@ -253,6 +314,20 @@ for (const database of databases) {
         const { items } = await server.admin<Listed>('GET', `/events?jti=${claims.jti}`);
         const shown = JSON.parse(Buffer.from(String(token.split('.')[1]), 'base64url').toString()) as { jti: string };
         assert.equal(items[0]?.decided_on.subject_token, shown.jti);
+      });
+
+      test('a resource is served by agents of its organization', async () => {
+        const { front } = await world();
+        const org = await server.admin<{ id: string }>('POST', '/organizations', { name: `org-${front.id.slice(-8)}` });
+        const team = await server.admin<{ id: string }>('POST', `/teams?organization=${org.id}`, { name: 'team' });
+        const elsewhere = { name: 'elsewhere', kind: 'workload', owner: team.id };
+        const { id } = await server.admin<{ id: string }>('POST', `/agents?organization=${org.id}`, elsewhere);
+        for (const served_by of [[id], ['agt_01hzzzzzzzzzzzzzzzzzzzzzzz'], ['x']]) {
+          await assert.rejects(
+            server.admin('PATCH', `/resources/${front.id}`, { served_by }),
+            /4(00|22) .*served_by\[0\]/,
+          );
+        }
       });
 
       test('only a scope that the caller’s token has', async () => {
