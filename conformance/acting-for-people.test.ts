@@ -335,6 +335,14 @@ for (const database of databases) {
       assert.equal((await refusal(instance.onBehalfOf(sub.mandate))).code, 'invalid_request');
       await sub.end();
       assert.equal((await refusal(sub)).code, 'instance_ended');
+      const asItIs = { mandate: await give({ passing: { depth: 0 } }), resource: trips.base, scope: ['trips:read'] };
+      await assert.rejects(instance.subAgent('other', asItIs), { code: 'mandate_refused' });
+      const { items } = await server.admin<{ items: { id: string; status: string }[] }>(
+        'GET',
+        `/instances?agent=${id}`,
+      );
+      const alive = items.filter(({ status }) => status === 'active').map((each) => each.id);
+      assert.deepEqual(alive, [instance.id], 'without its part it is not left behind');
     });
   });
 }
