@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { tidy } from '../jobs.ts';
+import { asOf } from '../liveness/liveness.ts';
 import { type AdminClient, adminClient, administrator, populate } from '../testing/admin-client.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import { orchestratorClient } from '../testing/orchestrator.ts';
@@ -140,6 +141,12 @@ for (const database of databases) {
           authorization_details: [{ type: 'operation', actions: ['list'] }],
         },
       ]);
+    });
+
+    test('giving one costs nobody a memory of the registry', async () => {
+      const before = await asOf(server.deps.db);
+      await give();
+      assert.deepEqual(await asOf(server.deps.db), before);
     });
 
     test('asked for twice with one key it is given once', async () => {
