@@ -396,11 +396,19 @@ test('a server elsewhere gets what was checked, who calls, and no token', async 
       },
     });
   const world = await open(context, { wrap });
-  const { status, json } = await world.send({ body: call('read_ticket'), headers: { 'bailiwick-agent': 'agt_other' } });
+  const forged = { 'bailiwick-agent': 'agt_other', 'bailiwick-person': 'per_other' };
+  const { status, json } = await world.send({ body: call('read_ticket'), headers: forged });
   assert.equal(status, 200);
   assert.equal(text(json.result), 'did read_ticket');
   const last = heard.at(-1)!;
+  assert.ok(!last.has('bailiwick-person') && !last.has('bailiwick-chain'), 'it acts for itself');
   assert.equal(last.get('bailiwick-agent'), 'agt_reader');
   assert.equal(last.get('bailiwick-operation'), 'read_ticket');
   assert.equal(last.get('authorization'), null);
+  const [first, second] = ['spiffe://id.example/default/reader', 'spiffe://id.example/default/lead'];
+  const claims = { sub: 'per_ü', sub_profile: 'user', act: { sub: first, act: { sub: second } } };
+  await world.send({ token: await world.bearer(claims), body: call('read_ticket'), headers: forged });
+  const forSomebody = heard.at(-1)!;
+  assert.equal(forSomebody.get('bailiwick-person'), 'per_%C3%BC');
+  assert.equal(forSomebody.get('bailiwick-chain'), `${first} ${second}`);
 });

@@ -3,7 +3,8 @@ import type { McpHandler } from './node-bridge.ts';
 
 /**
  * A handler that hands on to an MCP server elsewhere, in any language: one that listens where only this process reaches it. Who is calling stands in
- * the headers `bailiwick-agent`, `bailiwick-subject`, `bailiwick-organization` and `bailiwick-operation`; the token doesn't.
+ * the headers `bailiwick-agent`, `bailiwick-subject`, `bailiwick-organization` and `bailiwick-operation` and, where it acts for somebody, in `bailiwick-person` and
+ * `bailiwick-chain` (all that act, the one calling first, with blanks between); the token doesn't.
  * @param url the server's endpoint. Where it has a query, that is the query of every request, whatever the client's was
  */
 export function forwardTo(url: string | URL, options: { fetch?: typeof globalThis.fetch } = {}): McpHandler {
@@ -13,12 +14,16 @@ export function forwardTo(url: string | URL, options: { fetch?: typeof globalThi
     const headers = new Headers(request.headers);
     for (const name of [...headers.keys()]) if (name === 'host' || name.startsWith('bailiwick-')) headers.delete(name);
     const about = {
-      agent: caller.agent,
-      subject: caller.subject,
-      organization: caller.organization,
-      operation: caller.operation,
+      agent: [caller.agent],
+      subject: [caller.subject],
+      person: caller.person === undefined ? [] : [caller.person],
+      chain: caller.chain.map(({ subject }) => subject),
+      organization: [caller.organization],
+      operation: [caller.operation],
     };
-    for (const [name, value] of Object.entries(about)) headers.set(`bailiwick-${name}`, encodeURI(value));
+    for (const [name, values] of Object.entries(about)) {
+      if (values.length > 0) headers.set(`bailiwick-${name}`, values.map(encodeURI).join(' '));
+    }
     headers.set('accept-encoding', 'identity');
     const { search } = new URL(target.search === '' ? request.url : target);
     const body = request.method === 'POST' ? await request.text() : undefined;
