@@ -100,6 +100,15 @@ test('bench revocation --json ends with two lines of JSON: guards that are well,
   assert.deepEqual([hanging.hanging, hanging.lease_ms], [2, 2000]);
 });
 
+test('bench revocation --ends --json: tokens are issued meanwhile, and nothing that was ended is accepted', async () => {
+  const [line = ''] = (await bench('revocation', '--ends', '--json', '--count', '2')).slice(-1);
+  const { bench: name, ...figures } = JSON.parse(line);
+  assert.equal(name, 'revocation-ends');
+  assert.deepEqual([figures.seconds, figures.accepted_after_ack], [2, 0]);
+  assert.ok(figures.ends_per_s > 0 && figures.issued_per_s > 0, line);
+  assert.ok(figures.guard_entries <= figures.guard_capacity, line);
+});
+
 test('without --json it prints a table, and without knowing what to measure how to use it', async () => {
   const table = await bench('guard', '--rounds', '1', '--count', '60');
   assert.ok(table.some((line) => /^bare ES256 verify +\d/.test(line)));

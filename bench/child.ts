@@ -16,6 +16,8 @@ export interface Calls {
     input: { guards: Record<string, unknown>[]; agents: Record<string, unknown>[] };
     output: RevocationTarget;
   };
+  /** Ends as many tokens as it can, of nobody, so many seconds long; answers how many. */
+  endTokens: { input: { seconds: number }; output: number };
   policy: { input: { rounds: number; count: number }; output: PolicyFigures };
   events: { input: { rows: number; pages: number }; output: EventFigures };
   /** Answers CPU microseconds each. */

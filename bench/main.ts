@@ -6,13 +6,9 @@ import { enrolDefaults, enrolReport, enrolTable, measureEnrol } from './enrol.ts
 import { eventDefaults, eventsReport, eventsTable, measureEvents } from './events.ts';
 import { guardDefaults, guardReport, guardTable, measureGuard } from './guard.ts';
 import { measurePolicy, policyDefaults, policyReport, policyTable } from './policy.ts';
-import {
-  measureRevocation,
-  type RevocationOptions,
-  revocationDefaults,
-  revocationReport,
-  revocationTable,
-} from './revocation.ts';
+import { measureRevocation, revocationDefaults, revocationReport, revocationTable } from './revocation.ts';
+import { endsDefaults, endsReport, endsTable, measureEnds } from './revocation-ends.ts';
+import type { RevocationOptions } from './revocation-world.ts';
 import { measureTokens, tokenDefaults, tokenReport, tokenTable } from './token.ts';
 
 const usage = `Usage: npm run -s bench -- <token|guard|enrol|policy|revocation|events> [options]
@@ -29,6 +25,7 @@ const usage = `Usage: npm run -s bench -- <token|guard|enrol|policy|revocation|e
   --rounds <n>     how often each is measured, by turns
   --count <n>      tokens (or verifications, decisions) in each round; enrolments in all; revocations in each run
   --guards <n>     with revocation
+  --ends           with revocation: as many early ends of tokens as there can be, and what becomes of issuing and of a guard at its bound; --count is seconds
   --rows <n>       with events: how long the log is
   --past <n>       with enrol: measure again after so many instances of the past were made
 `;
@@ -53,6 +50,7 @@ async function main(): Promise<number> {
       past: { type: 'string' },
       rows: { type: 'string' },
       guards: { type: 'string' },
+      ends: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
@@ -83,6 +81,11 @@ async function main(): Promise<number> {
     };
     const measured = await measureEnrol(options, say);
     print(values.json ? JSON.stringify(enrolReport(measured)) : enrolTable(measured, options));
+    return 0;
+  }
+  if (what === 'revocation' && values.ends) {
+    const measured = await measureEnds({ ...endsDefaults, seconds: positive(values.count, endsDefaults.seconds) }, say);
+    print(values.json ? JSON.stringify(endsReport(measured)) : endsTable(measured));
     return 0;
   }
   if (what === 'revocation') {

@@ -1,5 +1,6 @@
 // Guards in a thread, and who calls the APIs behind them. What was accepted when is noted by the guards themselves, right after their last check.
 import { createHash, createPrivateKey, type KeyObject, randomUUID } from 'node:crypto';
+import { getHeapStatistics } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
 import { createGuard, type Guard, type GuardOptions, type GuardRequest } from '@bailiwick/guard';
 import { compact } from './load.ts';
@@ -15,6 +16,8 @@ export interface WorkerInput {
   perSecond: number;
   /** Between two revocations, ms. */
   everyMs: number;
+  /** How many revocations each of its guards keeps, if not as many as usual. */
+  capacity?: number;
   /** How its guards fail, by turns with being well. */
   hangs?: 'blocked' | 'unreachable';
 }
@@ -25,6 +28,8 @@ export interface WorkerOutput {
   /** How often for which reason. */
   refused: Record<string, number>;
   leaseMs: number;
+  /** Of the first guard: how many revocations it keeps, of tokens with a smaller number than the floor it knows nothing, and how large this thread's heap is. */
+  kept: { entries: number; floor: number; heapBytes: number };
 }
 
 /** Ill for longer than a lease, then well for long enough to have one again (ms). */
@@ -32,7 +37,12 @@ const illMs = 3_000;
 const wellMs = 1_500;
 
 const input = workerData as WorkerInput;
-const output: WorkerOutput = { accepted: [], refused: {}, leaseMs: 0 };
+const output: WorkerOutput = {
+  accepted: [],
+  refused: {},
+  leaseMs: 0,
+  kept: { entries: 0, floor: 0, heapBytes: 0 },
+};
 /** The clock that all threads of a machine share, ms. */
 const instant = () => Number(process.hrtime.bigint()) / 1e6;
 
@@ -57,6 +67,7 @@ const guards: Guard[] = input.guards.map((credential) =>
     resource: input.resource,
     credential: credential as never,
     ...(input.hangs === 'unreachable' ? { fetch: network } : {}),
+    ...(input.capacity !== undefined && { feed: { capacity: input.capacity } }),
     report: () => {},
     onDecision({ outcome, jti, reason = '' }) {
       if (outcome === 'allowed') output.accepted.push([jti as string, instant()]);
@@ -113,7 +124,10 @@ function run(start: number): void {
   parentPort?.once('message', async () => {
     clearInterval(ticking);
     failing?.();
-    output.leaseMs = guards[0]?.status().feed?.lease.grantedMs ?? 0;
+    const feed = guards[0]?.status().feed;
+    output.leaseMs = feed?.lease.grantedMs ?? 0;
+    const { entries = 0, floor = 0 } = feed ?? {};
+    output.kept = { entries, floor, heapBytes: getHeapStatistics().used_heap_size };
     for (const guard of guards) void guard.close();
     parentPort?.postMessage(output);
   });

@@ -1,9 +1,11 @@
 // The server as it is by default, on SQLite on a real disk, with one resource, its guards, and agents that call it.
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { systemClock } from '../../packages/server/src/lib/clock.ts';
+import { endToken } from '../../packages/server/src/liveness/liveness.ts';
 import { startServer, type TestServer } from '../../packages/server/src/testing/harness.ts';
 import { type RevocationTarget, serveCalls } from '../child.ts';
 
@@ -12,6 +14,7 @@ const scratch = fileURLToPath(new URL('../.tmp/', import.meta.url));
 
 let server: TestServer | undefined;
 let data: string | undefined;
+let ended: { agent: string; resource: string } | undefined;
 
 async function startRevocation(input: {
   guards: Record<string, unknown>[];
@@ -59,6 +62,7 @@ async function startRevocation(input: {
     const guard = { name: `guard-${index}`, resource: resource.id, owner: team.id, jwk };
     guardIds.push((await post('/guards', guard)).agent);
   }
+  ended = { agent: clientIds[0] as string, resource: resource.id };
   return {
     issuer,
     resource: identifier,
@@ -69,7 +73,29 @@ async function startRevocation(input: {
   };
 }
 
-serveCalls({ startRevocation }, async () => {
+/** As many at once as would come by as many requests. */
+const endsAtOnce = 50;
+
+/** By the function that every early end of a token goes through, without the request that orders it. */
+async function endTokens({ seconds }: { seconds: number }): Promise<number> {
+  assert.ok(server && ended);
+  const { db, clock } = server.deps;
+  const { agent, resource } = ended;
+  const until = clock.monotonic() + seconds * 1000;
+  let count = 0;
+  const worker = async () => {
+    while (clock.monotonic() < until) {
+      const token = { jti: randomUUID(), agent, resource, endsAt: clock.now() + 600_000 };
+      await db.transaction((tx) => endToken(tx, token, { reason: 'a benchmark', by: agent, now: clock.now() }));
+      count += 1;
+      await new Promise((resolve) => setImmediate(resolve)); // others get their turn, as between requests
+    }
+  };
+  await Promise.all(Array.from({ length: endsAtOnce }, worker));
+  return count;
+}
+
+serveCalls({ startRevocation, endTokens }, async () => {
   await server?.close();
   if (data !== undefined) rmSync(data, { recursive: true, force: true });
 });
