@@ -1,5 +1,6 @@
 /** Faults: the server is killed at any instant under load. What it acknowledged is on record, once, and what it revoked stays revoked. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { databases } from './testing/harness.ts';
@@ -8,12 +9,14 @@ import { allPages } from './testing/pages.ts';
 import { type Answer, type ServerForClients, type TokenClient, tokenClient } from './testing/token-client.ts';
 
 /** Each with its own data, in one process: to load the program takes most of the time, and every death of it is one of each. */
-const together = { sqlite: 4, postgres: 1 };
+const together = { sqlite: 8, postgres: 1 };
 /** Deaths in all. On the oldest Node.js fewer; and a database in a process of its own is not killed along. */
 const kills = { sqlite: Number(process.versions.node.split('.')[0]) > 24 ? 100 : 20, postgres: 15 };
-/** What comes in addition each time: requests, and tokens to be revoked. */
-const requestsEach = 12;
+/** What comes in addition each time: requests, tokens to be revoked, requests for what nobody may have, and changes of the registry. */
+const requestsEach = 10;
 const revocationsEach = 4;
+const refusalsEach = 2;
+const changesEach = 2;
 
 for (const database of databases) {
   describe(`Faults: killed at any instant under load, on ${database}`, () => {
@@ -51,20 +54,50 @@ for (const database of databases) {
         const known = new Set(issued);
         assert.equal(known.size, issued.length);
         for (const jti of work.tokens.keys()) assert.ok(known.has(jti), 'a token that was answered stands in the log');
-        const revoked = await eventsOf(server, work.agent, 'token.revoked');
+        // an administrator's has their own token as `jti`, and what they revoked as its target
+        const revoked = (await allPages<{ jti?: string; target?: string }>(server, '/events?type=token.revoked')).map(
+          ({ jti, target }) => target ?? jti,
+        );
         assert.equal(new Set(revoked).size, revoked.length);
         assert.deepEqual(new Set(revoked), work.revoked);
+        const refused = await allPages<{ trace: string }>(server, `/events?agent=${work.agent}&type=token.refused`);
+        const changed = await allPages<{ target: string }>(server, '/events?type=team.created');
+        const made = await allPages<{ id: string }>(server, '/teams?organization=default');
+        once(
+          work.refused,
+          refused.map(({ trace }) => trace),
+          'refusal',
+        );
+        once(
+          work.made,
+          changed.map(({ target }) => target),
+          'change',
+        );
+        for (const { target } of changed)
+          assert.ok(
+            made.some(({ id }) => id === target),
+            'what is told of was done',
+          );
       }
     });
   });
 }
 
+/** Everything that was answered is told of, and nothing twice. */
+function once(answered: ReadonlySet<string>, told: readonly string[], what: string): void {
+  const known = new Set(told);
+  assert.equal(known.size, told.length, `no ${what} twice`);
+  for (const one of answered) assert.ok(known.has(one), `a ${what} that was answered stands in the log`);
+}
+
 /** Requests and revocations that are sent until they are answered, and what was answered. */
-function newWork(client: TokenClient, { issuer }: ServerForClients) {
+function newWork(client: TokenClient, { issuer, admin }: ServerForClients) {
   const unanswered: { send: () => Promise<Answer>; sent: boolean }[] = [];
   const tokens = new Map<string, string>();
   const revoking = new Map<string, string>();
   const revoked = new Set<string>();
+  const refused = new Set<string>();
+  const made = new Set<string>();
   let requests = 0;
 
   let onAnswer = () => {};
@@ -89,17 +122,36 @@ function newWork(client: TokenClient, { issuer }: ServerForClients) {
       body: new URLSearchParams({ ...(await client.form()), token }),
     });
 
-  async function revoke([jti, token]: [string, string]): Promise<void> {
-    const response = await post('revoke', token);
+  /** By its agent or by an administrator. */
+  async function revoke([jti, token]: [string, string], n: number): Promise<void> {
+    if (n % 2 === 0) await admin('POST', '/revocations', { token, reason: 'a test' });
+    else {
+      const response = await post('revoke', token);
+      assert.equal(response.status, 200, await response.text());
+    }
     onAnswer();
-    assert.equal(response.status, 200, await response.text());
     revoking.delete(jti);
     revoked.add(jti);
   }
 
-  /** Sends everything that waits. Answers how much of it was cut off. */
-  async function sendAll(): Promise<number> {
-    const all = [...unanswered.map(ask), ...[...revoking].map(revoke)];
+  /** Sent once: whoever is cut off doesn't know what became of it. */
+  async function beRefused(): Promise<void> {
+    const traceparent = `00-${randomBytes(16).toString('hex')}-${randomBytes(8).toString('hex')}-01`;
+    const { status, body } = await client.send({ scope: 'tickets:nothing' }, { traceparent });
+    onAnswer();
+    assert.equal(status, 400, JSON.stringify(body));
+    refused.add(traceparent);
+  }
+
+  async function change(): Promise<void> {
+    const { id } = await admin<{ id: string }>('POST', '/teams', { name: `team-${randomBytes(6).toString('hex')}` });
+    onAnswer();
+    made.add(id);
+  }
+
+  /** Sends everything that waits, and these. Answers how much of it was cut off. */
+  async function sendAll(fresh: readonly (() => Promise<void>)[] = []): Promise<number> {
+    const all = [...unanswered.map(ask), ...[...revoking].map(revoke), ...fresh.map((send) => send())];
     const outcomes = await Promise.allSettled(all);
     for (const outcome of outcomes) {
       if (outcome.status === 'rejected' && outcome.reason instanceof assert.AssertionError) throw outcome.reason;
@@ -111,6 +163,8 @@ function newWork(client: TokenClient, { issuer }: ServerForClients) {
     agent: client.clientId,
     tokens,
     revoked,
+    refused,
+    made,
     get requests() {
       return requests;
     },
@@ -124,12 +178,13 @@ function newWork(client: TokenClient, { issuer }: ServerForClients) {
       for (const send of fresh) unanswered.push({ send, sent: false });
       const alive = [...tokens].filter(([jti]) => !revoked.has(jti) && !revoking.has(jti));
       for (const [jti, token] of alive.slice(-revocationsEach)) revoking.set(jti, token);
-      let left = Math.floor(Math.random() * (unanswered.length + revoking.size));
+      const others = [...Array(refusalsEach).fill(beRefused), ...Array(changesEach).fill(change)];
+      let left = Math.floor(Math.random() * (unanswered.length + revoking.size + others.length));
       const some = new Promise<void>((resolve) => {
         onAnswer = () => void (left-- <= 0 && resolve());
         onAnswer();
       });
-      const outcome = sendAll();
+      const outcome = sendAll(others);
       outcome.catch(() => undefined);
       const underWay = Promise.race([some, outcome]);
       underWay.catch(() => undefined); // the outcome says it
