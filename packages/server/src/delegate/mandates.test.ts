@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Delegate, type Delegates, delegates } from '../testing/delegates.ts';
+import { exchanged } from '../testing/exchange.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 
 type Events = { items: (Record<string, unknown> & { personal?: Record<string, unknown> })[] };
@@ -174,6 +175,21 @@ for (const database of databases) {
         beyond.body.detail,
         new RegExp(`resources\\[0\\]\\.scope is more than mandate ${mandate.id} allows`),
       );
+    });
+
+    test('what was spent is passed on no more', async () => {
+      const [a, b] = all();
+      const amounts = [{ type: 'payment', amount: '/amount', total: 500 }];
+      const mandate = await scene.give(a, { limits: { uses: 5, amounts } });
+      const payment = JSON.stringify([{ type: 'payment', amount: 40.1, currency: 'EUR' }]);
+      for (const more of [{ authorization_details: payment }, { scope: 'read' }])
+        await exchanged(a.client, mandate.id, more);
+      const named = { parent: mandate.id, agent: b.id, limits: { uses: 4 } };
+      const beyond = await a.call('POST', '/mandates', named);
+      assert.equal(beyond.status, 422, beyond.text);
+      assert.match(beyond.body.detail, /limits\.uses is more than mandate \w+ allows: 3 are left/);
+      const { limits } = await a.pass(mandate.id, { agent: b.id });
+      assert.deepEqual(limits, { uses: 3, amounts: [{ ...amounts[0], total: 459.9 }] });
     });
 
     test('asked for twice under one key, it is passed on once, and the key is for that request alone', async () => {

@@ -1,6 +1,7 @@
 /** What is passed on while something else happens, and how often it may be. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { newId } from '../lib/ids.ts';
 import { findMandate, insertMandate } from '../mandates/store.ts';
 import { type Delegate, type Delegates, delegates } from '../testing/delegates.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
@@ -62,11 +63,7 @@ for (const database of databases) {
       assert.ok(model);
       await server.deps.db.transaction(async (tx) => {
         for (let n = 0; n < 999; n++) {
-          await insertMandate(tx, {
-            ...model,
-            id: `${last.slice(0, -3)}${String(n).padStart(3, '0')}`,
-            endsAt: model.endsAt - n,
-          });
+          await insertMandate(tx, { ...model, id: newId(server.deps, 'mandate') });
         }
       });
       const full = await a.call('POST', '/mandates', { parent: mandate, agent: b.id });
