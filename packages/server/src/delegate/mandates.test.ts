@@ -182,8 +182,8 @@ for (const database of databases) {
       const amounts = [{ type: 'payment', amount: '/amount', total: 500 }];
       const mandate = await scene.give(a, { limits: { uses: 5, amounts } });
       const payment = JSON.stringify([{ type: 'payment', amount: 40.1, currency: 'EUR' }]);
-      for (const more of [{ authorization_details: payment }, { scope: 'read' }])
-        await exchanged(a.client, mandate.id, more);
+      await exchanged(a.client, mandate.id, { authorization_details: payment });
+      await exchanged(a.client, mandate.id, { scope: 'read' });
       const named = { parent: mandate.id, agent: b.id, limits: { uses: 4 } };
       const beyond = await a.call('POST', '/mandates', named);
       assert.equal(beyond.status, 422, beyond.text);
