@@ -1,5 +1,5 @@
 /** What an orchestrator says of a task that it opens or signs: strict, bounded, and not looked up yet. */
-import { z } from 'zod';
+import type { z } from 'zod';
 import { idOf, oneOf, record, slug, taskName, text, time, wholeNumber } from '../lib/fields.ts';
 import { Unfit } from '../lib/unfit.ts';
 import { wantedResources } from '../lib/wanted-resources.ts';
