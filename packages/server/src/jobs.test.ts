@@ -53,5 +53,23 @@ for (const database of databases) {
         'of its last request',
       );
     });
+
+    test('forgets a single token that was ended, not before its time, and what ended something else stays', async () => {
+      const client = await tokenClient(server);
+      const { body } = await client.send();
+      const jti = String(
+        JSON.parse(Buffer.from(String(body.access_token).split('.')[1] ?? '', 'base64url').toString()).jti,
+      );
+      await server.admin('POST', '/revocations', { token: body.access_token, reason: 'a test' });
+      await server.admin('POST', `/agents/${client.clientId}/suspend`, { reason: 'a test' });
+      server.clock.advance(3 * hour);
+      await tidy(server.deps);
+      assert.equal(await count('subjects where id = ?', jti), 1, 'it is listed for a while');
+      server.clock.advance(26 * hour);
+      await tidy(server.deps);
+      for (const rows of ['subjects where id = ?', 'revocations where subject = ?'])
+        assert.equal(await count(rows, jti), 0);
+      assert.equal(await count('revocations where subject = ?', client.clientId), 1);
+    });
   });
 }

@@ -14,6 +14,7 @@ import { forgetMandates } from './mandates/forget.ts';
 import { forgetReported } from './reports/forget.ts';
 import { forgetStatusLists } from './status-lists/status-list.ts';
 import { forgetTasks } from './tasks/standing.ts';
+import { forgetEndedTokens } from './tokens/forget.ts';
 import { forgetSpent } from './tokens/spend.ts';
 import { forgetOldAnswers } from './web/idempotency-store.ts';
 
@@ -82,6 +83,7 @@ async function tidyUp(deps: Deps): Promise<void> {
   await forgetInstances(deps);
   await forgetTasks(deps);
   await forgetMandates(deps);
+  await forgetEndedTokens(deps);
   await tidyFeed(deps);
   await forgetReported(deps);
   await forgetStatusLists(deps);

@@ -5,6 +5,7 @@ import type { Client } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { isId } from '../lib/ids.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
+import { isHeldBy } from '../mandates/holder.ts';
 import type { Mandate } from '../mandates/mandate.ts';
 import { mandateStanding } from '../mandates/standing.ts';
 import { mandateWithAncestors } from '../mandates/store.ts';
@@ -19,7 +20,11 @@ import { agentOf, inFrontOf, mustReach, type Subject } from './subject.ts';
 export async function subjectOfMandate(deps: Deps, { client, actor }: ActingClient, id: string): Promise<Subject> {
   const line = isId('mandate', id) ? await mandateWithAncestors(deps.db, id) : undefined;
   const [mandate, ...ancestors] = line ?? [];
-  if (!line || !mandate || !isFor(mandate, client)) {
+  if (
+    !line ||
+    !mandate ||
+    !isHeldBy(mandate, { org: client.agent.org, agent: client.agent.id, instance: client.instance })
+  ) {
     throw new OAuthError('invalid_request', 'subject_token is no mandate of this agent');
   }
   const { restsOn, stoppedBy } = await mandateStanding(deps.db, line, deps.clock.now());
@@ -40,13 +45,6 @@ export async function subjectOfMandate(deps: Deps, { client, actor }: ActingClie
     tags: [],
     resource: others.length === 0 ? only?.resource : undefined,
   };
-}
-
-/** For one instance: for those below it too. */
-function isFor({ org, agent, instance }: Mandate, client: Client): boolean {
-  if (org !== client.agent.org || agent !== client.agent.id) return false;
-  if (instance === undefined) return true;
-  return client.instance?.id === instance || client.instance?.ancestors.includes(instance) === true;
 }
 
 /** Whoever holds it may know which link it is. */

@@ -9,7 +9,8 @@ import { feedRevocation, feedTopic } from './reach.ts';
 import {
   anyRevokedSince,
   type Counter,
-  deleteSubject,
+  deleteSubjects,
+  endedTokensBefore,
   findSubject,
   insertEnded,
   insertRevocation,
@@ -55,6 +56,9 @@ export interface Change {
   by: string;
   now: number;
 }
+
+/** In one statement. */
+const forgottenAtOnce = 500;
 
 /** Kinds that no memory of the registry tells of: they come and go without a new version of it. */
 const unremembered: ReadonlySet<SubjectKind> = new Set(['instance', 'enrolment_token', 'task', 'mandate', 'token']);
@@ -194,7 +198,23 @@ export async function tagsEndedSince(q: Queries, tags: readonly string[], rev: n
  * were enrolled with. What has a name of its own is never forgotten.
  */
 export async function forgetSubjects(tx: Tx, ids: readonly string[]): Promise<void> {
-  for (const id of ids) await deleteSubject(tx, id, linkTag(id));
+  for (let i = 0; i < ids.length; i += forgottenAtOnce) {
+    const some = ids.slice(i, i + forgottenAtOnce);
+    await deleteSubjects(
+      tx,
+      some.map((id) => ({ id, tag: linkTag(id) })),
+    );
+  }
+}
+
+/**
+ * Forgets single tokens that were ended, once they have been over since `time` (ms): nobody would believe them, ended or not.
+ * Answers how many, of so many at most.
+ */
+export async function forgetTokens(tx: Tx, time: number): Promise<{ forgotten: number; atMost: number }> {
+  const ids = await endedTokensBefore(tx, time, forgottenAtOnce);
+  await forgetSubjects(tx, ids);
+  return { forgotten: ids.length, atMost: forgottenAtOnce };
 }
 
 async function revoke(tx: Tx, change: Change, to: 'ended' | 'suspended'): Promise<number | undefined> {

@@ -167,12 +167,22 @@ export async function lastSuspension(q: Queries, id: string, tag: string): Promi
   return row?.at;
 }
 
-/** Forgets a subject and its revocations, with how they were answered. */
-export async function deleteSubject(tx: Tx, id: string, tag: string): Promise<void> {
-  await tx.run('delete from subjects where id = ?', [id]);
-  await tx.run(
-    'delete from revocation_answers where rev in (select rev from revocations where tag = ? and subject = ?)',
-    [tag, id],
+/** Ids of tokens that were ended, and whose time was up before `time` (ms) besides: at most so many. */
+export async function endedTokensBefore(q: Queries, time: number, atMost: number): Promise<string[]> {
+  const rows = await q.all<{ id: string }>(
+    `select id from subjects where kind = 'token' and ends_at < ? order by ends_at limit ?`,
+    [time, atMost],
   );
-  await tx.run('delete from revocations where tag = ? and subject = ?', [tag, id]);
+  return rows.map(({ id }) => id);
+}
+
+/** Forgets subjects and their revocations, with how they were answered. */
+export async function deleteSubjects(tx: Tx, subjects: readonly { id: string; tag: string }[]): Promise<void> {
+  if (subjects.length === 0) return;
+  const [ids, tags] = [subjects.map(({ id }) => id), subjects.map(({ tag }) => tag)];
+  const listed = `(${subjects.map(() => '?').join(', ')})`;
+  const theirs = `from revocations where tag in ${listed} and subject in ${listed}`; // a tag finds them, and may be another's too
+  await tx.run(`delete from subjects where id in ${listed}`, ids);
+  await tx.run(`delete from revocation_answers where rev in (select rev ${theirs})`, [...tags, ...ids]);
+  await tx.run(`delete ${theirs}`, [...tags, ...ids]);
 }

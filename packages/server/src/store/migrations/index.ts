@@ -18,6 +18,7 @@ import { kept } from './0016-kept.ts';
 import { mandates } from './0017-mandates.ts';
 import { servedBy } from './0018-served-by.ts';
 import { logIndexAgain } from './0019-log-index-again.ts';
+import { endedTokens } from './0020-ended-tokens.ts';
 
 /** In order; a step that was released is never changed, only followed. */
 export const migrations: readonly Migration[] = [
@@ -40,4 +41,5 @@ export const migrations: readonly Migration[] = [
   mandates,
   servedBy,
   logIndexAgain,
+  endedTokens,
 ];
