@@ -27,14 +27,23 @@ const disorderMs = 1000;
 
 /**
  * Notes, in the transaction that issues a token, that tokens for `resource` rest on these ids, and on those of which only the tags are known.
- * @param now milliseconds
+ * @param token `exchanged`: the `jti` of the token that it was exchanged from; `now`: milliseconds
  */
 export async function noteReach(
   tx: Tx,
   db: Database,
-  token: { restsOn: readonly string[]; tags?: readonly string[] | undefined; resource: string; now: number },
+  token: {
+    restsOn: readonly string[];
+    tags?: readonly string[] | undefined;
+    exchanged?: string | undefined;
+    resource: string;
+    now: number;
+  },
 ): Promise<void> {
-  const { restsOn, tags = [], resource, now } = token;
+  const { restsOn, resource, now } = token;
+  // another with every exchange: noted each time, and no reason to note the others again
+  const exchanged = token.exchanged === undefined ? [] : [linkTag(token.exchanged)];
+  const tags = (token.tags ?? []).filter((tag) => !exchanged.includes(tag));
   const known = noted.get(db);
   // what was noted at a time that is yet to come may be forgotten until then
   const isFresh = known === undefined || now < known.at - disorderMs;
@@ -42,11 +51,11 @@ export async function noteReach(
   noted.set(db, { memory, at: now });
   const what = `${resource} ${restsOn.join(' ')} ${tags.join(' ')}`;
   const until = (Math.floor(now / longestTokenMs) + 2) * longestTokenMs + toleranceMs;
-  if (memory.get(what) === until) return;
+  const isNoted = memory.get(what) === until;
   // in one order, so that no two settlements wait for each other
-  for (const tag of [...new Set([...restsOn.map(linkTag), ...tags])].sort())
-    await upsertReach(tx, { tag, resource, until });
-  tx.afterCommit(() => memory.set(what, until));
+  const missing = isNoted ? exchanged : [...new Set([...restsOn.map(linkTag), ...tags, ...exchanged])].sort();
+  for (const tag of missing) await upsertReach(tx, { tag, resource, until });
+  if (!isNoted) tx.afterCommit(() => memory.set(what, until));
 }
 
 /** Which resources hear of a revocation of this id, were it to come now: those that had tokens lately. @param now milliseconds */
@@ -56,7 +65,7 @@ export async function reachOf(q: Queries, id: string, now: number): Promise<stri
 
 /**
  * Writes a revocation into the feed of every resource that it concerns, in its transaction. Answers whether there was one.
- * @param revocation `now` in milliseconds; of a token, on which nothing else rests, what it is for, and until when (ms)
+ * @param revocation `now` in milliseconds; of a token, what it is for, and until when (ms)
  */
 export async function feedRevocation(
   tx: Tx,

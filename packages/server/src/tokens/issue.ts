@@ -117,6 +117,7 @@ export async function prepareToken(deps: Deps, plan: DecidedPlan, context: Reque
         await noteReach(tx, deps.db, {
           restsOn: reachedBy(plan, restsOn),
           tags: delegation?.tags,
+          exchanged: delegation?.exchanged,
           resource: resource.id,
           now,
         });
