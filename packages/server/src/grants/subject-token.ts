@@ -4,17 +4,14 @@ import type { Binding, Client } from '../decide/plan.ts';
 import { agentCalled } from '../decide/registered.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
-import { rememberedPer } from '../lib/remember.ts';
 import type { Mandate } from '../mandates/mandate.ts';
 import { mandateWithAncestors } from '../mandates/store.ts';
 import type { Resource } from '../resources/resource.ts';
-import { findResourcesByAudience } from '../resources/store.ts';
 import { spiffeId } from '../tokens/claims.ts';
 import { standingOf } from '../tokens/introspect.ts';
 import { type ActingClient, isBoundTo } from './actor.ts';
 import { inFrontOf, mustReach, type Subject } from './subject.ts';
-
-const resources = rememberedPer<Resource[]>(10_000);
+import { resourcesOfAudience } from './target.ts';
 
 /**
  * The subject of a living token that the client may exchange: its own, one that names it in `may_act`, or one for a resource that it serves.
@@ -62,9 +59,9 @@ export async function subjectOfToken(
   };
 }
 
-async function resourceOf(deps: Deps, { asOf }: Client, { aud, links }: AccessTokenClaims) {
-  const all = await resources(deps.db).get(asOf.version, aud, () => findResourcesByAudience(deps.db, aud));
-  return all?.find(({ id }) => links.includes(linkTag(id)));
+async function resourceOf(deps: Deps, client: Client, { aud, links }: AccessTokenClaims) {
+  const all = await resourcesOfAudience(deps, client, aud);
+  return all.find(({ id }) => links.includes(linkTag(id)));
 }
 
 /** Whom `may_act` names, with its instances; without it, an agent that the resource is served by. @see RFC 8693 §4.4 */

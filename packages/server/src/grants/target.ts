@@ -1,5 +1,5 @@
 /** What a request asks for: one resource and scopes on it, named or meant by the registration. */
-import { type AuthorizationDetail, ProtocolError, parseScope } from '@bailiwick/protocol';
+import { type AuthorizationDetail, linkTag, ProtocolError, parseScope } from '@bailiwick/protocol';
 import type { AgentResource } from '../agents/agent.ts';
 import type { Client, Form } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
@@ -7,10 +7,13 @@ import { OAuthError } from '../lib/oauth-error.ts';
 import { rememberedPer } from '../lib/remember.ts';
 import type { Resource } from '../resources/resource.ts';
 import { givenToAll } from '../resources/role.ts';
-import { findResource, findResourceByIdentifier } from '../resources/store.ts';
+import { findResource, findResourceByIdentifier, findResourcesByAudience } from '../resources/store.ts';
+import { audienceOf } from '../tokens/claims.ts';
 import { single } from '../tokens/form.ts';
+import type { Subject } from './subject.ts';
 
 const resources = rememberedPer<Resource>(10_000);
+const audiences = rememberedPer<Resource[]>(10_000);
 const longestIdentifier = 2048;
 
 /**
@@ -36,7 +39,7 @@ export async function requestedResource(
 
 /**
  * The one resource that an exchange is for, where `audience` names it as well as `resource`.
- * @param meant id of the resource that the subject token means, where the request names none
+ * @param subject means a resource, where the request names none, and carries the tags of those that the chain has come through
  * @throws OAuthError `invalid_target`
  * @see RFC 8693 §2.1
  */
@@ -44,7 +47,7 @@ export async function exchangedResource(
   deps: Deps,
   client: Client,
   form: Form,
-  meant: string | undefined,
+  { resource: meant, tags }: Pick<Subject, 'resource' | 'tags'>,
 ): Promise<Resource> {
   const all = [...(form.get('resource') ?? []), ...(form.get('audience') ?? [])];
   const [identifier, ...more] = new Set(all.filter((each) => each !== ''));
@@ -59,8 +62,17 @@ export async function exchangedResource(
   if (!resource || !client.agent.resources.some((each) => each.resource === resource.id)) throw notGiven();
   // our own APIs know agents, and nobody behind them
   if (resource.system) throw new OAuthError('invalid_target', 'tokens for the server’s own APIs are not exchanged');
+  // a guard tells the APIs of one audience apart by the tag of its own, and the new token will have the tags of the earlier
+  const alike = await resourcesOfAudience(deps, client, audienceOf(resource));
+  if (alike.some(({ id }) => id !== resource.id && tags.includes(linkTag(id)))) {
+    throw new OAuthError('invalid_target', 'a chain can not come to another API of the same audience');
+  }
   return resource;
 }
+
+/** All APIs whose tokens carry this `aud`. */
+export const resourcesOfAudience = async ({ db }: Deps, { asOf }: Client, audience: string): Promise<Resource[]> =>
+  (await audiences(db).get(asOf.version, audience, () => findResourcesByAudience(db, audience))) ?? [];
 
 const resourceById = ({ db }: Deps, { asOf }: Client, id: string): Promise<Resource | undefined> =>
   resources(db).get(asOf.version, id, () => findResource(db, id));

@@ -46,7 +46,7 @@ export const tokenExchange = {
       type === mandateType
         ? await subjectOfMandate(deps, actor, token)
         : await subjectOfToken(deps, actor, token, binding); // §4.1: act, §4.4: may_act of the token
-    const resource = await exchangedResource(deps, acting, form, subject.resource); // §2.1: resource, audience
+    const resource = await exchangedResource(deps, acting, form, subject); // §2.1: resource, audience
     const task = await exchangedTask(deps, acting, form, subject);
     const bounds = boundsOn(subject, resource); // what each link of the chain allows there
     const rootRoles = await rootRolesOn(deps, acting, subject, resource);

@@ -1,0 +1,56 @@
+/** Ways around what bounds an exchange, each of which was open once. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { type ExchangeScene, exchanged, exchangeOf, exchangeScene } from '../testing/exchange.ts';
+import { databases, startServer, type TestServer } from '../testing/harness.ts';
+import type { TokenClient } from '../testing/token-client.ts';
+
+for (const database of databases) {
+  describe(`no way around what bounds an exchange, on ${database}`, () => {
+    let server: TestServer;
+    let scene: ExchangeScene;
+    before(async () => {
+      server = await startServer({ database, config: { limits: { tokens_per_minute: 100_000 } } });
+      scene = await exchangeScene(server);
+    });
+    after(() => server.close());
+
+    type Form = Record<string, string>;
+    /** A token that a client gets for itself. */
+    const ownToken = async (client: Pick<TokenClient, 'send'>, form: Form): Promise<string> => {
+      const { status, body } = await client.send({ grant_type: 'client_credentials', ...form });
+      assert.equal(status, 200, JSON.stringify(body));
+      return String(body.access_token);
+    };
+    const refused = async (client: Pick<TokenClient, 'send'>, form: Form, error: string): Promise<string> => {
+      const { status, body } = await client.send(form);
+      assert.deepEqual([status, body.error], [400, error], JSON.stringify(body));
+      return String(body.error_description);
+    };
+
+    test('a chain comes to one API of an audience: its token would pass at the others that it came through', async () => {
+      const token = { audience: 'https://shared.example/all' };
+      const [first, second] = [await scene.anotherApi({ token }), await scene.anotherApi({ token })];
+      const between = await scene.anotherApi();
+      const caller = await scene.agent([first, between, second]);
+      const next = await scene.agent([first, between, second]);
+      const own = await ownToken(caller, { resource: first.identifier, scope: 'read', may_act: next.clientId });
+      const toSecond = (subject: string) => exchangeOf(subject, { resource: second.identifier, scope: 'read' });
+      assert.match(await refused(next, toSecond(own), 'invalid_target'), /another API of the same audience/);
+      await refused(caller, toSecond(own), 'invalid_target');
+      // nor by way of another
+      const mandate = await scene.give(caller, {
+        passing: { depth: 4 },
+        resources: [first, between, second].map(({ identifier }) => ({ resource: identifier, scope: 'read' })),
+      });
+      const { token: there } = await exchanged(caller, mandate, {
+        resource: first.identifier,
+        scope: 'read',
+        may_act: next.clientId,
+      });
+      const { token: on } = await exchanged(next, there, { resource: between.identifier, scope: 'read' });
+      await refused(next, toSecond(on), 'invalid_target');
+      assert.equal((await exchanged(next, there, { scope: 'read' })).claims.scope, 'read');
+    });
+  });
+}
