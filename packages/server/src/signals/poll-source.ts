@@ -74,7 +74,11 @@ async function askSource(deps: Deps, id: string, ending: AbortSignal): Promise<v
     if (!mine || fault !== undefined || rest) return; // what was taken and not said comes again, and is known by its id
     heldUntil = dueAt;
   }
-  await db.settle((tx) => asked(tx, { id, heldUntil }, { dueAt: clock.now(), fault: undefined }));
+  // stopped in the middle: another node may go on at once
+  await db.settle(async (tx) => {
+    await asked(tx, { id, heldUntil }, { dueAt: clock.now(), fault: undefined });
+    await tx.notify(sourcesTopic, id);
+  });
 }
 
 async function takeAll(deps: Deps, id: string, sets: Readonly<Record<string, string>>): Promise<Taken> {

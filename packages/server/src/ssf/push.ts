@@ -72,8 +72,11 @@ async function pushStream(deps: Deps, id: string, ending: AbortSignal): Promise<
   try {
     const authorization = await authorizationOf(deps, id);
     while (!ending.aborted) if (!(await pushNext(deps, held, authorization, ending))) return;
-    // stopped in the middle: whoever comes next may go on at once
-    await db.settle((tx) => releaseStream(tx, { ...held, last: -1 }, clock.now()));
+    // stopped in the middle: another node may go on at once
+    await db.settle(async (tx) => {
+      await releaseStream(tx, { ...held, last: -1 }, clock.now());
+      await tx.notify(signalsTopic, id);
+    });
   } catch (error) {
     const again = clock.now() + pauseAfter(claimed.failures, pauses);
     const fault = 'something went wrong here: the log of the server has more';
