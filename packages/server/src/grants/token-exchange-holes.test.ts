@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type ExchangeScene, exchanged, exchangeOf, exchangeScene } from '../testing/exchange.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
+import { instanceClient } from '../testing/instance-client.ts';
 import type { TokenClient } from '../testing/token-client.ts';
 
 for (const database of databases) {
@@ -51,6 +52,56 @@ for (const database of databases) {
       const { token: on } = await exchanged(next, there, { resource: between.identifier, scope: 'read' });
       await refused(next, toSecond(on), 'invalid_target');
       assert.equal((await exchanged(next, there, { scope: 'read' })).claims.scope, 'read');
+    });
+
+    describe('an instance that was given less than its agent', () => {
+      /** A child that may read at the first API alone, and an agent that may act in its name. */
+      const world = async () => {
+        const [first, second] = [await scene.anotherApi(), await scene.anotherApi()];
+        const agent = await scene.agent([first, second], { instances: { depth: 1 } });
+        const next = await scene.agent([first, second]);
+        const instances = instanceClient(server, agent);
+        const parent = await instances.instance();
+        const child = async (allowed: { resource: string; scope: string }[]) => {
+          const { signer } = await instances.child(parent, { allowed });
+          return { send: (form: Form) => instances.tokenOf({ id: '', signer }, form) };
+        };
+        const readsFirst = { resource: first.identifier, scope: 'read' };
+        const atFirst = { ...readsFirst, may_act: next.clientId };
+        const atSecond = { resource: second.identifier };
+        return { first, second, agent, next, child, readsFirst, atFirst, atSecond };
+      };
+
+      test('lets nobody do more in its name on another API', async () => {
+        const { second, next, child, readsFirst, atFirst, atSecond } = await world();
+        const own = await ownToken(await child([readsFirst]), atFirst);
+        const form = exchangeOf(own, { ...atSecond, scope: 'read' });
+        assert.match(await refused(next, form, 'invalid_scope'), /instance does not allow read/);
+        await refused(next, exchangeOf(own, atSecond), 'invalid_scope');
+        const wider = await child([readsFirst, { resource: second.identifier, scope: 'read' }]);
+        const { claims } = await exchanged(next, await ownToken(wider, atFirst), atSecond);
+        assert.equal(claims.scope, 'read');
+      });
+
+      test('nor on a mandate of its agent', async () => {
+        const { first, second, agent, next, child, readsFirst, atFirst, atSecond } = await world();
+        const mandate = await scene.give(agent, {
+          passing: { depth: 2 },
+          resources: [
+            { resource: first.identifier, scope: 'read' },
+            { resource: second.identifier, scope: 'read' },
+          ],
+        });
+        const sent = await (await child([readsFirst])).send(exchangeOf(mandate, atFirst));
+        assert.equal(sent.status, 200, JSON.stringify(sent.body));
+        await refused(
+          next,
+          exchangeOf(String(sent.body.access_token), { ...atSecond, scope: 'read' }),
+          'invalid_scope',
+        );
+        const unrestricted = await exchanged(agent, mandate, atFirst);
+        assert.equal((await exchanged(next, unrestricted.token, { ...atSecond, scope: 'read' })).claims.scope, 'read');
+      });
     });
   });
 }

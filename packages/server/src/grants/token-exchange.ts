@@ -10,6 +10,7 @@ import { requestedActor } from './actor.ts';
 import { requestedContext } from './context.ts';
 import { requestedDetails } from './details.ts';
 import type { Grant } from './grant.ts';
+import { instanceBoundsOn } from './instance-bounds.ts';
 import { requestedMayAct } from './may-act.ts';
 import { boundsOn, rootRolesOn } from './subject.ts';
 import { subjectOfMandate } from './subject-mandate.ts';
@@ -48,7 +49,7 @@ export const tokenExchange = {
         : await subjectOfToken(deps, actor, token, binding); // §4.1: act, §4.4: may_act of the token
     const resource = await exchangedResource(deps, acting, form, subject); // §2.1: resource, audience
     const task = await exchangedTask(deps, acting, form, subject);
-    const bounds = boundsOn(subject, resource); // what each link of the chain allows there
+    const bounds = [...boundsOn(subject, resource), ...(await instanceBoundsOn(deps, acting, subject, resource))]; // what each link of the chain allows there
     const rootRoles = await rootRolesOn(deps, acting, subject, resource);
     const details = await requestedDetails(resource, form); // RFC 9396 §6
     const named = namedScope(form) ?? (details.length > 0 ? [] : undefined); // §2.1: scope
