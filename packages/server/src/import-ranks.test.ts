@@ -137,7 +137,7 @@ describe('the rule notices', () => {
     ['an imported type', 'store/open.ts', `let a: import('../keys/keys.ts').Keys;`, /goes up/],
     ['a computed import', 'store/open.ts', 'await import(name);', /computed/],
     ['an import for its effects', 'store/open.ts', `import '../keys/keys.ts';`, /goes up/],
-    ['a neighbour', 'agents/agent.ts', `import { a } from '../people/people.ts';`, /both of rank 5/],
+    ['a neighbour', 'tasks/task.ts', `import { a } from '../people/people.ts';`, /both of rank 5/],
     ['an unknown room', 'cupboard/a.ts', '', /"cupboard" is in no rank/],
     ['an import of one', 'oauth/a.ts', `import { a } from '../cupboard/a.ts';`, /"cupboard" is in no rank/],
     ['a test tool', 'oauth/a.ts', `import { startServer } from '../testing/harness.ts';`, /only tests/],

@@ -44,7 +44,6 @@ export const rooms: Readonly<Record<string, number>> = {
   decide: 6,
   log: 6,
 
-  agents: 5,
   resources: 5,
   people: 5,
   credentials: 5,
@@ -54,6 +53,7 @@ export const rooms: Readonly<Record<string, number>> = {
   federation: 5,
   leases: 5,
 
+  agents: 4,
   keys: 4,
   policy: 4,
 

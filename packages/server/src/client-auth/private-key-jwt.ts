@@ -16,13 +16,13 @@ import {
   verifyParsed,
 } from '@bailiwick/protocol';
 import type { Instance } from '../agents/instance.ts';
+import { instanceAlive } from '../agents/instance-standing.ts';
 import { findInstanceByKey } from '../agents/instance-store.ts';
 import type { Client, OAuthRequest } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import type { Counter } from '../liveness/liveness.ts';
 import { single } from '../tokens/form.ts';
-import { instanceAlive } from '../tokens/instance-standing.ts';
 import { spendOf } from '../tokens/spend.ts';
 import { endOfEnrolling, type Registration, registrationOf } from './registration.ts';
 import { spiffeAssertionType } from './spiffe-jwt.ts';

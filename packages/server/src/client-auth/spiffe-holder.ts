@@ -1,5 +1,6 @@
 /** Whom an SVID stands for: an instance of ours, or the agent that has registered a foreign SPIFFE ID. */
 import { parseSpiffeId, thumbprint as thumbprintOf } from '@bailiwick/protocol';
+import { instanceAlive } from '../agents/instance-standing.ts';
 import { findInstanceBySpiffeId } from '../agents/instance-store.ts';
 import { findByThumbprints, thumbprintsAtMost } from '../credentials/store.ts';
 import { spiffeThumbprint } from '../credentials/subject.ts';
@@ -8,7 +9,6 @@ import { unverifiedUris } from '../lib/x509-verify.ts';
 import type { Counter } from '../liveness/liveness.ts';
 import { verifiedByBundles } from '../svid/bundles.ts';
 import { spiffeIdOf, type VerifiedLeaf, verifyX509Svid } from '../svid/verify-x509.ts';
-import { instanceAlive } from '../tokens/instance-standing.ts';
 import type { Proven, Shown } from './by-certificate.ts';
 import { endOfEnrolling, type Registration, registrationOf } from './registration.ts';
 

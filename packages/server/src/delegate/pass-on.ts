@@ -144,7 +144,7 @@ async function plan(
       endsAt: part.endsAt,
       endedAt: undefined,
     };
-    return { mandate, restsOn: mandateRestsOn([mandate, ...line]) };
+    return { mandate, restsOn: (await mandateRestsOn(db, [mandate, ...line])).restsOn };
   });
 }
 

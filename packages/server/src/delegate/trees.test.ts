@@ -148,10 +148,12 @@ for (const database of databases) {
           await server.admin('POST', back);
           for (const [node, token] of tokens) {
             assert.equal((await guard.introspect(token)).active, !isOver(node), 'no token comes back');
-            // running copies of an agent that was suspended are gone
+            // running copies of an agent that was suspended are gone, and so is what came of them
             const gone =
               way === 'its agent suspended' && [node, ...node.above].some((each) => each.copy && stops(each));
-            if (!gone) await tokenOf(node);
+            const isGoneItself = node.copy && stops(node);
+            if (gone) assert.equal((await exchange(node)).status, isGoneItself ? 401 : 400);
+            else await tokenOf(node);
           }
         });
         await fc.assert(property, { numRuns: 2, endOnFailure: true });

@@ -1,6 +1,7 @@
 /** Who speaks for an instance: whoever has just used its key, or, to look and to end, that of one of its parents. */
 
 import type { Instance } from '../agents/instance.ts';
+import { instanceAlive } from '../agents/instance-standing.ts';
 import { findInstance, findInstanceByKey } from '../agents/instance-store.ts';
 import { keyOfConnection } from '../client-auth/certificate-key.ts';
 import { endOfEnrolling, registrationOf } from '../client-auth/registration.ts';
@@ -10,7 +11,6 @@ import { isId } from '../lib/ids.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { ownUrls } from '../lib/own-urls.ts';
 import type { Counter } from '../liveness/liveness.ts';
-import { instanceAlive } from '../tokens/instance-standing.ts';
 import type { InstanceRequest } from './enroller.ts';
 import { instancesPath } from './paths.ts';
 import { keyOfProof } from './proof.ts';

@@ -6,6 +6,7 @@
 
 import type { Instance } from '../agents/instance.ts';
 import { keepPlace, placesOf, takePlace } from '../agents/instance-count-store.ts';
+import { restsOn } from '../agents/instance-standing.ts';
 import {
   countLivingBelow,
   findInstanceByKey,
@@ -22,7 +23,6 @@ import { newId } from '../lib/ids.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { endedSince, registerSubject } from '../liveness/liveness.ts';
 import type { Tx } from '../store/database.ts';
-import { restsOn } from '../tokens/instance-standing.ts';
 import { changed, type PreparedToken } from '../tokens/issue.ts';
 import { knownOf, personalOf, settleReplay } from '../tokens/refusal.ts';
 import { spendAll } from '../tokens/spend.ts';

@@ -1,11 +1,11 @@
 /** Who would act: the client that has authenticated, or the instance of it that a token of its own tells of. */
 import type { ChainedActor, Confirmation } from '@bailiwick/protocol';
+import { instanceAlive } from '../agents/instance-standing.ts';
 import { findInstance } from '../agents/instance-store.ts';
 import type { Binding, Client } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { spiffeId, subProfiles } from '../tokens/claims.ts';
-import { instanceAlive } from '../tokens/instance-standing.ts';
 import { standingOf } from '../tokens/introspect.ts';
 import type { GrantRequest } from './grant.ts';
 import { accessTokenTypes, typedToken } from './token-types.ts';

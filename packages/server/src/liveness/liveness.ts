@@ -10,6 +10,7 @@ import {
   anyRevokedSince,
   type Counter,
   deleteSubjects,
+  earliestEnd,
   endedTokensBefore,
   findSubject,
   insertEnded,
@@ -171,6 +172,11 @@ export async function firstNotAlive(
     if (subject.ended_rev !== null && subject.ended_rev > rev) return id;
   }
   return undefined;
+}
+
+/** When the first of these ends by itself (milliseconds), as far as any of them does. */
+export async function firstEnd(q: Queries, ids: readonly string[]): Promise<number | undefined> {
+  return ids.length === 0 ? undefined : earliestEnd(q, ids);
 }
 
 /**

@@ -96,6 +96,14 @@ export async function setEnd(tx: Tx, id: string, endsAt: number | null, now: num
   await tx.run('update subjects set ends_at = ?, changed_at = ? where id = ?', [endsAt, now, id]);
 }
 
+export async function earliestEnd(q: Queries, ids: readonly string[]): Promise<number | undefined> {
+  const row = await q.get<{ ends_at: number | null }>(
+    `select min(ends_at) as ends_at from subjects where id in (${ids.map(() => '?').join(', ')})`,
+    ids,
+  );
+  return row?.ends_at ?? undefined;
+}
+
 export async function findSubject(q: Queries, id: string): Promise<SubjectRow | undefined> {
   return q.get<SubjectRow>('select id, kind, parent, ends_at, state, ended_rev from subjects where id = ?', [id]);
 }

@@ -1,7 +1,7 @@
 /** How mandates stand and what is left of them, for whoever looks at many. */
 import type { Queries } from '../store/database.ts';
 import type { Mandate } from './mandate.ts';
-import { firstStopping, mandateRestsOn } from './standing.ts';
+import { isStopping, linksOf } from './standing.ts';
 import { findMandate } from './store.ts';
 
 /** `stopped`: something that it rests on doesn't let it be used. */
@@ -23,17 +23,14 @@ export async function statesOf(
   const known = new Map(mandates.map((each) => [each.id, each]));
   const stopping = new Map<string, boolean>();
   const stops = async (id: string) => {
-    const stopped = stopping.get(id) ?? (await firstStopping(q, [id], now)) !== undefined;
+    const stopped = stopping.get(id) ?? (await isStopping(q, id, now));
     stopping.set(id, stopped);
     return stopped;
   };
   const states = new Map<string, MandateState>();
   for (const mandate of mandates) {
     const above = await aboveIt(q, mandate, known);
-    states.set(
-      mandate.id,
-      await stateOf(mandate, [...mandateRestsOn([mandate, ...above]), ...mandate.ancestors], now, stops),
-    );
+    states.set(mandate.id, await stateOf(mandate, [...linksOf([mandate, ...above]), ...mandate.ancestors], now, stops));
   }
   return states;
 }
@@ -56,13 +53,13 @@ async function aboveIt(q: Queries, { ancestors }: Mandate, known: Map<string, Ma
 
 async function stateOf(
   { id, endedAt, endsAt }: Mandate,
-  restsOn: readonly string[],
+  links: readonly string[],
   now: number,
   stops: (id: string) => Promise<boolean>,
 ): Promise<MandateState> {
   if (endedAt !== undefined) return { status: 'ended', stoppedBy: undefined };
   if (endsAt <= now) return { status: 'expired', stoppedBy: undefined };
-  for (const each of restsOn) {
+  for (const each of links) {
     if (!(await stops(each))) continue;
     return each === id ? { status: 'paused', stoppedBy: undefined } : { status: 'stopped', stoppedBy: each };
   }

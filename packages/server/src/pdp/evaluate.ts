@@ -6,6 +6,7 @@
 import { contextRefusal } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
 import type { Instance } from '../agents/instance.ts';
+import { instanceAlive } from '../agents/instance-standing.ts';
 import { inEffect } from '../decide/in-effect.ts';
 import { presenterOf, seenPlace } from '../decide/place.ts';
 import { agentPrincipal, bindingOf } from '../decide/policy.ts';
@@ -13,7 +14,6 @@ import { agentCalled, type FoundAgent, rolesHeld } from '../decide/registered.ts
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import type { PolicyContext, PolicyRequest } from '../policy/request.ts';
-import { instanceAlive } from '../tokens/instance-standing.ts';
 import { agentType } from './agent-type.ts';
 import type { Asking } from './asking.ts';
 import { mustBeGiven } from './given.ts';

@@ -1,6 +1,6 @@
-import type { Instance } from '../agents/instance.ts';
 import { firstNotAlive } from '../liveness/liveness.ts';
 import type { Queries } from '../store/database.ts';
+import type { Instance } from './instance.ts';
 
 /** Everything that an instance rests on: when one of them ends or is stopped, it has ended for good. */
 export const restsOn = (instance: Instance): string[] => [

@@ -1,0 +1,79 @@
+/** What running copies of an agent pass on lasts no longer than they do. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { type Delegate, type Delegates, delegates } from '../testing/delegates.ts';
+import { exchanged, exchangeOf } from '../testing/exchange.ts';
+import { databases, startServer, type TestServer } from '../testing/harness.ts';
+import type { TestInstance } from '../testing/instance-client.ts';
+
+for (const database of databases) {
+  describe(`mandates of instances, on ${database}`, () => {
+    let server: TestServer;
+    let scene: Delegates;
+    let holder: Delegate;
+    let receiver: Delegate;
+    before(async () => {
+      server = await startServer({ database, config: { limits: { tokens_per_minute: 100_000 } } });
+      scene = await delegates(server, 2);
+      [holder, receiver] = scene.agents as [Delegate, Delegate];
+    });
+    after(() => server.close());
+
+    /** An instance, and the id of the token that it was enrolled with. */
+    async function enrolled(): Promise<TestInstance & { credential: string }> {
+      const { id: credential, secret } = await holder.instances.token();
+      const { signer, send } = await holder.instances.prepared({ token: secret });
+      const { status, body } = await send();
+      assert.equal(status, 201, JSON.stringify(body));
+      return { id: String(body.instance), signer, answer: {}, credential };
+    }
+
+    /** A mandate for an instance alone, and what it passed on of it. */
+    async function passedOn() {
+      const copy = await enrolled();
+      const held = await scene.give(holder, { instance: copy.id });
+      return { copy, held, below: await holder.pass(held.id, { agent: receiver.id }, copy) };
+    }
+
+    async function assertStopped(ids: readonly string[], by: string) {
+      for (const id of ids) {
+        const { status, stopped_by } = await server.admin<Record<string, unknown>>('GET', `/mandates/${id}`);
+        assert.deepEqual({ status, stopped_by }, { status: 'stopped', stopped_by: by });
+      }
+      const reply = await receiver.client.send(exchangeOf(ids.at(-1) as string));
+      assert.deepEqual([reply.status, reply.body.error], [400, 'invalid_request']);
+      assert.match(String(reply.body.error_description), new RegExp(`rests on ${by}`));
+    }
+
+    test('a suspension ended the instance for good, though its agent was resumed', async () => {
+      const { copy, held, below } = await passedOn();
+      await exchanged(receiver.client, below.id);
+      await server.admin('POST', `/agents/${holder.id}/suspend`, { reason: 'test' });
+      await server.admin('POST', `/agents/${holder.id}/resume`);
+      await assertStopped([held.id, below.id], copy.id);
+    });
+
+    test('it ends with what the instance was enrolled with, and so do tokens', async () => {
+      const { copy, held, below } = await passedOn();
+      const { token } = await exchanged(receiver.client, below.id);
+      await server.admin('DELETE', `/credentials/${copy.credential}`);
+      assert.equal((await receiver.instances.introspect(token)).active, false);
+      await assertStopped([held.id, below.id], copy.id);
+    });
+
+    test('it ends with the time of the instance', async () => {
+      const { copy, held, below } = await passedOn();
+      const { expires_at } = await server.admin<{ expires_at: string }>('GET', `/instances/${copy.id}`);
+      server.clock.advance(Date.parse(expires_at) - server.clock.now());
+      await assertStopped([held.id, below.id], copy.id);
+    });
+
+    test('nothing is passed on of it any more', async () => {
+      const { copy, below } = await passedOn();
+      await server.admin('DELETE', `/credentials/${copy.credential}`);
+      const reply = await receiver.call('POST', '/mandates', { parent: below.id, agent: holder.id });
+      assert.equal(reply.status, 422, reply.text);
+      assert.match(reply.text, new RegExp(`${copy.id} is stopped or over`));
+    });
+  });
+}
