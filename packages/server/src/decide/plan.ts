@@ -108,6 +108,8 @@ export interface Delegation {
   act: Actor | undefined;
   /** Ids of the agents that acted before the client, the nearest first. */
   before: readonly string[];
+  /** Nobody but the agent itself, and instances of it, stands in the chain. */
+  isOwn: boolean;
   /** The mandate that the client acts on. */
   mandate: string | undefined;
   /** The `jti` of the token that this was exchanged from. */

@@ -106,7 +106,8 @@ export function policyRequest(
   const { scope, details } = inEffect(resource.operations, plan, beside);
   return {
     principal: agentPrincipal(client, held),
-    action: delegation ? 'token:exchange' : 'token:issue',
+    // a token of its own is one however it asks: by exchange too
+    action: delegation && !delegation.isOwn ? 'token:exchange' : 'token:issue',
     resource: { type: 'Api', identifier: resource.identifier, name: resource.name, sensitivity },
     context: {
       at: now,
@@ -127,7 +128,7 @@ export function policyRequest(
       details,
       chainDepth: actorsOf(delegation?.act).length,
       subject: delegation?.act && plan.subject,
-      chain: delegation?.before,
+      chain: delegation?.act && delegation.before,
       mandate: delegation?.mandate,
       operation: undefined,
     },

@@ -1,5 +1,5 @@
 /** An access token of ours as a subject token: whose it is goes on as the subject, and who acts comes in front of those before. */
-import { type AccessTokenClaims, type Actor, actorsOf, linkTag, tagsOf } from '@bailiwick/protocol';
+import { type AccessTokenClaims, actorsOf, linkTag, tagsOf } from '@bailiwick/protocol';
 import type { Binding, Client } from '../decide/plan.ts';
 import { agentCalled } from '../decide/registered.ts';
 import type { Deps } from '../deps.ts';
@@ -45,12 +45,15 @@ export async function subjectOfToken(
     const hops = actorsOf(claims.act).length - line.length;
     mustReach(line, isSame ? hops : hops + 1, client.agent.id);
   }
+  const before = await agentsCalled(deps, client, actorsOf(isSame ? claims.act?.act : claims.act));
+  const root = await agentsCalled(deps, client, [claims]);
   return {
     sub: claims.sub,
     profile: claims.sub_profile,
     person: line[0]?.person,
     act: isSame ? claims.act : inFrontOf(actor, claims.act, claims.sub),
-    before: await agentsBefore(deps, client, isSame ? claims.act?.act : claims.act),
+    before,
+    isOwn: root.length > 0 && [...root, ...before].every((id) => id === client.agent.id),
     line,
     token: claims,
     links: [],
@@ -89,9 +92,10 @@ async function lineOf(deps: Deps, { mandate }: AccessTokenClaims): Promise<reado
   throw unfit('has been ended');
 }
 
-async function agentsBefore(deps: Deps, { agent, asOf }: Client, act: Actor | undefined): Promise<string[]> {
+/** Ids of those that are agents of ours. */
+async function agentsCalled(deps: Deps, { agent, asOf }: Client, actors: readonly { sub: string }[]) {
   const ids: string[] = [];
-  for (const { sub } of actorsOf(act)) {
+  for (const { sub } of actors) {
     const found = await agentCalled(deps, asOf.version, agent.org, sub);
     if (found) ids.push(found.agent.id);
   }

@@ -18,6 +18,8 @@ export interface Subject {
   act: Actor | undefined;
   /** Ids of the agents that acted before the actor, the nearest first. */
   before: readonly string[];
+  /** Nobody but the agent itself, and instances of it, stands in what was shown. */
+  isOwn?: boolean;
   /** The mandate that it goes by and those above it, up to the root; empty without one. */
   line: readonly Mandate[];
   /** The access token that was shown, if it was one. */

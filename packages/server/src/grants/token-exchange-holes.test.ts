@@ -1,7 +1,7 @@
 /** Ways around what bounds an exchange, each of which was open once. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { type ExchangeScene, exchanged, exchangeOf, exchangeScene } from '../testing/exchange.ts';
+import { type ExchangeScene, exchanged, exchangeOf, exchangeScene, type SharedApi } from '../testing/exchange.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import { instanceClient } from '../testing/instance-client.ts';
 import type { TokenClient } from '../testing/token-client.ts';
@@ -102,6 +102,32 @@ for (const database of databases) {
         const unrestricted = await exchanged(agent, mandate, atFirst);
         assert.equal((await exchanged(next, unrestricted.token, { ...atSecond, scope: 'read' })).claims.scope, 'read');
       });
+    });
+
+    test('a token of its own is a matter of token:issue, by exchange too', async () => {
+      const [first, second] = [await scene.anotherApi(), await scene.anotherApi()];
+      const agent = await scene.agent([first, second], { instances: { depth: 1 } });
+      const instances = instanceClient(server, agent);
+      const parent = await instances.instance();
+      const { signer } = await instances.child(parent);
+      const below = { send: (form: Form) => instances.tokenOf({ id: '', signer }, form) };
+      const at = (api: SharedApi) => ({ resource: api.identifier, scope: 'read' });
+      const { id } = await server.admin<{ id: string }>('POST', '/policies', {
+        name: 'not-at-the-second',
+        mode: 'enforce',
+        reason: 'a test',
+        text: `
+          @id("not-issued") @reason("a test")
+          forbid (principal, action == Action::"token:issue", resource == Api::"${second.identifier}");`,
+      });
+      await refused(agent, { grant_type: 'client_credentials', ...at(second) }, 'access_denied');
+      await refused(agent, exchangeOf(await ownToken(agent, at(first)), at(second)), 'access_denied');
+      const above = await ownToken({ send: (form) => instances.tokenOf(parent, form) }, at(first));
+      await refused(below, exchangeOf(above, at(second)), 'access_denied');
+      // on whose authority it is not its own, that is another matter
+      const mandate = await scene.give(agent, { resources: [at(second)] });
+      assert.equal((await exchanged(agent, mandate)).claims.scope, 'read');
+      await server.admin('POST', `/policies/${id}/remove`, { reason: 'the test is over' });
     });
   });
 }

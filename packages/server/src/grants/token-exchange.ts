@@ -70,6 +70,7 @@ export const tokenExchange = {
         person: subject.person,
         act: subject.act,
         before: subject.before,
+        isOwn: subject.isOwn ?? false,
         mandate: subject.line[0]?.id,
         exchanged: subject.token?.jti,
         links: subject.links,
