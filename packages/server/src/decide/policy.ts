@@ -76,6 +76,7 @@ export async function allowedByPolicy(deps: Deps, plan: TokenPlan, known: Known)
     const recordedAs = {
       decidedOn: { ...decidedBy(by), ...observed, policy, policy_input: recorded(type, request) },
       personal: recordedPersonal(type, request),
+      person: plan.delegation?.person,
     };
     throw limiting.length > 0 ? outsideOfLimits(limiting, recordedAs) : refusal(answer, recordedAs);
   }
@@ -205,6 +206,7 @@ export const observedOf = ({ decision, determining, requirements }: PolicyDecisi
 interface RecordedAs {
   decidedOn: Readonly<Record<string, unknown>>;
   personal: object | undefined;
+  person: string | undefined;
 }
 
 /** The policies permit it, but not from there, or not now. What they are limited to isn't told. */

@@ -129,5 +129,36 @@ for (const database of databases) {
       assert.equal((await exchanged(agent, mandate)).claims.scope, 'read');
       await server.admin('POST', `/policies/${id}/remove`, { reason: 'the test is over' });
     });
+
+    test('what policy refused on somebody’s authority is erased with them', async () => {
+      const api = await scene.anotherApi();
+      const agent = await scene.agent([api]);
+      const { id: person } = await server.admin<{ id: string }>('POST', '/people', {
+        name: 'Yan',
+        email: 'y@example.com',
+      });
+      const mandate = await scene.give(agent, { person, resources: [{ resource: api.identifier, scope: 'read' }] });
+      const { id } = await server.admin<{ id: string }>('POST', '/policies', {
+        name: 'for-nobody',
+        mode: 'enforce',
+        reason: 'a test',
+        text: `
+          @id("not-exchanged") @reason("a test")
+          forbid (principal, action == Action::"token:exchange", resource == Api::"${api.identifier}");`,
+      });
+      await refused(agent, exchangeOf(mandate), 'access_denied');
+      const told = async () => {
+        const { items } = await server.admin<{ items: { personal: object }[] }>(
+          'GET',
+          `/events?agent=${agent.clientId}&type=token.refused`,
+        );
+        assert.equal(items.length, 1);
+        return JSON.stringify(items).includes(person);
+      };
+      assert.equal(await told(), true);
+      await server.admin('DELETE', `/people/${person}`);
+      assert.equal(await told(), false);
+      await server.admin('POST', `/policies/${id}/remove`, { reason: 'the test is over' });
+    });
   });
 }

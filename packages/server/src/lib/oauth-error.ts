@@ -40,6 +40,8 @@ export class OAuthError extends Error {
   readonly decidedOn: Readonly<Record<string, unknown>>;
   /** The same of what is personal, for the sealed part of the event. */
   readonly personal: object | undefined;
+  /** Id of the person whom that is about, where it isn't the client's owner: erasing them erases it. */
+  readonly person: string | undefined;
 
   constructor(
     code: OAuthErrorCode,
@@ -52,6 +54,7 @@ export class OAuthError extends Error {
       requirements?: readonly Requirement[];
       decidedOn?: Readonly<Record<string, unknown>>;
       personal?: object | undefined;
+      person?: string | undefined;
     } = {},
   ) {
     super(message);
@@ -64,5 +67,6 @@ export class OAuthError extends Error {
     this.requirements = more.requirements ?? [];
     this.decidedOn = more.decidedOn ?? {};
     this.personal = more.personal;
+    this.person = more.person;
   }
 }

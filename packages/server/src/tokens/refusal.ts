@@ -29,7 +29,7 @@ export async function refuse(
 ): Promise<unknown> {
   const { client, spends, error } = refusal;
   if (!(error instanceof OAuthError) || error.settled) return error;
-  const sealing = await sealingFor(deps, client.asOf.version, client.agent.owner);
+  const sealing = await sealingFor(deps, client.asOf.version, error.person ?? client.agent.owner);
   return deps.db.settle(async (tx) => {
     const replayed = await spendAll(tx, spends);
     if (replayed) return settleReplay(tx, deps, sealing, refusal, replayed);
