@@ -1,7 +1,8 @@
 /** What running copies of an agent pass on lasts no longer than they do. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { type Delegate, type Delegates, delegates } from '../testing/delegates.ts';
+import { actorsOf } from '@bailiwick/protocol';
+import { type Delegate, type Delegates, delegates, type ShownMandate } from '../testing/delegates.ts';
 import { exchanged, exchangeOf } from '../testing/exchange.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import type { TestInstance } from '../testing/instance-client.ts';
@@ -12,10 +13,11 @@ for (const database of databases) {
     let scene: Delegates;
     let holder: Delegate;
     let receiver: Delegate;
+    let third: Delegate;
     before(async () => {
       server = await startServer({ database, config: { limits: { tokens_per_minute: 100_000 } } });
-      scene = await delegates(server, 2);
-      [holder, receiver] = scene.agents as [Delegate, Delegate];
+      scene = await delegates(server, 3);
+      [holder, receiver, third] = scene.agents as [Delegate, Delegate, Delegate];
     });
     after(() => server.close());
 
@@ -35,12 +37,12 @@ for (const database of databases) {
       return { copy, held, below: await holder.pass(held.id, { agent: receiver.id }, copy) };
     }
 
-    async function assertStopped(ids: readonly string[], by: string) {
+    async function assertStopped(ids: readonly string[], by: string, last = receiver) {
       for (const id of ids) {
         const { status, stopped_by } = await server.admin<Record<string, unknown>>('GET', `/mandates/${id}`);
         assert.deepEqual({ status, stopped_by }, { status: 'stopped', stopped_by: by });
       }
-      const reply = await receiver.client.send(exchangeOf(ids.at(-1) as string));
+      const reply = await last.client.send(exchangeOf(ids.at(-1) as string));
       assert.deepEqual([reply.status, reply.body.error], [400, 'invalid_request']);
       assert.match(String(reply.body.error_description), new RegExp(`rests on ${by}`));
     }
@@ -66,6 +68,43 @@ for (const database of databases) {
       const { expires_at } = await server.admin<{ expires_at: string }>('GET', `/instances/${copy.id}`);
       server.clock.advance(Date.parse(expires_at) - server.clock.now());
       await assertStopped([held.id, below.id], copy.id);
+    });
+
+    test('no token outlives the instance that passed it on, nor an agent above', async () => {
+      const { copy, below } = await passedOn();
+      const { expires_at } = await server.admin<{ expires_at: string }>('GET', `/instances/${copy.id}`);
+      server.clock.advance(Date.parse(expires_at) - server.clock.now() - 20_000);
+      const { body } = await exchanged(receiver.client, below.id);
+      assert.equal(body.expires_in, 20);
+      const shortened = (body.narrowed as { what: string }[]).filter(({ what }) => what === 'lifetime');
+      assert.deepEqual(shortened, [{ what: 'lifetime', by: `mandate ${below.id}` }]);
+
+      const first = await scene.give(third);
+      const { id } = await third.pass(first.id, { agent: receiver.id });
+      const expiring = new Date(server.clock.now() + 15_000).toISOString();
+      await server.admin('PATCH', `/agents/${third.id}`, { expires_at: expiring });
+      assert.equal((await exchanged(receiver.client, id)).body.expires_in, 15);
+    });
+
+    test('where every copy may use a mandate, the one that passed it on stands in the chain, and ends what came of it', async () => {
+      const copy = await enrolled();
+      const child = await holder.instances.child(copy);
+      assert.equal(child.status, 201);
+      const held = await scene.give(holder);
+      const below = await holder.pass(held.id, { agent: receiver.id, passing: { depth: 1 } }, child);
+      assert.deepEqual(below.given, { way: 'passed_on', by: holder.id, instance: child.id });
+      const further = await receiver.pass(below.id, { agent: third.id });
+      const { claims, token } = await exchanged(third.client, further.id);
+      const subjectOf = async ({ id }: Delegate) =>
+        (await server.admin<{ subject: string }>('GET', `/agents/${id}`)).subject;
+      const earlier = actorsOf(claims.act).map(({ sub }) => sub);
+      assert.deepEqual(earlier.slice(1), [await subjectOf(receiver), `${await subjectOf(holder)}/${child.id}`]);
+
+      await server.admin('DELETE', `/credentials/${copy.credential}`);
+      assert.equal((await third.instances.introspect(token)).active, false);
+      await assertStopped([below.id, further.id], child.id, third);
+      const { status } = await server.admin<ShownMandate>('GET', `/mandates/${held.id}`);
+      assert.equal(status, 'active', 'what it passed a part of is not its own');
     });
 
     test('nothing is passed on of it any more', async () => {

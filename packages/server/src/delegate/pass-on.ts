@@ -111,6 +111,7 @@ async function plan(
     const line = await heldLine(at, holder, wanted.parent);
     const { agent, ...to } = await receiver(at, caller.org, wanted);
     mayComeTo(line, { agent: agent.id, ...to });
+    if (to.instance && to.instance.id === holder.instance?.id) throw new Unfit('instance', 'is the one that asks');
     const left = new Map<string, PowerLimits>();
     for (const each of line) left.set(each.id, await leftOf(db, each));
     const bounds = [
@@ -139,7 +140,7 @@ async function plan(
       parent: parent.id,
       ancestors: [parent.id, ...parent.ancestors],
       ...part,
-      given: { way: 'passed_on', by: caller.agent },
+      given: { way: 'passed_on', by: caller.agent, ...(holder.instance && { instance: holder.instance.id }) },
       createdAt: at.now,
       endsAt: part.endsAt,
       endedAt: undefined,

@@ -27,11 +27,14 @@ export async function subjectOfMandate(deps: Deps, { client, actor }: ActingClie
   ) {
     throw new OAuthError('invalid_request', 'subject_token is no mandate of this agent');
   }
-  const { restsOn, stoppedBy } = await mandateStanding(deps.db, line, deps.clock.now());
+  const { restsOn, stoppedBy, endsAt } = await mandateStanding(deps.db, line, deps.clock.now());
   if (stoppedBy !== undefined) throw stopped(mandate, stoppedBy);
   mustReach(line, 0, undefined);
   let earlier: Actor | undefined;
-  for (const each of ancestors.toReversed()) earlier = inFrontOf(await actorOf(deps, client, each), earlier);
+  for (const [above, each] of [...ancestors.entries()].toReversed()) {
+    const passer = line[above]?.given.instance ?? each.instance; // the child says which copy passed it on
+    earlier = inFrontOf(await actorOf(deps, client, each.agent, passer), earlier);
+  }
   const [only, ...others] = mandate.resources;
   return {
     sub: mandate.person,
@@ -39,7 +42,7 @@ export async function subjectOfMandate(deps: Deps, { client, actor }: ActingClie
     person: mandate.person,
     act: inFrontOf(actor, earlier),
     before: ancestors.map(({ agent }) => agent),
-    line,
+    line: [{ ...mandate, endsAt }, ...ancestors], // an agent or an instance of its line may end before it
     token: undefined,
     links: restsOn,
     tags: [],
@@ -55,7 +58,7 @@ function stopped({ id }: Mandate, by: string): OAuthError {
   });
 }
 
-async function actorOf(deps: Deps, client: Client, { agent: id, instance }: Mandate) {
+async function actorOf(deps: Deps, client: Client, id: string, instance: string | undefined) {
   const agent = await agentOf(deps, client, id);
   const running = instance === undefined ? undefined : await findInstance(deps.db, instance);
   return {

@@ -39,6 +39,8 @@ export interface Given {
   way: WayOfGiving;
   /** Id of the agent that wrote it down: an administrator's client, or the agent that passed it on. */
   by: string;
+  /** The running copy of that agent that passed it on, if it was one: the part lasts no longer. */
+  instance?: string;
   /** The text that the person saw, and in which language (BCP 47). Personal. */
   text?: string;
   language?: string;

@@ -60,6 +60,7 @@ export const shownMandate = z.strictObject({
   given: z.strictObject({
     way: oneOf(waysOfGiving),
     by: z.string().meta({ description: 'The agent that wrote it down, or passed it on.' }),
+    instance: idOf('instance').optional().meta({ description: 'The running copy of it that passed it on.' }),
     text: z.string().optional().meta({ description: 'What the person saw.' }),
     language: z.string().optional(),
   }),

@@ -56,7 +56,10 @@ export async function mandateRestsOn(
 
 /** Ids of what a line is made of, each of which can stop it: its mandates, their agents and instances, the person, the organization. */
 export function linksOf(line: readonly Mandate[]): string[] {
-  const ids = line.flatMap(({ id, agent, instance }) => [id, agent, ...(instance === undefined ? [] : [instance])]);
+  const ids = line.flatMap(({ id, agent, instance, given }) => [
+    ...[id, agent],
+    ...[instance, given.instance].filter((each) => each !== undefined),
+  ]);
   const [first] = line;
   return [...new Set([...ids, ...(first ? [first.person, first.org] : [])])];
 }

@@ -146,8 +146,8 @@ export async function mandatesOfPerson(q: Queries, person: string): Promise<Mand
 }
 
 /** Forgets what the person saw, and in which language. */
-export async function clearGiven(tx: Tx, { id, given: { way, by } }: Mandate): Promise<void> {
-  await tx.run('update mandates set given = ? where id = ?', [JSON.stringify({ way, by }), id]);
+export async function clearGiven(tx: Tx, { id, given: { way, by, instance } }: Mandate): Promise<void> {
+  await tx.run('update mandates set given = ? where id = ?', [JSON.stringify({ way, by, instance }), id]);
 }
 
 /**
