@@ -21,7 +21,10 @@ import { taskEndsAt, withinTask } from './within-task.ts';
 
 /** What is asked for, as far as it is held against bounds. */
 type Asked = Pick<TokenPlan, 'client' | 'resource' | 'scope' | 'details' | 'task'>;
-type Bounds = Pick<Delegation, 'bounds' | 'rootRoles'>;
+type Bounds = Pick<Delegation, 'bounds' | 'rootRoles'> & {
+  /** What can't be counted, where a link counts it. */
+  counts?: readonly Sieve[];
+};
 
 /**
  * Holds a plan against every link of its chain.
@@ -59,7 +62,7 @@ function givenToSubject({ resource, scope, details }: Asked, held: readonly Held
 }
 
 /** Who may say no, and how: by a refusal. */
-type Sieve = [by: string, check: (asked: Asked) => unknown];
+export type Sieve = readonly [by: string, check: (asked: Asked) => unknown];
 
 /**
  * All that everything allows together, for a request that names nothing: what the first link allows, without what another one, the task or the
@@ -69,7 +72,7 @@ type Sieve = [by: string, check: (asked: Asked) => unknown];
  */
 export async function allThatIsLeft(
   plan: Omit<Asked, 'scope' | 'details'>,
-  { bounds, rootRoles }: Bounds,
+  { bounds, rootRoles, counts = [] }: Bounds,
   held: readonly HeldRole[],
 ): Promise<Pick<TokenPlan, 'scope' | 'details'> & { narrowed: Narrowing[] }> {
   const [first, ...others] = bounds;
@@ -81,6 +84,7 @@ export async function allThatIsLeft(
     ['instance', withinInstance],
     ['instance', detailsWithinInstance],
     ['roles', (asked) => givenByRoles(asked, held)],
+    ...counts,
   ];
   const stoppedBy = (scope: string[], details: AuthorizationDetail[]) =>
     sieves.find(([, check]) => refuses(() => check({ ...plan, scope, details })))?.[0];

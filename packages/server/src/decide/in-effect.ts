@@ -45,6 +45,12 @@ export function operationsNamed(
   return operations.filter(({ name }) => names.has(name));
 }
 
+/** Of a resource with these operations: which types of details one gives beside its own, by the operations that it names. */
+export const typesBehind =
+  (operations: readonly Operation[]) =>
+  (detail: AuthorizationDetail): readonly string[] =>
+    takenBy(operationsNamed(operations, [detail])).details;
+
 /** All that these operations take. */
 export const takenBy = (operations: readonly Operation[]): InEffect => ({
   scope: operations.flatMap(({ scope }) => scope),

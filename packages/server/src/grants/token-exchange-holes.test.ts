@@ -160,5 +160,36 @@ for (const database of databases) {
       assert.equal(await told(), false);
       await server.admin('POST', `/policies/${id}/remove`, { reason: 'the test is over' });
     });
+
+    test('an amount that a mandate counts is not spent by naming the operation that takes it', async () => {
+      const api = await scene.anotherApi({
+        operations: [
+          { name: 'pay', method: 'POST', path: '/pay', scope: ['pay'], details: { type: 'payment', amount: '{*}' } },
+          { name: 'look', method: 'GET', path: '/', scope: ['read'] },
+        ],
+      });
+      const operation = (name: string) => ({ type: 'operation', actions: [name] });
+      await server.admin('PATCH', `/roles/${api.role}`, {
+        permissions: [{ resource: api.id, scopes: ['pay'], details: ['pay', 'look'].map(operation) }],
+      });
+      const agent = await scene.agent([api]);
+      const open = { type: 'payment', currency: 'EUR' };
+      const all = { scope: 'pay', authorization_details: [operation('pay'), operation('look'), open] };
+      const resources = [{ resource: api.identifier, ...all }];
+      const amounts = [{ type: 'payment', amount: '/amount', total: 10 }];
+      const limited = await scene.give(agent, { resources, limits: { amounts } });
+      const form = exchangeOf(limited, { authorization_details: JSON.stringify([operation('pay')]) });
+      const said = await refused(agent, form, 'invalid_authorization_details');
+      assert.match(said, new RegExp(`takes payment, which is counted.*${limited}`));
+      const { claims, body } = await exchanged(agent, limited);
+      assert.deepEqual(claims.authorization_details, [operation('look')]);
+      assert.deepEqual(body.narrowed, [
+        { what: 'authorization_details', value: 'operation', by: `mandate ${limited}` },
+        { what: 'authorization_details', value: 'payment', by: 'request' },
+      ]);
+      // where nothing is counted, the operation says enough
+      const free = await exchanged(agent, await scene.give(agent, { resources }));
+      assert.deepEqual(free.claims.authorization_details, [operation('pay'), operation('look')]);
+    });
   });
 }

@@ -3,7 +3,8 @@
  * always an `act`, but where an agent gets a narrower token for itself. Nothing becomes wider on the way, and each link that bounds it is asked.
  * @see RFC 8693, draft-mcguinness-oauth-actor-profile, RFC 8707 §2, RFC 9396 §6
  */
-import { allThatIsLeft } from '../decide/delegated.ts';
+import { allThatIsLeft, type Sieve } from '../decide/delegated.ts';
+import { typesBehind } from '../decide/in-effect.ts';
 import { rolesHeld } from '../decide/registered.ts';
 import { takesOf } from '../mandates/takes.ts';
 import { requestedActor } from './actor.ts';
@@ -54,9 +55,13 @@ export const tokenExchange = {
     const details = await requestedDetails(resource, form); // RFC 9396 §6
     const named = namedScope(form) ?? (details.length > 0 ? [] : undefined); // §2.1: scope
     const held = await rolesHeld(deps, acting.asOf.version, acting.agent.id);
+    const behind = typesBehind(resource.operations);
+    const counts = subject.line.map(
+      (each): Sieve => [`mandate ${each.id}`, (of) => takesOf([each], of.details, behind)],
+    );
     const asked =
       named === undefined
-        ? await allThatIsLeft({ client: acting, resource, task }, { bounds, rootRoles }, held)
+        ? await allThatIsLeft({ client: acting, resource, task }, { bounds, rootRoles, counts }, held)
         : { scope: named, details, narrowed: [] };
     return {
       grantType,
@@ -77,7 +82,7 @@ export const tokenExchange = {
         tags: subject.tags,
         bounds,
         rootRoles,
-        takes: takesOf(subject.line, asked.details),
+        takes: takesOf(subject.line, asked.details, behind),
         narrowed: asked.narrowed,
       },
       mayAct: await requestedMayAct(deps, acting, form), // §4.4: of the new token; that of the old one is used up

@@ -12,10 +12,12 @@ const euros = limited('mdt_a', {
 });
 const pay = (value: unknown, unit: unknown = 'EUR') => ({ type: 'payment', sum: { value, unit } });
 
+const nothing = () => [];
+
 suite('what a token takes of mandates', () => {
   test('a use of each that limits uses, and nothing of one that limits nothing', () => {
     const line = [limited('mdt_a', { uses: 3 }), limited('mdt_b', {}), limited('mdt_c', { uses: 1 })];
-    assert.deepEqual(takesOf(line, []), [
+    assert.deepEqual(takesOf(line, [], nothing), [
       { mandate: 'mdt_a', counter: 'uses', take: 1 },
       { mandate: 'mdt_c', counter: 'uses', take: 1 },
     ]);
@@ -31,7 +33,7 @@ suite('what a token takes of mandates', () => {
   ];
   for (const [what, details, take] of counted) {
     test(`${what}, in millionths`, () => {
-      const takes = takesOf([euros], details);
+      const takes = takesOf([euros], details, nothing);
       assert.deepEqual(takes, take === undefined ? [] : [{ mandate: 'mdt_a', counter: 'amount:0', take }]);
     });
   }
@@ -53,7 +55,7 @@ suite('what a token takes of mandates', () => {
   for (const [what, detail] of refused) {
     test(`${what} can’t be counted`, () => {
       assert.throws(
-        () => takesOf([euros], [detail]),
+        () => takesOf([euros], [detail], nothing),
         (error) =>
           error instanceof OAuthError && error.code === 'invalid_authorization_details' && /mdt_a/.test(error.message),
       );
@@ -62,7 +64,18 @@ suite('what a token takes of mandates', () => {
 
   test('an inherited member is none, and a pointer may be escaped', () => {
     const by = (amount: string) => [limited('mdt_a', { amounts: [{ type: 'payment', amount, total: 1 }] })];
-    assert.throws(() => takesOf(by('/constructor/length'), [pay(1)]), OAuthError);
-    assert.equal(takesOf(by('/a~1b~0'), [{ type: 'payment', 'a/b~': 2 }])[0]?.take, 2_000_000);
+    assert.throws(() => takesOf(by('/constructor/length'), [pay(1)], nothing), OAuthError);
+    assert.equal(takesOf(by('/a~1b~0'), [{ type: 'payment', 'a/b~': 2 }], nothing)[0]?.take, 2_000_000);
+  });
+
+  test('what spends without saying how much can’t be counted, where its type is', () => {
+    const operation = { type: 'operation', actions: ['pay'] };
+    const payment = () => ['payment'];
+    assert.throws(() => takesOf([euros], [operation], payment), /names an operation that takes payment/);
+    assert.deepEqual(
+      takesOf([euros, limited('mdt_b', {})], [operation], () => ['other']),
+      [],
+    );
+    assert.deepEqual(takesOf([limited('mdt_b', { uses: 1 })], [operation], payment).length, 1);
   });
 });
