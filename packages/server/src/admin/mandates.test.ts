@@ -438,6 +438,14 @@ for (const database of databases) {
       });
     }
 
+    test('null is what is there by default: not to be passed on', async () => {
+      const { id } = await give({ passing: { depth: 3 } });
+      assert.deepEqual((await operator.ok('PATCH', `/mandates/${id}`, { passing: null })).passing, { depth: 0 });
+      for (const member of ['resources', 'expires_at']) {
+        assert.equal((await operator.call('PATCH', `/mandates/${id}`, { [member]: null })).status, 400);
+      }
+    });
+
     test('what an amount counts stays what it is', async () => {
       const eur = { type: 'payment', amount: '/amount', unit: { at: '/currency', is: 'EUR' }, total: 100 };
       const count = { type: 'payment', amount: '/count', total: 7 };
@@ -464,12 +472,21 @@ for (const database of databases) {
     test('erasing a person ends their mandates, and what they saw is gone', async () => {
       const person = await operator.ok('POST', '/people', { name: 'Di' });
       const given = { way: 'consent', text: 'May desk read your tickets, Di?', language: 'en' };
-      const { id } = await give({ person: person.id, given });
+      const { id } = await give({
+        ...{ person: person.id, given, context: { ip: ['192.0.2.7'] } },
+        ...payments({ to: 'account of Di' }),
+        limits: { uses: 77, amounts: [{ type: 'payment', amount: '/amount', total: 100 }] },
+      });
       await operator.ok('POST', `/mandates/${id}/pause`, { reason: 'Di asked for it' });
       await operator.ok('DELETE', `/people/${person.id}`);
       const shown = await operator.ok('GET', `/mandates/${id}`);
       assert.equal(shown.status, 'ended');
       assert.deepEqual(shown.given, { way: 'consent', by: operator.clientId });
+      assert.deepEqual(shown.resources, [{ resource: bank }]);
+      assert.deepEqual([shown.context, shown.limits, shown.ledger], [undefined, undefined, []]);
+      const row = await server.deps.db.get('select * from mandates where id = ?', [id]);
+      assert.doesNotMatch(JSON.stringify(row), /of Di|192\.0\.2\.7|77/);
+      assert.deepEqual(await server.deps.db.all('select * from mandate_ledger where mandate = ?', [id]), []);
       const { items } = await operator.ok('GET', `/events?target=${id}`);
       assert.deepEqual(
         items.map(({ type }: { type: string }) => type),

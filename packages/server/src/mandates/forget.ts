@@ -6,7 +6,7 @@ import { forgetSubjects } from '../liveness/liveness.ts';
 import type { Database, Tx } from '../store/database.ts';
 import type { Mandate } from './mandate.ts';
 import { endMandate, type MandateChange } from './standing.ts';
-import { clearGiven, deleteMandatesBefore, mandatesOfPerson } from './store.ts';
+import { clearContent, deleteMandatesBefore, mandatesOfPerson } from './store.ts';
 
 const forgottenAtOnce = 500;
 
@@ -27,12 +27,12 @@ export async function forgetMandates(deps: { config: Config; db: Database; clock
   }
 }
 
-/** Ends all that a person let agents do, and forgets what they saw of it. Answers what was ended. In `Database.transaction` alone. */
+/** Ends all that a person let agents do, and forgets what they saw and said of it. Answers what was ended. In `Database.transaction` alone. */
 export async function endMandatesOf(tx: Tx, person: string, change: MandateChange): Promise<Mandate[]> {
   const ended: Mandate[] = [];
   for (const mandate of await mandatesOfPerson(tx, person)) {
-    await clearGiven(tx, mandate);
     if (mandate.endsAt > change.now && (await endMandate(tx, mandate, change)) !== undefined) ended.push(mandate);
+    await clearContent(tx, mandate);
   }
   return ended;
 }

@@ -145,9 +145,14 @@ export async function mandatesOfPerson(q: Queries, person: string): Promise<Mand
   return rows.map(mandateOf);
 }
 
-/** Forgets what the person saw, and in which language. */
-export async function clearGiven(tx: Tx, { id, given: { way, by, instance } }: Mandate): Promise<void> {
-  await tx.run('update mandates set given = ? where id = ?', [JSON.stringify({ way, by, instance }), id]);
+/** Forgets of one that has ended what the person saw and what they allowed in particular: which APIs and scopes it was for stays. */
+export async function clearContent(tx: Tx, { id, given: { way, by, instance }, resources }: Mandate): Promise<void> {
+  await tx.run("update mandates set given = ?, resources = ?, context = null, limits = '{}' where id = ?", [
+    JSON.stringify({ way, by, instance }),
+    JSON.stringify(resources.map((each) => ({ ...each, details: [] }))),
+    id,
+  ]);
+  await tx.run('delete from mandate_ledger where mandate = ?', [id]);
 }
 
 /**
