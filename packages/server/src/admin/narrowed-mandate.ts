@@ -32,15 +32,16 @@ export async function narrowedMandate(
   for (const { resource: id } of before.resources) types.set(id, (await findResource(q, id))?.detailsTypes ?? []);
   return fitting(async () => {
     const agent = (await findAgent(q, before.agent)) as Agent;
-    const resources = patch.resources ? await namedResources(q, agent, wanted.resources, 'bounds') : before.resources;
+    const resources =
+      'resources' in patch ? await namedResources(q, agent, wanted.resources, 'bounds') : before.resources;
     const after: Mandate = {
       ...before,
       resources,
       context: contextOf(wanted.context),
-      task: patch.task ? await knownTask(call, before.org, wanted.task) : wanted.task,
+      task: wanted.task && 'task' in patch ? await knownTask(call, before.org, wanted.task) : wanted.task,
       limits: limitsOf(narrowedLimits(before.limits, wanted.limits), resources),
-      passing: patch.passing ? await knownPassing(call, before.org, wanted.passing) : before.passing,
-      endsAt: patch.expires_at ? mandateEnd(wanted, now) : before.endsAt,
+      passing: 'passing' in patch ? await knownPassing(call, before.org, wanted.passing) : before.passing,
+      endsAt: 'expires_at' in patch ? mandateEnd(wanted, now) : before.endsAt,
     };
     mustBeNarrower(after, before, (resource) => types.get(resource) ?? []);
     return after;
