@@ -107,6 +107,21 @@ for (const database of databases) {
       assert.equal(status, 'active', 'what it passed a part of is not its own');
     });
 
+    test('an idempotency key is of one copy alone', async () => {
+      const { copy, held } = await passedOn();
+      const other = await enrolled();
+      const ask = (by: TestInstance) =>
+        holder.call(
+          'POST',
+          '/mandates',
+          { parent: held.id, agent: receiver.id },
+          { by, headers: { 'idempotency-key': 'once' } },
+        );
+      const [first, second] = [await ask(copy), await ask(other)];
+      assert.deepEqual([first.status, second.status], [201, 422], second.text);
+      assert.equal((await ask(copy)).body.id, first.body.id);
+    });
+
     test('nothing is passed on of it any more', async () => {
       const { copy, below } = await passedOn();
       await server.admin('DELETE', `/credentials/${copy.credential}`);

@@ -45,7 +45,11 @@ export async function passOn(
   return recorded(deps, caller, { type: 'mandate.refused', operation: 'passOnMandate' }, async () => {
     mustHaveScope(deps, caller, 'mandates:pass');
     const wanted = parsedBody(passOnBody, body);
-    const request = idempotentRequest(once, caller.agent, { method: 'POST', url: '/mandates', body });
+    const request = idempotentRequest(once, caller.claims.instance ?? caller.agent, {
+      method: 'POST',
+      url: '/mandates',
+      body,
+    });
     const planned = await plan(deps, caller, wanted).catch(problemOf);
     const person = planned instanceof Problem ? undefined : planned.mandate.person;
     // what is personal of it goes with the person; of a refusal there is nothing to seal here
