@@ -107,6 +107,33 @@ for (const database of databases) {
       assert.equal(status, 'active', 'what it passed a part of is not its own');
     });
 
+    test('whoever is bound to a place passes nothing on beyond it', async () => {
+      const { agents, give } = await delegates(server, 2);
+      const [agent, to] = agents as [Delegate, Delegate];
+      const held = await give(agent);
+      const places = { context: { ip: ['127.0.0.0/8', '::1'] } };
+      await server.admin('PATCH', `/agents/${agent.id}`, { ...places, instances: { bind: ['address'] } });
+      const below = await agent.pass(held.id, { agent: to.id });
+      assert.deepEqual(below.context, places.context);
+      const copy = await agent.instances.instance();
+      const nearer = await agent.pass(held.id, { agent: to.id }, copy);
+      const { ip } = nearer.context as { ip: string[] };
+      assert.ok(ip.length === 1 && /^(127\.0\.0\.1|::1)/.test(String(ip[0])), String(ip));
+      for (const [by, name] of [
+        [agent.client, 'the registration of this agent'],
+        [copy, `instance ${copy.id}`],
+      ] as const) {
+        const wanted = {
+          parent: held.id,
+          agent: to.id,
+          context: { ip: [by === copy ? '127.0.0.0/8' : '0.0.0.0/0'] },
+        };
+        const reply = await agent.call('POST', '/mandates', wanted, { by });
+        assert.equal(reply.status, 422, reply.text);
+        assert.match(reply.body.detail, new RegExp(`context.ip is more than ${name} allows`));
+      }
+    });
+
     test('an idempotency key is of one copy alone', async () => {
       const { copy, held } = await passedOn();
       const other = await enrolled();

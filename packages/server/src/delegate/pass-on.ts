@@ -1,14 +1,16 @@
 /** An agent passes a part of its mandate on: known, allowed, looked up, then one transaction. */
-import type { ComparedType, PowerLimits } from '@bailiwick/protocol';
+import type { PowerLimits } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
 import type { Instance } from '../agents/instance.ts';
 import { findAgent } from '../agents/store.ts';
 import { appendEvent, sealingFor } from '../audit/audit.ts';
 import { activeAgent, knownPassing, knownTask, runningInstance } from '../decide/named-in-mandates.ts';
 import { namedResources } from '../decide/named-resources.ts';
+import { boundPlace } from '../decide/place.ts';
 import type { Deps } from '../deps.ts';
 import { readContext } from '../lib/context-fields.ts';
 import { newId } from '../lib/ids.ts';
+import { OAuthError } from '../lib/oauth-error.ts';
 import { Unfit } from '../lib/unfit.ts';
 import { endedSince } from '../liveness/liveness.ts';
 import { type Holder, isHeldBy } from '../mandates/holder.ts';
@@ -18,6 +20,7 @@ import { type Bound, boundsOf, mayComeTo, partOf, type Receiver } from '../manda
 import { mandateRestsOn, mandateStanding, registerMandate } from '../mandates/standing.ts';
 import { countPassedOn, insertMandate, mandateWithAncestors } from '../mandates/store.ts';
 import { toldMandate } from '../mandates/told.ts';
+import type { Resource } from '../resources/resource.ts';
 import { findResource } from '../resources/store.ts';
 import type { Queries } from '../store/database.ts';
 import { type Caller, mayWrite } from '../web/caller.ts';
@@ -113,6 +116,8 @@ async function plan(
   return fitting(async () => {
     const holder = await holderOf(db, caller);
     const line = await heldLine(at, holder, wanted.parent);
+    const resources = await resourcesOf(db, line);
+    mustBeAbout(resources, line, wanted);
     const { agent, ...to } = await receiver(at, caller.org, wanted);
     mayComeTo(line, { agent: agent.id, ...to });
     if (to.instance && to.instance.id === holder.instance?.id) throw new Unfit('instance', 'is the one that asks');
@@ -120,7 +125,7 @@ async function plan(
     for (const each of line) left.set(each.id, await leftOf(db, each));
     const bounds = [
       ...boundsOf(line, ({ id }) => left.get(id) as PowerLimits),
-      ...boundOfInstance(holder.instance, line),
+      ...(await boundsOfPasser(deps, holder, line)),
     ];
     const part = partOf(
       bounds,
@@ -132,7 +137,7 @@ async function plan(
         passing: wanted.passing && (await knownPassing(at, caller.org, wanted.passing)),
         endsAt: wanted.expires_in === undefined ? undefined : at.now + wanted.expires_in * 1000,
       },
-      await detailsTypes(db, line),
+      (resource) => resources.get(resource)?.detailsTypes ?? [],
     );
     const [parent] = line as [Mandate, ...Mandate[]];
     const mandate: Mandate = {
@@ -182,20 +187,54 @@ async function receiver(
   return { agent: (await findAgent(at.q, instance.agent)) as Agent, instance };
 }
 
-/** Whoever was given less than its agent may passes on no more than that: scopes, as it was given them. */
-function boundOfInstance(instance: Instance | undefined, [held]: readonly Mandate[]): Bound[] {
-  if (instance?.allowed === undefined || held === undefined) return [];
-  const resources = instance.allowed.map(({ resource, scope }) => ({ resource, scope, details: [] }));
-  return [{ by: `instance ${instance.id}`, power: { ...held, resources } }];
+/**
+ * What whoever passes it on is bound by itself: where its agent may act and, of an instance, where it is bound to. One that was given less
+ * than its agent may passes on no more than that: scopes, as it was given them.
+ * @throws Unfit where that isn't known
+ */
+async function boundsOfPasser(
+  deps: Deps,
+  { agent: id, instance }: Holder & { instance: Instance | undefined },
+  [held]: readonly Mandate[],
+): Promise<Bound[]> {
+  const agent = await findAgent(deps.db, id);
+  if (!agent || !held) return [];
+  const bounds = [{ by: 'the registration of this agent', power: { ...held, context: agent.context ?? held.context } }];
+  if (!instance) return bounds;
+  const resources = instance.allowed?.map((each) => ({ ...each, details: [] })) ?? held.resources;
+  const context = placeOf(deps, agent, instance) ?? held.context;
+  return [...bounds, { by: `instance ${instance.id}`, power: { ...held, resources, context } }];
 }
 
-async function detailsTypes(
-  q: Queries,
-  line: readonly Mandate[],
-): Promise<(resource: string) => readonly ComparedType[]> {
-  const types = new Map<string, readonly ComparedType[]>();
-  for (const { resource } of line.flatMap(({ resources }) => resources)) {
-    if (!types.has(resource)) types.set(resource, (await findResource(q, resource))?.detailsTypes ?? []);
+function placeOf(deps: Deps, agent: Agent, instance: Instance) {
+  try {
+    return boundPlace(deps, agent, instance);
+  } catch (error) {
+    if (!(error instanceof OAuthError)) throw error;
+    throw new Unfit('parent', `can not be passed on: ${error.message}`);
   }
-  return (resource) => types.get(resource) ?? [];
+}
+
+/**
+ * What the mandate isn't about is refused before anything else is looked at: nobody learns here which APIs there are, and who was given them.
+ * @throws Unfit
+ */
+function mustBeAbout(
+  known: ReadonlyMap<string, Resource>,
+  [held]: readonly Mandate[],
+  { parent, resources: wanted = [] }: PassOnBody,
+): void {
+  const names = new Set((held?.resources ?? []).flatMap(({ resource: id }) => [id, known.get(id)?.identifier]));
+  const other = wanted.findIndex(({ resource }) => !names.has(resource));
+  if (other >= 0) throw new Unfit(`resources[${other}].resource`, `must be among those that mandate ${parent} is for`);
+}
+
+/** What each mandate of a line is for, by its id. */
+async function resourcesOf(q: Queries, line: readonly Mandate[]): Promise<ReadonlyMap<string, Resource>> {
+  const found = new Map<string, Resource>();
+  for (const { resource: id } of line.flatMap(({ resources }) => resources)) {
+    const resource = found.has(id) ? undefined : await findResource(q, id);
+    if (resource) found.set(id, resource);
+  }
+  return found;
 }
