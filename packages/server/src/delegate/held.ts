@@ -28,13 +28,12 @@ export async function holderOf(
 }
 
 /**
- * A mandate that this one holds or that came, at any depth, of one that it holds.
+ * A mandate that this one holds or that came, at any depth, of one that it holds: with those above it.
  * @throws Problem 404 for what isn't there and what is others' alone
  */
-export async function reachableMandate(q: Queries, holder: Holder, id: string): Promise<Mandate> {
+export async function reachableLine(q: Queries, holder: Holder, id: string): Promise<[Mandate, ...Mandate[]]> {
   const line = isId('mandate', id) ? await mandateWithAncestors(q, id) : undefined;
-  const [mandate] = line ?? [];
-  if (mandate && line?.some((each) => isHeldBy(each, holder))) return mandate;
+  if (line?.some((each) => isHeldBy(each, holder))) return line as [Mandate, ...Mandate[]];
   throw notFound('mandate', id);
 }
 
@@ -42,7 +41,7 @@ export async function reachableMandate(q: Queries, holder: Holder, id: string): 
 export async function showHeld(deps: Deps, caller: Caller, id: string): Promise<Answer> {
   return recorded(deps, caller, { type: 'mandate.refused', operation: 'showMandate', reads: true }, async () => {
     mustHaveScope(deps, caller, 'mandates:pass');
-    const mandate = await reachableMandate(deps.db, await holderOf(deps.db, caller), id);
+    const [mandate] = await reachableLine(deps.db, await holderOf(deps.db, caller), id);
     return json(await shown(deps.db, mandate, deps.clock.now()));
   });
 }
@@ -54,7 +53,7 @@ export async function listHeld(deps: Deps, caller: Caller, query: unknown): Prom
     const { parent, limit = pageLimits.default, cursor } = parsedQuery(heldQuery, query);
     const now = deps.clock.now();
     const holder = await holderOf(deps.db, caller);
-    if (parent !== undefined) await reachableMandate(deps.db, holder, parent);
+    if (parent !== undefined) await reachableLine(deps.db, holder, parent);
     const found = await selectMandates(deps.db, {
       org: caller.org,
       ...(parent === undefined ? { agent: caller.agent, instances: copiesOf(holder.instance) } : { parent }),

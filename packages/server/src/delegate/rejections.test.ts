@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Delegate, type Delegates, delegate, delegates } from '../testing/delegates.ts';
+import { exchangeScene } from '../testing/exchange.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import type { TestInstance } from '../testing/instance-client.ts';
 import { orchestratorClient } from '../testing/orchestrator.ts';
@@ -128,6 +129,29 @@ for (const database of databases) {
       assert.deepEqual([reply.status, reply.body.errors[0].field], [422, 'agent'], reply.text);
     });
 
+    test('nothing is told of APIs that the mandate is not for', async () => {
+      const { anotherApi, agent } = await exchangeScene(server);
+      const other = await anotherApi();
+      const knowing = await agent([scene.api, other]);
+      const { id } = await scene.give(a);
+      const told = new Set<string>();
+      for (const to of [knowing.clientId, b.id]) {
+        for (const resource of [other.id, other.identifier, 'https://nobody.example']) {
+          for (const scope of ['read', 'nonsense']) {
+            const reply = await a.call('POST', '/mandates', {
+              parent: id,
+              agent: to,
+              resources: [{ resource, scope }],
+            });
+            assert.equal(reply.status, 422, reply.text);
+            told.add(JSON.stringify(reply.body.errors));
+          }
+        }
+      }
+      const message = `must be among those that mandate ${id} is for`;
+      assert.deepEqual([...told], [JSON.stringify([{ field: 'resources[0].resource', message }])]);
+    });
+
     test('queries that are none, and methods that are not offered', async () => {
       assert.equal((await a.call('GET', '/mandates?limit=0')).status, 400);
       assert.equal((await a.call('GET', '/mandates?cursor=x')).status, 400);
@@ -184,7 +208,7 @@ for (const database of databases) {
       assert.equal((await a.call('DELETE', `/mandates/${root}`, undefined, { by: child })).status, 204);
     });
 
-    test('a copy that was given less than its agent may passes on no more than that', async () => {
+    test('a copy that was given less than its agent may passes on no more than that, and ends only what came of it', async () => {
       await server.admin('PATCH', `/agents/${a.id}`, {
         resources: [
           { resource: scene.api.id, default: true, scope: [] },
@@ -202,6 +226,19 @@ for (const database of databases) {
       const child = await childOf(parent, { allowed });
       const { resources } = await a.pass(mandate, { agent: b.id }, child);
       assert.deepEqual(resources, [{ resource: scene.api.identifier, scope: 'read' }]);
+      const held = await scene.give(a);
+      const ofParent = await a.pass(held.id, { agent: b.id }, parent);
+      const ofChild = await a.pass(held.id, { agent: b.id, passing: { depth: 1 } }, child);
+      const below = await b.pass(ofChild.id, { agent: c.id });
+      for (const [id, status] of [
+        [held.id, 403],
+        [ofParent.id, 403],
+        [below.id, 204],
+        [ofChild.id, 204],
+      ] as const) {
+        assert.equal((await a.call('DELETE', `/mandates/${id}`, undefined, { by: child })).status, status);
+      }
+      assert.equal((await a.call('DELETE', `/mandates/${ofParent.id}`, undefined, { by: parent })).status, 204);
       const wanted = { ...good(), ...on({ scope: 'book' }) };
       const reply = await a.call('POST', '/mandates', wanted, { by: child });
       assert.equal(reply.status, 422, reply.text);
