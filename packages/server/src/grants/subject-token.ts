@@ -4,7 +4,7 @@ import type { Binding, Client } from '../decide/plan.ts';
 import { agentCalled } from '../decide/registered.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
-import type { Mandate } from '../mandates/mandate.ts';
+import { type MandateStanding, mandateStanding } from '../mandates/standing.ts';
 import { mandateWithAncestors } from '../mandates/store.ts';
 import type { Resource } from '../resources/resource.ts';
 import { spiffeId } from '../tokens/claims.ts';
@@ -38,7 +38,7 @@ export async function subjectOfToken(
   if (isOwn && !isHeldBy(claims, client, binding)) {
     throw unfit('is bound to another key than the one that this request proves');
   }
-  const line = await lineOf(deps, claims);
+  const { line, restsOn } = await lineOf(deps, claims);
   const holder = claims.act?.sub ?? claims.sub;
   const isSame = isOwn && holder === actor.sub; // a narrower token for whoever has one already is no hop
   if (line.length > 0) {
@@ -47,6 +47,9 @@ export async function subjectOfToken(
   }
   const before = await agentsCalled(deps, client, actorsOf(isSame ? claims.act?.act : claims.act));
   const root = await agentsCalled(deps, client, [claims]);
+  // an instance goes on from the token of its agent, or of one above it; else nobody comes again
+  const goesOn = isSame || (isOwn && isBelow(claims, client));
+  if (!goesOn && [...root, ...before].includes(client.agent.id)) throw unfit('would name the same agent twice');
   return {
     sub: claims.sub,
     profile: claims.sub_profile,
@@ -56,7 +59,7 @@ export async function subjectOfToken(
     isOwn: root.length > 0 && [...root, ...before].every((id) => id === client.agent.id),
     line,
     token: claims,
-    links: [],
+    links: restsOn,
     tags: tagsOf(claims, kid),
     resource: resource.id,
   };
@@ -81,15 +84,23 @@ function mayExchange(
 /** By its key; or by an instance below whose it is, which has a key of its own. */
 function isHeldBy({ cnf, instance }: AccessTokenClaims, client: Client, binding: Binding | undefined): boolean {
   if (cnf === undefined || isBoundTo(cnf, binding)) return true;
-  if (client.instance === undefined) return false;
-  return instance === undefined || client.instance.ancestors.includes(instance);
+  return isBelow({ instance }, client);
 }
 
-async function lineOf(deps: Deps, { mandate }: AccessTokenClaims): Promise<readonly Mandate[]> {
-  if (mandate === undefined) return [];
-  const line = await mandateWithAncestors(deps.db, mandate);
-  if (line) return line;
-  throw unfit('has been ended');
+const isBelow = ({ instance: above }: Pick<AccessTokenClaims, 'instance'>, { instance }: Client): boolean =>
+  instance !== undefined && (above === undefined || instance.ancestors.includes(above));
+
+/** The mandates that it goes by, which last no longer than all that they rest on, whatever was known when the token was issued. */
+async function lineOf(
+  deps: Deps,
+  { mandate: id }: AccessTokenClaims,
+): Promise<Pick<Subject, 'line'> & Pick<MandateStanding, 'restsOn'>> {
+  if (id === undefined) return { line: [], restsOn: [] };
+  const [mandate, ...ancestors] = (await mandateWithAncestors(deps.db, id)) ?? [];
+  if (!mandate) throw unfit('has been ended');
+  const { restsOn, stoppedBy, endsAt } = await mandateStanding(deps.db, [mandate, ...ancestors], deps.clock.now());
+  if (stoppedBy !== undefined) throw unfit('has been ended');
+  return { line: [{ ...mandate, endsAt }, ...ancestors], restsOn };
 }
 
 /** Ids of those that are agents of ours. */

@@ -1,6 +1,7 @@
 /** Ways around what bounds an exchange, each of which was open once. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { setSubjectEnd } from '../liveness/liveness.ts';
 import { type ExchangeScene, exchanged, exchangeOf, exchangeScene, type SharedApi } from '../testing/exchange.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import { instanceClient } from '../testing/instance-client.ts';
@@ -190,6 +191,36 @@ for (const database of databases) {
       // where nothing is counted, the operation says enough
       const free = await exchanged(agent, await scene.give(agent, { resources }));
       assert.deepEqual(free.claims.authorization_details, [operation('pay'), operation('look')]);
+    });
+
+    test('what comes of a token outlives no agent of its mandate, whatever the token says', async () => {
+      const api = await scene.anotherApi();
+      const [agent, service] = [await scene.agent([api]), await scene.agent([api])];
+      await server.admin('PATCH', `/resources/${api.id}`, { served_by: [service.clientId] });
+      const resources = [{ resource: api.identifier, scope: 'read' }];
+      const mandate = await scene.give(agent, { resources, passing: { depth: 1 } });
+      const { token } = await exchanged(agent, mandate);
+      // set beneath: the admin API would end the token as well
+      const now = server.clock.now();
+      await server.deps.db.transaction((tx) => setSubjectEnd(tx, { id: agent.clientId, endsAt: now + 30_000, now }));
+      const { body } = await exchanged(service, token);
+      assert.deepEqual([body.expires_in, body.narrowed], [30, [{ what: 'lifetime', by: `mandate ${mandate}` }]]);
+    });
+
+    test('an agent stands in a chain once, be it by an instance', async () => {
+      const api = await scene.anotherApi();
+      const [first, second] = [await scene.agent([api]), await scene.agent([api])];
+      await server.admin('PATCH', `/resources/${api.id}`, { served_by: [first.clientId, second.clientId] });
+      const instances = instanceClient(server, first);
+      const instance = await instances.instance();
+      const again = { send: (form: Form) => instances.tokenOf(instance, form) };
+      const resources = [{ resource: api.identifier, scope: 'read' }];
+      const mandate = await scene.give(first, { resources, passing: { depth: 4 } });
+      const on = await exchanged(second, (await exchanged(first, mandate)).token);
+      assert.match(await refused(again, exchangeOf(on.token), 'invalid_request'), /twice/);
+      // nor in front of what it let somebody do in its own name
+      const own = await exchanged(second, await ownToken(first, { resource: api.identifier, scope: 'read' }));
+      assert.match(await refused(again, exchangeOf(own.token), 'invalid_request'), /twice/);
     });
   });
 }
