@@ -328,7 +328,7 @@ for (const database of databases) {
         person,
         agent: id,
         mandate: sub.mandate.id,
-        chain: [sub.spiffeId, spiffeId('assistant')],
+        chain: [sub.spiffeId, instance.spiffeId],
       });
       assert.equal((await sub.fetch(`${trips.base}/trips`, { method: 'POST' })).status, 403);
       // nobody but that part: not even the instance that passed it on
