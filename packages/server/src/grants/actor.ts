@@ -6,7 +6,7 @@ import type { Binding, Client } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { spiffeId, subProfiles } from '../tokens/claims.ts';
-import { standingOf } from '../tokens/introspect.ts';
+import { outsideOf, standingOf } from '../tokens/introspect.ts';
 import type { GrantRequest } from './grant.ts';
 import { accessTokenTypes, typedToken } from './token-types.ts';
 
@@ -24,10 +24,10 @@ export interface ActingClient {
 export async function requestedActor(
   deps: Deps,
   client: Client,
-  { form, binding }: Pick<GrantRequest, 'form' | 'binding'>,
+  { form, binding, context }: Pick<GrantRequest, 'form' | 'binding' | 'context'>,
 ): Promise<ActingClient> {
   const shown = typedToken(form, 'actor_token', accessTokenTypes);
-  const acting = shown ? await shownBy(deps, client, shown.token, binding) : client;
+  const acting = shown ? await shownBy(deps, client, shown.token, { binding, context }) : client;
   const { agent, instance } = acting;
   return {
     client: acting,
@@ -39,7 +39,12 @@ export async function requestedActor(
   };
 }
 
-async function shownBy(deps: Deps, client: Client, token: string, binding: Binding | undefined): Promise<Client> {
+async function shownBy(
+  deps: Deps,
+  client: Client,
+  token: string,
+  { binding, context }: Pick<GrantRequest, 'binding' | 'context'>,
+): Promise<Client> {
   const standing = await standingOf(deps, token, client.asOf);
   if (standing.state !== 'alive') throw unfit(standing.state === 'foreign' ? 'is none of ours' : 'lives no more');
   const { claims } = standing;
@@ -48,6 +53,7 @@ async function shownBy(deps: Deps, client: Client, token: string, binding: Bindi
   if (claims.cnf === undefined || !isBoundTo(claims.cnf, binding)) {
     throw unfit('is not bound to the key that this request proves');
   }
+  if (outsideOf(deps, claims, context.address) !== undefined) throw unfit('may not be used from here, or now');
   if (claims.instance === client.instance?.id || claims.instance === undefined) return client;
   const instance = await findInstance(deps.db, claims.instance);
   if (!instance || !(await instanceAlive(deps.db, instance, deps.clock.now()))) throw unfit('lives no more');

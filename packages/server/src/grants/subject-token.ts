@@ -62,6 +62,7 @@ export async function subjectOfToken(
     links: restsOn,
     tags: tagsOf(claims, kid),
     resource: resource.id,
+    detailsTypes: resource.detailsTypes,
   };
 }
 

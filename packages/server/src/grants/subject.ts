@@ -1,5 +1,14 @@
 /** On whose authority: what a subject token says, as far as whoever shows it may use it. */
-import { type AccessTokenClaims, type Actor, type ChainedActor, nestActor, ProtocolError } from '@bailiwick/protocol';
+import {
+  type AccessTokenClaims,
+  type Actor,
+  type AuthorizationDetail,
+  type ChainedActor,
+  canonicalJson,
+  type DetailsType,
+  nestActor,
+  ProtocolError,
+} from '@bailiwick/protocol';
 import type { Client, DelegationBound } from '../decide/plan.ts';
 import { agentById, agentCalled, rolesHeld } from '../decide/registered.ts';
 import type { Deps } from '../deps.ts';
@@ -29,26 +38,39 @@ export interface Subject {
   tags: readonly string[];
   /** Id of the resource that it means, if it is for one. */
   resource: string | undefined;
+  /** That resource's types of details, where a token is for it. */
+  detailsTypes?: readonly DetailsType[];
 }
 
 /**
  * What each link allows on a resource, the nearest first.
  * @throws OAuthError `invalid_target` where a mandate isn't for it at all
  */
-export function boundsOn({ token, line }: Pick<Subject, 'token' | 'line'>, resource: Resource): DelegationBound[] {
+export function boundsOn(
+  { token, line, resource: of, detailsTypes = [] }: Pick<Subject, 'token' | 'line' | 'resource' | 'detailsTypes'>,
+  resource: Resource,
+): DelegationBound[] {
+  const goesOn = ({ type }: AuthorizationDetail) => of === resource.id || isSameType(type, detailsTypes, resource);
   const shown: DelegationBound[] = token
     ? [
         {
           by: 'subject_token',
           // on another resource too, what is called the same: nothing that whoever called didn't hand over
           scope: token.scope ? token.scope.split(' ') : [],
-          details: token.authorization_details ?? [],
+          details: (token.authorization_details ?? []).filter(goesOn),
           context: token.ctx,
           endsAt: token.exp * 1000,
         },
       ]
     : [];
   return [...shown, ...line.map((mandate) => boundOf(mandate, resource))];
+}
+
+/** Whether a type of details means the same on another resource, by all that either says of it. Operations are each resource's own. */
+function isSameType(type: string, types: readonly DetailsType[], { detailsTypes }: Resource): boolean {
+  const [one, other] = [types, detailsTypes].map((all) => all.find((each) => each.type === type));
+  if (!one || !other) return false;
+  return canonicalJson([one.schema, one.compare]) === canonicalJson([other.schema, other.compare]);
 }
 
 function boundOf({ id, resources, context, endsAt }: Mandate, resource: Resource): DelegationBound {

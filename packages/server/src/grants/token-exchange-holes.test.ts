@@ -2,7 +2,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setSubjectEnd } from '../liveness/liveness.ts';
-import { type ExchangeScene, exchanged, exchangeOf, exchangeScene, type SharedApi } from '../testing/exchange.ts';
+import {
+  accessTokenType,
+  type ExchangeScene,
+  exchanged,
+  exchangeOf,
+  exchangeScene,
+  type SharedApi,
+} from '../testing/exchange.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import { instanceClient } from '../testing/instance-client.ts';
 import type { TokenClient } from '../testing/token-client.ts';
@@ -221,6 +228,43 @@ for (const database of databases) {
       // nor in front of what it let somebody do in its own name
       const own = await exchanged(second, await ownToken(first, { resource: api.identifier, scope: 'read' }));
       assert.match(await refused(again, exchangeOf(own.token), 'invalid_request'), /twice/);
+    });
+
+    test('details go on to an API where their type is the same, and to no other', async () => {
+      const schema = { type: 'object', properties: { amount: { type: 'number' } } };
+      const type = (compare: object) => ({
+        details_types: [{ type: 'payment', description: 'Pay', schema, compare }],
+      });
+      const first = await scene.anotherApi(type({ amount: 'at_most' }));
+      const alike = await scene.anotherApi(type({ amount: 'at_most' }));
+      const unlike = await scene.anotherApi(type({ amount: 'at_least' }));
+      const apis = [first, alike, unlike];
+      const agent = await scene.agent(apis);
+      const details = { authorization_details: JSON.stringify([{ type: 'payment', amount: 1000 }]) };
+      const own = await ownToken(agent, { resource: first.identifier, ...details });
+      const at = (api: SharedApi) => exchangeOf(own, { resource: api.identifier, ...details });
+      assert.equal((await agent.send(at(alike))).status, 200);
+      const said = await refused(agent, at(unlike), 'invalid_authorization_details');
+      assert.match(said, /more than subject_token allows/);
+    });
+
+    test('an actor_token counts where it may be used itself', async () => {
+      const agent = await scene.agent();
+      const instances = instanceClient(server, agent);
+      const instance = await instances.instance();
+      const mandate = await scene.give(agent);
+      const clock = (at: number) => new Date(at).toISOString().slice(11, 16);
+      const now = server.clock.now();
+      const hours = [{ tz: 'UTC', windows: [{ from: clock(now), to: clock(now + 120_000) }] }];
+      const own = await ownToken(
+        { send: (form) => instances.tokenOf(instance, form) },
+        { resource: scene.api.identifier, scope: 'read', ctx: JSON.stringify({ hours }) },
+      );
+      const form = exchangeOf(mandate, { actor_token: own, actor_token_type: accessTokenType });
+      const acting = { send: (more: Form) => instances.tokenOf(instance, more) };
+      assert.equal((await acting.send(form)).status, 200);
+      server.clock.advance(180_000);
+      assert.match(await refused(acting, form, 'invalid_request'), /may not be used from here, or now/);
     });
   });
 }

@@ -39,9 +39,9 @@ export const tokenExchange = {
     ...taskParameters,
   ],
 
-  async plan(deps, client, { form, binding }) {
+  async plan(deps, client, { form, binding, context }) {
     mustBeAccessToken(form); // §2.1: requested_token_type
-    const actor = await requestedActor(deps, client, { form, binding }); // §2.1: actor_token, or the client itself
+    const actor = await requestedActor(deps, client, { form, binding, context }); // §2.1: actor_token, or the client itself
     const acting = actor.client;
     const { type, token } = subjectToken(form); // §2.1: subject_token, subject_token_type
     const subject =
