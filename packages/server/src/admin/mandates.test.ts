@@ -485,7 +485,7 @@ for (const database of databases) {
       assert.deepEqual(shown.resources, [{ resource: bank }]);
       assert.deepEqual([shown.context, shown.limits, shown.ledger], [undefined, undefined, []]);
       const row = await server.deps.db.get('select * from mandates where id = ?', [id]);
-      assert.doesNotMatch(JSON.stringify(row), /of Di|192\.0\.2\.7|77/);
+      assert.doesNotMatch(JSON.stringify(row), /of Di|192\.0\.2\.7|uses/);
       assert.deepEqual(await server.deps.db.all('select * from mandate_ledger where mandate = ?', [id]), []);
       const { items } = await operator.ok('GET', `/events?target=${id}`);
       assert.deepEqual(
