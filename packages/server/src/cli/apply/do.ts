@@ -34,9 +34,10 @@ export function newDoer(
   };
 
   async function save(change: Change, collection: string, body: Record<string, unknown>): Promise<string> {
-    if (change.id !== undefined) {
-      await api.patch(`${collection}/${change.id}`, body);
-      return change.id;
+    if (change.action === 'update') {
+      const there = change.id ?? id(change.noun, change.name); // made a moment ago
+      await api.patch(`${collection}/${there}`, body);
+      return there;
     }
     const { id: made } = await api.create<{ id: string }>(collection, body);
     ids.set(`${change.noun}:${change.name}`, made);
@@ -77,6 +78,8 @@ export function newDoer(
           ...body,
           token: replaced(change, 'token', wanted.token),
           feed: replaced(change, 'feed', wanted.feed),
+          // a change of its own, once there are the agents
+          served_by: change.action === 'create' ? undefined : wanted.served_by?.map((name) => id('agent', name)),
         }),
       );
       ids.set(`identifier:${wanted.identifier}`, made);

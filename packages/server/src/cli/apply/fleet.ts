@@ -99,6 +99,8 @@ export const resourceSchema = z.strictObject(
         when_lost: z.enum(['introspect', 'refuse'], 'must be introspect or refuse').optional(),
       })
       .optional(),
+    /** Agents, by name or id. */
+    served_by: list(z.string('must be the name of an agent')).optional(),
   },
   'must describe a resource, with at least "identifier: https://…"',
 );

@@ -56,6 +56,7 @@ export function plan(
         credentials.get(name) ?? {},
       ),
     ),
+    ...Object.entries(fleet.resources).flatMap(([name, wanted]) => servedByChanges(name, wanted, present)),
     ...(prune ? [...ends(fleet, present), ...policiesToEnd(present.policies, policies).map(ended('policy'))] : []),
   ];
 }
@@ -130,6 +131,18 @@ function resourceNow(resource: Resource): Record<string, unknown> {
     token: withDefaults(resource.token),
     feed: { ...defaultFeed, ...resource.feed },
   };
+}
+
+/** Who answers there, as a change of its own: after there are the agents. */
+function servedByChanges(name: string, wanted: FleetResource, present: Present): Change[] {
+  if (wanted.served_by === undefined) return [];
+  const nameOf = (id: string) => present.agents.find((agent) => agent.id === id)?.name ?? id;
+  const known = presentResource(present, name, wanted);
+  const before = (known?.served_by ?? []).map(nameOf).toSorted();
+  const after = [...new Set(wanted.served_by.map(nameOf))].toSorted();
+  if (before.join(' ') === after.join(' ')) return [];
+  const fields = [{ field: 'served_by', before, after }];
+  return [{ action: 'update', noun: 'resource', name, ...(known && { id: known.id }), fields }];
 }
 
 const defaultFeed = { lease_seconds: 2, when_lost: 'introspect' };

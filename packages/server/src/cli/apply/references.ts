@@ -25,6 +25,7 @@ export function referenceMistakes(
   const people = [...Object.keys(fleet.people), ...living(present.people).flatMap(({ id, name }) => [id, name])];
   const teams = [...Object.keys(fleet.teams), ...living(present.teams).flatMap(({ id, name }) => [id, name])];
   const roles = [...Object.keys(fleet.roles), ...living(present.roles).flatMap(({ id, name }) => [id, name])];
+  const agents = [...Object.keys(fleet.agents), ...living(present.agents).flatMap(({ id, name }) => [id, name])];
   const there = present.resources.filter(({ status }) => status !== 'retired');
   const resources = [
     ...Object.entries(fleet.resources).flatMap(([name, { identifier }]) => [name, identifier]),
@@ -70,6 +71,11 @@ export function referenceMistakes(
   for (const [name, { members = [] }] of Object.entries(fleet.teams)) {
     for (const [index, member] of members.entries()) {
       note(['teams', name, 'members', index], missing('person', member, people));
+    }
+  }
+  for (const [name, { served_by = [] }] of Object.entries(fleet.resources)) {
+    for (const [index, agent] of served_by.entries()) {
+      note(['resources', name, 'served_by', index], missing('agent', agent, agents));
     }
   }
   for (const [name, { permissions = {}, details = {}, inherits = [] }] of Object.entries(fleet.roles)) {

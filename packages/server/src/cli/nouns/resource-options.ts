@@ -59,7 +59,10 @@ export interface ResourceOptions {
   'dangerously-bearer': boolean;
 }
 
-/** What the options say, in the words of the admin API. With `before`, operations and scopes are added to what is there. */
+/**
+ * What the options say, in the words of the admin API. With `before`, operations and scopes are added to what is there. Who answers there stands
+ * as the file names it: only the server knows ids.
+ */
 export function resourceBody(context: Context, options: ResourceOptions, before?: Resource): Record<string, unknown> {
   const body: Record<string, unknown> = {};
   if (options.file !== undefined)
@@ -127,6 +130,7 @@ export function resourceFromFile(wanted: {
   details_types?: Record<string, object> | undefined;
   token?: object | undefined;
   feed?: object | undefined;
+  served_by?: readonly string[] | undefined;
 }): Record<string, unknown> {
   const scopes = new Map(Object.entries(wanted.scopes ?? {}));
   for (const name of (wanted.operations ?? []).flatMap((one) => one.scope)) if (!scopes.has(name)) scopes.set(name, '');
@@ -139,6 +143,7 @@ export function resourceFromFile(wanted: {
       wanted.details_types && Object.entries(wanted.details_types).map(([type, said]) => ({ type, ...said })),
     token: wanted.token,
     feed: wanted.feed,
+    served_by: wanted.served_by,
   };
   return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
 }

@@ -6,6 +6,7 @@ import { confirm } from '../io.ts';
 import { findAgent, findResource } from '../names.ts';
 import { fields, show, table } from '../output.ts';
 import type { Resource } from '../registry.ts';
+import { inOrder } from '../values.ts';
 import { resourceBody, resourceOptions } from './resource-options.ts';
 import { statusStyle } from './status.ts';
 
@@ -101,7 +102,8 @@ const create = command({
         },
       );
     }
-    const resource = await api.create<Resource>('/resources', { name, ...body });
+    const served_by = await servedByNow(api, body.served_by as string[] | undefined);
+    const resource = await api.create<Resource>('/resources', { name, ...body, ...(served_by && { served_by }) });
     show(context, resource, () => `Registered ${resource.name} (${resource.id}).\n\n${describe(context, resource)}`);
   },
 });
@@ -155,7 +157,8 @@ const update = command({
       const operations = (body.operations as Operation[] | undefined) ?? before.operations;
       body.operations = operations.filter((operation) => !removed.includes(operation.name));
     }
-    const servedBy = await servedByNow(api, before, options);
+    const file = body.served_by as string[] | undefined;
+    const servedBy = await servedByNow(api, file, { before, ...options });
     if (servedBy) body.served_by = servedBy;
     if (Object.keys(body).length === 0) {
       throw new CliError('usage', 'Nothing to change was named.', { hint: 'See `bailiwick resources update --help`.' });
@@ -165,16 +168,18 @@ const update = command({
   },
 });
 
-/** Who answers there from now on, if that was said. */
+/** Ids of who answers there from now on, if that was said: those of the file, else those who do, and those that options name. */
 async function servedByNow(
   api: Api,
-  { served_by }: Resource,
-  options: { 'served-by': string[]; 'not-served-by': string[] },
+  file: readonly string[] | undefined,
+  options?: { before: Resource; 'served-by': string[]; 'not-served-by': string[] },
 ): Promise<string[] | undefined> {
-  const idsOf = async (names: string[]) => Promise.all(names.map(async (name) => (await findAgent(api, name)).id));
-  const [more, less] = [await idsOf(options['served-by']), await idsOf(options['not-served-by'])];
-  if (more.length === 0 && less.length === 0) return undefined;
-  return [...new Set([...served_by, ...more])].filter((id) => !less.includes(id));
+  const idsOf = async (names: readonly string[]) =>
+    (await inOrder(names, (name) => findAgent(api, name))).map(({ id }) => id);
+  const [more, less] = [await idsOf(options?.['served-by'] ?? []), await idsOf(options?.['not-served-by'] ?? [])];
+  if (file === undefined && more.length === 0 && less.length === 0) return undefined;
+  const there = file ? await idsOf(file) : (options?.before.served_by ?? []);
+  return [...new Set([...there, ...more])].filter((id) => !less.includes(id));
 }
 
 const retire = command({
