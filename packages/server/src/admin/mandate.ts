@@ -55,6 +55,7 @@ export async function writtenMandate(call: WriteCall, body: MandateBody): Promis
       instance: body.instance,
       parent: undefined,
       ancestors: [],
+      name: body.name,
       resources,
       context: contextOf(body.context),
       task: await knownTask(call, org.id, body.task),

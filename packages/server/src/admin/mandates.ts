@@ -7,7 +7,7 @@ import type { Mandate } from '../mandates/mandate.ts';
 import { shownMandate } from '../mandates/shown.ts';
 import { registerMandate, resumeMandate } from '../mandates/standing.ts';
 import { mandateStatuses } from '../mandates/state.ts';
-import { insertMandate, selectMandates, updateMandate } from '../mandates/store.ts';
+import { insertMandate, mandateCalled, selectMandates, updateMandate } from '../mandates/store.ts';
 import { toldMandate, toldPower } from '../mandates/told.ts';
 import { rootOf, treeBelow } from '../mandates/tree.ts';
 import { mandateBody, narrowable } from '../mandates/wanted.ts';
@@ -40,6 +40,12 @@ function notOver({ endedAt, endsAt }: Mandate, now: number): void {
   if (endedAt !== undefined || endsAt <= now) throw conflict('mandate', 'has ended for good');
 }
 
+/** @throws Problem 409. Who writes is alone, so what is free stays so. */
+async function mustBeFree({ tx, now }: WriteCall, { org, name }: Mandate): Promise<void> {
+  const other = name === undefined ? undefined : await mandateCalled(tx, org, name, now);
+  if (other) throw conflict('name', `is what mandate ${other.id} is called, until its time is up`);
+}
+
 /** Stops one by the road of every revocation, and shows it as it is then. @throws Problem 409 for one that is over */
 async function stopped(call: WriteCall, id: string, wanted: { effect: 'suspend' | 'end'; reason: string }) {
   notOver(await foundMandate(call, id), call.now);
@@ -63,6 +69,10 @@ export const mandateRoutes = [
       agent: idOf('agent').optional().meta({ description: 'Who may act.' }),
       parent: idOf('mandate').optional().meta({ description: 'Only what was passed on from this one.' }),
       resource: line(512, 1).optional().meta({ description: 'Id or identifier of a resource that it is about.' }),
+      named: z
+        .literal('true', { error: 'must be true' })
+        .optional()
+        .meta({ description: '`true`: only those that have a name.' }),
       status: oneOf(mandateStatuses).optional(),
     }),
     response: pageOfSchema(shownMandate),
@@ -73,6 +83,7 @@ export const mandateRoutes = [
       const mandates = await selectMandates(call.q, {
         ...{ org: call.org.id, person, agent, parent, resource, now: call.now, ...page },
         owner: await ownerLimit(call),
+        named: query.named !== undefined,
         status: status === 'stopped' ? 'active' : status,
       });
       const shown = new Map((await showAll(call, mandates)).map((each) => [each.id, each]));
@@ -102,6 +113,7 @@ export const mandateRoutes = [
     async handler(call, { body }) {
       const { tx } = call;
       const mandate = await writtenMandate(call, body);
+      await mustBeFree(call, mandate);
       await insertMandate(tx, mandate);
       await openLedger(tx, mandate);
       await registerMandate(tx, mandate);

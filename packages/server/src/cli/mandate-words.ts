@@ -11,6 +11,7 @@ export interface Mandate {
   agent: string;
   instance?: string;
   parent?: string;
+  name?: string;
   resources: { resource: string; scope?: string; authorization_details?: object[] }[];
   context?: TokenContext;
   task?: { id?: string; workflow?: string; environment?: string };
@@ -55,6 +56,7 @@ export function mandateInWords(context: Context, mandate: Mandate, nameOf: NameO
   const to = passing.to === undefined ? '' : `, to ${passing.to.map(nameOf).join(', ')}`;
   return fields(context, [
     ['id', mandate.id],
+    ['name', mandate.name],
     ['for', `${nameOf(mandate.person)} (${mandate.person})`],
     ['agent', nameOf(mandate.agent)],
     ['instance', instance],

@@ -23,6 +23,8 @@ export interface Mandate extends Power {
   parent: string | undefined;
   /** Ids from the parent up to the root. */
   ancestors: readonly string[];
+  /** What whoever wrote it down calls it: no other of the organization until its time is up, be it ended before. */
+  name?: string | undefined;
   given: Given;
   /** Milliseconds, as all times inside. */
   createdAt: number;

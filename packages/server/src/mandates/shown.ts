@@ -56,6 +56,7 @@ export const shownMandate = z.strictObject({
   agent: idOf('agent').meta({ description: 'Who may act for them.' }),
   instance: idOf('instance').optional().meta({ description: 'The one running copy of it that may.' }),
   parent: idOf('mandate').optional().meta({ description: 'The mandate that it was passed on from.' }),
+  name: z.string().optional().meta({ description: 'What whoever wrote it down calls it.' }),
   ...shownPower,
   given: z.strictObject({
     way: oneOf(waysOfGiving),
@@ -105,6 +106,7 @@ async function showMandate(
     agent: mandate.agent,
     ...(mandate.instance !== undefined && { instance: mandate.instance }),
     ...(mandate.parent !== undefined && { parent: mandate.parent }),
+    ...(mandate.name !== undefined && { name: mandate.name }),
     ...(await showPower(mandate, identifierOf)),
     given: { ...mandate.given },
     status: state.status,

@@ -11,8 +11,8 @@ export async function findMandate(q: Queries, id: string): Promise<Mandate | und
 export async function insertMandate(tx: Tx, mandate: Mandate): Promise<void> {
   await tx.run(
     `insert into mandates
-       (id, org, person, agent, instance, parent, ancestors, resources, context, task, limits, passing, given, created_at, ends_at)
-     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       (id, org, person, agent, instance, parent, ancestors, name, resources, context, task, limits, passing, given, created_at, ends_at)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       mandate.id,
       mandate.org,
@@ -21,6 +21,7 @@ export async function insertMandate(tx: Tx, mandate: Mandate): Promise<void> {
       mandate.instance ?? null,
       mandate.parent ?? null,
       JSON.stringify(mandate.ancestors),
+      mandate.name ?? null,
       JSON.stringify(mandate.resources),
       json(mandate.context),
       json(mandate.task),
@@ -54,6 +55,14 @@ export async function setMandateEnded(tx: Tx, id: string, endedAt: number): Prom
   await tx.run('update mandates set ended_at = ? where id = ?', [endedAt, id]);
 }
 
+/** The one that has this name at `now` (ms): until its time is up, though it was ended before. */
+export async function mandateCalled(q: Queries, org: string, name: string, now: number): Promise<Mandate | undefined> {
+  const row = await q.get<MandateRow>('select * from mandates where org = ? and name = ? and ends_at > ?', [
+    ...[org, name, now],
+  ]);
+  return row && mandateOf(row);
+}
+
 /** A mandate and those that it came from, up to the root: the mandate first. Undefined if one of them isn't there. */
 export async function mandateWithAncestors(q: Queries, id: string): Promise<Mandate[] | undefined> {
   const first = await findMandate(q, id);
@@ -78,6 +87,8 @@ export interface MandateFilter {
   resource?: string | undefined;
   /** Only those of agents that this person or team answers for. */
   owner?: string | undefined;
+  /** Only those that have a name. */
+  named?: boolean;
   /** Only those that are not over. */
   living?: boolean;
   /** As far as a query can tell: what has been stopped from elsewhere counts as active. */
@@ -101,7 +112,7 @@ export async function selectMandates(q: Queries, filter: MandateFilter): Promise
     const value = filter[column];
     if (value !== undefined) query = query.where(`m.${column}`, '=', value);
   }
-  const { instances, living, resource, owner, status, after, now } = filter;
+  const { instances, named, living, resource, owner, status, after, now } = filter;
   if (instances !== undefined) {
     query = query.where((where) =>
       where.or([
@@ -110,6 +121,7 @@ export async function selectMandates(q: Queries, filter: MandateFilter): Promise
       ]),
     );
   }
+  if (named) query = query.where('m.name', 'is not', null);
   if (living) query = query.where('m.ended_at', 'is', null).where('m.ends_at', '>', now);
   if (resource !== undefined) query = query.where('m.resources', 'like', `%"${resource}"%`);
   if (owner !== undefined) {
@@ -147,22 +159,21 @@ export async function mandatesOfPerson(q: Queries, person: string): Promise<Mand
 
 /** Forgets of one that has ended what the person saw and what they allowed in particular: which APIs and scopes it was for stays. */
 export async function clearContent(tx: Tx, { id, given: { way, by, instance }, resources }: Mandate): Promise<void> {
-  await tx.run("update mandates set given = ?, resources = ?, context = null, limits = '{}' where id = ?", [
-    JSON.stringify({ way, by, instance }),
-    JSON.stringify(resources.map((each) => ({ ...each, details: [] }))),
-    id,
-  ]);
+  await tx.run(
+    "update mandates set name = null, given = ?, resources = ?, context = null, limits = '{}' where id = ?",
+    [JSON.stringify({ way, by, instance }), JSON.stringify(resources.map((each) => ({ ...each, details: [] }))), id],
+  );
   await tx.run('delete from mandate_ledger where mandate = ?', [id]);
 }
 
 /**
  * Forgets mandates that ended before `time` (ms) and of which nothing is left that was passed on, at most so many, with what was counted.
- * Answers their ids.
+ * One with a name is known until its time is up: the file that names it must not give it again. Answers their ids.
  */
 export async function deleteMandatesBefore(tx: Tx, time: number, atMost: number): Promise<string[]> {
   const rows = await tx.all<{ id: string }>(
     `select id from mandates m
-      where (ends_at < ? or ended_at < ?) and not exists (select 1 from mandates c where c.parent = m.id)
+      where (ends_at < ? or (ended_at < ? and name is null)) and not exists (select 1 from mandates c where c.parent = m.id)
       limit ?`,
     [time, time, atMost],
   );
@@ -199,6 +210,7 @@ export function mandateOf(row: MandateRow): Mandate {
     task: row.task === null ? undefined : (JSON.parse(row.task) as MandateTask),
     limits: row.limits === null ? {} : (JSON.parse(row.limits) as MandateLimits),
     passing: JSON.parse(row.passing) as Passing,
+    name: row.name ?? undefined,
     given: JSON.parse(row.given) as Given,
     createdAt: row.created_at,
     endsAt: row.ends_at,

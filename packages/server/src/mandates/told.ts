@@ -12,12 +12,17 @@ export interface ToldMandate {
 
 /** All of it, as it was given. */
 export function toldMandate(mandate: Mandate): ToldMandate {
-  const { agent, instance, parent, given, person } = mandate;
+  const { agent, instance, parent, name, given, person } = mandate;
   const { way, text, language } = given;
   const { changed, details } = toldPower(mandate);
   return {
     changed: { agent, ...(instance && { instance }), ...(parent && { parent }), way, ...changed },
-    details: { ...details, ...(text !== undefined && { text }), ...(language !== undefined && { language }) },
+    details: {
+      ...(name !== undefined && { name }),
+      ...details,
+      ...(text !== undefined && { text }),
+      ...(language !== undefined && { language }),
+    },
     person,
   };
 }

@@ -83,6 +83,10 @@ export const mandateBody = record({
   instance: idOf('instance')
     .optional()
     .meta({ description: 'The one running copy of the agent that may, with its children; every one, if not said.' }),
+  name: slug.optional().meta({
+    description:
+      'What to call it, so that it is told apart: no other of the organization until its time is up, though it was ended before. Not somebody’s name.',
+  }),
   ...wantedPower,
   given: record({
     way: oneOf(waysOfGiving).exclude(['passed_on']).default('administrator').meta({

@@ -229,6 +229,7 @@ export interface MandateRow {
   ends_at: number;
   /** When it was ended before that. */
   ended_at: number | null;
+  name: string | null;
 }
 
 export interface MandateLedgerRow {

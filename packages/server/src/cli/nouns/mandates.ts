@@ -106,6 +106,7 @@ const give = command({
   arguments: [{ name: 'agent', description: 'The name or id of the agent that may act.' }],
   options: {
     for: { value: 'PERSON', description: 'For whom, by name, address or id.' },
+    name: { value: 'NAME', description: 'What to call it, so that it is told apart. Not the name of somebody.' },
     instance: { value: 'ID', description: 'The one running copy of the agent that may, with its children.' },
     ...mandateOptions,
     way: {
@@ -139,12 +140,13 @@ const give = command({
     }
     const agent = await findAgent(api, agentName);
     const person = await findPerson(api, options.for);
-    const { way, language, instance } = options;
+    const { way, language, instance, name } = options;
     const text = options.text === undefined ? undefined : readText(context, options.text);
     const { hints = [], ...mandate } = await api.create<Mandate & { hints?: string[] }>('/mandates', {
       person: person.id,
       agent: agent.id,
       instance,
+      name,
       ...power,
       given: { way, text, language },
     });
