@@ -168,4 +168,16 @@ export { parseSpiffeId, type SpiffeId, sameTrustDomain } from './spiffe-id.ts';
 export { createTaskJwt, signedTaskId, type TaskJwtInput, taskIdIn, taskJwtType } from './task-jwt.ts';
 export { toolDefinition } from './tool-definition.ts';
 export { formatTraceparent, parseTraceparent, readTraceparent, type Traceparent } from './traceparent.ts';
+export {
+  addedToContext,
+  longestTransactionContext,
+  mostRequesters,
+  parseTransactionContext,
+  requestersOf,
+  type TransactionClaims,
+  transactionHeader,
+  transactionTokenType,
+  transactionTyp,
+  validateTransactionClaims,
+} from './transaction.ts';
 export { type Zones, zonesOf } from './zones.ts';
