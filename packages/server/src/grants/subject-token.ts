@@ -66,7 +66,8 @@ export async function subjectOfToken(
   };
 }
 
-async function resourceOf(deps: Deps, client: Client, { aud, links }: AccessTokenClaims) {
+/** What a token of ours is for. */
+export async function resourceOf(deps: Deps, client: Client, { aud, links }: AccessTokenClaims) {
   const all = await resourcesOfAudience(deps, client, aud);
   return all.find(({ id }) => links.includes(linkTag(id)));
 }
@@ -92,9 +93,9 @@ const isBelow = ({ instance: above }: Pick<AccessTokenClaims, 'instance'>, { ins
   instance !== undefined && (above === undefined || instance.ancestors.includes(above));
 
 /** The mandates that it goes by, which last no longer than all that they rest on, whatever was known when the token was issued. */
-async function lineOf(
+export async function lineOf(
   deps: Deps,
-  { mandate: id }: AccessTokenClaims,
+  { mandate: id }: Pick<AccessTokenClaims, 'mandate'>,
 ): Promise<Pick<Subject, 'line'> & Pick<MandateStanding, 'restsOn'>> {
   if (id === undefined) return { line: [], restsOn: [] };
   const [mandate, ...ancestors] = (await mandateWithAncestors(deps.db, id)) ?? [];
@@ -105,7 +106,7 @@ async function lineOf(
 }
 
 /** Ids of those that are agents of ours. */
-async function agentsCalled(deps: Deps, { agent, asOf }: Client, actors: readonly { sub: string }[]) {
+export async function agentsCalled(deps: Deps, { agent, asOf }: Client, actors: readonly { sub: string }[]) {
   const ids: string[] = [];
   for (const { sub } of actors) {
     const found = await agentCalled(deps, asOf.version, agent.org, sub);

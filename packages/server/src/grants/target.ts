@@ -74,7 +74,8 @@ export async function exchangedResource(
 export const resourcesOfAudience = async ({ db }: Deps, { asOf }: Client, audience: string): Promise<Resource[]> =>
   (await audiences(db).get(asOf.version, audience, () => findResourcesByAudience(db, audience))) ?? [];
 
-const resourceById = ({ db }: Deps, { asOf }: Client, id: string): Promise<Resource | undefined> =>
+/** The resource with this id, whatever its status. */
+export const resourceById = ({ db }: Deps, { asOf }: Client, id: string): Promise<Resource | undefined> =>
   resources(db).get(asOf.version, id, () => findResource(db, id));
 
 async function namedResource(
