@@ -26,6 +26,7 @@ before(async () => {
   cli = commandLine(server, { env, interactive: true, ask: () => Promise.resolve('yes') });
   mkdirSync(path.join(cli.folder, 'examples/quickstart'), { recursive: true });
   cli.write('examples/quickstart/fleet.yaml', read('examples/quickstart/fleet.yaml'));
+  cli.write('mandates.yaml', /```yaml\n([\s\S]*?)```/.exec(read('docs/guides/mandates.md'))?.[1] ?? '');
 });
 after(async () => {
   cli.close();

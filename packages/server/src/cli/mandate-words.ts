@@ -12,10 +12,13 @@ export interface Mandate {
   instance?: string;
   parent?: string;
   name?: string;
-  resources: { resource: string; scope?: string; authorization_details?: object[] }[];
+  resources: NamedPower[];
   context?: TokenContext;
   task?: { id?: string; workflow?: string; environment?: string };
-  limits?: { uses?: number; amounts?: { type: string; unit?: { is: string }; total: number }[] };
+  limits?: {
+    uses?: number;
+    amounts?: { type: string; amount: string; unit?: { at: string; is: string }; total: number }[];
+  };
   passing: { depth: number; to?: string[] };
   given: { way: string; by: string; text?: string; language?: string };
   status: 'active' | 'paused' | 'stopped' | 'expired' | 'ended';
@@ -36,10 +39,23 @@ export const statusInWords = ({ status, stopped_by }: Mandate, nameOf: NameOf): 
   stopped_by === undefined ? status : `${status} by ${nameOf(stopped_by)}`;
 
 /** What may be done, a line for each resource. */
-export const powerInWords = ({ resources }: Mandate): string[] =>
-  resources.map(({ resource, scope, authorization_details: details = [] }) =>
-    [`${resource}:`, ...(scope === undefined ? [] : [scope]), ...details.map((each) => JSON.stringify(each))].join(' '),
+export const powerInWords = ({ resources }: { resources: readonly NamedPower[] }): string[] =>
+  resources.map(({ resource, scope, operations = [], authorization_details: details = [] }) =>
+    [
+      `${resource}:`,
+      ...(scope === undefined ? [] : [scope]),
+      ...operations,
+      ...details.map((each) => JSON.stringify(each)),
+    ].join(' '),
   );
+
+interface NamedPower {
+  resource: string;
+  scope?: string;
+  /** Only where somebody names them: a mandate has them as details. */
+  operations?: string[];
+  authorization_details?: object[];
+}
 
 /** What is left of what it limits, each in a few words. */
 export const leftInWords = ({ ledger, limits }: Mandate): string[] =>

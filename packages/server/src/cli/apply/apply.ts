@@ -4,6 +4,7 @@ import { type Context, command, yes } from '../command.ts';
 import { CliError, exitCodes } from '../errors.ts';
 import { readIdentity } from '../identity.ts';
 import { confirm } from '../io.ts';
+import type { Mandate } from '../mandate-words.ts';
 import { keepingDefinitions } from '../operation.ts';
 import { painter } from '../output.ts';
 import type { Agent, Credential, Guard, Person, Resource, Role, Team, TrustDomain } from '../registry.ts';
@@ -20,7 +21,7 @@ import { speaksOfTrustDomains, trustDomainMistakes, wantedBundles } from './trus
 
 export const apply = command({
   name: 'apply',
-  summary: 'Bring agents, keys, resources, roles and policies to the state that a file describes.',
+  summary: 'Bring agents, keys, resources, roles, policies and mandates to the state that a file describes.',
   description:
     'It shows what would change (+ made, ~ changed, - ended), asks, and does it. A second time it changes nothing. What the file says of a ' +
     'thing is the whole of it: a role, a key or an operation that is gone from its list is taken away. A field that the file leaves out ' +
@@ -32,7 +33,7 @@ export const apply = command({
     'dry-run': { description: 'Show what would change, and change nothing.' },
     prune: {
       description:
-        'End agents, roles and resources that the file does not name, and policies where it names some. Guards, operators and what came with the program stay.',
+        'End agents, roles and resources that the file does not name, and policies and named mandates where it names some. Guards, operators, what came with the program and what people gave elsewhere stay.',
     },
     yes,
   },
@@ -49,7 +50,7 @@ export const apply = command({
     if (isEmpty(fleet)) {
       throw new CliError(
         'usage',
-        `${options.file} describes nothing: no trust domains, people, teams, resources, roles, agents or policies.`,
+        `${options.file} describes nothing: no trust domains, people, teams, resources, roles, agents, policies or mandates.`,
         {
           hint: 'Is it the file that you meant? The format: docs/guides/agents-and-keys.md.',
         },
@@ -61,7 +62,7 @@ export const apply = command({
     const policies = await wantedPolicies(fleet, folder, say);
     const acting = inOrganization(context, fleet);
     const api = openApi(acting, readIdentity(acting), { fields: true });
-    const { registered, ...present } = await readPresent(api, fleet, policies.wanted);
+    const { registered, ...present } = await readPresent(api, fleet, policies.wanted, context.io.now());
     keepDefinitions(fleet, present);
     const given = { credentials: credentials.wanted, registered, say };
     const mistakes = [
@@ -105,7 +106,7 @@ const isEmpty = ({ organization: _, ...fleet }: Fleet) =>
 async function confirmPruned(context: Context, changes: readonly Change[], sure: boolean): Promise<void> {
   const pruned = changes.filter((change) => change.pruned);
   if (pruned.length === 0) return;
-  const counts = (['agent', 'role', 'resource', 'policy'] as const)
+  const counts = (['mandate', 'agent', 'role', 'resource', 'policy'] as const)
     .map((noun) => [pruned.filter((change) => change.noun === noun).length, noun] as const)
     .filter(([count]) => count > 0)
     .map(([count, noun]) => `${count} ${count === 1 ? noun : noun.replace(/y$/, 'ie').concat('s')}`);
@@ -146,6 +147,7 @@ async function readPresent(
   api: Api,
   fleet: Fleet,
   policies: ReadonlyMap<string, WantedPolicy>,
+  now: number,
 ): Promise<Present & { registered: readonly Credential[] }> {
   const agents = await api.list<Agent>('/agents');
   const guards = await api.list<Guard>('/guards');
@@ -167,6 +169,8 @@ async function readPresent(
     people: await api.list<Person>('/people'),
     resources: await api.list<Resource>('/resources'),
     roles: await api.list<Role>('/roles'),
+    mandates: Object.keys(fleet.mandates).length > 0 ? await api.list<Mandate>('/mandates', { named: 'true' }) : [],
+    now,
     registered,
     credentials: registered.filter(({ status }) => status !== 'removed'),
     kept: new Set([api.identity.client_id, ...guards.map(({ agent }) => agent), ...operators.map(({ id }) => id)]),

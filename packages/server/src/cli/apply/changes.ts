@@ -1,5 +1,6 @@
 /** What a plan is made of: what is there, what is wanted, and what differs. */
 import { CliError } from '../errors.ts';
+import type { Mandate } from '../mandate-words.ts';
 import type { Agent, Credential, Person, Resource, Role, Team, TrustDomain } from '../registry.ts';
 import type { PresentPolicy } from './policies.ts';
 
@@ -15,6 +16,10 @@ export interface Present {
   /** Empty where the file speaks of none. */
   policies: readonly PresentPolicy[];
   credentials: readonly Credential[];
+  /** Those that have a name; empty where the file speaks of none. */
+  mandates: readonly Mandate[];
+  /** As of when all of it was read (milliseconds). */
+  now: number;
   /** Agents that --prune leaves alone: the one that asks, and guards. */
   kept: ReadonlySet<string>;
 }
@@ -54,7 +59,8 @@ export type Noun =
   | 'agent'
   | 'key'
   | 'credential'
-  | 'grant';
+  | 'grant'
+  | 'mandate';
 
 /** One thing to make, change or end. References in `fields` are names, which the doing turns into ids. */
 export interface Change {
@@ -76,6 +82,9 @@ export function find<T extends { name: string; status: string }>(all: readonly T
   const named = all.filter((one) => one.name === name);
   return named.find(({ status }) => status !== 'retired' && status !== 'erased') ?? named[0];
 }
+
+/** `person` and `agent` are fields of mandates alone. */
+const neverChanging: ReadonlySet<string> = new Set(['kind', 'identifier', 'person', 'agent']);
 
 /** One thing: made if it isn't there, changed where the file says something else, else nothing. */
 export function change<T extends { id: string; status: string }>(
@@ -100,7 +109,7 @@ export function change<T extends { id: string; status: string }>(
     .map(([field, after]) => ({ field, before: before[field], after }))
     .filter((one) => !same(one.before, one.after));
   if (fields.length === 0) return [];
-  const fixed = fields.find(({ field }) => field === 'kind' || field === 'identifier');
+  const fixed = fields.find(({ field }) => neverChanging.has(field));
   if (fixed !== undefined) {
     throw new CliError('conflict', `The ${fixed.field} of ${noun} ${name} is ${fixed.before} and never changes.`, {
       hint: `The file says ${fixed.after}: register that under another name.`,

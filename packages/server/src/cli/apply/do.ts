@@ -4,6 +4,7 @@ import { CliError } from '../errors.ts';
 import { resourceFromFile } from '../nouns/resource-options.ts';
 import type { Change, FieldChange, Noun, Present } from './changes.ts';
 import type { Fleet, FleetAgent } from './fleet.ts';
+import { mandateBody } from './mandates.ts';
 import { applyPolicy, type WantedPolicy } from './policies.ts';
 import { applyTrustDomain, type WantedBundle } from './trust-domains.ts';
 
@@ -110,6 +111,15 @@ export function newDoer(
     },
     key: addCredential,
     credential: addCredential,
+    async mandate(change) {
+      const wanted = fleet.mandates[change.name];
+      if (wanted === undefined) return;
+      const body = mandateBody(wanted, id);
+      for (const part of ['context', 'task', 'limits', 'passing'] as const) {
+        body[part] = replaced(change, part, body[part] as object | undefined);
+      }
+      await save(change, '/mandates', changed(change, { name: change.name, ...body }));
+    },
     grant: ({ agent = '', name }) => api.put(`/agents/${id('agent', agent)}/roles/${id('role', name)}`, undefined),
   };
 
@@ -150,6 +160,9 @@ async function end(api: Api, { noun, id = '', agent = '' }: Change, agentId: (na
   switch (noun) {
     case 'policy':
       await api.post(`/policies/${id}/remove`, { reason: 'not in the fleet file' });
+      return;
+    case 'mandate':
+      await api.post(`/mandates/${id}/end`, { reason: 'not in the fleet file' });
       return;
     case 'agent':
     case 'role':

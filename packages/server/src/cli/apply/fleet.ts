@@ -212,6 +212,46 @@ const agentSchema = z.strictObject(
   'must describe an agent, with at least "owner: …"',
 );
 
+/** What an administrator lets an agent do for a person. */
+const mandateSchema = z.strictObject(
+  {
+    person: z.string('must be the person for whom it may act'),
+    agent: z.string('must be the agent that may act'),
+    resources: z.record(
+      z.string(),
+      z.union(
+        [
+          list(scope).transform((scope) => ({ scope, details: [] as Record<string, unknown>[] })),
+          z.strictObject({
+            scope: list(scope).default([]),
+            details: list(z.record(z.string(), z.unknown())).default([]),
+          }),
+        ],
+        'must be a list of scopes, or {scope: [...], details: [{type: …}]}',
+      ),
+      'must be a list of "resource: [scope, scope]"',
+    ),
+    context: context.optional(),
+    task: z.strictObject({ workflow: text.optional(), environment: text.optional() }).optional(),
+    limits: z
+      .strictObject({
+        uses: count(1, 1_000_000_000).optional(),
+        amounts: list(
+          z.strictObject({
+            type: text,
+            amount: text,
+            unit: z.strictObject({ at: text, is: text }).optional(),
+            total: z.number('must be a number'),
+          }),
+        ).optional(),
+      })
+      .optional(),
+    passing: z.strictObject({ depth: count(0, 4).optional(), to: list(z.string()).optional() }).optional(),
+    expires_at: time,
+  },
+  'must describe a mandate: person, agent, resources, expires_at',
+);
+
 const trustDomain = z
   .strictObject(
     { url: z.string().optional(), spiffe_id: z.string().optional(), bundle: z.string().optional() },
@@ -253,11 +293,13 @@ export const fleetSchema = z.strictObject(
     roles: z.record(name, roleSchema).default({}),
     agents: z.record(name, agentSchema).default({}),
     policies: z.record(name, policy).default({}),
+    mandates: z.record(name, mandateSchema).default({}),
   },
-  'must hold trust_domains, people, teams, resources, roles, agents or policies',
+  'must hold trust_domains, people, teams, resources, roles, agents, policies or mandates',
 );
 
 export type Fleet = z.output<typeof fleetSchema>;
 export type FleetAgent = Fleet['agents'][string];
+export type FleetMandate = Fleet['mandates'][string];
 export type FleetKey = NonNullable<FleetAgent['keys']>[number];
 export type FleetCredential = NonNullable<FleetAgent['credentials']>[number];

@@ -4,6 +4,7 @@ import { operationLine } from '../operation.ts';
 import type { Resource } from '../registry.ts';
 import { type Change, change, find, type Noun, type Present, type WantedOfAgent } from './changes.ts';
 import type { Fleet, FleetResource } from './fleet.ts';
+import { mandateChanges, mandatesToEnd } from './mandates.ts';
 import { agentChanges } from './plan-agent.ts';
 import { heirsLast, roleNow, roleValues } from './plan-role.ts';
 import { policiesToEnd, policyChanges, type WantedPolicy } from './policies.ts';
@@ -56,8 +57,17 @@ export function plan(
         credentials.get(name) ?? {},
       ),
     ),
-    ...Object.entries(fleet.resources).flatMap(([name, wanted]) => servedByChanges(name, wanted, present)),
-    ...(prune ? [...ends(fleet, present), ...policiesToEnd(present.policies, policies).map(ended('policy'))] : []),
+    ...Object.entries(fleet.resources).flatMap(([name, wanted]) =>
+      servedByChanges(name, wanted, presentResource(present, name, wanted), nameOf),
+    ),
+    ...mandateChanges(fleet, present, { nameOf, resourceName }),
+    ...(prune
+      ? [
+          ...mandatesToEnd(fleet, present).map(ended('mandate')),
+          ...ends(fleet, present),
+          ...policiesToEnd(present.policies, policies).map(ended('policy')),
+        ]
+      : []),
   ];
 }
 
@@ -71,11 +81,9 @@ export function presentResource(
 }
 
 /** Ids to the names by which a fleet file speaks of them. */
-export function namesOf(present: Pick<Present, 'people' | 'teams' | 'resources' | 'roles'>): (id: string) => string {
+function namesOf({ people, teams, resources, roles, agents }: Present): (id: string) => string {
   const names = new Map<string, string>();
-  for (const { id, name } of [...present.people, ...present.teams, ...present.resources, ...present.roles]) {
-    names.set(id, name);
-  }
+  for (const { id, name } of [...people, ...teams, ...resources, ...roles, ...agents]) names.set(id, name);
   return (id) => names.get(id) ?? id;
 }
 
@@ -134,10 +142,13 @@ function resourceNow(resource: Resource): Record<string, unknown> {
 }
 
 /** Who answers there, as a change of its own: after there are the agents. */
-function servedByChanges(name: string, wanted: FleetResource, present: Present): Change[] {
+function servedByChanges(
+  name: string,
+  wanted: FleetResource,
+  known: Resource | undefined,
+  nameOf: (id: string) => string,
+): Change[] {
   if (wanted.served_by === undefined) return [];
-  const nameOf = (id: string) => present.agents.find((agent) => agent.id === id)?.name ?? id;
-  const known = presentResource(present, name, wanted);
   const before = (known?.served_by ?? []).map(nameOf).toSorted();
   const after = [...new Set(wanted.served_by.map(nameOf))].toSorted();
   if (before.join(' ') === after.join(' ')) return [];

@@ -96,6 +96,16 @@ export function referenceMistakes(
       note(['agents', name, 'roles', index], missing('role', role, roles));
     }
   }
+  for (const [name, { person, agent, resources: named, passing }] of Object.entries(fleet.mandates)) {
+    note(['mandates', name, 'person'], missing('person', person, people));
+    note(['mandates', name, 'agent'], missing('agent', agent, agents));
+    for (const [one, { scope }] of Object.entries(named)) {
+      note(['mandates', name, 'resources'], resource(one) ?? unknownScopes(one, scope), one);
+    }
+    for (const [index, one] of (passing?.to ?? []).entries()) {
+      note(['mandates', name, 'passing', 'to', index], missing('agent', one, agents));
+    }
+  }
   return [...mistakes, ...credentialMistakes(present, from)];
 }
 
