@@ -43,8 +43,8 @@ export async function measureEnds(
   say: (line: string) => void,
 ): Promise<EndsFigures> {
   const revocations = Math.max(1, Math.floor((seconds * 1000) / everyMs) - 2);
-  const options: RevocationOptions = { guards: 1, hanging: 0, revocations, everyMs, perSecond: 100 };
-  const child = startChild('revocation');
+  const options: RevocationOptions = { guards: 1, hanging: 0, revocations, warmup: 0, everyMs, perSecond: 100 };
+  const child = startChild('revocation', { pinned: false });
   let worker: Worker | undefined;
   try {
     const world = await setUp(child, options);

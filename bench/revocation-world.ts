@@ -1,5 +1,6 @@
 // A server, guards in threads and who calls the APIs behind them: what both benches of revocation are run in.
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { createAgent } from '@bailiwick/agent';
 import type { Child, RevocationTarget } from './child.ts';
@@ -10,15 +11,17 @@ export interface RevocationOptions {
   guards: number;
   /** Of them, in the second run. */
   hanging: number;
-  /** In each run. */
+  /** In each run, after some that warm everything up: a guard that has just been compiled is as slow as no guard in life is for long. */
   revocations: number;
+  warmup: number;
   /** Between two of them, ms. */
   everyMs: number;
   /** Requests a second, of all guards. */
   perSecond: number;
 }
 
-const threads = 4;
+/** As many as run at once: more would only wait for each other. */
+const threads = availableParallelism();
 /** Tokens that live on to the end. */
 const spare = 20;
 /** The clock that all threads of a machine share, ms. */
@@ -42,7 +45,7 @@ export interface World {
 
 /** One agent for each token, so that any of them can be revoked without the others. */
 export async function setUp(child: Child, options: RevocationOptions): Promise<World> {
-  const count = options.revocations + spare;
+  const count = options.warmup + options.revocations + spare;
   const agents = await Promise.all(Array.from({ length: count }, () => keyPair()));
   const guardKeys = Array.from({ length: options.guards }, jwkPair);
   const target = await child.call('startRevocation', {
@@ -160,7 +163,7 @@ export async function revokeAll(
   const operator = createAgent({ issuer, resource: `${issuer}/admin`, clientId, key: jwk as never });
   await operator.token();
   return Promise.all(
-    callers.slice(0, options.revocations).map(async ({ jti, token, clientId }, index) => {
+    callers.slice(0, options.warmup + options.revocations).map(async ({ jti, token, clientId }, index) => {
       const due = start + index * options.everyMs;
       await new Promise((resolve) => setTimeout(resolve, due - instant()));
       const orderedAt = instant();

@@ -18,6 +18,7 @@ export const revocationDefaults: RevocationOptions = {
   guards: 100,
   hanging: 5,
   revocations: 100,
+  warmup: 25,
   everyMs: 200,
   perSecond: 500,
 };
@@ -54,7 +55,7 @@ export async function measureRevocation(
 }
 
 async function once(options: RevocationOptions, say: (line: string) => void): Promise<RevocationRun> {
-  const child = startChild('revocation');
+  const child = startChild('revocation', { pinned: false });
   const workers: Worker[] = [];
   try {
     const world = await setUp(child, options);
@@ -79,6 +80,7 @@ async function once(options: RevocationOptions, say: (line: string) => void): Pr
     say(
       `${run.accepted} accepted, ${run.refused} refused, not decided: ${JSON.stringify(run.undecided)}; acknowledged within ${Math.max(...run.ackMs).toFixed(1)} ms at most`,
     );
+    say(`milliseconds, one after the other: ${run.ackMs.map((ms) => ms.toFixed(0)).join(' ')}`);
     return run;
   } finally {
     await Promise.all(workers.map((worker) => worker.terminate()));
@@ -102,7 +104,7 @@ export function figuresOf(
   return {
     hanging: options.hanging,
     leaseMs: Math.max(...outputs.map(({ leaseMs }) => leaseMs)),
-    ackMs: revoked.map((one) => one.acknowledgedAt - one.orderedAt),
+    ackMs: revoked.slice(options.warmup).map((one) => one.acknowledgedAt - one.orderedAt),
     accepted: accepted.length,
     refused: ended,
     undecided,

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { systemClock } from '../../packages/server/src/lib/clock.ts';
 import { endToken } from '../../packages/server/src/liveness/liveness.ts';
+import { freePort } from '../../packages/server/src/testing/free-port.ts';
 import { startServer, type TestServer } from '../../packages/server/src/testing/harness.ts';
 import { type RevocationTarget, serveCalls } from '../child.ts';
 
@@ -22,10 +23,18 @@ async function startRevocation(input: {
 }): Promise<RevocationTarget> {
   mkdirSync(scratch, { recursive: true });
   data = mkdtempSync(join(scratch, 'data-'));
+  const port = await freePort();
   server = await startServer({
     clock: { ...systemClock, advance: () => {} },
     // more than a benchmark asks for: the limit is checked, and never reached
-    config: { data, limits: { tokens_per_minute: 1_000_000 } },
+    config: {
+      data,
+      port,
+      // a hundred guards in one process would look the name up with its four threads, and wait for each other
+      issuer: `http://127.0.0.1:${port}`,
+      trust_domain: 'bench.example',
+      limits: { tokens_per_minute: 1_000_000 },
+    },
   });
   const durability = await server.deps.db.durability();
   assert.deepEqual(durability, { database: 'sqlite', journal_mode: 'wal', synchronous: 'full' });

@@ -1,6 +1,7 @@
 import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { Readable } from 'node:stream';
+import { urlToHttpOptions } from 'node:url';
 
 /**
  * As much of `fetch` as the feed needs, over `node:http`, where a connection can be told to keep no process alive. Follows no redirect.
@@ -10,10 +11,9 @@ import { Readable } from 'node:stream';
 export const followFetch: typeof globalThis.fetch = (input, init = {}) =>
   new Promise((resolve, reject) => {
     const { method = 'GET', body, signal } = init;
-    const url = new URL(String(input));
-    const { request: send } = url.protocol === 'https:' ? https : http;
-    const headers = Object.fromEntries(new Headers(init.headers));
-    const request = send(url, { method, headers, ...(signal ? { signal } : {}) });
+    const target = targetOf(String(input));
+    const { request: send } = target.protocol === 'https:' ? https : http;
+    const request = send({ ...target, method, headers: headersOf(init.headers), ...(signal ? { signal } : {}) });
     request.on('error', reject);
     request.on('socket', (socket) => {
       socket.setNoDelay(true);
@@ -22,6 +22,24 @@ export const followFetch: typeof globalThis.fetch = (input, init = {}) =>
     request.on('response', (response) => resolve(asResponse(response)));
     request.end(body as string | Uint8Array | undefined);
   });
+
+/** The same few addresses are asked again and again: each is taken apart once. */
+const targets = new Map<string, ReturnType<typeof urlToHttpOptions>>();
+const targetsAtMost = 64;
+
+function targetOf(url: string): ReturnType<typeof urlToHttpOptions> {
+  const known = targets.get(url);
+  if (known !== undefined) return known;
+  const target = urlToHttpOptions(new URL(url));
+  if (targets.size >= targetsAtMost) targets.clear();
+  targets.set(url, target);
+  return target;
+}
+
+function headersOf(headers: RequestInit['headers']): Record<string, string> {
+  const isRecord = headers !== undefined && Object.getPrototypeOf(headers) === Object.prototype;
+  return isRecord ? { ...(headers as Record<string, string>) } : Object.fromEntries(new Headers(headers));
+}
 
 function asResponse(response: IncomingMessage): Response {
   const headers = new Headers();

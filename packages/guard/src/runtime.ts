@@ -12,7 +12,10 @@ export interface Runtime {
   follow: typeof globalThis.fetch;
   /** `bytes` random bytes, base64url. */
   random(bytes: number): string;
-  /** Runs something soon and then every so often, without keeping the process alive; the returned function ends it. */
+  /**
+   * Runs something soon and then about every so often, without keeping the process alive; the returned function ends it. Guards that were started
+   * together don't do it together.
+   */
   every(ms: number, work: () => void): () => void;
   /** Runs something once, after so many ms; the returned function takes it back. */
   after(ms: number, work: () => void): () => void;
@@ -30,11 +33,18 @@ export const systemRuntime: Runtime = {
   follow: followFetch,
   random: (bytes) => randomBytes(bytes).toString('base64url'),
   every(ms, work) {
+    let timer: NodeJS.Timeout;
+    const after = (delay: number) => {
+      timer = setTimeout(() => {
+        after(ms * jitter(systemRuntime));
+        work();
+      }, delay).unref();
+    };
     const first = setImmediate(work);
-    const timer = setInterval(work, ms).unref();
+    after(ms * Math.random());
     return () => {
       clearImmediate(first);
-      clearInterval(timer);
+      clearTimeout(timer);
     };
   },
   after(ms, work) {

@@ -105,6 +105,10 @@ export interface LeaseRequest {
 export const leaseRequestText = ({ session, count, applied, nonce }: LeaseRequest): string =>
   `bailiwick-feed-lease\n${session}\n${count}\n${applied}\n${nonce}`;
 
+/** What the MAC of an acknowledgement alone is over: it asks for nothing, so nothing has to answer this very request. */
+export const feedAppliedText = ({ session, count, applied }: Omit<LeaseRequest, 'nonce'>): string =>
+  `bailiwick-feed-applied\n${session}\n${count}\n${applied}`;
+
 /** What the MAC of giving a lease back is over: no captured request for a lease is one for its end. */
 export const leaseEndText = ({ session, count }: Pick<LeaseRequest, 'session' | 'count'>): string =>
   `bailiwick-feed-end\n${session}\n${count}`;

@@ -84,6 +84,7 @@ export { ProtocolError } from './errors.ts';
 export {
   type FeedEntry,
   type FeedMessage,
+  feedAppliedText,
   feedMessageBounds,
   feedMessageType,
   type LeaseRequest,

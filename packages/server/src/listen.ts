@@ -111,6 +111,12 @@ function newServer(config: Config, handle: RequestListener): Server {
   );
 }
 
+/**
+ * How many connections wait to be accepted, as far as the system lets them: all guards come back at one moment after a network has failed, and who
+ * finds no place is not refused but tries again after seconds, longer than a lease.
+ */
+const backlog = 4096;
+
 /** Answers the error if the address is not one of this machine's. */
 function bind(server: Server, host: string, port: number, setting: string): Promise<Error | undefined> {
   return new Promise((resolve, reject) => {
@@ -123,7 +129,7 @@ function bind(server: Server, host: string, port: number, setting: string): Prom
         reject(new Error(`port ${port} may not be opened by this user: set ${setting} to one above 1023`));
       } else reject(error);
     });
-    server.listen({ host, port, ipv6Only: host.includes(':') }, () => resolve(undefined));
+    server.listen({ host, port, backlog, ipv6Only: host.includes(':') }, () => resolve(undefined));
   });
 }
 

@@ -1,6 +1,6 @@
 /**
  * Follows the feed of one resource, for as long as the guard lives: opens a session, acknowledges at once what it learned, renews its lease each third
- * of it, and hears of news by a stream, or by asking where a proxy lets no stream through.
+ * of it (where both are due, by one request), and hears of news by a stream, or by asking where a proxy lets no stream through.
  *
  * Nothing here throws, and nothing keeps the process alive. Whatever fails, the lease runs out by itself, and then nobody trusts what is known here.
  */
@@ -164,16 +164,21 @@ export function feedClient(options: {
     news = heard;
     /** What the identity provider knows that we have applied. */
     let told: number | undefined;
-    const isDue = () =>
-      told !== view.rev || heard.mustAsk() || heard.transport() === 'poll' || nextRenewal <= lease.elapsed();
+    const mustAsk = () => heard.mustAsk() || heard.transport() === 'poll' || nextRenewal <= lease.elapsed();
     try {
       while (!signal.aborted) {
-        if (!isDue()) {
+        const asks = mustAsk();
+        if (!asks && told === view.rev) {
           await due.wait(nextRenewal - lease.elapsed());
           continue;
         }
         try {
           const applied = view.rev ?? 0;
+          if (!asks) {
+            await tell(session, { applied, signal });
+            told = applied;
+            continue;
+          }
           const third = session.leaseMs / 3;
           // who has no time left must have an answer now
           const mayWait = heard.transport() === 'poll' && told === applied && lease.leftMs() > third;
@@ -196,6 +201,16 @@ export function feedClient(options: {
     } finally {
       heard.stop();
       news = undefined;
+    }
+  }
+
+  /** Says what was applied, while the lease has time yet: there is no answer to be verified. */
+  async function tell(session: FeedSession, { applied, signal }: { applied: number; signal: AbortSignal }) {
+    const limit = limited(signal, Math.min(session.leaseMs / 3, mostAnswerMs));
+    try {
+      await orAborted(wire.applied({ session, count: nextCount(), applied, signal: limit.signal }), limit.signal);
+    } finally {
+      limit.stop();
     }
   }
 

@@ -100,6 +100,23 @@ test('the lease is renewed each third of it, and the guard tells no more than it
   assert.ok(feed.asked.every(({ wait_ms }) => wait_ms === undefined));
 });
 
+test('between two leases it says what it has applied, and asks for nothing', async () => {
+  const { feed, settled, pass } = await following();
+  await settled();
+  const [before] = [...feed.sessions.values()].map(({ leaseEndsAt }) => leaseEndsAt);
+  await pass(100);
+  feed.revoke('x');
+  await settled();
+  assert.ok(feed.isAcknowledged(feed.head));
+  assert.deepEqual(
+    [...feed.sessions.values()].map(({ leaseEndsAt }) => leaseEndsAt),
+    [before],
+  );
+  await pass(feed.leaseMs / 3);
+  const [after = 0] = [...feed.sessions.values()].map(({ leaseEndsAt }) => leaseEndsAt);
+  assert.ok(after > (before ?? 0), 'and the lease is renewed when it is time');
+});
+
 test('many revocations of one moment are acknowledged together', async () => {
   const { feed, settled } = await following();
   const before = feed.asked.length;

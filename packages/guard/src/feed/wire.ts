@@ -1,8 +1,8 @@
 /** What a guard sends to the feed of its identity provider, and in which form answers come back. */
 import { createHmac } from 'node:crypto';
 import { createAgent } from '@bailiwick/agent';
-import { leaseEndText, leaseRequestText, type Signer } from '@bailiwick/protocol';
-import { fetchJson, Unavailable } from '../json-client.ts';
+import { feedAppliedText, leaseEndText, leaseRequestText, type Signer } from '@bailiwick/protocol';
+import { fetchJson, reasonOf, Unavailable } from '../json-client.ts';
 import type { Runtime } from '../runtime.ts';
 
 /** What is done while nothing can be known. */
@@ -37,6 +37,8 @@ export interface FeedWire {
   ): Promise<{ session: FeedSession; messages: unknown[] }>;
   /** @throws Unavailable; with a status where the identity provider has answered: then the session is over */
   ask(asking: Asking & { waitMs: number | undefined; signal: AbortSignal }): Promise<unknown[]>;
+  /** Says what was applied, and asks for nothing. @throws Unavailable; with a status where the identity provider has answered: then the session is over */
+  applied(told: Omit<Asking, 'nonce'> & { signal: AbortSignal }): Promise<void>;
   /** The stream's answer, before anything of it was read. @throws what fetch does */
   stream(session: FeedSession, after: number, signal: AbortSignal): Promise<Response>;
   /** Gives the lease back. */
@@ -86,6 +88,15 @@ export function feedWire(options_: {
       const body = { ...authenticated(asking), ...(waitMs !== undefined && { wait_ms: waitMs }) };
       const { url, endpoint: named } = asking.session;
       return messagesIn(await fetchJson(plain, url, jsonOf('POST', body, signal), { ...options, named }));
+    },
+    async applied({ session, count, applied, signal }) {
+      const { url, endpoint } = session;
+      const mac = macOf(session, feedAppliedText({ session: session.id, count, applied }));
+      const response = await runtime.follow(url, jsonOf('POST', { count, applied, mac }, signal)).catch((error) => {
+        throw new Unavailable(`${endpoint} can't be reached: ${reasonOf(error)}`);
+      });
+      await response.body?.cancel();
+      if (response.status !== 204) throw new Unavailable(`${endpoint} answered ${response.status}`, response.status);
     },
     stream: ({ url }, after, signal) =>
       agent.fetch(`${url}?after=${after}`, { headers: { accept: 'text/event-stream' }, signal }),

@@ -4,6 +4,7 @@ import {
   encodeHeader,
   type FeedEntry,
   type FeedMessage,
+  feedAppliedText,
   feedMessageType,
   leaseEndText,
   leaseRequestText,
@@ -20,7 +21,7 @@ export interface FakeFeed {
   opened: number;
   ended: number;
   sessions: Map<string, { key: Buffer; applied: number; leaseEndsAt: number }>;
-  /** Every request for a lease. */
+  /** Every request for a lease, and every acknowledgement alone. */
   asked: { count: number; applied: number; wait_ms?: number }[];
   /** Streams that are open, by what they were sent up to. */
   streams: Set<FakeStream>;
@@ -128,12 +129,17 @@ export function fakeFeed(options: {
       nonce: string;
       mac: string;
     };
-    const text = leaseRequestText({ session: id, count: count as number, applied: applied as number, nonce });
+    const told = { session: id, count: count as number, applied: applied as number };
+    const text = nonce === undefined ? feedAppliedText(told) : leaseRequestText({ ...told, nonce });
     if (session === undefined) return Response.json({ error: 'unknown-session' }, { status: 404 });
     if (mac !== createHmac('sha256', session.key).update(text).digest('base64url'))
       return Response.json({ error: 'bad mac' }, { status: 401 });
     feed.asked.push({ count: count as number, applied: applied as number, ...(wait_ms !== undefined && { wait_ms }) });
     session.applied = Math.max(session.applied, applied as number);
+    if (nonce === undefined) {
+      await new Promise(setImmediate); // over a network, more comes in meanwhile
+      return new Response(null, { status: 204 });
+    }
     session.leaseEndsAt = now() + feed.leaseMs;
     if (wait_ms !== undefined && applied === feed.head) {
       await new Promise<void>((resolve) => {

@@ -75,6 +75,28 @@ for (const database of databases) {
       ]);
     });
 
+    test('with one that says what it has applied and asks for nothing, at once, and it is given nothing', async () => {
+      const { guard, revoke } = await world();
+      const session = await openFeedSession(server, guard);
+      const stream = await session.stream();
+      const rev = await revoke();
+      const waiting = arrived(rev);
+      assert.equal((await stream.next())?.rev, rev);
+      assert.equal((await session.applied({ applied: rev + 1_000 })).status, 204);
+      assert.equal((await stand(rev)).complete, false, 'a number that was never sent counts for nothing');
+      assert.equal((await session.applied({ applied: rev - 1 })).status, 204);
+      assert.equal((await stand(rev)).complete, false, 'nor does one before it');
+      server.clock.advance(1_999);
+      const answer = await session.applied();
+      assert.deepEqual([answer.status, await answer.text()], [204, '']);
+      const appliedAt = server.clock.now();
+      assert.deepEqual((await waiting).resources[0]?.guards, [{ guard: guard.guard, appliedAt }]);
+      server.clock.advance(1);
+      const next = await revoke();
+      assert.deepEqual((await arrived(next)).resources[0]?.guards, [], 'the lease of the beginning has run out');
+      await stream.close();
+    });
+
     test('with one that hangs, when the lease that was given without it has run out, and no later', async () => {
       const { guard, revoke } = await world();
       const [healthy, hanging] = [await feedGuard(server, guard.resource), guard];

@@ -69,6 +69,16 @@ export function evaluate(feed: Feed): void {
       : undefined;
 }
 
+/** The same once for all who are heard in this turn of the event loop. */
+export function evaluateSoon(feed: Feed): void {
+  if (feed.evaluating) return;
+  feed.evaluating = true;
+  setImmediate(() => {
+    feed.evaluating = false;
+    if (!feed.stopped) evaluate(feed);
+  });
+}
+
 /** Up to which number no lease-holder of this node accepts any more what was revoked. */
 function safeHere(feed: Feed, resource: string, now: number): number {
   let safe = Number.POSITIVE_INFINITY;

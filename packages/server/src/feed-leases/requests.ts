@@ -1,10 +1,17 @@
 /** Guards open sessions, ask for leases in them, follow them, and give them back. */
-import { type AccessTokenClaims, leaseEndText, leaseRequestText, linkTag, tagsOf } from '@bailiwick/protocol';
+import {
+  type AccessTokenClaims,
+  feedAppliedText,
+  leaseEndText,
+  leaseRequestText,
+  linkTag,
+  tagsOf,
+} from '@bailiwick/protocol';
 import type { Deps } from '../deps.ts';
 import { tagsEndedSince } from '../liveness/liveness.ts';
 import type { FeedTerms, Guard } from '../resources/resource.ts';
 import { findGuard, findGuardOfAgent, findResource } from '../resources/store.ts';
-import { evaluate } from './completion.ts';
+import { evaluate, evaluateSoon } from './completion.ts';
 import { feedOf } from './feed.ts';
 import { leaseMsOf } from './followed.ts';
 import {
@@ -12,6 +19,7 @@ import {
   newSession,
   newSessionId,
   readSessionId,
+  report,
   type Session,
   type SessionName,
   type StreamOut,
@@ -103,6 +111,23 @@ export async function askLease(deps: Deps, id: string, asked: LeaseAsked): Promi
   const terms = feed.followed.get(session.resource)?.terms;
   const waitMs = Math.min(asked.waitMs, terms ? leaseMsOf(terms) / 3 : 0);
   return leased(feed, { session, after: applied, nonce, waitMs });
+}
+
+/** What a guard says that it has applied, as it was sent. */
+export type AppliedTold = Pick<LeaseAsked, 'count' | 'applied' | 'mac'>;
+
+/**
+ * Notes what the guard has applied, and gives it nothing. A node that gives this guard no leases has nothing to note, and one that was started anew
+ * hears it with the next request for a lease: to know it later is always safe.
+ * @throws FeedRefusal `unknown_session`, `replayed`
+ */
+export async function noteApplied(deps: Deps, id: string, told: AppliedTold): Promise<void> {
+  const feed = feedOf(deps);
+  const { count, applied, mac } = told;
+  const session = await proven(feed, id, { count, mac, text: feedAppliedText({ session: id, count, applied }) });
+  const followed = feed.followed.get(session.resource);
+  if (!followed?.sessions.has(session) || applied > followed.head) return;
+  if (report(session, applied, deps.clock.now())) evaluateSoon(feed);
 }
 
 /**

@@ -107,6 +107,8 @@ export interface Feed {
   waiters: { resolve: () => void; reject: (error: unknown) => void }[];
   heard: boolean;
   running: boolean;
+  /** It will be looked at what is acknowledged. */
+  evaluating: boolean;
   stopped: boolean;
   /** The last revocation that reached a resource. */
   newest: number;
@@ -165,6 +167,7 @@ export function newFeed(deps: Deps, wake: (feed: Feed) => void): Feed {
     waiters: [],
     heard: false,
     running: false,
+    evaluating: false,
     stopped: false,
     newest: 0,
     pending: new Map(),

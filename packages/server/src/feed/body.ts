@@ -1,6 +1,6 @@
 /** What guards send: small, and read strictly. */
 import { z } from 'zod';
-import type { LeaseAsked } from '../feed-leases/requests.ts';
+import type { AppliedTold, LeaseAsked } from '../feed-leases/requests.ts';
 import { badRequest } from '../web/problem.ts';
 
 const number = z
@@ -21,6 +21,7 @@ const lease = z.strictObject({
   mac,
   wait_ms: number.max(60_000, 'must be at most 60000').optional(),
 });
+const applied = z.strictObject({ count: number, applied: number, mac });
 const end = z.strictObject({ count: number, mac });
 
 /** @throws Problem 400 */
@@ -29,11 +30,15 @@ export function openBody(body: unknown): { nonce: string; after: number | undefi
   return { nonce, after };
 }
 
-/** @throws Problem 400 */
-export function leaseBody(body: unknown): LeaseAsked {
+/** A request for a lease; without a nonce to answer, and nothing to wait for, it only says what was applied. @throws Problem 400 */
+export function sessionBody(body: unknown): LeaseAsked | AppliedTold {
+  if (asksForNothing(body)) return read(applied, body);
   const { wait_ms, ...asked } = read(lease, body);
   return { ...asked, waitMs: wait_ms ?? 0 };
 }
+
+const asksForNothing = (body: unknown): boolean =>
+  typeof body === 'object' && body !== null && 'applied' in body && !('nonce' in body) && !('wait_ms' in body);
 
 /** @throws Problem 400 */
 export const endBody = (body: unknown): { count: number; mac: string } => read(end, body);

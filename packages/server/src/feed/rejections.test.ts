@@ -110,6 +110,30 @@ describe('the feed refuses', () => {
     test(`a lease with ${what}`, async () => problem(await session.post({}, forge), status, kind));
   }
 
+  for (const [what, forge, status, kind] of [
+    ['another number than was signed', (body) => ({ ...body, applied: 1 }), 404, 'unknown-session'],
+    ['another count', (body) => ({ ...body, count: 77 }), 404, 'unknown-session'],
+    ['the MAC of a lease', forAsking, 404, 'unknown-session'],
+    ['no MAC', ({ mac: _, ...body }) => body, 400, 'bad-request'],
+    ['a number as text', (body) => ({ ...body, applied: '0' }), 400, 'bad-request'],
+    ['a wait, and no nonce to answer', (body) => ({ ...body, wait_ms: 100 }), 400, 'bad-request'],
+    ['a nonce that was not signed', (body) => ({ ...body, nonce: newNonce() }), 404, 'unknown-session'],
+  ] satisfies typeof forged) {
+    test(`what was applied, with ${what}`, async () => problem(await session.applied({}, forge), status, kind));
+  }
+
+  function forAsking(body: Record<string, unknown>) {
+    const request = { session: session.id, count: body.count as number, applied: session.at, nonce: newNonce() };
+    const mac = createHmac('sha256', session.key).update(leaseRequestText(request)).digest('base64url');
+    return { ...body, mac };
+  }
+
+  test('what was applied, twice by one count', async () => {
+    assert.equal((await session.applied({ count: 39 })).status, 204);
+    await problem(await session.applied({ count: 39 }), 409, 'conflict');
+    await problem(await session.post({ count: 39 }), 409, 'conflict');
+  });
+
   test('a lease by the key of another session', async () => {
     const request = { session: session.id, count: 500, applied: session.at, nonce: newNonce() };
     const mac = createHmac('sha256', other.session.key).update(leaseRequestText(request)).digest('base64url');

@@ -2,12 +2,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Deps } from '../deps.ts';
 import { feedOf } from '../feed-leases/feed.ts';
-import { askLease, giveBack } from '../feed-leases/requests.ts';
+import { askLease, giveBack, noteApplied } from '../feed-leases/requests.ts';
 import { FeedRefusal } from '../feed-leases/state.ts';
 import { refuseOtherMethods, sendAnswer } from '../web/own-api.ts';
 import { Problem } from '../web/problem.ts';
 import { feedPath, serviceApi, servicePrefix } from '../web/service.ts';
-import { endBody, leaseBody } from './body.ts';
+import { endBody, sessionBody } from './body.ts';
 import { openFeed } from './open.ts';
 import { streamFeed } from './stream.ts';
 
@@ -40,14 +40,16 @@ export function feedRoutes(deps: Deps) {
       handler: async (request, reply) =>
         refusing(deps, () => streamFeed(deps, callerOf(request as FastifyRequest), request as never, reply)),
     });
-    // who asks for a lease shows no token: the MAC under the session's key says who it is
+    // who asks for a lease, or says what it has applied, shows no token: the MAC under the session's key says who it is
     app.route<Named>({
       method: 'POST',
       url: session,
       handler: async (request, reply) =>
         refusing(deps, async () => {
-          const messages = await askLease(deps, request.params.session, leaseBody(request.body));
-          return answerMessages(reply, messages);
+          const body = sessionBody(request.body);
+          if ('nonce' in body) return answerMessages(reply, await askLease(deps, request.params.session, body));
+          await noteApplied(deps, request.params.session, body);
+          return reply.code(204).send();
         }),
     });
     app.route<Named>({

@@ -4,6 +4,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { type Agent, createAgent } from '@bailiwick/agent';
 import {
   type FeedMessage,
+  feedAppliedText,
   generateJwk,
   leaseEndText,
   leaseRequestText,
@@ -39,6 +40,11 @@ export interface FeedSession {
   lease(more?: LeaseOptions): Promise<FeedMessage[]>;
   /** The same as it comes over the wire. `forge` changes the body after the MAC was made. */
   post(more?: LeaseOptions, forge?: (body: Record<string, unknown>) => unknown): Promise<Response>;
+  /** Says what it has applied, and asks for nothing; as it comes over the wire. `forge` changes the body after the MAC was made. */
+  applied(
+    more?: Pick<LeaseOptions, 'count' | 'applied'>,
+    forge?: (body: Record<string, unknown>) => unknown,
+  ): Promise<Response>;
   giveBack(): Promise<Response>;
   /** Follows by a stream; messages are applied as they come. */
   stream(after?: number): Promise<FeedStream>;
@@ -143,6 +149,16 @@ export async function openFeedSession(
         session.at = message.rev;
       }
       return session.last;
+    },
+    async applied(more = {}, forge = (body) => body) {
+      const told = { session: session.id, count: more.count ?? ++count, applied: more.applied ?? session.at };
+      const mac = createHmac('sha256', session.key).update(feedAppliedText(told)).digest('base64url');
+      const { session: _, ...rest } = told;
+      return fetch(`${server.address}/feed/${session.id}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(forge({ ...rest, mac })),
+      });
     },
     async post(more = {}, forge = (body) => body) {
       const request = {
