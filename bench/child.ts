@@ -133,11 +133,11 @@ export function pinGenerator(): boolean {
   return true;
 }
 
-/** Starts `children/<name>.ts` on the measured core. */
-export function startChild(name: string): Child {
+/** Starts `children/<name>.ts` on the measured core, or wherever there is room. */
+export function startChild(name: string, { pinned = true } = {}): Child {
   const file = fileURLToPath(new URL(`./children/${name}.ts`, import.meta.url));
   const node = [process.execPath, ...process.execArgv, file];
-  const [command, ...args] = canPin ? ['taskset', '-c', '0', ...node] : node;
+  const [command, ...args] = canPin && pinned ? ['taskset', '-c', '0', ...node] : node;
   const child = spawn(command as string, args, {
     stdio: ['ignore', 2, 2, 'ipc'],
     env: { ...process.env, NODE_ENV: 'production' },
