@@ -7,6 +7,7 @@ import type { Agent, Credential, Guard, Person, Resource, SigningKey, Team } fro
 import { checkAgentEnds, checkCredentials, withoutCredentials } from './credentials.ts';
 import { checkExports } from './exports.ts';
 import { type Finding, fail, note, ok, someOf, warn } from './finding.ts';
+import { checkMandates } from './mandates.ts';
 import { checkPolicies } from './policies.ts';
 import { checkTrustDomains } from './trust-domains.ts';
 
@@ -36,7 +37,8 @@ export async function checkRegistry(api: Api, now: number): Promise<Finding[]> {
     ...(await allowed('owners', () => checkOwners(api, living))),
     ...checkAgentEnds(living, now),
     ...(await allowed('credentials', () => checkThoseOf(api, living, now))),
-    ...(await allowed('resources', () => checkResources(api))),
+    ...(await allowed('resources', () => checkResources(api, agents))),
+    ...(await checkMandates(api, agents, now)),
     ...(await checkPolicies(api, now)),
     ...(await checkTrustDomains(api)),
     ...(await checkExports(api, now)),
@@ -101,7 +103,7 @@ async function checkOwners(api: Api, agents: readonly Agent[]): Promise<Finding[
   return [warn('owners', `Nobody answers any more for ${names}.`, 'bailiwick agents update AGENT --owner OWNER')];
 }
 
-async function checkResources(api: Api): Promise<Finding[]> {
+async function checkResources(api: Api, agents: readonly Agent[]): Promise<Finding[]> {
   const all = await api.list<Resource>('/resources');
   const resources = all.filter(({ system, status }) => !system && status === 'active');
   const guarded = new Set(
@@ -111,6 +113,8 @@ async function checkResources(api: Api): Promise<Finding[]> {
   const bearer = resources.filter(({ token }) => token.dangerously_bearer);
   const empty = resources.filter(({ operations }) => operations.length === 0);
   const bare = resources.filter(({ id }) => !guarded.has(id));
+  const retired = new Set(agents.filter(({ status }) => status === 'retired').map(({ id }) => id));
+  const deserted = resources.filter(({ served_by }) => served_by.some((id) => retired.has(id)));
   const found = [
     ...(bearer.length === 0
       ? []
@@ -137,6 +141,15 @@ async function checkResources(api: Api): Promise<Finding[]> {
             'guards',
             `No guard is registered for ${names(bare)}.`,
             'bailiwick guards create RESOURCE --owner OWNER --key-out FILE',
+          ),
+        ]),
+    ...(deserted.length === 0
+      ? []
+      : [
+          warn(
+            'served by',
+            `Agents that are retired are to answer there: ${names(deserted)}.`,
+            'bailiwick resources update RESOURCE --not-served-by AGENT --served-by ANOTHER',
           ),
         ]),
   ];
