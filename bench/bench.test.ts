@@ -36,6 +36,17 @@ test('bench token --json ends with one line of JSON, every figure above zero', a
   }
 });
 
+test('bench exchange --json ends with one line of JSON, every figure above zero', async () => {
+  const lines = await bench('exchange', '--json', '--rounds', '1', '--count', '60');
+  assert.equal(lines.length, 1);
+  const { bench: name, hops, of_mandate, ...figures } = JSON.parse(lines[0] as string);
+  assert.deepEqual([name, hops], ['exchange', 3]);
+  for (const each of [figures, of_mandate]) {
+    assert.deepEqual(Object.keys(each), ['cpu_us_per_exchange', 'floor_us', 'ratio_to_floor']);
+    for (const [field, value] of Object.entries(each)) assert.ok((value as number) > 0, field);
+  }
+});
+
 test('bench guard --json ends with one line of JSON, every figure above zero', async () => {
   const lines = await bench('guard', '--json', '--rounds', '1', '--count', '60');
   assert.equal(lines.length, 1);

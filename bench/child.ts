@@ -7,8 +7,9 @@ import { fileURLToPath } from 'node:url';
 export interface Calls {
   start: { input: Start; output: Target };
   cpu: { input: null; output: number };
-  floor: { input: { profile: Profile; count: number }; output: number };
+  floor: { input: { verified: readonly Signature[]; count: number }; output: number };
   guard: { input: { rounds: number; count: number }; output: GuardFigures };
+  startExchange: { input: { keys: Record<string, unknown>[] }; output: ExchangeTarget };
   startEnrol: { input: { keys: Record<string, unknown>[] }; output: EnrolTarget };
   /** Answers how many instances there are now. */
   fillPast: { input: { count: number }; output: number };
@@ -26,6 +27,9 @@ export interface Calls {
 
 export type Profile = 'dpop' | 'bearer' | 'mtls';
 export const profiles: readonly Profile[] = ['dpop', 'bearer', 'mtls'];
+
+/** A signature that comes with a request. */
+export type Signature = 'assertion' | 'proof' | 'token';
 
 export interface Start {
   /** Public keys (JWK, ES256) of the agents that will ask for tokens. */
@@ -47,6 +51,28 @@ export interface Target {
   scope: string;
   /** How durable it is, in words, asserted by the child before it answers. */
   durability: string;
+}
+
+/** Where tokens are exchanged. */
+export interface ExchangeTarget {
+  issuer: string;
+  tokenEndpoint: string;
+  jwksUri: string;
+  resource: string;
+  scope: string;
+  /** In the order of the keys. */
+  clientIds: string[];
+  /** One that begins with each agent, in the same order. */
+  lines: ExchangeLine[];
+  durability: string;
+}
+
+/** What a person let an agent do, and the next two after it: ids of mandates. */
+export interface ExchangeLine {
+  person: string;
+  /** What the second holds, and the third. */
+  part: string;
+  last: string;
 }
 
 /** Where instances enrol. */

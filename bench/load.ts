@@ -54,7 +54,8 @@ export async function makeAgents(count: number): Promise<{ agents: BenchAgent[];
 
 /** `count` requests, each with an assertion and (for dpop) a proof never used before. */
 export async function prepare(load: Load, count: number): Promise<Buffer[]> {
-  const nonce = load.profile === 'dpop' ? await currentNonce(load) : undefined;
+  const endpoint = new URL(load.target.tokenEndpoints[load.profile]);
+  const nonce = load.profile === 'dpop' ? await nonceFor(endpoint, request(load, 0, undefined)) : undefined;
   return Array.from({ length: count }, (_, index) => request(load, index % load.agents.length, nonce));
 }
 
@@ -110,19 +111,19 @@ function bindingOf({ profile, agents }: Load, index: number): Record<string, str
 }
 
 /** The server's public keys, fetched once. */
-export async function fetchJwks(target: Target): Promise<JSONWebKeySet> {
+export async function fetchJwks(target: { jwksUri: string }): Promise<JSONWebKeySet> {
   const response = await fetch(target.jwksUri);
   return (await response.json()) as JSONWebKeySet;
 }
 
 /** Asks once without a nonce, as RFC 9449 §8 has it. */
-async function currentNonce(load: Load): Promise<string> {
-  const lanes = await connect({ ...load, concurrency: 1 });
-  const [answer] = await run(lanes, [request(load, 0, undefined)]);
-  disconnect(lanes);
-  const nonce = answer && headerOf(answer, 'dpop-nonce');
-  if (answer?.status !== 400 || nonce === undefined) {
-    throw new Error(`expected use_dpop_nonce, got ${answer?.status}: ${answer?.body}`);
+export async function nonceFor(url: URL, request: Buffer): Promise<string> {
+  const connection = await open(url);
+  const answer = await connection.exchange(request);
+  connection.close();
+  const nonce = headerOf(answer, 'dpop-nonce');
+  if (answer.status !== 400 || nonce === undefined) {
+    throw new Error(`expected use_dpop_nonce, got ${answer.status}: ${answer.body}`);
   }
   return nonce;
 }

@@ -1,9 +1,10 @@
-// npm run -s bench -- <token|guard|enrol|policy|revocation|events> [--json] [--rounds n] [--count n] [--past n]
+// npm run -s bench -- <token|exchange|guard|enrol|policy|revocation|events> [--json] [--rounds n] [--count n] [--past n]
 // Figures go to stdout (with --json one line of JSON, the last), progress to stderr.
 import { parseArgs } from 'node:util';
 import { pinGenerator } from './child.ts';
 import { enrolDefaults, enrolReport, enrolTable, measureEnrol } from './enrol.ts';
 import { eventDefaults, eventsReport, eventsTable, measureEvents } from './events.ts';
+import { exchangeDefaults, exchangeReport, exchangeTable, measureExchange } from './exchange.ts';
 import { guardDefaults, guardReport, guardTable, measureGuard } from './guard.ts';
 import { measurePolicy, policyDefaults, policyReport, policyTable } from './policy.ts';
 import { measureRevocation, revocationDefaults, revocationReport, revocationTable } from './revocation.ts';
@@ -11,9 +12,10 @@ import { endsDefaults, endsReport, endsTable, measureEnds } from './revocation-e
 import type { RevocationOptions } from './revocation-world.ts';
 import { measureTokens, tokenDefaults, tokenReport, tokenTable } from './token.ts';
 
-const usage = `Usage: npm run -s bench -- <token|guard|enrol|policy|revocation|events> [options]
+const usage = `Usage: npm run -s bench -- <token|exchange|guard|enrol|policy|revocation|events> [options]
 
   token            what a token costs the server that issues it, beside oidc-provider and the bare signatures
+  exchange         what it costs to exchange a token or a mandate with three agents in the chain, beside the bare signatures
   guard            what a request costs the API that is guarded, beside jose and the bare signature
   enrol            what an instance costs to enrol, fifty a second
   policy           what a decision by policy costs: 200 policies, 10,000 agents, a new task and address in every request
@@ -58,7 +60,7 @@ async function main(): Promise<number> {
   if (
     values.help ||
     positionals.length !== 1 ||
-    !['token', 'guard', 'enrol', 'policy', 'revocation', 'events'].includes(what ?? '')
+    !['token', 'exchange', 'guard', 'enrol', 'policy', 'revocation', 'events'].includes(what ?? '')
   ) {
     (values.help ? print : say)(usage);
     return values.help ? 0 : 2;
@@ -72,6 +74,14 @@ async function main(): Promise<number> {
     const warmup = Math.min(tokenDefaults.warmup, 2 * tokens);
     const measured = await measureTokens({ ...tokenDefaults, rounds, tokens, warmup }, say);
     print(values.json ? JSON.stringify(tokenReport(measured)) : tokenTable(measured));
+    return 0;
+  }
+  if (what === 'exchange') {
+    const exchanges = positive(values.count, exchangeDefaults.exchanges);
+    const rounds = positive(values.rounds, exchangeDefaults.rounds);
+    const warmup = Math.min(exchangeDefaults.warmup, 2 * exchanges);
+    const figures = await measureExchange({ ...exchangeDefaults, rounds, exchanges, warmup }, say);
+    print(values.json ? JSON.stringify(exchangeReport(figures)) : exchangeTable(figures));
     return 0;
   }
   if (what === 'enrol') {

@@ -1,31 +1,15 @@
 // Our own side: the server as it is by default, on SQLite on a real disk, with nothing left out of its road.
-import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { registryOf } from '../../conformance/registry.ts';
-import { systemClock } from '../../packages/server/src/lib/clock.ts';
-import { startServer, type TestServer } from '../../packages/server/src/testing/harness.ts';
 import { type Start, serveCalls, type Target } from '../child.ts';
+import { type DurableServer, startDurable } from './durable.ts';
 
-// beside the sources and not in the system's temporary folder, which may be memory, where durability costs nothing
-const scratch = fileURLToPath(new URL('../.tmp/', import.meta.url));
 const scope = 'tickets:read';
 
-let server: TestServer | undefined;
-let data: string | undefined;
+let running: DurableServer | undefined;
 
 async function start({ agents, certificates }: Start): Promise<Target> {
-  mkdirSync(scratch, { recursive: true });
-  data = mkdtempSync(join(scratch, 'data-'));
-  server = await startServer({
-    clock: { ...systemClock, advance: () => {} },
-    // more than a benchmark asks for: the limit is checked, and never reached
-    config: { data, limits: { tokens_per_minute: 1_000_000 } },
-  });
-  const durability = await server.deps.db.durability();
-  assert.deepEqual(durability, { database: 'sqlite', journal_mode: 'wal', synchronous: 'full' });
-
+  running = await startDurable();
+  const { server, durability } = running;
   const registry = await registryOf(server.admin);
   const dpop = await registry.resource({ identifier: 'https://tickets.example/dpop', scopes: [scope] });
   const bearer = await registry.resource({
@@ -59,7 +43,7 @@ async function start({ agents, certificates }: Start): Promise<Target> {
     clientIds: { dpop: clientIds, bearer: clientIds, mtls: clientIds },
     resources: { dpop: dpop.identifier, bearer: bearer.identifier, mtls: mtls.identifier },
     scope,
-    durability: `${durability.database}, journal_mode=${durability.journal_mode}, synchronous=${durability.synchronous}`,
+    durability,
   };
 }
 
@@ -72,7 +56,4 @@ async function documentAt(url: string): Promise<Metadata> {
   return (await (await fetch(url)).json()) as Metadata;
 }
 
-serveCalls({ start }, async () => {
-  await server?.close();
-  if (data !== undefined) rmSync(data, { recursive: true, force: true });
-});
+serveCalls({ start }, () => running?.close());

@@ -1,32 +1,16 @@
 // The server as it is by default, on SQLite on a real disk, with agents that enrol instances; and a past as long as is asked for.
-import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { systemClock } from '../../packages/server/src/lib/clock.ts';
 import { asOf } from '../../packages/server/src/liveness/liveness.ts';
 import { issueX509Svid } from '../../packages/server/src/svid/x509-svid.ts';
-import { startServer, type TestServer } from '../../packages/server/src/testing/harness.ts';
 import { type EnrolTarget, ownCpu, serveCalls } from '../child.ts';
+import { type DurableServer, startDurable } from './durable.ts';
 
-// beside the sources and not in the system's temporary folder, which may be memory, where durability costs nothing
-const scratch = fileURLToPath(new URL('../.tmp/', import.meta.url));
-
-let server: TestServer | undefined;
-let data: string | undefined;
+let running: DurableServer | undefined;
 let agents: { id: string; credential: string; org: string }[] = [];
 
 async function startEnrol({ keys }: { keys: Record<string, unknown>[] }): Promise<EnrolTarget> {
-  mkdirSync(scratch, { recursive: true });
-  data = mkdtempSync(join(scratch, 'data-'));
-  server = await startServer({
-    clock: { ...systemClock, advance: () => {} },
-    // more than a benchmark asks for: the limits are checked, and never reached
-    config: { data, limits: { tokens_per_minute: 1_000_000 }, instances: { live_at_most: 1_000_000 } },
-  });
-  const durability = await server.deps.db.durability();
-  assert.deepEqual(durability, { database: 'sqlite', journal_mode: 'wal', synchronous: 'full' });
+  running = await startDurable({ instances: { live_at_most: 1_000_000 } });
+  const { server, durability } = running;
   const { admin } = server;
   const team = await admin<{ id: string }>('POST', '/teams', { name: 'support' });
   agents = [];
@@ -43,7 +27,7 @@ async function startEnrol({ keys }: { keys: Record<string, unknown>[] }): Promis
     issuer: server.issuer,
     url: `${server.issuer}/instances`,
     clientIds: agents.map(({ id }) => id),
-    durability: `${durability.database}, journal_mode=${durability.journal_mode}, synchronous=${durability.synchronous}`,
+    durability,
   };
 }
 
@@ -54,8 +38,8 @@ const atOnce = 50_000;
  * behind before it is forgotten. By SQLite itself, since asking for a million of them would take hours.
  */
 async function fillPast({ count }: { count: number }): Promise<number> {
-  if (!server) throw new Error('not started');
-  const { db } = server.deps;
+  if (!running) throw new Error('not started');
+  const { db } = running.server.deps;
   const now = Date.now();
   const [from, to] = [now - 2 * 3600_000, now - 3600_000];
   const jwk = JSON.stringify(generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' }));
@@ -94,8 +78,8 @@ async function fillPast({ count }: { count: number }): Promise<number> {
 
 /** CPU microseconds for each X.509-SVID: signed, and checked again. */
 async function svids({ count }: { count: number }): Promise<number> {
-  if (!server) throw new Error('not started');
-  const { deps } = server;
+  if (!running) throw new Error('not started');
+  const { deps } = running.server;
   const { version } = await asOf(deps.db);
   const publicKeys = Array.from({ length: 50 }, () =>
     generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' }),
@@ -112,7 +96,4 @@ async function svids({ count }: { count: number }): Promise<number> {
   return (ownCpu() - before) / count;
 }
 
-serveCalls({ startEnrol, fillPast, svids }, async () => {
-  await server?.close();
-  if (data !== undefined) rmSync(data, { recursive: true, force: true });
-});
+serveCalls({ startEnrol, fillPast, svids }, () => running?.close());

@@ -1,12 +1,10 @@
-// The floor: the ES256 operations that the profile cannot do without, by the same synchronous calls of node:crypto
+// The floor: the ES256 operations that an answer cannot do without, by the same synchronous calls of node:crypto
 // that the server makes, over inputs of the size the wire has, with as many keys as there are agents.
 import { generateKeyPairSync, type KeyObject, randomUUID, sign, verify } from 'node:crypto';
-import { ownCpu, type Profile, serveCalls } from '../child.ts';
+import { ownCpu, type Signature, serveCalls } from '../child.ts';
 
 const agentCount = 20;
-const assertionBytes = 380;
-const proofBytes = 420;
-const tokenBytes = 900;
+const bytes: Record<Signature, number> = { assertion: 380, proof: 420, token: 900 };
 
 interface Signed {
   input: Buffer;
@@ -14,14 +12,16 @@ interface Signed {
   publicKey: KeyObject;
 }
 
-const signingKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
-const assertionKeys = Array.from({ length: agentCount }, () => generateKeyPairSync('ec', { namedCurve: 'P-256' }));
-const proofKeys = Array.from({ length: agentCount }, () => generateKeyPairSync('ec', { namedCurve: 'P-256' }));
+const keyPairs = (count: number) =>
+  Array.from({ length: count }, () => generateKeyPairSync('ec', { namedCurve: 'P-256' }));
+const [ours] = keyPairs(1) as [ReturnType<typeof keyPairs>[number]];
+const keys = { assertion: keyPairs(agentCount), proof: keyPairs(agentCount), token: [ours] };
 
-function messages(count: number, keys: typeof assertionKeys, bytes: number): Signed[] {
+function messages(count: number, what: Signature): Signed[] {
+  const signers = keys[what];
   return Array.from({ length: count }, (_, index) => {
-    const { privateKey, publicKey } = keys[index % keys.length] as (typeof keys)[number];
-    const input = Buffer.from(randomUUID().padEnd(bytes, '.'));
+    const { privateKey, publicKey } = signers[index % signers.length] as typeof ours;
+    const input = Buffer.from(randomUUID().padEnd(bytes[what], '.'));
     return { input, signature: sign('sha256', input, { key: privateKey, dsaEncoding: 'ieee-p1363' }), publicKey };
   });
 }
@@ -31,16 +31,14 @@ function check({ input, signature, publicKey }: Signed): void {
     throw new Error('not verified');
 }
 
-/** CPU microseconds per token that is nothing but its signatures. */
-function floor({ profile, count }: { profile: Profile; count: number }): number {
-  const assertions = profile === 'mtls' ? [] : messages(count, assertionKeys, assertionBytes);
-  const proofs = profile === 'dpop' ? messages(count, proofKeys, proofBytes) : [];
-  const tokens = Array.from({ length: count }, () => Buffer.from(randomUUID().padEnd(tokenBytes, '.')));
+/** CPU microseconds per token that is nothing but its signatures: those that are verified, and its own. */
+function floor({ verified, count }: { verified: readonly Signature[]; count: number }): number {
+  const shown = verified.map((what) => messages(count, what));
+  const tokens = Array.from({ length: count }, () => Buffer.from(randomUUID().padEnd(bytes.token, '.')));
   const before = ownCpu();
   for (let index = 0; index < count; index++) {
-    if (profile !== 'mtls') check(assertions[index] as Signed);
-    if (profile === 'dpop') check(proofs[index] as Signed);
-    sign('sha256', tokens[index] as Buffer, { key: signingKey, dsaEncoding: 'ieee-p1363' });
+    for (const each of shown) check(each[index] as Signed);
+    sign('sha256', tokens[index] as Buffer, { key: ours.privateKey, dsaEncoding: 'ieee-p1363' });
   }
   return (ownCpu() - before) / count;
 }
