@@ -92,6 +92,12 @@ for (const database of databases) {
         ['PATCH', `/trust-domains/${theirs.trustDomain.id}`, { bundle: { keys: [] } }],
         ['POST', `/trust-domains/${theirs.trustDomain.id}/refresh`],
         ['POST', `/trust-domains/${theirs.trustDomain.id}/remove`],
+        ['GET', `/trusted-issuers/${theirs.issuer.id}`],
+        ['PATCH', `/trusted-issuers/${theirs.issuer.id}`, { max_age_seconds: 1 }],
+        ['POST', `/trusted-issuers/${theirs.issuer.id}/refresh`],
+        ['POST', `/trusted-issuers/${theirs.issuer.id}/suspend`],
+        ['POST', `/trusted-issuers/${theirs.issuer.id}/resume`],
+        ['POST', `/trusted-issuers/${theirs.issuer.id}/remove`],
         ...[
           'people',
           'teams',
@@ -104,6 +110,7 @@ for (const database of databases) {
           'roles',
           'guards',
           'trust-domains',
+          'trusted-issuers',
           'events',
           'organizations',
         ].flatMap((noun) =>
@@ -291,6 +298,7 @@ async function snapshot(operator: AdminClient): Promise<unknown> {
     'roles',
     'guards',
     'trust-domains',
+    'trusted-issuers',
   ];
   return Promise.all(nouns.map((noun) => operator.ok('GET', `/${noun}?organization=theirs&limit=200`)));
 }

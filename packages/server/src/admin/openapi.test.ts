@@ -29,7 +29,14 @@ const requests: Record<string, (t: Things) => Promise<[path: string, body?: unkn
   suspendOrganization: async (t) => [`/organizations/${t.person.organization}/suspend`, { reason: 'moving' }],
   resumeOrganization: async (t) => [`/organizations/${t.person.organization}/resume`],
   listPeople: async () => ['/people?organization=home'],
-  createPerson: async () => ['/people', { name: 'Grace', email: 'grace@example.com' }],
+  createPerson: async () => [
+    '/people',
+    {
+      name: 'Grace',
+      email: 'grace@example.com',
+      identities: [{ issuer: 'https://login.example.com', subject: '248289761001' }],
+    },
+  ],
   getPerson: async (t) => [`/people/${t.person.id}`],
   updatePerson: async (t) => [`/people/${t.person.id}`, { email: null }],
   listTeams: async () => ['/teams?organization=home'],
@@ -139,6 +146,30 @@ const requests: Record<string, (t: Things) => Promise<[path: string, body?: unkn
   ],
   refreshTrustDomain: async (t) => [`/trust-domains/${t.trustDomain.id}/refresh`],
   removeTrustDomain: async (t) => [`/trust-domains/${t.trustDomain.id}/remove`, { reason: 'over' }],
+  listTrustedIssuers: async () => ['/trusted-issuers?organization=home&issuer=https://login.partner.example'],
+  trustIssuer: async (t) => [
+    '/trusted-issuers?organization=home',
+    {
+      issuer: 'https://other.example',
+      jwks_uri: 'https://localhost:1/jwks',
+      accepts: ['id_token', 'access_token'],
+      rules: [
+        {
+          name: 'staff',
+          claims: { hd: { exact: 'other.example' }, groups: { glob: 'org/*' }, role: { prefix: 'a' } },
+          agents: [t.agent.id],
+          resources: [{ resource: t.resource.id, scope: 'tickets:read' }],
+          max_lifetime_seconds: 60,
+        },
+      ],
+    },
+  ],
+  getTrustedIssuer: async (t) => [`/trusted-issuers/${t.issuer.id}`],
+  updateTrustedIssuer: async (t) => [`/trusted-issuers/${t.issuer.id}`, { max_age_seconds: 600 }],
+  refreshTrustedIssuer: async (t) => [`/trusted-issuers/${t.issuer.id}/refresh`],
+  suspendTrustedIssuer: async (t) => [`/trusted-issuers/${t.issuer.id}/suspend`, { reason: 'over' }],
+  resumeTrustedIssuer: async (t) => [`/trusted-issuers/${t.issuer.id}/resume`],
+  removeTrustedIssuer: async (t) => [`/trusted-issuers/${t.issuer.id}/remove`, { reason: 'over' }],
   listPolicies: async () => ['/policies?organization=home&mode=observe'],
   createPolicy: async () => [
     '/policies?organization=home',

@@ -2,11 +2,11 @@ import { z } from 'zod';
 import { forgetPurposes, ownsAgents } from '../agents/store.ts';
 import { eraseSealed } from '../audit/audit.ts';
 import type { Deps } from '../deps.ts';
-import { rfc3339 } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
-import { endSubject, registerSubject } from '../liveness/liveness.ts';
+import { endSubject, narrowSubject, registerSubject } from '../liveness/liveness.ts';
 import { forgetPersonal } from '../log/forget.ts';
 import { endMandatesOf } from '../mandates/forget.ts';
+import { deleteIdentities } from '../people/identities.ts';
 import type { Person } from '../people/people.ts';
 import { erasePerson, findPerson, insertPerson, selectPeople, updatePerson } from '../people/store.ts';
 import { forgetReasons } from '../revocations/store.ts';
@@ -14,47 +14,37 @@ import { forgetListed } from '../ssf/stream-store.ts';
 import { forgetAnswersShowing } from '../web/idempotency-store.ts';
 import { pageOf } from '../web/paging.ts';
 import { conflict, notFound } from '../web/problem.ts';
-import { email, line, oneOf, record } from './fields.ts';
-import { within } from './reach.ts';
-import { type Call, read, write } from './route.ts';
+import { email, record } from './fields.ts';
 import {
-  byId,
-  changes,
-  checkMatch,
-  common,
-  listQuery,
-  pageFilter,
-  pageOfSchema,
-  patchedBy,
-  patchOf,
-} from './shapes.ts';
-
-const writable = {
-  name: line(200, 1),
-  email: email.optional().meta({ description: 'By which an upstream provider will know them.' }),
-};
-
-export const shownPerson = z.strictObject({
-  ...common('person'),
-  name: z.string(),
-  email: z.string().optional(),
-  status: oneOf(['active', 'erased']),
-});
-
-export const showPerson = (person: Person): z.output<typeof shownPerson> => ({
-  id: person.id,
-  organization: person.org,
-  name: person.name,
-  ...(person.email !== undefined && { email: person.email }),
-  status: person.status,
-  created_at: rfc3339(person.createdAt),
-});
+  areKnownByEmail,
+  type ShownPerson,
+  setIdentities,
+  shownPersonInFull,
+  showPeople,
+  showPersonInFull,
+  writablePerson,
+} from './person.ts';
+import { mustHold, within } from './reach.ts';
+import { type Call, read, write } from './route.ts';
+import { byId, changes, checkMatch, listQuery, pageFilter, pageOfSchema, patchedBy, patchOf } from './shapes.ts';
 
 async function found(call: Call, id: string): Promise<Person> {
   const person = within(call, 'person', id, await findPerson(call.q, id));
   if (person.status === 'erased') throw notFound('person', id);
   return person;
 }
+
+/**
+ * Answers whether an address says for whom agents act, by the word of an issuer.
+ * @throws Problem 403 for an administrator who may not decide that, then
+ */
+async function mayNameAddress(call: Call, org: string): Promise<boolean> {
+  if (!(await areKnownByEmail(call, org))) return false;
+  mustHold(call, ['mandates:write'], 'to say by which address trusted issuers know a person');
+  return true;
+}
+
+const byName = (identities: readonly object[]): string[] => identities.map((each) => JSON.stringify(each)).sort();
 
 /** What was overwritten goes from the files too; a start does the same, should this one end before. */
 function overwrite({ db, log }: Deps): void {
@@ -70,14 +60,12 @@ export const personRoutes = [
     summary: 'List people',
     scopes: ['people:read'],
     query: listQuery({ email: email.optional() }),
-    response: pageOfSchema(shownPerson),
+    response: pageOfSchema(shownPersonInFull),
     async handler(call, { query }) {
       const page = pageFilter('person', query);
-      return pageOf(
-        await selectPeople(call.q, { org: call.org.id, email: query.email, ...page }),
-        page.shown,
-        showPerson,
-      );
+      const people = await selectPeople(call.q, { org: call.org.id, email: query.email, ...page });
+      const shown = await showPeople(call.q, people);
+      return pageOf(people, page.shown, ({ id }) => shown.get(id) as ShownPerson);
     },
   }),
   write('POST', {
@@ -86,16 +74,21 @@ export const personRoutes = [
     summary: 'Register a person',
     scopes: ['people:write'],
     status: 201,
-    body: record(writable),
+    body: record(writablePerson),
     example: { name: 'Ada Lovelace', email: 'ada@example.com' },
-    response: shownPerson,
-    async handler({ tx, deps, org, now }, { body }) {
-      const person = { id: newId(deps, 'person'), org: org.id, name: body.name, email: body.email, createdAt: now };
+    response: shownPersonInFull,
+    async handler(call, { body }) {
+      const { tx, deps, org, now } = call;
+      const { name, email: address } = body;
+      if (address !== undefined) await mayNameAddress(call, org.id);
+      const status = 'active' as const;
+      const person = { id: newId(deps, 'person'), org: org.id, name, email: address, status, createdAt: now };
       await insertPerson(tx, person);
       await registerSubject(tx, { id: person.id, kind: 'person', parent: org.id, now });
+      await setIdentities(call, person, [], body.identities);
       // nothing of the person in the log but the id: there, erasing them would have to find it
       const event = { type: 'person.created' as const, org: org.id, target: person.id };
-      return { body: showPerson({ ...person, status: 'active' }), event };
+      return { body: await showPersonInFull(tx, person), event };
     },
   }),
   read({
@@ -104,8 +97,8 @@ export const personRoutes = [
     summary: 'Show a person',
     scopes: ['people:read'],
     params: byId('person'),
-    response: shownPerson,
-    handler: async (call, { params }) => showPerson(await found(call, params.id)),
+    response: shownPersonInFull,
+    handler: async (call, { params }) => showPersonInFull(call.q, await found(call, params.id)),
   }),
   write('PATCH', {
     id: 'updatePerson',
@@ -113,26 +106,34 @@ export const personRoutes = [
     summary: 'Change a person',
     scopes: ['people:write'],
     params: byId('person'),
-    body: patchOf(writable),
+    body: patchOf(writablePerson),
     example: { email: null },
-    response: shownPerson,
+    response: shownPersonInFull,
     async handler(call, { params, body }) {
       const person = await found(call, params.id);
-      const before = showPerson(person);
+      const { tx, now } = call;
+      const before = await showPersonInFull(tx, person);
       checkMatch(call, before);
-      const wanted = patchedBy(z.strictObject(writable), { name: person.name, email: person.email }, body);
-      const after = showPerson({ ...person, ...wanted, email: wanted.email });
+      const { name, email: address, identities = [] } = before;
+      const wanted = patchedBy(z.strictObject(writablePerson), { name, email: address, identities }, body);
+      const isElsewhere = JSON.stringify(byName(wanted.identities)) !== JSON.stringify(byName(identities));
+      if (isElsewhere) await setIdentities(call, person, identities, wanted.identities);
+      await updatePerson(tx, { id: person.id, name: wanted.name, email: wanted.email });
+      const after = await showPersonInFull(tx, { ...person, name: wanted.name, email: wanted.email });
       const changed = Object.keys(changes(before, after));
       if (changed.length === 0) return { body: before };
-      await updatePerson(call.tx, { id: person.id, ...wanted });
+      const isMoved = address !== wanted.email;
       // an address that was theirs would not be found any more when they are erased
-      if (person.email !== undefined && person.email !== wanted.email)
-        await forgetListed(call.tx, person.org, person.email);
+      if (address !== undefined && isMoved) await forgetListed(tx, person.org, address);
+      const isOther = isElsewhere || (isMoved && (await mayNameAddress(call, person.org)));
+      // what agents got on the word of somebody who may be somebody else now
+      const change = { id: person.id, reason: 'is somebody else to trusted issuers', by: call.caller.agent, now };
+      const rev = isOther ? await narrowSubject(tx, change) : undefined;
       const event = {
         type: 'person.updated' as const,
         org: person.org,
         target: person.id,
-        changed: { members: changed },
+        changed: { members: changed, ...(rev !== undefined && { rev }) },
       };
       return { body: after, event };
     },
@@ -154,6 +155,7 @@ export const personRoutes = [
       const reason = { reason: 'erased', by: call.caller.agent, now };
       const ended = await endMandatesOf(tx, person.id, reason);
       await erasePerson(tx, person.id);
+      await deleteIdentities(tx, person.id);
       if (person.email !== undefined) await forgetListed(tx, person.org, person.email);
       await forgetAnswersShowing(tx, person.id); // given again, they would show name and address
       await forgetReasons(tx, person.id);

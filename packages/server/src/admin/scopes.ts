@@ -29,6 +29,8 @@ export const adminScopes = {
   'guards:self': 'Learn, as a guard, what to guard',
   'trust_domains:read': 'See foreign trust domains',
   'trust_domains:write': 'Register, change, refresh and remove foreign trust domains',
+  'issuers:read': 'See trusted issuers, and what their tokens let agents do',
+  'issuers:write': 'Suspend and remove trusted issuers; with mandates:write, trust and change them',
   'events:read': 'Read the log',
   'events:own': 'Read what the log says of the agents of whoever answers for the caller',
   'events:write': 'Say how long events are kept',

@@ -3,11 +3,11 @@ import { generateJwk, type PrivateJwk, publicJwk } from '@bailiwick/protocol';
 import { z } from 'zod';
 import type { Deps } from '../deps.ts';
 import { rfc3339 } from '../lib/clock.ts';
-import { FetchError, urlFault } from '../lib/safe-fetch.ts';
 import { heardEvents } from '../ssf/events.ts';
 import { type PollSettings, type Source, subjectKinds } from '../ssf/source.ts';
 import { invalid } from '../web/problem.ts';
 import { line, oneOf, record, setOf, shownTime, slug } from './fields.ts';
+import { checkedAddress } from './published-keys.ts';
 import { common } from './shapes.ts';
 
 const address = line(2048, 1);
@@ -103,31 +103,6 @@ export function showSource({ config }: Pick<Deps, 'config'>, source: Source): z.
     ...(source.fault !== undefined && { fault: source.fault }),
     updated_at: rfc3339(source.updatedAt),
   };
-}
-
-/** @throws Problem 422 naming the field */
-export function checkedAddress(field: string, url: string): string {
-  const fault = urlFault(url);
-  if (fault !== undefined) throw invalid(field, fault);
-  return url;
-}
-
-/** Where the keys of an issuer are, by what it publishes of itself. @throws Problem 422 @see SSF 1.0 §7.2 */
-export async function publishedKeys(deps: Deps, issuer: string): Promise<string> {
-  const { origin, pathname } = new URL(checkedAddress('issuer', issuer));
-  const url = `${origin}/.well-known/ssf-configuration${pathname === '/' ? '' : pathname.replace(/\/$/, '')}`;
-  const todo = 'name its keys by jwks_uri';
-  try {
-    const { body } = await deps.fetch(url, { types: ['application/json'], maxBytes: 64 * 1024 });
-    const { issuer: named, jwks_uri: keys } = JSON.parse(body.toString('utf8')) as Record<string, unknown>;
-    if (named !== issuer) throw invalid('issuer', `calls itself otherwise in its metadata: ${todo}`);
-    if (typeof keys !== 'string') throw invalid('issuer', `names no jwks_uri in its metadata: ${todo}`);
-    return checkedAddress('issuer', keys);
-  } catch (error) {
-    if (error instanceof FetchError) throw invalid('issuer', `its metadata can't be had (${error.message}): ${todo}`);
-    if (error instanceof SyntaxError) throw invalid('issuer', `its metadata is no JSON: ${todo}`);
-    throw error;
-  }
 }
 
 /** How we ask, and what of it is secret. A key is ours, and made here. @throws Problem 422 */

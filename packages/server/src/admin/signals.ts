@@ -13,6 +13,7 @@ import { signalSecretName } from '../store/secrets.ts';
 import { pageOf } from '../web/paging.ts';
 import { conflict, invalid } from '../web/problem.ts';
 import { idOf, line, oneOf, record, shownTime, slug } from './fields.ts';
+import { checkedAddress, publishedKeys } from './published-keys.ts';
 import { within } from './reach.ts';
 import { type Call, read, write } from './route.ts';
 import {
@@ -26,17 +27,7 @@ import {
   patchedBy,
   patchOf,
 } from './shapes.ts';
-import {
-  changeable,
-  checkedAddress,
-  madeSource,
-  pollBody,
-  pollOf,
-  publishedKeys,
-  shownSource,
-  showSource,
-  sourceName,
-} from './signal-source.ts';
+import { changeable, madeSource, pollBody, pollOf, shownSource, showSource, sourceName } from './signal-source.ts';
 
 const shownStream = z.strictObject({
   ...common('signal_stream'),
@@ -170,7 +161,7 @@ export const signalRoutes = [
       if (body.issuer === call.deps.config.issuer) throw invalid('issuer', 'is this server itself: it knows already');
       const jwksUri =
         body.jwks_uri === undefined
-          ? await publishedKeys(call.deps, body.issuer)
+          ? await publishedKeys(call.deps, body.issuer, ['ssf'])
           : checkedAddress('jwks_uri', body.jwks_uri);
       return { jwksUri, poll: body.poll && (await pollOf(body.poll)) };
     },

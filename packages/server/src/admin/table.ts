@@ -27,6 +27,7 @@ import { teamRoutes } from './teams.ts';
 import { traceRoutes } from './trace.ts';
 import { trustDomainRoutes } from './trust-domains.ts';
 
+import { trustedIssuerRoutes } from './trusted-issuers.ts';
 export const adminTable = [
   ...organizationRoutes,
   ...personRoutes,
@@ -46,6 +47,7 @@ export const adminTable = [
   ...trustDomainRoutes,
   ...signalRoutes,
   ...revocationRoutes,
+  ...trustedIssuerRoutes,
   ...drillRoutes,
   ...eventRoutes,
   ...eventTailRoutes,

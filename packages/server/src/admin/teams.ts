@@ -18,7 +18,7 @@ import {
 import { pageOf } from '../web/paging.ts';
 import { conflict, notFound } from '../web/problem.ts';
 import { idOf, line, oneOf, record, slug } from './fields.ts';
-import { shownPerson, showPerson } from './people.ts';
+import { shownPerson, showPerson } from './person.ts';
 import { notRetired, within } from './reach.ts';
 import { type Call, read, write } from './route.ts';
 import {
@@ -164,7 +164,7 @@ export const teamRoutes = [
     async handler(call, { params, query }) {
       const team = await found(call, params.id);
       const page = pageFilter('person', query);
-      return pageOf(await selectMembers(call.q, { team: team.id, ...page }), page.shown, showPerson);
+      return pageOf(await selectMembers(call.q, { team: team.id, ...page }), page.shown, (each) => showPerson(each));
     },
   }),
   write('PUT', {

@@ -88,6 +88,12 @@ export const eventTypes = {
   'authority.rotated': 'A certificate authority or key of JWT-SVIDs was given a successor.',
   'revocation.acknowledged':
     'All guards that a revocation concerns have applied it, or can no longer trust what they knew before.',
+  'trusted_issuer.created': 'Tokens of another issuer let agents act for people.',
+  'trusted_issuer.updated': 'How an issuer is trusted was changed: every token that came by it is dead.',
+  'trusted_issuer.refreshed': 'The keys of a trusted issuer were to be fetched, by order of an administrator.',
+  'trusted_issuer.suspended': 'No tokens of an issuer are taken until it is resumed.',
+  'trusted_issuer.resumed': 'Tokens of an issuer are taken again.',
+  'trusted_issuer.removed': 'An issuer is trusted no more.',
   'key.revoked': 'A signing key is believed no more, and nothing that it signed.',
   'access.used': 'A guard reports what was done at its resource, or refused.',
   'access.unproven': 'A guard reports how many requests without a good token it refused within a minute.',

@@ -80,6 +80,12 @@ export const registryChanges = {
   'authority.rotated': change(undefined),
   'revocation.acknowledged': {
     has: ['target?'],
+  'trusted_issuer.created': change(['trusted_issuer']),
+  'trusted_issuer.updated': change(['trusted_issuer']),
+  'trusted_issuer.refreshed': change(['trusted_issuer']),
+  'trusted_issuer.suspended': change(['trusted_issuer']),
+  'trusted_issuer.resumed': change(['trusted_issuer']),
+  'trusted_issuer.removed': change(['trusted_issuer']),
     on: {
       rev: count.optional().meta({ description: 'The number of the revocation.' }),
       revs: z

@@ -22,6 +22,7 @@ export const idPrefixes = {
   mandate: 'mdt',
   trust_domain: 'trd',
   event: 'evt',
+  trusted_issuer: 'iss',
   problem: 'err',
 } as const;
 

@@ -47,6 +47,7 @@ export type SubjectKind =
   | 'grant'
   | 'guard'
   | 'trust_domain'
+  | 'trusted_issuer'
   | 'key'
   | 'token';
 

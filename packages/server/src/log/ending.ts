@@ -23,6 +23,7 @@ const toldBy: readonly EventType[] = [
   'operator.recovered',
   'organization.suspended',
   'person.erased',
+  'person.updated',
   'resource.retired',
   'resource.updated',
   'role.retired',
@@ -32,6 +33,9 @@ const toldBy: readonly EventType[] = [
   'team.retired',
   'token.revoked',
   'trust_domain.removed',
+  'trusted_issuer.removed',
+  'trusted_issuer.suspended',
+  'trusted_issuer.updated',
 ];
 
 /** An event is written with what it tells of, and an acknowledgement when the longest lease has run out at the latest (ms). */

@@ -33,7 +33,7 @@ const shownLimits = z.strictObject({
 });
 
 /** What it lets an agent do, as it is written, too. */
-const shownPower = {
+export const shownPower = {
   resources: z.array(
     z.strictObject({
       resource: z.string().meta({ description: 'Its identifier.' }),

@@ -1,6 +1,7 @@
 /** The keys by which a source signs: fetched when they are first needed, when one is unknown, and when they are old. */
-import { importPublicJwk, type JwsAlgorithm, ProtocolError, type VerificationKey } from '@bailiwick/protocol';
+import type { JwsAlgorithm, VerificationKey } from '@bailiwick/protocol';
 import type { Deps } from '../deps.ts';
+import { fetchKeySet, keysFor } from '../lib/key-set.ts';
 import { FetchError } from '../lib/safe-fetch.ts';
 import { type Source, setAlgorithms } from '../ssf/source.ts';
 import { claimKeys, findSource, keepKeys, noteSourceFault } from '../ssf/source-store.ts';
@@ -11,8 +12,6 @@ const askedAtMostEvery = 30_000;
 /** After so long the keys are asked for again, so that one that was taken away is gone; what nobody could confirm for a day is believed no more (ms). */
 const freshFor = 60 * 60_000;
 const believedFor = 24 * freshFor;
-const maxBytes = 64 * 1024;
-const mostKeys = 50;
 
 /**
  * Finds the keys that a SET can be signed by: those with its `kid`, or all if it names none.
@@ -27,10 +26,10 @@ export async function keysOf(
     throw new SetError('invalid_key', `the SET must be signed by one of ${setAlgorithms.join(', ')}`);
   }
   const wanted = { alg: alg as JwsAlgorithm, kid };
-  const known = fresh(deps, source) ? matching(source.jwks, wanted) : [];
+  const known = fresh(deps, source) ? keysFor(source.jwks ?? '', wanted) : [];
   if (known.length > 0) return known;
   const now = await refreshed(deps, source);
-  const found = believed(deps, now) ? matching(now.jwks, wanted) : [];
+  const found = believed(deps, now) ? keysFor(now.jwks ?? '', wanted) : [];
   if (found.length > 0) return found;
   throw new SetError('invalid_key', 'the key that signed the SET is not among those of its issuer');
 }
@@ -46,7 +45,7 @@ async function refreshed(deps: Deps, source: Source): Promise<Source> {
   const mine = await db.settle((tx) => claimKeys(tx, source.id, { now, since: now - askedAtMostEvery }));
   if (!mine) return (await findSource(db, source.id)) ?? source;
   try {
-    const jwks = await fetchKeys(deps, source.jwksUri);
+    const { text: jwks } = await fetchKeySet(deps, source.jwksUri);
     await db.settle((tx) => keepKeys(tx, source, { jwks, now }));
     return { ...source, jwks, jwksAt: now };
   } catch (error) {
@@ -55,35 +54,4 @@ async function refreshed(deps: Deps, source: Source): Promise<Source> {
     await db.settle((tx) => noteSourceFault(tx, source.id, `its keys could not be fetched: ${error.message}`));
     return source;
   }
-}
-
-/** Gets a key set. @throws FetchError */
-export async function fetchKeys(deps: Pick<Deps, 'fetch'>, url: string): Promise<string> {
-  const { body } = await deps.fetch(url, { types: ['application/jwk-set+json', 'application/json'], maxBytes });
-  const text = body.toString('utf8');
-  if (keysIn(text) === undefined) throw new FetchError('unusable', `${new URL(url).host} did not send a key set`);
-  return text;
-}
-
-function keysIn(text: string): unknown[] | undefined {
-  try {
-    const { keys } = JSON.parse(text) as { keys?: unknown };
-    return Array.isArray(keys) ? keys.slice(0, mostKeys) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function matching(jwks: string | undefined, { alg, kid }: { alg: JwsAlgorithm; kid: unknown }): VerificationKey[] {
-  const candidates = (jwks === undefined ? undefined : keysIn(jwks)) ?? [];
-  return candidates.flatMap((jwk) => {
-    if (kid !== undefined && (jwk as { kid?: unknown } | null)?.kid !== kid) return [];
-    try {
-      return [{ alg, key: importPublicJwk(jwk, alg).key }];
-    } catch (error) {
-      // others may have keys in their set that we don't know
-      if (error instanceof ProtocolError) return [];
-      throw error;
-    }
-  });
 }

@@ -17,6 +17,8 @@ export interface RegistryTables {
   role_grants: RoleGrantRow;
   guards: GuardRow;
   trust_domains: TrustDomainRow;
+  trusted_issuers: TrustedIssuerRow;
+  person_identities: PersonIdentityRow;
   tasks: TaskRow;
   mandates: MandateRow;
   mandate_ledger: MandateLedgerRow;
@@ -300,3 +302,39 @@ export interface IdempotencyRow {
   body: string | null;
   expires_at: number;
 }
+/** Whose tokens let agents act for people. Gone when it is removed: it may be trusted anew. */
+export interface TrustedIssuerRow {
+  id: string;
+  org: string;
+  issuer: string;
+  jwks_uri: string;
+  /** json: [alg] */
+  algorithms: string;
+  /** json: kinds of tokens */
+  accepts: string;
+  /** json: [aud] */
+  audiences: string;
+  max_age_seconds: number;
+  /** json: IssuerRule[] */
+  rules: string;
+  /** json as it was received: the keys that were last fetched */
+  jwks: string | null;
+  jwks_at: number | null;
+  /** Until when they are not asked for again. */
+  jwks_until: number | null;
+  jwks_tried_at: number | null;
+  /** Why the last attempt failed. */
+  fault: string | null;
+  created_at: number;
+  updated_at: number;
+}
+
+/** By which name an issuer knows a person. */
+export interface PersonIdentityRow {
+  /** Keyed hash of organization, issuer and subject. */
+  blind: string;
+  person: string;
+  /** {issuer, subject}, under the key of the person */
+  sealed: string;
+}
+

@@ -246,6 +246,11 @@ export async function populate(operator: AdminClient, organization: string) {
     mode: 'observe',
     reason: 'to see who works at night',
   });
+  const issuer = await operator.ok('POST', `/trusted-issuers${at}`, {
+    issuer: 'https://login.partner.example',
+    jwks_uri: 'https://localhost:1/jwks', // where nobody answers
+    rules: [{ name: 'staff', agents: [agent.id], resources: [{ resource: resource.id, scope: 'tickets:read' }] }],
+  });
   const mandate = await operator.ok('POST', `/mandates${at}`, {
     person: person.id,
     agent: agent.id,
@@ -267,6 +272,7 @@ export async function populate(operator: AdminClient, organization: string) {
     guard,
     guardKey,
     trustDomain,
+    issuer,
     policy,
   };
 }

@@ -19,6 +19,7 @@ import { mandates } from './0017-mandates.ts';
 import { servedBy } from './0018-served-by.ts';
 import { logIndexAgain } from './0019-log-index-again.ts';
 import { endedTokens } from './0020-ended-tokens.ts';
+import { trustedIssuers } from './0021-trusted-issuers.ts';
 import { mandateNames } from './0024-mandate-names.ts';
 
 /** In order; a step that was released is never changed, only followed. */
@@ -44,4 +45,5 @@ export const migrations: readonly Migration[] = [
   logIndexAgain,
   endedTokens,
   mandateNames,
+  trustedIssuers,
 ];
