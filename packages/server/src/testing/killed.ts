@@ -37,26 +37,33 @@ export interface KillableOptions {
   /** Whether the next process loads the program while this one is at work: for tests that start them many times. */
   spare?: boolean;
   config?: ConfigOverrides;
+  /** A further node on the database of the first of these, which is PostgreSQL, in a process of its own. It is killed by itself. */
+  joins?: Killables;
 }
+
+const configsOf = new WeakMap<Killables, readonly ConfigOverrides[]>();
 
 /** One server as {@link killableServers} has them. */
 export async function killableServer(t: TestContext, database: DialectName, config?: ConfigOverrides) {
-  const { servers, folders, ...rest } = await killableServers(t, database, { config });
-  return { server: servers[0] as ServerForClients, folder: folders[0] as string, ...rest };
+  const killables = await killableServers(t, database, { config });
+  const { servers, folders, ...rest } = killables;
+  return { server: servers[0] as ServerForClients, folder: folders[0] as string, killables, ...rest };
 }
 
 /** Starts servers with fresh data in a process of their own. All of it is gone when the test is over. */
 export async function killableServers(
   t: TestContext,
   database: DialectName,
-  { together = 1, spare: hasSpare = false, config }: KillableOptions = {},
+  { together = 1, spare: hasSpare = false, config, joins }: KillableOptions = {},
 ): Promise<Killables> {
   const undo: (() => unknown)[] = [];
   t.after(async () => {
     for (const step of undo.toReversed()) await step();
   });
   const configs: ConfigOverrides[] = [];
-  for (let n = 0; n < together; n++) {
+  const joined = joins && configsOf.get(joins)?.[0];
+  if (joined) configs.push({ ...joined, issuer: joins.servers[0]?.issuer, port: await freePort() });
+  for (let n = configs.length; n < together; n++) {
     const data = mkdtempSync(path.join(tmpdir(), 'bailiwick-killed-'));
     undo.push(() => rmSync(data, { recursive: true, force: true }));
     layTemplate(data);
@@ -88,7 +95,8 @@ export async function killableServers(
   };
 
   const servers = (await start()).map(clientOf);
-  return {
+  if (joined) for (const server of servers) server.address = `http://localhost:${configs[0]?.port}`;
+  const killables: Killables = {
     servers,
     folders: configs.map(({ data }) => data as string),
     kill: () => kill(running),
@@ -105,6 +113,8 @@ export async function killableServers(
       return !(await up);
     },
   };
+  configsOf.set(killables, configs);
+  return killables;
 }
 
 /**
