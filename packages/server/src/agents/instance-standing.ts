@@ -1,4 +1,4 @@
-import { firstNotAlive } from '../liveness/liveness.ts';
+import { firstStopped, type Subjects, subjectsNow } from '../liveness/liveness.ts';
 import type { Queries } from '../store/database.ts';
 import type { Instance } from './instance.ts';
 
@@ -16,6 +16,11 @@ export const restsOn = (instance: Instance): string[] => [
  * enrolled, be it resumed meanwhile.
  */
 export async function instanceAlive(q: Queries, instance: Instance, now: number): Promise<boolean> {
+  return isAliveAmong(await subjectsNow(q, restsOn(instance)), instance, now);
+}
+
+/** The same, where all that it rests on was read already. */
+export function isAliveAmong(subjects: Subjects, instance: Instance, now: number): boolean {
   if (instance.expiresAt <= now) return false;
-  return (await firstNotAlive(q, restsOn(instance), { rev: instance.rev, now })) === undefined;
+  return firstStopped(subjects, restsOn(instance), { rev: instance.rev, now }) === undefined;
 }

@@ -10,9 +10,9 @@ import {
   anyRevokedSince,
   type Counter,
   deleteSubjects,
-  earliestEnd,
   endedTokensBefore,
   findSubject,
+  findSubjects,
   insertEnded,
   insertRevocation,
   insertSubject,
@@ -22,6 +22,7 @@ import {
   nextVersion,
   readCounter,
   revIn,
+  type SubjectRow,
   type SubjectState,
   setEnd,
   stopSubject,
@@ -157,6 +158,11 @@ export async function endedSince(tx: Tx, ids: readonly string[], rev: number): P
   return anyRevokedSince(tx, ids.map(linkTag), rev);
 }
 
+/** How several things stand, read at once. What isn't among them was never registered. */
+export type Subjects = ReadonlyMap<string, SubjectRow>;
+
+export const subjectsNow = (q: Queries, ids: readonly string[]): Promise<Subjects> => findSubjects(q, ids);
+
 /**
  * Which of these may not act: stopped or ended now, ended by time, never registered, or stopped since `rev` and resumed.
  * For what was made as of `rev` and rests on all of them.
@@ -164,21 +170,28 @@ export async function endedSince(tx: Tx, ids: readonly string[], rev: number): P
 export async function firstNotAlive(
   q: Queries,
   ids: readonly string[],
-  { rev, now }: { rev: number; now: number },
+  at: { rev: number; now: number },
 ): Promise<string | undefined> {
-  for (const id of ids) {
-    const subject = await findSubject(q, id);
-    if (subject?.state !== 'active') return id;
-    if (subject.ends_at !== null && subject.ends_at <= now) return id;
-    if (subject.ended_rev !== null && subject.ended_rev > rev) return id;
-  }
-  return undefined;
+  return firstStopped(await subjectsNow(q, ids), ids, at);
+}
+
+/** The same of what was read already. */
+export function firstStopped(
+  subjects: Subjects,
+  ids: readonly string[],
+  { rev, now }: { rev: number; now: number },
+): string | undefined {
+  return ids.find((id) => {
+    const subject = subjects.get(id);
+    if (subject?.state !== 'active') return true;
+    if (subject.ends_at !== null && subject.ends_at <= now) return true;
+    return subject.ended_rev !== null && subject.ended_rev > rev;
+  });
 }
 
 /** When the first of these ends by itself (milliseconds), as far as any of them does. */
-export async function firstEnd(q: Queries, ids: readonly string[]): Promise<number | undefined> {
-  return ids.length === 0 ? undefined : earliestEnd(q, ids);
-}
+export const firstEnd = (subjects: Subjects): number =>
+  Math.min(...[...subjects.values()].map(({ ends_at }) => ends_at ?? Number.POSITIVE_INFINITY));
 
 /**
  * Whether one of these was suspended at `time` (ms) or later, be it resumed meanwhile. For what somebody signed elsewhere and

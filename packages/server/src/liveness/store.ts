@@ -96,16 +96,18 @@ export async function setEnd(tx: Tx, id: string, endsAt: number | null, now: num
   await tx.run('update subjects set ends_at = ?, changed_at = ? where id = ?', [endsAt, now, id]);
 }
 
-export async function earliestEnd(q: Queries, ids: readonly string[]): Promise<number | undefined> {
-  const row = await q.get<{ ends_at: number | null }>(
-    `select min(ends_at) as ends_at from subjects where id in (${ids.map(() => '?').join(', ')})`,
-    ids,
-  );
-  return row?.ends_at ?? undefined;
-}
-
 export async function findSubject(q: Queries, id: string): Promise<SubjectRow | undefined> {
   return q.get<SubjectRow>('select id, kind, parent, ends_at, state, ended_rev from subjects where id = ?', [id]);
+}
+
+/** Those of these that are there, by id. */
+export async function findSubjects(q: Queries, ids: readonly string[]): Promise<Map<string, SubjectRow>> {
+  const found = new Map<string, SubjectRow>();
+  for (let i = 0; i < ids.length; i += askedAtOnce) {
+    const rows = await q.all<SubjectRow>(someSubjects, filled(ids.slice(i, i + askedAtOnce)));
+    for (const row of rows) found.set(row.id, row);
+  }
+  return found;
 }
 
 /** What a subject is, and whose: its organization, and the agent that it is or hangs on. */
@@ -149,22 +151,24 @@ export async function revIn(tx: Tx): Promise<number> {
   return (await readCounter(tx)).rev;
 }
 
-/** So many tags are asked about at once: few lengths, so that a statement is prepared once. */
-const tagsAtOnce = 8;
+/** So many ids or tags are asked about at once: one length, so that a statement is prepared once. */
+const askedAtOnce = 8;
+const listed = `(${Array(askedAtOnce).fill('?')})`;
+
+/** As many as are asked about at once: a short one is filled up with what it has already. */
+const filled = (some: readonly string[]) =>
+  Array.from({ length: askedAtOnce }, (_, at) => some[at] ?? (some[0] as string));
+
+const someSubjects = `select id, kind, parent, ends_at, state, ended_rev from subjects where id in ${listed}`;
+const anyRevoked = `select rev from revocations where rev > ? and tag in ${listed} limit 1`;
 
 /** Whether anything among `tags` was revoked after `rev`. */
 export async function anyRevokedSince(q: Queries, tags: readonly string[], rev: number): Promise<boolean> {
-  for (let i = 0; i < tags.length; i += tagsAtOnce) {
-    const some = tags.slice(i, i + tagsAtOnce);
-    // a short one is filled up with what it has already
-    const filled = Array.from({ length: tagsAtOnce }, (_, at) => some[at] ?? (some[0] as string));
-    const row = await q.get(anyRevoked, [rev, ...filled]);
-    if (row) return true;
+  for (let i = 0; i < tags.length; i += askedAtOnce) {
+    if (await q.get(anyRevoked, [rev, ...filled(tags.slice(i, i + askedAtOnce))])) return true;
   }
   return false;
 }
-
-const anyRevoked = `select rev from revocations where rev > ? and tag in (${Array(tagsAtOnce).fill('?')}) limit 1`;
 
 /** When a subject was last suspended, in milliseconds; undefined if it never was. */
 export async function lastSuspension(q: Queries, id: string, tag: string): Promise<number | undefined> {
@@ -188,9 +192,9 @@ export async function endedTokensBefore(q: Queries, time: number, atMost: number
 export async function deleteSubjects(tx: Tx, subjects: readonly { id: string; tag: string }[]): Promise<void> {
   if (subjects.length === 0) return;
   const [ids, tags] = [subjects.map(({ id }) => id), subjects.map(({ tag }) => tag)];
-  const listed = `(${subjects.map(() => '?').join(', ')})`;
-  const theirs = `from revocations where tag in ${listed} and subject in ${listed}`; // a tag finds them, and may be another's too
-  await tx.run(`delete from subjects where id in ${listed}`, ids);
+  const all = `(${subjects.map(() => '?').join(', ')})`;
+  const theirs = `from revocations where tag in ${all} and subject in ${all}`; // a tag finds them, and may be another's too
+  await tx.run(`delete from subjects where id in ${all}`, ids);
   await tx.run(`delete from revocation_answers where rev in (select rev ${theirs})`, [...tags, ...ids]);
   await tx.run(`delete ${theirs}`, [...tags, ...ids]);
 }

@@ -1,13 +1,16 @@
 /** Whether a mandate may be used, and how it stops. */
-import { instanceAlive, restsOn as restsOnOf } from '../agents/instance-standing.ts';
+import type { Instance } from '../agents/instance.ts';
+import { isAliveAmong, restsOn as restsOnOf } from '../agents/instance-standing.ts';
 import { findInstance } from '../agents/instance-store.ts';
 import { isId } from '../lib/ids.ts';
 import {
   endSubject,
   firstEnd,
-  firstNotAlive,
+  firstStopped,
   registerSubject,
   resumeSubject,
+  type Subjects,
+  subjectsNow,
   suspendSubject,
 } from '../liveness/liveness.ts';
 import type { Queries, Tx } from '../store/database.ts';
@@ -31,9 +34,10 @@ export interface MandateStanding {
  * @param line the mandate first, then its ancestors up to the root, as `mandateWithAncestors` answers them
  */
 export async function mandateStanding(q: Queries, line: readonly Mandate[], now: number): Promise<MandateStanding> {
-  const { restsOn, endsAt } = await mandateRestsOn(q, line);
-  for (const id of linksOf(line)) if (await isStopping(q, id, now)) return { restsOn, stoppedBy: id, endsAt };
-  return { restsOn, stoppedBy: undefined, endsAt };
+  const links = linksOf(line);
+  const read = await readLinks(q, links);
+  const stoppedBy = links.find((id) => isStoppedIn(read, id, now));
+  return { restsOn: read.restsOn, stoppedBy, endsAt: endOf(line, read) };
 }
 
 /** Ids of everything whose end or suspension stops what flows through this line, and when the first of it ends by itself. */
@@ -41,17 +45,42 @@ export async function mandateRestsOn(
   q: Queries,
   line: readonly Mandate[],
 ): Promise<Pick<MandateStanding, 'restsOn' | 'endsAt'>> {
-  const links = linksOf(line);
+  const read = await readLinks(q, linksOf(line));
+  return { restsOn: read.restsOn, endsAt: endOf(line, read) };
+}
+
+/** How links of a line stand, with whatever the instances among them rest on. */
+interface Read {
+  restsOn: readonly string[];
+  instances: ReadonlyMap<string, Instance>;
+  subjects: Subjects;
+}
+
+async function readLinks(q: Queries, links: readonly string[]): Promise<Read> {
   const ids = new Set(links);
-  const ends = line.map(({ endsAt }) => endsAt);
+  const instances = new Map<string, Instance>();
   for (const id of links) {
     const instance = isId('instance', id) ? await findInstance(q, id) : undefined;
     if (!instance) continue;
+    instances.set(id, instance);
     for (const each of restsOnOf(instance)) ids.add(each);
-    ends.push(instance.expiresAt);
   }
   const restsOn = [...ids];
-  return { restsOn, endsAt: Math.min(...ends, (await firstEnd(q, restsOn)) ?? Number.POSITIVE_INFINITY) };
+  return { restsOn, instances, subjects: await subjectsNow(q, restsOn) };
+}
+
+const endOf = (line: readonly Mandate[], { instances, subjects }: Read): number =>
+  Math.min(
+    ...line.map(({ endsAt }) => endsAt),
+    ...[...instances.values()].map(({ expiresAt }) => expiresAt),
+    firstEnd(subjects),
+  );
+
+function isStoppedIn({ subjects, instances }: Read, id: string, now: number): boolean {
+  if (firstStopped(subjects, [id], { rev: sinceEver, now }) !== undefined) return true;
+  if (!isId('instance', id)) return false;
+  const instance = instances.get(id);
+  return !instance || !isAliveAmong(subjects, instance, now);
 }
 
 /** Ids of what a line is made of, each of which can stop it: its mandates, their agents and instances, the person, the organization. */
@@ -66,10 +95,7 @@ export function linksOf(line: readonly Mandate[]): string[] {
 
 /** Whether a link of a line stops it at `now` (ms). An instance does so too once its time is up, or what it rested on was stopped, be it resumed. */
 export async function isStopping(q: Queries, id: string, now: number): Promise<boolean> {
-  if ((await firstNotAlive(q, [id], { rev: sinceEver, now })) !== undefined) return true;
-  if (!isId('instance', id)) return false;
-  const instance = await findInstance(q, id);
-  return !instance || !(await instanceAlive(q, instance, now));
+  return isStoppedIn(await readLinks(q, [id]), id, now);
 }
 
 /** Says that a mandate is alive, in the transaction that has inserted it. */

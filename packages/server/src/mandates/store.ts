@@ -67,13 +67,12 @@ export async function mandateCalled(q: Queries, org: string, name: string, now: 
 export async function mandateWithAncestors(q: Queries, id: string): Promise<Mandate[] | undefined> {
   const first = await findMandate(q, id);
   if (!first) return undefined;
-  const all = [first];
-  for (const ancestor of first.ancestors) {
-    const found = await findMandate(q, ancestor);
-    if (!found) return undefined;
-    all.push(found);
-  }
-  return all;
+  const { ancestors } = first;
+  if (ancestors.length === 0) return [first];
+  const listed = ancestors.map(() => '?').join(', '); // four at most
+  const rows = await q.all<MandateRow>(`select * from mandates where id in (${listed})`, ancestors);
+  const above = ancestors.flatMap((ancestor) => rows.filter(({ id }) => id === ancestor).map(mandateOf));
+  return above.length === ancestors.length ? [first, ...above] : undefined;
 }
 
 export interface MandateFilter {
