@@ -10,7 +10,7 @@ import { logFailures } from './lib/failures.ts';
 import { caughtUp } from './log/indexer.ts';
 import { forgetOrphans } from './log/orphans.ts';
 import { newRetiring, type Retiring, retire } from './log/retention.ts';
-import { forgetMandates } from './mandates/forget.ts';
+import { forgetMandates, forgetRequests } from './mandates/forget.ts';
 import { forgetReported } from './reports/forget.ts';
 import { forgetStatusLists } from './status-lists/status-list.ts';
 import { forgetTasks } from './tasks/standing.ts';
@@ -83,6 +83,7 @@ async function tidyUp(deps: Deps): Promise<void> {
   await forgetInstances(deps);
   await forgetTasks(deps);
   await forgetMandates(deps);
+  await forgetRequests(deps);
   await forgetEndedTokens(deps);
   await tidyFeed(deps);
   await forgetReported(deps);

@@ -1,5 +1,6 @@
 /** A mandate as administrators give and see it. */
 import { ProtocolError } from '@bailiwick/protocol';
+import { findAgent } from '../agents/store.ts';
 import { activeAgent, knownPassing, knownTask, runningInstance } from '../decide/named-in-mandates.ts';
 import { namedResources } from '../decide/named-resources.ts';
 import { givenByRoles } from '../decide/roles.ts';
@@ -23,6 +24,12 @@ export const identifierOf = (call: Call) => async (resource: string) =>
 
 export const foundMandate = async (call: Call, id: string): Promise<Mandate> =>
   within(call, 'mandate', id, await findMandate(call.q, id));
+
+/** Whose agents' mandates the caller may see, if that is all; undefined for who may see all. */
+export async function ownerLimit(call: Call): Promise<string | undefined> {
+  if (call.caller.scopes.includes('mandates:read')) return undefined;
+  return (await findAgent(call.q, call.caller.agent))?.owner ?? 'nobody';
+}
 
 /** Mandates as they stand now. */
 export const showAll = (call: Call, mandates: readonly Mandate[]): Promise<ShownMandate[]> =>

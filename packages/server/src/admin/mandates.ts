@@ -14,18 +14,12 @@ import { mandateBody, narrowable } from '../mandates/wanted.ts';
 import { pageOf } from '../web/paging.ts';
 import { conflict, notFound } from '../web/problem.ts';
 import { idOf, line, oneOf } from './fields.ts';
-import { foundMandate, hintsFor, showAll, showOne, writtenMandate } from './mandate.ts';
+import { foundMandate, hintsFor, ownerLimit, showAll, showOne, writtenMandate } from './mandate.ts';
 import { narrowedMandate } from './narrowed-mandate.ts';
 import { selectedReference } from './reach.ts';
 import { revokedById } from './revoke.ts';
 import { type Call, read, type WriteCall, write } from './route.ts';
 import { byId, checkMatch, exampleId, listQuery, pageFilter, pageOfSchema, patchOf, stopBody } from './shapes.ts';
-
-/** Whose agents' mandates the caller may see, if that is all; undefined for who may see all. */
-async function ownerLimit(call: Call): Promise<string | undefined> {
-  if (call.caller.scopes.includes('mandates:read')) return undefined;
-  return (await findAgent(call.q, call.caller.agent))?.owner ?? 'nobody';
-}
 
 /** @throws Problem 404, the same for what isn't there and what the caller may not see */
 async function seenMandate(call: Call, id: string) {

@@ -4,12 +4,15 @@ import { generateJwk, publicJwk } from '@bailiwick/protocol';
 import { z } from 'zod';
 import { consumerName } from '../exports/exporter.ts';
 import { insertDeadLetter } from '../log/consumers-store.ts';
+import type { MandateRequest } from '../mandates/request.ts';
+import { insertRequest } from '../mandates/request-store.ts';
 import { type AdminClient, adminClient, populate, type Reply } from '../testing/admin-client.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import { orchestratorClient } from '../testing/orchestrator.ts';
 import { signalReceiver } from '../testing/signal-receiver.ts';
 import type { Route } from './route.ts';
 import { adminScopes } from './scopes.ts';
+import { exampleId } from './shapes.ts';
 import { adminTable } from './table.ts';
 
 type Things = Awaited<ReturnType<typeof populate>> & { task: string; stream: string; source: string; exporter: string };
@@ -93,6 +96,7 @@ const requests: Record<string, (t: Things) => Promise<[path: string, body?: unkn
       expires_at: '2026-12-01T00:00:00Z',
     },
   ],
+  listMandateRequests: async (t) => [`/mandates/requests?organization=home&from=${t.agent.id}&status=pending`],
   getMandate: async (t) => [`/mandates/${t.mandate.id}`],
   showMandateTree: async (t) => [`/mandates/${t.mandate.id}/tree?below=true`],
   narrowMandate: async (t) => [`/mandates/${t.mandate.id}`, { limits: { uses: 5 }, context: { zone: ['eu-1'] } }],
@@ -251,6 +255,33 @@ const sourceCalled = (name: string) => ({
   audience: ['https://bailiwick.example'],
 });
 
+/** What one agent asks of another, with all that a request can say. */
+const requestAmong = ({ agent, mandate, resource }: Awaited<ReturnType<typeof populate>>): MandateRequest => ({
+  id: exampleId('mandate_request'),
+  org: agent.organization,
+  agent: agent.id,
+  instance: exampleId('instance'),
+  holder: agent.id,
+  wanted: {
+    parent: mandate.id,
+    resources: [{ resource: resource.identifier, scope: 'tickets:read', authorization_details: [{ type: 'x' }] }],
+    context: { country: ['DE'] },
+    task: { workflow: 'support' },
+    limits: { uses: 1, amounts: [{ type: 'x', amount: '/amount', total: 1 }] },
+    passing: { depth: 1, to: [agent.id] },
+    expires_in: 60,
+  },
+  why: 'to look it up',
+  state: 'pending',
+  mandate: undefined,
+  reason: undefined,
+  restsOn: [],
+  rev: 0,
+  createdAt: 0,
+  answerBy: 4_000_000_000_000,
+  answeredAt: undefined,
+});
+
 for (const database of databases) {
   describe(`the description of the API is true (${database})`, () => {
     let server: TestServer;
@@ -273,6 +304,7 @@ for (const database of databases) {
       await server.deps.db.transaction((tx) =>
         insertDeadLetter(tx, { consumer: consumerName(exporter.id), ...refused }),
       );
+      await server.deps.db.transaction((tx) => insertRequest(tx, requestAmong(made), 1));
       things = {
         ...made,
         task: (await orchestrator.open(made.agent.id)).id,

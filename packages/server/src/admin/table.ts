@@ -10,6 +10,7 @@ import { exporterRoutes } from './exporters.ts';
 import { guardRoutes } from './guards.ts';
 import { instanceRoutes } from './instances.ts';
 import { keyRoutes } from './keys.ts';
+import { mandateRequestRoutes } from './mandate-requests.ts';
 import { mandateRoutes } from './mandates.ts';
 import { organizationRoutes } from './organizations.ts';
 import { personRoutes } from './people.ts';
@@ -26,8 +27,8 @@ import { taskRoutes } from './tasks.ts';
 import { teamRoutes } from './teams.ts';
 import { traceRoutes } from './trace.ts';
 import { trustDomainRoutes } from './trust-domains.ts';
-
 import { trustedIssuerRoutes } from './trusted-issuers.ts';
+
 export const adminTable = [
   ...organizationRoutes,
   ...personRoutes,
@@ -38,6 +39,7 @@ export const adminTable = [
   ...instanceRoutes,
   ...taskRoutes,
   ...mandateRoutes,
+  ...mandateRequestRoutes,
   ...resourceRoutes,
   ...roleRoutes,
   ...policyRoutes,
@@ -45,9 +47,9 @@ export const adminTable = [
   ...policyExplainRoutes,
   ...guardRoutes,
   ...trustDomainRoutes,
+  ...trustedIssuerRoutes,
   ...signalRoutes,
   ...revocationRoutes,
-  ...trustedIssuerRoutes,
   ...drillRoutes,
   ...eventRoutes,
   ...eventTailRoutes,

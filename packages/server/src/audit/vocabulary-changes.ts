@@ -57,6 +57,9 @@ export const registryChanges = {
   'mandate.resumed': mandate,
   'mandate.ended': mandate,
   'mandate.refused': ownRefusal,
+  'mandate.requested': change(['mandate_request']),
+  'mandate.request_refused': change(['mandate_request']),
+  'mandate.request_withdrawn': change(['mandate_request']),
   'role.created': change(['role']),
   'role.updated': change(['role']),
   'role.retired': change(['role']),
@@ -77,15 +80,15 @@ export const registryChanges = {
     },
   ),
   'trust_domain.removed': change(['trust_domain']),
-  'authority.rotated': change(undefined),
-  'revocation.acknowledged': {
-    has: ['target?'],
   'trusted_issuer.created': change(['trusted_issuer']),
   'trusted_issuer.updated': change(['trusted_issuer']),
   'trusted_issuer.refreshed': change(['trusted_issuer']),
   'trusted_issuer.suspended': change(['trusted_issuer']),
   'trusted_issuer.resumed': change(['trusted_issuer']),
   'trusted_issuer.removed': change(['trusted_issuer']),
+  'authority.rotated': change(undefined),
+  'revocation.acknowledged': {
+    has: ['target?'],
     on: {
       rev: count.optional().meta({ description: 'The number of the revocation.' }),
       revs: z

@@ -1,4 +1,4 @@
-/** What is passed on while something else happens, and how often it may be. */
+/** What is passed on, or asked for and granted, while something else happens; and how often it may be. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { newId } from '../lib/ids.ts';
@@ -7,6 +7,7 @@ import { type Delegate, type Delegates, delegates } from '../testing/delegates.t
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import { callerOf } from '../web/caller.ts';
 import { proofMemory } from '../web/own-api.ts';
+import { grantRequest } from './grant.ts';
 import { passOn } from './pass-on.ts';
 
 for (const database of databases) {
@@ -23,10 +24,10 @@ for (const database of databases) {
     after(() => server.close());
 
     /** Somebody who was identified, and whose request is worked on only later. */
-    async function identified() {
+    async function identified(path = '/mandates') {
       const { issuer, deps } = server;
       const { body } = await a.instances.tokenOf({ id: '', ...a.client }, { resource: issuer, scope: 'mandates:pass' });
-      const url = `${issuer}/mandates`;
+      const url = issuer + path;
       return callerOf(
         deps,
         proofMemory(deps),
@@ -54,6 +55,69 @@ for (const database of databases) {
       });
       const { body } = await a.call('GET', `/mandates?parent=${mandate}`);
       assert.equal(body.items.length, 1);
+    });
+
+    const asked = async (parent: string): Promise<string> => {
+      const resources = [{ resource: scene.api.identifier, scope: 'read' }];
+      const reply = await b.call('POST', '/mandates/requests', { from: a.id, parent, resources });
+      assert.equal(reply.status, 201, reply.text);
+      return reply.body.id;
+    };
+    const passedOnFrom = async (mandate: string) => (await a.call('GET', `/mandates?parent=${mandate}`)).body.items;
+
+    test('granted ten times at once, a request comes to one mandate', async () => {
+      const { id: mandate } = await scene.give(a);
+      const id = await asked(mandate);
+      const grants = Array.from({ length: 10 }, () => a.call('POST', `/mandates/requests/${id}/grant`));
+      const statuses = (await Promise.all(grants)).map(({ status }) => status);
+      assert.deepEqual(statuses.toSorted(), [201, ...Array.from({ length: 9 }, () => 409)]);
+      assert.equal((await passedOnFrom(mandate)).length, 1);
+    });
+
+    test('granted, refused and withdrawn at once, one of these holds, and there is a mandate only if it was granted', async () => {
+      const { id: mandate } = await scene.give(a);
+      let granted = 0;
+      for (let round = 0; round < 8; round++) {
+        const id = await asked(mandate);
+        const path = `/mandates/requests/${id}`;
+        const withdrawn = () => b.call('DELETE', path);
+        const answers = [() => a.call('POST', `${path}/grant`), () => a.call('POST', `${path}/refuse`), withdrawn];
+        const order = round % 2 === 0 ? answers : answers.toReversed();
+        const replies = await Promise.all(order.map((send) => send()));
+        const { status, mandate: given } = (await b.call('GET', path)).body;
+        assert.equal(given !== undefined, status === 'granted');
+        assert.equal(replies.filter((reply) => reply.status === 201).length, status === 'granted' ? 1 : 0);
+        assert.equal(replies.filter((reply) => reply.status === 200).length, status === 'refused' ? 1 : 0);
+        granted += status === 'granted' ? 1 : 0;
+      }
+      assert.equal((await passedOnFrom(mandate)).length, granted);
+    });
+
+    test('the mandate of whoever grants ends, or who asks is stopped, while it is granted: nothing is', async () => {
+      for (const stop of [
+        (mandate: string) => server.admin('POST', `/mandates/${mandate}/end`, {}),
+        async () => {
+          await server.admin('POST', `/agents/${b.id}/suspend`, { reason: 'test' });
+          await server.admin('POST', `/agents/${b.id}/resume`);
+        },
+      ]) {
+        const { id: mandate } = await scene.give(a);
+        const id = await asked(mandate);
+        const caller = await identified(`/mandates/requests/${id}/grant`);
+        const { deps } = server;
+        const settle: typeof deps.db.settle = async (...args) => {
+          await stop(mandate); // it was planned, and isn't written yet
+          return deps.db.settle(...args);
+        };
+        const granting = grantRequest({ ...deps, db: { ...deps.db, settle } }, caller, id, {
+          body: {},
+          once: undefined,
+        });
+        await assert.rejects(granting, { kind: 'conflict', message: /changed meanwhile/ });
+        server.clock.advance(601_000); // the tokens of whoever was stopped are dead: others are got
+        const { items } = await server.admin<{ items: unknown[] }>('GET', `/mandates?parent=${mandate}`);
+        assert.deepEqual(items, []);
+      }
     });
 
     test('one that was passed on a thousand times is passed on no more, until one of these is over', async () => {

@@ -20,9 +20,10 @@ export const idPrefixes = {
   drill: 'drl',
   task: 'tsk',
   mandate: 'mdt',
+  mandate_request: 'mrq',
   trust_domain: 'trd',
-  event: 'evt',
   trusted_issuer: 'iss',
+  event: 'evt',
   problem: 'err',
 } as const;
 

@@ -76,6 +76,18 @@ export const wantedPower = {
   passing: wantedPassing.prefault({}),
 };
 
+/** What is said of a part by whoever passes it on or asks for it: what isn't said is as whatever it is a part of has it. */
+export const wantedPart = {
+  resources: wantedPower.resources.optional(),
+  context: writableContext.removeDefault().optional(),
+  task: wantedPower.task,
+  limits: wantedLimits.optional(),
+  passing: wantedPassing.optional(),
+  expires_in: wholeNumber(1, longestMandateMs / 1000).optional(),
+};
+
+export type WantedPart = z.output<z.ZodObject<typeof wantedPart>>;
+
 /** `POST /admin/v1/mandates` */
 export const mandateBody = record({
   person: idOf('person').meta({ description: 'For whom: somebody of the same organization.' }),

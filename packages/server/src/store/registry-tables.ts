@@ -22,6 +22,7 @@ export interface RegistryTables {
   tasks: TaskRow;
   mandates: MandateRow;
   mandate_ledger: MandateLedgerRow;
+  mandate_requests: MandateRequestRow;
   policies: PolicyRow;
   policy_versions: PolicyVersionRow;
   audiences: AudienceRow;
@@ -243,6 +244,31 @@ export interface MandateLedgerRow {
   most: number;
 }
 
+export interface MandateRequestRow {
+  id: string;
+  org: string;
+  /** Who asks, and by which running copy. */
+  agent: string;
+  instance: string | null;
+  /** The agent that is asked. */
+  holder: string;
+  /** json: what is wanted, as it was written */
+  wanted: string;
+  why: string | null;
+  /** pending | granted | refused | withdrawn */
+  state: string;
+  /** The one that was granted. */
+  mandate: string | null;
+  /** Why it was refused. */
+  reason: string | null;
+  /** json: ids; once one of them was stopped under a number greater than `rev`, nobody can grant it any more */
+  rests_on: string;
+  rev: number;
+  created_at: number;
+  answer_by: number;
+  answered_at: number | null;
+}
+
 export interface PolicyRow {
   id: string;
   org: string;
@@ -294,14 +320,6 @@ export interface TrustDomainRow {
   updated_at: number;
 }
 
-export interface IdempotencyRow {
-  /** Hash of who asked and the key they chose. */
-  key: string;
-  request_hash: string;
-  status: number | null;
-  body: string | null;
-  expires_at: number;
-}
 /** Whose tokens let agents act for people. Gone when it is removed: it may be trusted anew. */
 export interface TrustedIssuerRow {
   id: string;
@@ -338,3 +356,11 @@ export interface PersonIdentityRow {
   sealed: string;
 }
 
+export interface IdempotencyRow {
+  /** Hash of who asked and the key they chose. */
+  key: string;
+  request_hash: string;
+  status: number | null;
+  body: string | null;
+  expires_at: number;
+}

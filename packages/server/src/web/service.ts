@@ -16,7 +16,8 @@ export const serviceScopes = {
   'feed:follow': 'Follow, as a guard, what is revoked of the tokens for its resource',
   'events:report': 'Report, as a guard, what was done at its resource',
   'tasks:report': 'Report the beginning and end of one’s own tasks',
-  'mandates:pass': 'See the mandates that one holds, pass parts of them on, and end what came of them',
+  'mandates:pass':
+    'See the mandates that one holds, pass parts of them on, ask others for parts, and end what came of them',
   'ssf.read': 'See one’s own stream of security signals (SSF)',
   'ssf.manage': 'Make, change and end one’s own stream of security signals (SSF)',
 } as const;

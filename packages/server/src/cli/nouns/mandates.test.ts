@@ -212,3 +212,25 @@ for (const [what, args, says] of [
     assert.match(ran.err, says);
   });
 }
+
+test('what agents ask each other for: who, of whom, what, and what became of it', async () => {
+  const [a, b] = scene.agents as [Delegates['agents'][number], Delegates['agents'][number]];
+  const ask = async (why: string) => {
+    const resources = [{ resource: scene.api.identifier, scope: 'read', authorization_details: [{ type: 'payment' }] }];
+    const { status, text, body } = await b.call('POST', '/mandates/requests', { from: a.id, resources, why });
+    assert.equal(status, 201, text);
+    return body.id as string;
+  };
+  const [first, second] = [await ask('to look up trips'), await ask('to look up more')];
+  await a.call('POST', `/mandates/requests/${second}/refuse`, { reason: 'enough' });
+  const idsOf = async (...more: string[]) =>
+    (await cli.json<{ items: { id: string }[] }>('mandates', 'requests', ...more)).items.map(({ id }) => id);
+  assert.deepEqual(await idsOf(), [first]);
+  assert.deepEqual(await idsOf('--all', '--agent', nameOf(1)), [first, second]);
+  assert.deepEqual(await idsOf('--all', '--agent', nameOf(0)), []);
+  assert.deepEqual(await idsOf('--from', nameOf(0)), [first]);
+  const { out } = await cli('mandates', 'requests', '--all');
+  assert.match(out, /^AGENT +ASKS +FOR +WHY +STATUS +UNTIL +ID\n/);
+  for (const part of [nameOf(1), nameOf(0), 'read {"type":"payment"}', 'to look up trips', 'pending', 'refused enough'])
+    assert.ok(out.includes(part), `${part} in\n${out}`);
+});

@@ -19,6 +19,7 @@ import {
 import { findAgent, findPerson, findResource, namer } from '../names.ts';
 import { shortTime, show, table } from '../output.ts';
 import type { Agent, Person } from '../registry.ts';
+import { requests } from './mandate-requests.ts';
 
 const mandateArgument = { name: 'mandate', description: 'The id of a mandate (`bailiwick mandates list`).' } as const;
 const reason = { value: 'TEXT', description: 'Why, for the log. Leave names of people out.' } as const;
@@ -228,7 +229,7 @@ const end = command({
   },
 });
 
-export const mandateCommands = [list, showOne, tree, give, narrow, pause, resume, end];
+export const mandateCommands = [list, showOne, tree, requests, give, narrow, pause, resume, end];
 
 async function shown(context: Context, api: Api, mandate: Mandate): Promise<void> {
   if (context.globals.json) return show(context, mandate, () => '');

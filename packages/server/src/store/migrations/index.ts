@@ -20,6 +20,7 @@ import { servedBy } from './0018-served-by.ts';
 import { logIndexAgain } from './0019-log-index-again.ts';
 import { endedTokens } from './0020-ended-tokens.ts';
 import { trustedIssuers } from './0021-trusted-issuers.ts';
+import { mandateRequests } from './0022-mandate-requests.ts';
 import { mandateNames } from './0024-mandate-names.ts';
 
 /** In order; a step that was released is never changed, only followed. */
@@ -46,4 +47,5 @@ export const migrations: readonly Migration[] = [
   endedTokens,
   mandateNames,
   trustedIssuers,
+  mandateRequests,
 ];
