@@ -45,7 +45,7 @@ export const migrations: readonly Migration[] = [
   servedBy,
   logIndexAgain,
   endedTokens,
-  mandateNames,
   trustedIssuers,
   mandateRequests,
+  mandateNames,
 ];
