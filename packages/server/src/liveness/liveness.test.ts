@@ -118,6 +118,7 @@ for (const database of databases) {
       await db.transaction((tx) => endSubject(tx, change('a6')));
       assert.equal(await db.settle((tx) => endedSince(tx, ['a6', 'x'], rev)), true);
       assert.equal(await db.settle((tx) => endedSince(tx, ['x', 'y'], rev)), false);
+      assert.equal(await db.settle((tx) => endedSince(tx, ['x', 'y'], rev, [linkTag('a6')])), true);
     });
   });
 }

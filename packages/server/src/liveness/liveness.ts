@@ -152,10 +152,16 @@ export async function subjectStatus(q: Queries, id: string): Promise<SubjectStat
  * Inside the issuing transaction, which holds the liveness lock shared: whether anything that a plan rests on has
  * ended since the plan was begun. One read, as long as nothing at all was revoked meanwhile.
  * @param ids what the token names and links
+ * @param tags what of that only the tags are known of
  */
-export async function endedSince(tx: Tx, ids: readonly string[], rev: number): Promise<boolean> {
+export async function endedSince(
+  tx: Tx,
+  ids: readonly string[],
+  rev: number,
+  tags: readonly string[] = [],
+): Promise<boolean> {
   if ((await revIn(tx)) === rev) return false;
-  return anyRevokedSince(tx, ids.map(linkTag), rev);
+  return anyRevokedSince(tx, [...new Set([...ids.map(linkTag), ...tags])], rev);
 }
 
 /** How several things stand, read at once. What isn't among them was never registered. */

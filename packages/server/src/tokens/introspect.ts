@@ -33,6 +33,8 @@ export async function standingOf(deps: Deps, token: string, asOf: Counter): Prom
   const typ = String(parsed.header.typ);
   if (claims.iss !== deps.config.issuer || !Array.isArray(claims.links)) return { state: 'foreign' };
   if (claims.exp * 1000 <= deps.clock.now()) return { state: 'expired', claims, typ, kid };
+  // nothing at all was revoked since it was planned
+  if (claims.rev >= asOf.rev) return { state: 'alive', claims, typ, kid };
   return { state: (await tokenEnded(deps.db, claims, kid)) ? 'ended' : 'alive', claims, typ, kid };
 }
 

@@ -10,7 +10,7 @@ import type { Deps } from '../deps.ts';
 import { type ServerKey, signingKey } from '../keys/keys.ts';
 import { jtiOf, newId } from '../lib/ids.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
-import { endedSince, noteReach, tagsEndedSince } from '../liveness/liveness.ts';
+import { endedSince, noteReach } from '../liveness/liveness.ts';
 import { giveBackLedger, spendLedger, type Take } from '../mandates/ledger.ts';
 import { noteListed, placeFor, statusClaim } from '../status-lists/allocate.ts';
 import type { Tx } from '../store/database.ts';
@@ -96,8 +96,7 @@ export async function prepareToken(deps: Deps, plan: DecidedPlan, context: Reque
       ...(delegation && exchanged(plan)),
     },
     async settle(tx) {
-      if (await endedSince(tx, restsOn, client.asOf.rev)) return changed;
-      if (delegation && (await tagsEndedSince(tx, delegation.tags, client.asOf.rev))) return changed;
+      if (await endedSince(tx, restsOn, client.asOf.rev, delegation?.tags)) return changed;
       const taken = await newTask?.claim(tx);
       if (taken) return taken === 'known' ? changed : taken;
       const short = delegation && (await spendLedger(tx, delegation.takes));
