@@ -73,6 +73,21 @@ function pathIn({ config }: Registry, spiffeId: string): readonly string[] {
   }
 }
 
+/** Ids of those actors that are agents of the organization, in their order. */
+export async function agentsAmong(
+  deps: Registry,
+  version: number,
+  org: string,
+  actors: readonly { sub: string }[],
+): Promise<string[]> {
+  const ids: string[] = [];
+  for (const { sub } of actors) {
+    const found = await agentCalled(deps, version, org, sub);
+    if (found) ids.push(found.agent.id);
+  }
+  return ids;
+}
+
 /** The roles that an agent holds now. */
 export async function rolesHeld({ db }: Registry, version: number, agent: string): Promise<readonly HeldRole[]> {
   return (await held(db).get(version, agent, () => rolesOf(db, agent))) ?? [];

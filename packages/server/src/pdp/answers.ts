@@ -53,7 +53,7 @@ async function onRecord(deps: Deps, asking: Asking, verdicts: readonly Told[]): 
   const ids = await written(
     deps,
     asking,
-    verdicts.map(({ event, owner }) => event && { event, owner: owner ?? asking.agent.owner }),
+    verdicts.map(({ event, sealedFor = asking.agent.owner }) => event && { event, sealedFor }),
   );
   return verdicts.map(({ decision, context }, index) => {
     const id = ids[index];
@@ -68,18 +68,18 @@ async function searched(
   body: unknown,
 ): Promise<object> {
   const { answer, event, owner } = await search(deps, asking, kind, body);
-  await written(deps, asking, [{ event, owner }]);
+  await written(deps, asking, [{ event, sealedFor: owner }]);
   return answer;
 }
 
 async function written(
   deps: Deps,
   asking: Asking,
-  lines: readonly ({ event: AuditEvent; owner: string } | undefined)[],
+  lines: readonly ({ event: AuditEvent; sealedFor: string } | undefined)[],
 ): Promise<(string | undefined)[]> {
   const sealed = await Promise.all(
     lines.map(
-      async (line) => line && { ...line, sealing: await sealingFor(deps, asking.caller.asOf.version, line.owner) },
+      async (line) => line && { ...line, sealing: await sealingFor(deps, asking.caller.asOf.version, line.sealedFor) },
     ),
   );
   return deps.db.settle(async (tx) => {

@@ -3,7 +3,7 @@
  * token; then policy is asked. The default is no, and so is any error.
  * @see AuthZEN 1.0 §6
  */
-import { contextRefusal } from '@bailiwick/protocol';
+import { actorsOf, contextRefusal } from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
 import type { Instance } from '../agents/instance.ts';
 import { instanceAlive } from '../agents/instance-standing.ts';
@@ -20,7 +20,7 @@ import { mustBeGiven } from './given.ts';
 import { askPolicy } from './policy.ts';
 import type { Question } from './question.ts';
 import { type Asked, askedAbout, identifierIn, isRegisteredType, takenOf } from './resource.ts';
-import { chainDepth, type ShownToken, shownBy } from './token.ts';
+import { type ShownToken, shownBy } from './token.ts';
 import { No, type PolicySaid, type Seen, type Verdict, verdictOf } from './verdict.ts';
 
 /** Decides about one question; writes nothing. */
@@ -62,7 +62,10 @@ async function requestOf(deps: Deps, seen: Seen): Promise<PolicyRequest> {
   const { agent } = found;
   seen.agent = agent;
   const token = await verified(deps, { ...common, agent }); // first: whoever has a dead one is to get another
-  if (token) seen.jti = token.claims.jti;
+  if (token) {
+    seen.jti = token.claims.jti;
+    seen.person = token.person;
+  }
   const instance = await living(deps, found, token, now);
   const held = await rolesHeld(deps, version, agent.id);
   const actor = { agent, instance, permissions: held.flatMap(({ permissions }) => permissions), token };
@@ -140,8 +143,9 @@ function requestFor(
     proofAge: claims ? Math.max(0, Math.floor(now / 1000) - claims.iat) : longAgo,
     scope,
     details,
-    chainDepth: claims ? chainDepth(claims) : 0,
+    chainDepth: actorsOf(claims?.act).length,
     subject: claims?.act ? claims.sub : undefined,
+    chain: token?.chain,
     mandate: claims?.mandate,
     operation: asked.registered ? undefined : action.name,
     claimed: claimedIn(question, asked),

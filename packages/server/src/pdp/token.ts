@@ -1,8 +1,9 @@
 /** What a token shows that the asking side holds in its hands: verified here, and not believed because somebody says so. */
-import { type AccessTokenClaims, contextRefusal, linkTag } from '@bailiwick/protocol';
+import { type AccessTokenClaims, actorsOf, contextRefusal, linkTag } from '@bailiwick/protocol';
 import type { Instance } from '../agents/instance.ts';
 import { findInstance } from '../agents/instance-store.ts';
 import { presenterOf, seenPlace } from '../decide/place.ts';
+import { agentsAmong } from '../decide/registered.ts';
 import type { Deps } from '../deps.ts';
 import type { Counter } from '../liveness/liveness.ts';
 import type { PolicyContext } from '../policy/request.ts';
@@ -18,6 +19,10 @@ export interface ShownToken {
   scope: ReadonlySet<string>;
   instance: Instance | undefined;
   task: PolicyContext['task'];
+  /** Ids of the agents that acted before its holder, the nearest first; undefined where the holder acts for itself. */
+  chain: readonly string[] | undefined;
+  /** For whom it acts, where that is a person of ours. */
+  person: string | undefined;
 }
 
 export interface TokenToCheck {
@@ -52,7 +57,15 @@ export async function shownBy(deps: Deps, asOf: Counter, check: TokenToCheck): P
   if (outside) return `the token may not be used from there (ctx.${outside})`;
   const task = await taskOf(deps, claims, now);
   if (typeof task === 'string') return task;
-  return { claims, scope: new Set(claims.scope ? claims.scope.split(' ') : []), instance, task };
+  const { act, sub, sub_profile: profile, scope } = claims;
+  return {
+    claims,
+    scope: new Set(scope ? scope.split(' ') : []),
+    instance,
+    task,
+    chain: act && (await agentsAmong(deps, asOf.version, check.org, actorsOf(act.act))),
+    person: act && profile === 'user' ? sub : undefined,
+  };
 }
 
 /** @returns the words for the log if what the token was for has ended */
@@ -66,11 +79,4 @@ async function taskOf(
   if (!task || !(await taskOpen(deps.db, task, now))) return 'the task has ended';
   const { id, workflow, step, environment, purpose } = task;
   return { provenance: 'orchestrated', id, workflow, step, environment, purpose };
-}
-
-/** How many acted before the one that holds the token. */
-export function chainDepth({ act }: AccessTokenClaims): number {
-  let depth = 0;
-  for (let actor = act; actor !== undefined; actor = actor.act) depth += 1;
-  return depth;
 }

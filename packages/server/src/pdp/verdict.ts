@@ -37,6 +37,8 @@ export interface Seen {
   /** Identifier of the resource that it is about, where that is registered here. */
   resource?: string;
   jti?: string;
+  /** For whom the agent acts, as its token shows. */
+  person?: string | undefined;
   request?: PolicyRequest;
 }
 
@@ -60,8 +62,11 @@ export interface Verdict {
   decision: boolean;
   context: AnswerContext;
   event: AuditEvent;
-  /** Under whose key the event is sealed: of whoever answers for the agent that it is about, else for the one that asks. */
-  owner: string;
+  /**
+   * Under whose key the event is sealed: of the person for whom the agent acts, else of whoever answers for the agent that it is about, else
+   * for the one that asks.
+   */
+  sealedFor: string;
 }
 
 /** @param no what stands against it, even where policy allows it */
@@ -72,7 +77,7 @@ export function verdictOf(seen: Seen, said: PolicySaid | undefined, no?: No): Ve
     decision,
     context: contextOf(decision, said?.answer, no),
     event: eventOf(seen, { decision, owner, said, no }),
-    owner,
+    sealedFor: seen.person ?? owner,
   };
 }
 
@@ -124,7 +129,12 @@ function eventOf(
       ...(answer && answer.requirements.length > 0 && { requirements: answer.requirements }),
       rev: asking.caller.asOf.rev,
     },
-    personal: { owner, address: asking.caller.address, ...(personal && { details: { policy_input: personal } }) },
+    personal: {
+      owner,
+      person: seen.person,
+      address: asking.caller.address,
+      ...(personal && { details: { policy_input: personal } }),
+    },
   };
 }
 

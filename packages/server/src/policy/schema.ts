@@ -109,8 +109,9 @@ type Context = {
   details: Set<String>, // types of authorization_details, in effect as above
   chain_depth: Long,    // 0 where the agent acts for itself [verified]
   subject?: String,     // for whom it acts: id of a person, or SPIFFE ID of an agent [verified]
-  chain?: Set<String>,  // where it acts for somebody at token:exchange: ids of the agents that acted before it [verified]
+  chain?: Set<String>,  // where it acts for somebody: ids of the agents that acted before it [verified]
   mandate?: String,     // id of the mandate that it acts on [verified]
+  // chain_depth, subject, chain and mandate are of the token that is asked for at token:exchange, and at resource:access of the one that it shows
   operation?: String,   // what the asking side calls the action, where it is none of ours [told]
   claimed: Claimed      // [told]
 };
