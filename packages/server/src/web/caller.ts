@@ -5,9 +5,11 @@
  */
 import {
   type AccessTokenClaims,
+  boundedCache,
   formatChallenge,
   jwsAlgorithms,
   linkTag,
+  type ParsedJws,
   ProtocolError,
   parseCompact,
   parseDpopProof,
@@ -145,6 +147,9 @@ function presentedToken(resource: string, authorization: string | undefined): st
   return token;
 }
 
+/** Tokens whose signature was verified by the key that they name: an agent shows the same one with each request. Nothing else is taken from here. */
+const verifiedBefore = boundedCache<ParsedJws>(2_000);
+
 async function verifiedClaims(
   deps: Deps,
   counter: Counter,
@@ -152,12 +157,14 @@ async function verifiedClaims(
   token: string,
 ): Promise<Pick<Caller, 'claims' | 'kid'>> {
   try {
-    const parsed = parseCompact(token);
+    const known = verifiedBefore.get(token);
+    const parsed = known ?? parseCompact(token);
     const { kid } = parsed.header;
     const key = typeof kid === 'string' ? await verificationKey(deps, counter.version, kid) : undefined;
-    if (!key || typeof kid !== 'string' || !verifyParsed(parsed, { alg: key.alg, key: key.publicKey })) {
+    if (!key || typeof kid !== 'string' || !(known || verifyParsed(parsed, { alg: key.alg, key: key.publicKey }))) {
       throw refused(resource, 'invalid_token', 'the token is not one of ours');
     }
+    if (!known) verifiedBefore.set(token, parsed);
     const { issuer } = deps.config;
     const claims = validateAccessTokenClaims(parsed, { issuer, audience: resource, now: deps.clock.now() });
     // the audience is a name, which may have been another's when it was registered: the link is the thing itself
