@@ -6,7 +6,8 @@ import { type AgentFetch, createFetch } from './fetch.ts';
 import { assertedBy, assertedBySvid, type Identity, provenByTls } from './identity.ts';
 import { createIssuer } from './issuer.ts';
 import { createIssuerClock, type IssuerClock } from './issuer-clock.ts';
-import { type DelegateOptions, heldMandates, type Mandate, type PassedOn, passOn } from './mandates.ts';
+import { type AskOptions, askFor, type MandateRequest, requestsTo } from './mandate-requests.ts';
+import { type DelegateOptions, endMandate, heldMandates, type Mandate, type PassedOn, passOn } from './mandates.ts';
 import { createNonces, type Nonces } from './nonces.ts';
 import { type OnBehalf, type OnBehalfWishes, onBehalf } from './on-behalf.ts';
 import {
@@ -20,7 +21,7 @@ import {
   signerOf,
 } from './options.ts';
 import { createResources } from './resources.ts';
-import { type Narrowed, subjectOf } from './subject.ts';
+import { type IdToken, type Narrowed, subjectOf } from './subject.ts';
 import { type OpenTask, openTask, type Task, type TaskOptions, workAt } from './task.ts';
 import { createTaskReports, noTaskReports } from './task-reports.ts';
 import { createTlsFetch, type TlsFetch } from './tls-fetch.ts';
@@ -61,11 +62,12 @@ export interface Agent {
    */
   task<Result>(task: TaskReference | TaskOptions, work: (task: Task) => Promise<Result>): Promise<Result>;
   /**
-   * The same agent, acting for somebody: on a mandate that it holds, or on an access token that somebody else came with.
+   * The same agent, acting for somebody: on a mandate that it holds, on an access token that somebody else came with, or on an ID token of an issuer
+   * that ours trusts.
    * @param wishes what its tokens are for at most, beside what the agent itself wishes; all that the mandate and the agent's roles give, if nothing is said
    */
   onBehalfOf<Given extends string = string, Scope extends Given = Given>(
-    subject: string | Mandate<Given>,
+    subject: string | Mandate<Given> | IdToken,
     wishes?: OnBehalfWishes<Scope>,
   ): OnBehalf<Scope>;
   /** The mandates that it holds. */
@@ -74,6 +76,12 @@ export interface Agent {
   delegate<Given extends string = string, Scope extends Given = Given>(
     options: DelegateOptions<Given, Scope>,
   ): Promise<PassedOn<Scope>>;
+  /** Asks another agent for a part of a mandate that it holds, and waits until it is granted. */
+  ask<Scope extends string = string>(options: AskOptions<Scope>): Promise<Mandate<Scope>>;
+  /** What other agents ask it for, each to be granted or refused. */
+  requests(): Promise<MandateRequest[]>;
+  /** Ends a mandate that it holds, for good, with all that came of it. Again does nothing. */
+  giveUp(mandate: string | Mandate): Promise<void>;
   /** Opens a task, for this agent or another. It takes the role `orchestrator`. */
   openTask(options: TaskOptions): Promise<OpenTask>;
 }
@@ -135,13 +143,16 @@ export function assemble(deps: Deps, { clock, nonces }: { clock: IssuerClock; no
         const at = task === undefined ? {} : { task: atTask(task) };
         return Object.freeze(agentAsking(laterThan(asked, { ...askedHere(wishes), ...at }), only));
       },
-      onBehalfOf: (subject, { resource = only, ...wishes } = {}) => {
+      onBehalfOf: (subject, { resource = only, actorToken, ...wishes } = {}) => {
         if (resource !== undefined) checkResource(resource);
-        const at = laterThan(asked, { ...askedHere(wishes), subject: subjectOf(subject) });
+        const at = laterThan(asked, { ...askedHere(wishes), subject: subjectOf(subject, actorToken) });
         return onBehalf(agentAsking(at, resource));
       },
       mandates: () => heldMandates(deps, opening(asked)),
       delegate: (options) => passOn(deps, opening(asked), options),
+      ask: (options) => askFor(deps, opening(asked), options),
+      requests: () => requestsTo(deps, opening(asked)),
+      giveUp: (mandate) => endMandate(deps, opening(asked), mandate),
       openTask: (options) => openTask(deps, opening(asked), options),
       task: (task, work) =>
         workAt({ agent, at: (own) => agentAsking(laterThan(asked, { task: own }), only), reports }, task, work),

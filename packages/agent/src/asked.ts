@@ -12,6 +12,8 @@ export interface TokenWishes {
   ctx?: TokenContext;
   /** What the agent says of its work itself. The log keeps it; policies believe it for little. */
   declared?: DeclaredWork;
+  /** Which agent may act on the tokens in turn, beside those that serve the API that they are for: its id, or SPIFFE ID. */
+  mayAct?: string;
   /** Smaller wishes, each tried once and in order, when policy says that what was asked for is too much. */
   narrower?: readonly NarrowerWishes[];
   /**
@@ -48,6 +50,7 @@ export interface Asked {
   details?: readonly AuthorizationDetail[] | undefined;
   ctx?: TokenContext | undefined;
   declared?: DeclaredWork | undefined;
+  mayAct?: string | undefined;
   narrower?: readonly Asked[] | undefined;
   stepUp?: boolean | undefined;
   task?: AtTask | undefined;
@@ -61,17 +64,21 @@ type Undefinable<Options> = { [Name in keyof Options]?: Options[Name] | undefine
  * Checks wishes.
  * @throws BailiwickError `bad_option`
  */
-export function askedOf({ scope, details, ctx, declared, narrower }: Undefinable<TokenWishes>): Asked {
+export function askedOf({ scope, details, ctx, declared, mayAct, narrower }: Undefinable<TokenWishes>): Asked {
   if (details !== undefined && !(Array.isArray(details) && details.every(hasType))) {
     throw new BailiwickError('bad_option', 'details must be a list of objects, each with a type');
   }
   if (narrower !== undefined && !Array.isArray(narrower)) {
     throw new BailiwickError('bad_option', 'narrower must be a list of smaller wishes');
   }
+  if (mayAct !== undefined && !isPrintable(mayAct, 2048)) {
+    throw new BailiwickError('bad_option', 'mayAct must be the id of an agent (agt_…) or its SPIFFE ID');
+  }
   return {
     ...(scope !== undefined && { scope: scopeList(scope) }),
     ...(details !== undefined && { details }),
     ...(ctx !== undefined && { ctx }),
+    ...(mayAct !== undefined && { mayAct }),
     ...(declared !== undefined && { declared: checkedDeclaration(declared) }),
     ...(narrower !== undefined && { narrower: narrower.map((each) => askedOf(each)) }),
   };
@@ -158,7 +165,7 @@ export function laterThan(earlier: Asked, later: Asked): Asked {
  * Parameters of a token request.
  * @throws BailiwickError `bad_option` for no scope and no details: a request that names nothing asks for the defaults
  */
-export function parametersOf({ scope, details, ctx, declared, task, subject }: Asked): Record<string, string> {
+export function parametersOf({ scope, details, ctx, declared, mayAct, task, subject }: Asked): Record<string, string> {
   if (scope?.length === 0 && (details ?? []).length === 0) {
     throw new BailiwickError('bad_option', 'a token for no scope and no details is one for nothing', {
       hint: 'name a scope, or leave scope out and get the defaults',
@@ -169,6 +176,7 @@ export function parametersOf({ scope, details, ctx, declared, task, subject }: A
     ...(scope !== undefined && scope.length > 0 && { scope: scope.join(' ') }),
     ...(details !== undefined && details.length > 0 && { authorization_details: JSON.stringify(details) }),
     ...(ctx !== undefined && { ctx: JSON.stringify(ctx) }),
+    ...(mayAct !== undefined && { may_act: mayAct }),
     ...(task !== undefined && { task: task.presented() }),
     ...Object.fromEntries(
       Object.entries(declared ?? {})
@@ -179,7 +187,7 @@ export function parametersOf({ scope, details, ctx, declared, task, subject }: A
 }
 
 /** The same for equal wishes: tokens are kept by it. */
-export function keyOf({ scope, details, ctx, declared, narrower, task, subject }: Asked): string {
+export function keyOf({ scope, details, ctx, declared, mayAct, narrower, task, subject }: Asked): string {
   return JSON.stringify([
     scope === undefined ? null : [...scope].sort(),
     details ?? null,
@@ -188,6 +196,8 @@ export function keyOf({ scope, details, ctx, declared, narrower, task, subject }
     narrower?.map(keyOf) ?? null,
     task?.id ?? null,
     subject?.token ?? null,
+    subject?.actor ?? null,
+    mayAct ?? null,
   ]);
 }
 

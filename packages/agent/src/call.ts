@@ -36,7 +36,7 @@ export interface Call {
  * @throws BailiwickError `bad_url`, `insecure_url`, `bad_option`; TypeError as fetch does
  */
 export function readCall(input: string | URL | Request, init: AgentRequestInit = {}): Call {
-  const { scope, details, ctx, declared, narrower, stepUp, resource, peer, ...sent } = init;
+  const { scope, details, ctx, declared, mayAct, narrower, stepUp, resource, peer, ...sent } = init;
   const { method, headers, body, signal, redirect, ...rest } = sent;
   const request = input instanceof Request ? input : undefined;
   const url = safeUrl(request?.url ?? (input as string | URL), 'the URL');
@@ -58,7 +58,7 @@ export function readCall(input: string | URL | Request, init: AgentRequestInit =
     canRepeat,
     signal: signal === undefined ? (request?.signal ?? null) : signal,
     redirect: redirect ?? request?.redirect ?? 'follow',
-    asked: askedHere({ scope, details, ctx, declared, narrower, stepUp }),
+    asked: askedHere({ scope, details, ctx, declared, mayAct, narrower, stepUp }),
     resource,
     peer,
     rest,

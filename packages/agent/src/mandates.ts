@@ -3,6 +3,7 @@ import {
   isJsonObject,
   isPrintable,
   type JsonObject,
+  operationType,
   type Passing,
   type PowerLimits,
   type PowerTask,
@@ -78,7 +79,7 @@ export interface PassedOn<Scope extends string = string> extends Mandate<Scope>,
   end(): Promise<void>;
 }
 
-const mandatesApi: OwnApi = {
+export const mandatesApi: OwnApi = {
   scope: 'mandates:pass',
   code: 'mandate_refused',
   hint: 'only who holds a mandate passes it on: to an agent of the same organization, as deep as it allows, and never more than it says',
@@ -116,8 +117,19 @@ export async function passOn<Given extends string, Scope extends Given>(
   options: DelegateOptions<Given, Scope>,
 ): Promise<PassedOn<Scope>> {
   const step = 'passing a mandate on';
-  const body = bodyOf(deps, options);
+  const { mandate, to } = options;
+  const body = { ...wireOf(options, deps.resource), parent: idOf(mandate), ...recipient(to) };
   const { json } = await callOwn(deps, send, mandatesApi, { step, method: 'POST', path: '/mandates', body });
+  return passedOnIn(deps, send, step, json);
+}
+
+/** The mandate of an answer, with what ends it. @throws BailiwickError `bad_answer` */
+export function passedOnIn<Scope extends string>(
+  deps: Deps,
+  send: AgentFetch,
+  step: string,
+  json: unknown,
+): PassedOn<Scope> {
   const mandate = mandateIn(deps, step, json) as Mandate<Scope>;
   let ending: Promise<void> | undefined;
   const end = () => {
@@ -138,18 +150,29 @@ export async function passOn<Given extends string, Scope extends Given>(
   });
 }
 
-async function endMandate(deps: Deps, send: AgentFetch, id: string): Promise<void> {
-  const step = 'ending a mandate';
-  await callOwn(deps, send, mandatesApi, { step, method: 'DELETE', path: `/mandates/${id}`, also: [404] });
+/** Ends one that it holds or passed on, with all that came of it. @throws BailiwickError `mandate_refused`, `bad_option` */
+export async function endMandate(
+  deps: Deps,
+  send: AgentFetch,
+  mandate: string | { readonly id: string },
+): Promise<void> {
+  const path = `/mandates/${idOf(mandate)}`;
+  await callOwn(deps, send, mandatesApi, { step: 'ending a mandate', method: 'DELETE', path, also: [404] });
 }
 
-/** @throws BailiwickError `bad_option` */
-function bodyOf<Given extends string, Scope extends Given>(deps: Deps, options: DelegateOptions<Given, Scope>): object {
-  const { mandate, to, ctx, task, limits, passing, lifetimeSeconds } = options;
-  const resources = partOf(options, deps.resource);
+/**
+ * A part, as the issuer reads it: only what is said of it.
+ * @param usual the one API that the agent calls, if it is for one
+ * @throws BailiwickError `bad_option`
+ */
+export function wireOf<Given extends string, Scope extends Given>(
+  part: Partial<MandatePart<Given, Scope>>,
+  usual: string | undefined,
+): Record<string, unknown> {
+  const { mandate, ctx, task, limits, passing, lifetimeSeconds } = part;
+  const resources = partOf(part, usual);
   return {
-    parent: idOf(mandate),
-    ...recipient(to),
+    ...(mandate !== undefined && { parent: idOf(mandate) }),
     ...(resources !== undefined && {
       resources: resources.map(({ resource, scope, details }) => ({
         resource,
@@ -171,12 +194,12 @@ function bodyOf<Given extends string, Scope extends Given>(deps: Deps, options: 
  * @throws BailiwickError `bad_option`
  */
 export function partOf<Given extends string, Scope extends Given>(
-  { mandate, resource, scope, details, resources }: MandatePart<Given, Scope>,
+  { mandate, resource, scope, details, resources }: Partial<MandatePart<Given, Scope>>,
   usual: string | undefined,
 ): MandatePart<Given, Scope>['resources'] {
   if (resources !== undefined) return resources;
   if (resource === undefined && scope === undefined && details === undefined) return undefined;
-  const [only, ...others] = typeof mandate === 'string' ? [] : mandate.resources;
+  const [only, ...others] = typeof mandate === 'object' ? mandate.resources : [];
   const named = resource ?? (others.length === 0 ? only?.resource : undefined) ?? usual;
   if (named !== undefined) return [{ resource: named, ...(scope && { scope }), ...(details && { details }) }];
   throw new BailiwickError('bad_option', 'scope and details are those of an API', { hint: 'name it with resource' });
@@ -194,7 +217,7 @@ function idOf(mandate: string | { readonly id: string }): string {
   throw new BailiwickError('bad_option', 'the mandate must be its id, mdt_…, or one that was asked for');
 }
 
-function mandateIn(deps: Deps, step: string, value: unknown): Mandate {
+export function mandateIn(deps: Deps, step: string, value: unknown): Mandate {
   const json: JsonObject = isJsonObject(value) ? value : {};
   const { id, person, agent, instance, parent, resources, context, task, limits, passing, status, ledger } = json;
   const expiresAt = Date.parse(String(json.expires_at));
@@ -205,11 +228,7 @@ function mandateIn(deps: Deps, step: string, value: unknown): Mandate {
     agent: String(agent),
     instance: typeof instance === 'string' ? instance : undefined,
     parent: typeof parent === 'string' ? parent : undefined,
-    resources: resources.filter(isJsonObject).map(({ resource, scope, authorization_details }) => ({
-      resource: String(resource),
-      scope: typeof scope === 'string' ? (scopeList(scope) ?? []) : [],
-      details: detailsIn(authorization_details),
-    })),
+    resources: resourcesIn(resources),
     context: context as TokenContext | undefined,
     task: task as PowerTask | undefined,
     limits: (limits ?? {}) as PowerLimits,
@@ -220,6 +239,18 @@ function mandateIn(deps: Deps, step: string, value: unknown): Mandate {
   });
 }
 
-function badAnswer({ issuer }: Deps, step: string): BailiwickError {
+/** What may be done on each API, as far as it can be read. Operations by name are details of their built-in type. */
+export function resourcesIn(resources: readonly unknown[]): MandateResource[] {
+  return resources.filter(isJsonObject).map(({ resource, scope, operations, authorization_details }) => ({
+    resource: String(resource),
+    scope: typeof scope === 'string' ? (scopeList(scope) ?? []) : [],
+    details: [
+      ...detailsIn(authorization_details),
+      ...(Array.isArray(operations) ? [{ type: operationType, actions: operations }] : []),
+    ],
+  }));
+}
+
+export function badAnswer({ issuer }: Deps, step: string): BailiwickError {
   return new BailiwickError('bad_answer', `${step}: ${issuer} answered with something that is no mandate`);
 }

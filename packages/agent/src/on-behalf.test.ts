@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Mandate } from './index.ts';
+import { mandateWorld, toldMandate as told } from './testing/mandates.ts';
 import { api, clientId, createWorld, failure, issuer, json, type Seen, tokenResponse, type World } from './testing.ts';
 
-const mandate = `mdt_${'1'.repeat(26)}`;
+const mandate = told.id;
 const part = `mdt_${'2'.repeat(26)}`;
-const to = `agt_${'3'.repeat(26)}`;
+const [to = ''] = told.passing.to;
 const foreign = 'eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJwZXJfMSJ9.c2lnbmF0dXJl-of_somebody';
 
 /** What a request for a token says, without what proves the client. */
@@ -46,6 +47,44 @@ test('an access token that somebody came with is presented as one', async () => 
       scope: 'tickets:read',
     },
   ]);
+});
+
+test('an ID token of an issuer that ours trusts is presented as one', async () => {
+  const world = createWorld();
+  await world.agent.onBehalfOf({ idToken: foreign }, { resource: api }).token();
+  assert.deepEqual(asked(world), [
+    {
+      grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+      subject_token: foreign,
+      subject_token_type: 'urn:ietf:params:oauth:token-type:id_token',
+      resource: api,
+    },
+  ]);
+});
+
+test('who may act in turn, and which token says who acts: other words, other tokens', async () => {
+  const world = createWorld();
+  const { agent } = world;
+  const actor = 'eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhZ3RfMSJ9.c2lnbmF0dXJl-of_the-agent';
+  const mayAct = 'spiffe://bailiwick.example/default/scout';
+  for (const wishes of [{}, { mayAct }, { mayAct: to }, { actorToken: actor }, { mayAct }, {}]) {
+    await agent.onBehalfOf(mandate, { resource: api, ...wishes }).token();
+  }
+  await agent.token({ resource: api, mayAct });
+  const type = 'urn:ietf:params:oauth:token-type:access_token';
+  assert.deepEqual(
+    asked(world).map(({ may_act, actor_token, actor_token_type }) => [may_act, actor_token, actor_token_type]),
+    [
+      [undefined, undefined, undefined],
+      [mayAct, undefined, undefined],
+      [to, undefined, undefined],
+      [undefined, actor, type],
+      [mayAct, undefined, undefined],
+    ],
+  );
+  for (const wrong of ['', 'a\nb', 7 as never]) {
+    assert.throws(() => agent.with({ mayAct: wrong }), { code: 'bad_option' });
+  }
 });
 
 test('on whose authority: tokens of the agent’s own and of each mandate are kept apart', async () => {
@@ -145,48 +184,12 @@ for (const [what, subject] of [
   ['text that is no token', 'a.b'],
   ['a token with a line break', `${foreign}\n`],
   ['a mandate without an id', {}],
+  ['an access token in place of the id of a mandate', { id: foreign }],
+  ['an ID token that is none', { idToken: 'a.b' }],
 ] as [string, never][]) {
   test(`no authority is taken from ${what}`, () => {
     assert.throws(() => createWorld().agent.onBehalfOf(subject), { code: 'bad_option' });
   });
-}
-
-/** A mandate as the issuer tells of it. */
-const told = {
-  id: mandate,
-  organization: 'org_default',
-  person: 'per_1',
-  agent: clientId,
-  resources: [{ resource: api, scope: 'tickets:read tickets:write', authorization_details: [{ type: 'x' }] }],
-  limits: { uses: 3 },
-  passing: { depth: 2, to: [to] },
-  given: { way: 'administrator', by: 'agt_operator' },
-  status: 'active',
-  ledger: [{ counter: 'uses', spent: 1, most: 3 }],
-  created_at: '2027-01-15T08:00:00Z',
-  expires_at: '2027-01-15T09:00:00Z',
-};
-
-/** An issuer that keeps mandates: what it was asked, and what it answers. */
-function mandateWorld(answers: Record<string, (seen: Seen) => Response>) {
-  const world = createWorld();
-  const calls: (Seen & { path: string })[] = [];
-  world.host(issuer, async (request) => {
-    const { pathname, search } = new URL(request.url);
-    if (pathname === '/oauth2/token') return tokenResponse(world, request);
-    if (pathname.startsWith('/.well-known/')) return json({ issuer, token_endpoint: `${issuer}/oauth2/token` });
-    const { method, headers } = request;
-    const seen = {
-      url: request.url,
-      method,
-      headers,
-      body: await request.text(),
-      path: `${method} ${pathname}${search}`,
-    };
-    calls.push(seen);
-    return answers[seen.path]?.(seen) ?? json({ detail: `there is no ${seen.path}` }, { status: 404 });
-  });
-  return { world, calls };
 }
 
 test('the mandates that it holds, page by page', async () => {

@@ -9,6 +9,8 @@ export type WishesWithin<Scope extends string> = Omit<TokenWishes, 'scope'> & { 
 export type OnBehalfWishes<Scope extends string> = WishesWithin<Scope> & {
   /** The one API that is called. Left out, the agent's, or it is found for each URL. */
   resource?: string;
+  /** An access token of the agent itself, by the same key: says which of its copies acts, where that is asked for. */
+  actorToken?: string;
 };
 
 /**

@@ -4,21 +4,41 @@ import { BailiwickError } from './errors.ts';
 export interface Subject {
   readonly type: string;
   readonly token: string;
+  /** Who acts, where that isn't whoever asks: a token of its own. */
+  readonly actor?: string;
+}
+
+/** Says of a person who they are: by an issuer that ours trusts. */
+export interface IdToken {
+  readonly idToken: string;
 }
 
 const exchange = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const ofMandate = 'urn:bailiwick:params:oauth:token-type:mandate';
 const ofAccessToken = 'urn:ietf:params:oauth:token-type:access_token';
+const ofIdToken = 'urn:ietf:params:oauth:token-type:id_token';
 
 /**
- * A mandate by its id, or an access token that somebody else came with.
+ * A mandate by its id, an access token that somebody else came with, or an ID token.
+ * @param actor an access token of the agent itself, by which it proves which of its copies acts
  * @throws BailiwickError `bad_option`
  */
-export function subjectOf(given: string | { readonly id: string }): Subject {
-  const token: unknown = typeof given === 'string' ? given : given?.id;
-  if (isMandateId(token)) return { type: ofMandate, token };
-  if (isJwt(token)) return { type: ofAccessToken, token };
-  throw new BailiwickError('bad_option', 'the subject must be a mandate, its id (mdt_…), or an access token');
+export function subjectOf(given: string | { readonly id: string } | IdToken, actor?: string): Subject {
+  if (actor !== undefined && !isJwt(actor))
+    throw new BailiwickError('bad_option', 'actorToken must be an access token');
+  return { ...presentedFor(given), ...(actor !== undefined && { actor }) };
+}
+
+function presentedFor(given: string | { readonly id: string } | IdToken): Subject {
+  const { id, idToken }: { id?: unknown; idToken?: unknown } =
+    typeof given === 'string' ? { id: given } : (given ?? {});
+  if (isMandateId(id)) return { type: ofMandate, token: id };
+  if (typeof given === 'string' && isJwt(given)) return { type: ofAccessToken, token: given };
+  if (isJwt(idToken)) return { type: ofIdToken, token: idToken };
+  throw new BailiwickError(
+    'bad_option',
+    'the subject must be a mandate, its id (mdt_…), an access token, or an ID token as { idToken }',
+  );
 }
 
 export const isMandateId = (text: unknown): text is string =>
@@ -33,7 +53,11 @@ const isJwt = (text: unknown): text is string =>
  */
 export function grantOf(subject: Subject | undefined): Record<string, string> {
   if (subject === undefined) return { grant_type: 'client_credentials' };
-  return { grant_type: exchange, subject_token: subject.token, subject_token_type: subject.type };
+  const { type, token, actor } = subject;
+  return {
+    ...{ grant_type: exchange, subject_token: token, subject_token_type: type },
+    ...(actor !== undefined && { actor_token: actor, actor_token_type: ofAccessToken }),
+  };
 }
 
 /** Something that a token has less of than it could, and which link of the chain it was that took it away. */
