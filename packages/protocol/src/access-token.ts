@@ -54,6 +54,8 @@ export interface AccessTokenClaims {
   act?: Actor;
   /** Id of the mandate that it rests on, where somebody let the agent act for them. */
   mandate?: string;
+  /** In place of that, the rule of a trusted issuer (`iss_…`) by whose word it lets the agent act. */
+  issuer_rule?: { issuer: string; rule: string };
   /** The one agent that may exchange it, beside the one whose it is. @see RFC 8693 §4.4 */
   may_act?: MayAct;
   authorization_details?: readonly AuthorizationDetail[];

@@ -131,6 +131,10 @@ export const road = {
         .optional()
         .meta({ description: 'For which agent, where it was exchanged and no person is behind it: its SPIFFE ID.' }),
       subject_token: text.optional().meta({ description: 'The `jti` of the token that it was exchanged from.' }),
+      issuer_rule: z
+        .strictObject({ issuer: id('trusted_issuer'), rule: text })
+        .optional()
+        .meta({ description: 'The rule of a trusted issuer that it was issued on.' }),
       task: id('task').optional().meta({ description: 'Under which task it was issued.' }),
       x5t: text.optional().meta({ description: 'Thumbprint of the certificate that it is bound to.' }),
     },

@@ -120,6 +120,8 @@ export interface Delegation {
   tags: readonly string[];
   /** What each link of the chain allows on the plan's resource, the nearest first; the plan is within each. */
   bounds: readonly DelegationBound[];
+  /** The rule of a trusted issuer that it acts on, in place of one. */
+  rule?: { issuer: string; rule: string } | undefined;
   /** What the agent at the root may do itself, where it lets others act on a resource that its token isn't for. */
   rootRoles: readonly HeldRole[] | undefined;
   /** What it takes of what mandates count, in the issuing transaction. */

@@ -24,7 +24,8 @@ export async function instanceBoundsOn(
 }
 
 /** Who acted, and whose authority it is: the same one twice where an agent got a token for itself. */
-const namesIn = ({ sub, act }: AccessTokenClaims) => new Set([sub, ...actorsOf(act).map((actor) => actor.sub)]);
+const namesIn = ({ iss, sub, act }: AccessTokenClaims) =>
+  new Set([sub, ...actorsOf(act).flatMap((actor) => (actor.iss === iss ? [actor.sub] : []))]);
 
 const boundOf = ({ allowed, expiresAt }: Instance, resource: Resource): DelegationBound => ({
   by: 'instance',

@@ -11,7 +11,7 @@ import { mandateStanding } from '../mandates/standing.ts';
 import { mandateWithAncestors } from '../mandates/store.ts';
 import { spiffeId, subProfiles } from '../tokens/claims.ts';
 import type { ActingClient } from './actor.ts';
-import { agentOf, inFrontOf, mustReach, type Subject } from './subject.ts';
+import { agentOf, authoritiesOf, inFrontOf, mustReach, type Subject } from './subject.ts';
 
 /**
  * The person of a mandate, for whom the client may act while all that it rests on is alive.
@@ -29,7 +29,7 @@ export async function subjectOfMandate(deps: Deps, { client, actor }: ActingClie
   }
   const { restsOn, stoppedBy, endsAt } = await mandateStanding(deps.db, line, deps.clock.now());
   if (stoppedBy !== undefined) throw stopped(mandate, stoppedBy);
-  mustReach(line, 0, undefined);
+  mustReach(authoritiesOf({ line }), 0, undefined);
   let earlier: Actor | undefined;
   for (const [above, each] of [...ancestors.entries()].toReversed()) {
     const passer = line[above]?.given.instance ?? each.instance; // the child says which copy passed it on

@@ -1,8 +1,9 @@
 /** An access token of ours as a subject token: whose it is goes on as the subject, and who acts comes in front of those before. */
-import { type AccessTokenClaims, actorsOf, linkTag, tagsOf } from '@bailiwick/protocol';
+import { type AccessTokenClaims, actorsOf, linkTag, type MayAct, tagsOf } from '@bailiwick/protocol';
 import type { Binding, Client } from '../decide/plan.ts';
 import { agentCalled } from '../decide/registered.ts';
 import type { Deps } from '../deps.ts';
+import { issuerRule } from '../federation/issuers.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { type MandateStanding, mandateStanding } from '../mandates/standing.ts';
 import { mandateWithAncestors } from '../mandates/store.ts';
@@ -10,7 +11,7 @@ import type { Resource } from '../resources/resource.ts';
 import { spiffeId } from '../tokens/claims.ts';
 import { standingOf } from '../tokens/introspect.ts';
 import { type ActingClient, isBoundTo } from './actor.ts';
-import { inFrontOf, mustReach, type Subject } from './subject.ts';
+import { authoritiesOf, inFrontOf, mustReach, type RuleAuthority, type Subject } from './subject.ts';
 import { resourcesOfAudience } from './target.ts';
 
 /**
@@ -41,9 +42,11 @@ export async function subjectOfToken(
   const { line, restsOn } = await lineOf(deps, claims);
   const holder = claims.act?.sub ?? claims.sub;
   const isSame = isOwn && holder === actor.sub; // a narrower token for whoever has one already is no hop
-  if (line.length > 0) {
-    const hops = actorsOf(claims.act).length - line.length;
-    mustReach(line, isSame ? hops : hops + 1, client.agent.id);
+  const rule = await ruleOf(deps, client, claims);
+  const authorities = authoritiesOf({ line, rule });
+  if (authorities.length > 0) {
+    const hops = actorsOf(claims.act).filter(({ iss }) => iss === deps.config.issuer).length - authorities.length;
+    mustReach(authorities, isSame ? hops : hops + 1, client.agent.id);
   }
   const before = await agentsCalled(deps, client, actorsOf(isSame ? claims.act?.act : claims.act));
   const root = await agentsCalled(deps, client, [claims]);
@@ -53,11 +56,12 @@ export async function subjectOfToken(
   return {
     sub: claims.sub,
     profile: claims.sub_profile,
-    person: line[0]?.person,
+    person: claims.sub_profile === 'user' ? claims.sub : undefined,
     act: isSame ? claims.act : inFrontOf(actor, claims.act, claims.sub),
     before,
     isOwn: root.length > 0 && [...root, ...before].every((id) => id === client.agent.id),
     line,
+    rule,
     token: claims,
     links: restsOn,
     tags: tagsOf(claims, kid),
@@ -73,15 +77,13 @@ export async function resourceOf(deps: Deps, client: Client, { aud, links }: Acc
 }
 
 /** Whom `may_act` names, with its instances; without it, an agent that the resource is served by. @see RFC 8693 §4.4 */
-function mayExchange(
-  deps: Deps,
-  { client: { agent }, actor }: ActingClient,
-  { may_act }: AccessTokenClaims,
-  resource: Resource,
-): boolean {
-  if (may_act === undefined) return resource.servedBy.includes(agent.id);
-  return may_act.iss === deps.config.issuer && [actor.sub, spiffeId(deps.config, agent)].includes(may_act.sub);
+function mayExchange(deps: Deps, acting: ActingClient, { may_act }: AccessTokenClaims, resource: Resource): boolean {
+  return may_act === undefined ? resource.servedBy.includes(acting.client.agent.id) : isNamed(deps, acting, may_act);
 }
+
+/** Whether `may_act` means whoever would act: the agent by our name for it, or the very instance. @see RFC 8693 §4.4 */
+export const isNamed = (deps: Deps, { client, actor }: ActingClient, { iss, sub }: Partial<MayAct>): boolean =>
+  iss === deps.config.issuer && (sub === actor.sub || sub === spiffeId(deps.config, client.agent));
 
 /** By its key; or by an instance below whose it is, which has a key of its own. */
 function isHeldBy({ cnf, instance }: AccessTokenClaims, client: Client, binding: Binding | undefined): boolean {
@@ -105,10 +107,25 @@ export async function lineOf(
   return { line: [{ ...mandate, endsAt }, ...ancestors], restsOn };
 }
 
-/** Ids of those that are agents of ours. */
-export async function agentsCalled(deps: Deps, { agent, asOf }: Client, actors: readonly { sub: string }[]) {
+/** The rule of a trusted issuer that it goes by, which lasts no longer than it does itself. */
+async function ruleOf(deps: Deps, client: Client, claims: AccessTokenClaims): Promise<RuleAuthority | undefined> {
+  const { issuer_rule: named, act, exp } = claims;
+  if (named === undefined) return undefined;
+  const rule = await issuerRule(deps, client.asOf.version, named);
+  const agent = (await agentsCalled(deps, client, actorsOf(act))).at(-1); // whoever showed the issuer's token
+  if (!rule || agent === undefined) throw unfit('has been ended');
+  return { ...rule, ...named, by: `rule ${named.rule} of ${named.issuer}`, agent, endsAt: exp * 1000 };
+}
+
+/** Ids of those that are agents of ours. What others call their own is none of them, whatever it is called. */
+export async function agentsCalled(
+  deps: Deps,
+  { agent, asOf }: Client,
+  actors: readonly { sub: string; iss?: string | undefined }[],
+) {
   const ids: string[] = [];
-  for (const { sub } of actors) {
+  for (const { sub, iss } of actors) {
+    if (iss !== deps.config.issuer) continue;
     const found = await agentCalled(deps, asOf.version, agent.org, sub);
     if (found) ids.push(found.agent.id);
   }

@@ -7,6 +7,7 @@ import {
   canonicalJson,
   type DetailsType,
   nestActor,
+  type Power,
   ProtocolError,
 } from '@bailiwick/protocol';
 import type { Client, DelegationBound } from '../decide/plan.ts';
@@ -16,6 +17,21 @@ import { OAuthError } from '../lib/oauth-error.ts';
 import type { Mandate } from '../mandates/mandate.ts';
 import type { Resource } from '../resources/resource.ts';
 import type { HeldRole } from '../resources/role.ts';
+
+/** What lets whoever comes behind it act for somebody: a mandate, or the rule of a trusted issuer. */
+export interface Authority extends Pick<Power, 'resources' | 'context' | 'task' | 'passing' | 'endsAt'> {
+  /** What it is called where it refuses. */
+  by: string;
+  /** Id of the agent that it names. */
+  agent: string;
+}
+
+/** The rule of a trusted issuer. */
+export interface RuleAuthority extends Authority {
+  /** The issuer's id, and what the rule is called there. */
+  issuer: string;
+  rule: string;
+}
 
 export interface Subject {
   /** What stays the same down the chain: the id of a person, or the SPIFFE ID of an agent. */
@@ -31,6 +47,10 @@ export interface Subject {
   isOwn?: boolean;
   /** The mandate that it goes by and those above it, up to the root; empty without one. */
   line: readonly Mandate[];
+  /** The rule that it goes by, where the root is the word of a trusted issuer. */
+  rule?: RuleAuthority | undefined;
+  /** What a token of that issuer bounds itself: its scopes, where the rule says so, and its end (milliseconds). */
+  issued?: { scope: readonly string[] | undefined; endsAt: number };
   /** The access token that was shown, if it was one. */
   token: AccessTokenClaims | undefined;
   /** Ids of what it rests on, and tags of what of it is known by these alone. */
@@ -42,12 +62,25 @@ export interface Subject {
   detailsTypes?: readonly DetailsType[];
 }
 
+const authorityOfMandate = (mandate: Mandate): Authority => ({ ...mandate, by: `mandate ${mandate.id}` });
+
+/** What lets it be acted on, the nearest first. */
+export const authoritiesOf = ({ line, rule }: Pick<Subject, 'line' | 'rule'>): Authority[] =>
+  rule ? [rule] : line.map(authorityOfMandate);
+
 /**
  * What each link allows on a resource, the nearest first.
- * @throws OAuthError `invalid_target` where a mandate isn't for it at all
+ * @throws OAuthError `invalid_target` where a mandate or rule isn't for it at all
  */
 export function boundsOn(
-  { token, line, resource: of, detailsTypes = [] }: Pick<Subject, 'token' | 'line' | 'resource' | 'detailsTypes'>,
+  {
+    token,
+    line,
+    rule,
+    issued,
+    resource: of,
+    detailsTypes = [],
+  }: Pick<Subject, 'token' | 'line' | 'rule' | 'issued' | 'resource' | 'detailsTypes'>,
   resource: Resource,
 ): DelegationBound[] {
   const goesOn = ({ type }: AuthorizationDetail) => of === resource.id || isSameType(type, detailsTypes, resource);
@@ -63,8 +96,18 @@ export function boundsOn(
         },
       ]
     : [];
-  return [...shown, ...line.map((mandate) => boundOf(mandate, resource))];
+  const bounds = authoritiesOf({ line, rule }).map((each) => boundOf(each, resource));
+  return [...shown, ...bounds, ...(issued ? bounds.map((bound) => boundOfIssued(issued, bound)) : [])];
 }
+
+/** What the token of an issuer adds to the rule by which it is believed. */
+const boundOfIssued = ({ scope, endsAt }: NonNullable<Subject['issued']>, rule: DelegationBound): DelegationBound => ({
+  by: 'subject_token',
+  scope: scope ?? rule.scope,
+  details: rule.details,
+  context: undefined,
+  endsAt,
+});
 
 /** Whether a type of details means the same on another resource, by all that either says of it. Operations are each resource's own. */
 function isSameType(type: string, types: readonly DetailsType[], { detailsTypes }: Resource): boolean {
@@ -73,8 +116,7 @@ function isSameType(type: string, types: readonly DetailsType[], { detailsTypes 
   return canonicalJson([one.schema, one.compare]) === canonicalJson([other.schema, other.compare]);
 }
 
-function boundOf({ id, resources, context, endsAt }: Mandate, resource: Resource): DelegationBound {
-  const by = `mandate ${id}`;
+function boundOf({ by, resources, context, endsAt }: Authority, resource: Resource): DelegationBound {
   const allowed = resources.find((each) => each.resource === resource.id);
   if (!allowed) throw new OAuthError('invalid_target', `${by} is not for this resource`);
   return { by, scope: allowed.scope, details: allowed.details, context, endsAt };
@@ -87,10 +129,10 @@ function boundOf({ id, resources, context, endsAt }: Mandate, resource: Resource
 export async function rootRolesOn(
   deps: Deps,
   { agent, asOf }: Client,
-  { sub, line, resource: of }: Subject,
+  { sub, line, rule, resource: of }: Subject,
   resource: Resource,
 ): Promise<readonly HeldRole[] | undefined> {
-  if (line.length > 0 || of === resource.id) return undefined;
+  if (line.length > 0 || rule || of === resource.id) return undefined;
   const root = await agentCalled(deps, asOf.version, agent.org, sub);
   const isGiven = root?.agent.resources.some((each) => each.resource === resource.id);
   return root && isGiven ? rolesHeld(deps, asOf.version, root.agent.id) : [];
@@ -108,20 +150,20 @@ export function inFrontOf(actor: ChainedActor, earlier: Actor | undefined, sub?:
 }
 
 /**
- * That every mandate of a line lets itself be passed on as far as this, and to whom.
- * @param hops how often it was, and would be, passed on by exchange after the first mandate of the line
+ * That everything in a line lets itself be passed on as far as this, and to whom.
+ * @param hops how often it was, and would be, passed on by exchange after the first of the line
  * @param to id of the agent that it would come to by that, if it would
  * @throws OAuthError `invalid_request`
  */
-export function mustReach(line: readonly Mandate[], hops: number, to: string | undefined): void {
-  for (const [above, { id, agent, passing }] of line.entries()) {
+export function mustReach(line: readonly Authority[], hops: number, to: string | undefined): void {
+  for (const [above, { by, agent, passing }] of line.entries()) {
     const below = [...(to === undefined ? [] : [to]), ...line.slice(0, above).map((each) => each.agent)];
     if (passing.depth < above + hops) {
-      throw new OAuthError('invalid_request', `mandate ${id} may be passed on ${passing.depth} times, and not further`);
+      throw new OAuthError('invalid_request', `${by} may be passed on ${passing.depth} times, and not further`);
     }
     const isOther = (each: string) => each !== agent && passing.to?.includes(each) === false;
     if (below.some(isOther)) {
-      throw new OAuthError('invalid_request', `mandate ${id} may not be passed on to this agent`);
+      throw new OAuthError('invalid_request', `${by} may not be passed on to this agent`);
     }
   }
 }

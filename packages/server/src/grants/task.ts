@@ -11,11 +11,12 @@ import type { Deps } from '../deps.ts';
 import { isId } from '../lib/ids.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import type { Counter } from '../liveness/liveness.ts';
-import type { Mandate, MandateTask } from '../mandates/mandate.ts';
+import type { MandateTask } from '../mandates/mandate.ts';
 import { taskOpen } from '../tasks/standing.ts';
 import { findTask } from '../tasks/store.ts';
 import type { Task, TaskResource } from '../tasks/task.ts';
 import { single } from '../tokens/form.ts';
+import { authoritiesOf, type Subject } from './subject.ts';
 import { signedTask } from './task-jwt.ts';
 
 /** The parameters that are read here, for the documentation. */
@@ -85,17 +86,13 @@ export async function exchangedTask(
   deps: Deps,
   client: Client,
   form: Form,
-  {
-    token,
-    line,
-  }: { token: Pick<AccessTokenClaims, 'task'> | undefined; line: readonly Pick<Mandate, 'id' | 'task'>[] },
+  subject: Pick<Subject, 'line' | 'rule'> & { token: Pick<AccessTokenClaims, 'task'> | undefined },
 ): Promise<PlannedTask | undefined> {
-  const task = token?.task
-    ? await carriedTask(deps, client, form, token.task.id)
-    : await requestedTask(deps, client, form);
-  for (const mandate of line) {
-    if (mandate.task === undefined || isTask(mandate.task, task)) continue;
-    throw new OAuthError('invalid_grant', `mandate ${mandate.id} is for a task that this request does not name`);
+  const carried = subject.token?.task;
+  const task = carried ? await carriedTask(deps, client, form, carried.id) : await requestedTask(deps, client, form);
+  for (const { by, task: wanted } of authoritiesOf(subject)) {
+    if (wanted === undefined || isTask(wanted, task)) continue;
+    throw new OAuthError('invalid_grant', `${by} is for a task that this request does not name`);
   }
   return task;
 }

@@ -53,7 +53,7 @@ const rows: readonly Row[] = [
     () => ({ grant_type: exchangeType, subject_token_type: mandateType }),
     'invalid_request',
   ],
-  ...['id_token', 'refresh_token', 'saml2', 'saml1', 'txn_token', 'id-jag'].map(
+  ...['refresh_token', 'saml2', 'saml1', 'txn_token', 'id-jag'].map(
     (type): Row => [
       `a subject_token of the type ${type}`,
       (of) => exchangeOf(of.token, { subject_token_type: urn(type) }),
@@ -61,6 +61,12 @@ const rows: readonly Row[] = [
       /must be/,
     ],
   ),
+  [
+    'a token of ours as an ID token',
+    (of) => exchangeOf(of.token, { subject_token_type: urn('id_token') }),
+    'invalid_request',
+    /not trusted/,
+  ],
   ['a type that nobody knows', (of) => exchangeOf(of.mandate, { subject_token_type: '__proto__' }), 'invalid_request'],
   ...['refresh_token', 'id_token', 'jwt', 'txn_token', 'x'].map(
     (type): Row => [

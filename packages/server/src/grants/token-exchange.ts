@@ -14,6 +14,7 @@ import type { Grant } from './grant.ts';
 import { instanceBoundsOn } from './instance-bounds.ts';
 import { requestedMayAct } from './may-act.ts';
 import { boundsOn, rootRolesOn } from './subject.ts';
+import { isForeign, subjectOfIssuer } from './subject-issuer.ts';
 import { subjectOfMandate } from './subject-mandate.ts';
 import { subjectOfToken } from './subject-token.ts';
 import { exchangedResource, namedScope } from './target.ts';
@@ -47,7 +48,9 @@ export const tokenExchange = {
     const subject =
       type === mandateType
         ? await subjectOfMandate(deps, actor, token)
-        : await subjectOfToken(deps, actor, token, binding); // §4.1: act, §4.4: may_act of the token
+        : isForeign(deps, { type, token })
+          ? await subjectOfIssuer(deps, actor, { type, token }, binding)
+          : await subjectOfToken(deps, actor, token, binding); // §4.1: act, §4.4: may_act of the token
     const resource = await exchangedResource(deps, acting, form, subject); // §2.1: resource, audience
     const task = await exchangedTask(deps, acting, form, subject);
     const bounds = [...boundsOn(subject, resource), ...(await instanceBoundsOn(deps, acting, subject, resource))]; // what each link of the chain allows there
@@ -77,6 +80,7 @@ export const tokenExchange = {
         before: subject.before,
         isOwn: subject.isOwn ?? false,
         mandate: subject.line[0]?.id,
+        rule: subject.rule && { issuer: subject.rule.issuer, rule: subject.rule.rule },
         exchanged: subject.token?.jti,
         links: subject.links,
         tags: subject.tags,

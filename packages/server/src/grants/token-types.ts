@@ -10,6 +10,9 @@ export const accessTokenTypes: readonly string[] = [accessTokenType, 'urn:ietf:p
 /** Our own: the id of a mandate. It is no secret, and works for the agent that the mandate names alone. */
 export const mandateType = 'urn:bailiwick:params:oauth:token-type:mandate';
 
+/** ID tokens of trusted issuers; their access tokens go by the names of ours. */
+export const idTokenType = 'urn:ietf:params:oauth:token-type:id_token';
+
 /** What an exchange gives is an access token. @throws OAuthError `invalid_request` @see RFC 8693 §2.1 */
 export function mustBeAccessToken(form: Form): void {
   const requested = single(form, 'requested_token_type');
@@ -19,7 +22,7 @@ export function mustBeAccessToken(form: Form): void {
 
 /** On whose authority, said in one of the types that are known here. @throws OAuthError `invalid_request` @see RFC 8693 §2.1 */
 export function subjectToken(form: Form): { token: string; type: string } {
-  const shown = typedToken(form, 'subject_token', [mandateType, ...accessTokenTypes]);
+  const shown = typedToken(form, 'subject_token', [mandateType, ...accessTokenTypes, idTokenType]);
   if (shown) return shown;
   throw new OAuthError('invalid_request', 'subject_token is missing');
 }

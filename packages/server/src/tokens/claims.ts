@@ -60,6 +60,7 @@ export function claimsOf(
     ...zoneClaim(instance),
     ...(delegation?.act && { act: delegation.act }),
     ...(delegation?.mandate !== undefined && { mandate: delegation.mandate }),
+    ...(delegation?.rule && { issuer_rule: { ...delegation.rule } }),
     ...(plan.mayAct && { may_act: plan.mayAct }),
     ...(plan.details.length > 0 && { authorization_details: plan.details }),
     ...(plan.binding && { cnf: confirmation(plan.binding) }),

@@ -2,7 +2,14 @@
  * The one place where tokens are made. Sign, then one transaction, then answer: a failed signature burns nothing,
  * a lost race costs a signature, and nobody hears of a token before its event is on disk.
  */
-import { type AuthorizationDetail, actorsOf, type EncodedHeader, encodeHeader, signCompact } from '@bailiwick/protocol';
+import {
+  type Actor,
+  type AuthorizationDetail,
+  actorsOf,
+  type EncodedHeader,
+  encodeHeader,
+  signCompact,
+} from '@bailiwick/protocol';
 import { appendPrepared, prepareEvent, sealingFor } from '../audit/audit.ts';
 import type { AuditEvent } from '../audit/event.ts';
 import type { DecidedPlan, Narrowing, RequestContext } from '../decide/plan.ts';
@@ -181,7 +188,7 @@ function issuedEvent(
     reason: plan.reasons.join('; '),
     trace: context.traceparent,
     decided_on: {
-      ...(delegation?.act && { chain: actorsOf(delegation.act).map(({ sub }) => sub) }),
+      ...(delegation?.act && { chain: ownActors(delegation.act) }),
       ...knownOf(client),
       ...(plan.context && { ctx: Object.keys(plan.context) }),
       ...(plan.details.length > 0 && { details: typesOf(plan.details) }),
@@ -191,6 +198,7 @@ function issuedEvent(
       kid,
       // who the person is lies sealed
       links: delegation ? plan.links.filter((id) => id !== delegation.person) : plan.links,
+      ...(delegation?.rule && { issuer_rule: delegation.rule }),
       ...(delegation?.mandate !== undefined && { mandate: delegation.mandate }),
       ...(plan.mayAct && { may_act: plan.mayAct.sub }),
       ...(plan.observed && { observed: plan.observed }),
@@ -213,6 +221,9 @@ function issuedEvent(
     },
   };
 }
+
+/** Who is in front is ours. Whoever an issuer elsewhere says acted before may be a person, who could not be erased here. */
+const ownActors = (act: Actor): string[] => actorsOf(act).flatMap(({ sub, iss }) => (iss === act.iss ? [sub] : []));
 
 /** Which types stand in the leaf for ever; whose account it is may be erased, and so may from which address. */
 const typesOf = (details: readonly AuthorizationDetail[]) => [...new Set(details.map(({ type }) => type))].sort();
