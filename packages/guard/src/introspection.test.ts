@@ -157,6 +157,26 @@ test('no question to the identity provider follows a redirect', async () => {
   assert.deepEqual(modes, ['error', 'error', 'error']);
 });
 
+test('asking is a part of what the request is, if that says so in a readable way', async () => {
+  const fake = await fakeIssuer();
+  const good = fake.fetch;
+  const sent: (string | null)[] = [];
+  fake.fetch = (url, init) => {
+    if (String(url).endsWith(introspect)) sent.push(new Headers(init?.headers).get('traceparent'));
+    return good(url, init);
+  };
+  const agent = await fakeAgent(fake);
+  const guard = createGuard(
+    fake.options({ runtime: quiet(fake), mode: 'introspect', introspection: { cacheSeconds: 0 } }),
+  );
+  const trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+  for (const said of [[trace], undefined, ['00-0-0-01'], [trace, trace]]) {
+    const request = await agent.request();
+    await guard.decide({ ...request, headers: { ...request.headers, ...(said && { traceparent: said }) } });
+  }
+  assert.deepEqual(sent, [trace, null, null, null]);
+});
+
 test('the answer must be about this token', async () => {
   const fake = await fakeIssuer();
   const good = fake.fetch;

@@ -3,6 +3,8 @@ import { elapsedClock } from './feed/lease.ts';
 import type { IssuerState } from './issuer.ts';
 import { fetchJson, Unavailable } from './json-client.ts';
 import type { Refreshed } from './refreshed.ts';
+import { traceOf } from './reports/access.ts';
+import type { GuardRequest } from './request.ts';
 import type { Runtime } from './runtime.ts';
 import { type Standing, unasked, type VerifiedToken } from './tokens.ts';
 
@@ -21,6 +23,7 @@ export interface Asking {
 
 /**
  * Says whether a verified token still stands, for whoever shows it from this address.
+ * @param request of which asking is a part (W3C Trace Context); of several that hear one answer, the first
  * @throws Unavailable when the identity provider can't be asked, or took too long: fail closed
  */
 export type Introspector = (
@@ -29,6 +32,7 @@ export type Introspector = (
   now: number,
   address: string | undefined,
   asking?: Asking,
+  request?: Pick<GuardRequest, 'headers'>,
 ) => boolean | Promise<boolean>;
 
 /** Of what the identity provider grants, a guard uses so much: the rest is for clocks that don't run alike. */
@@ -68,7 +72,7 @@ export function introspector(options: {
     token: string,
     verified: VerifiedToken,
     address: string | undefined,
-    holdMs: number,
+    { holdMs, trace }: { holdMs: number; trace: string | undefined },
   ): Promise<boolean> {
     const { introspectionEndpoint } = issuerState.peek() ?? (await issuerState.get());
     if (introspectionEndpoint === undefined) throw new Unavailable(`${issuer} has no introspection_endpoint`);
@@ -83,7 +87,10 @@ export function introspector(options: {
       introspectionEndpoint,
       {
         method: 'POST',
-        headers: { 'content-type': 'application/x-www-form-urlencoded' },
+        headers: {
+          'content-type': 'application/x-www-form-urlencoded',
+          ...(trace !== undefined && { traceparent: trace }),
+        },
         body: new URLSearchParams({
           token,
           token_type_hint: 'access_token',
@@ -106,13 +113,13 @@ export function introspector(options: {
     verified: VerifiedToken,
     standing: Standing,
     address: string | undefined,
-    { holdMs, confirmed }: Asking,
+    { holdMs, confirmed, trace }: Asking & { trace: string | undefined },
   ): Promise<boolean> {
     const askedAt = runtime.now();
     const heldUntil = elapsed() + holdMs * usedPart;
     concurrent += 1;
     try {
-      const active = await ask(token, verified, address, holdMs);
+      const active = await ask(token, verified, address, { holdMs, trace });
       // should a later question have been answered before, it says more than this one
       if (askedAt >= standing.askedAt) Object.assign(standing, { askedAt, active, heldUntil });
       if (active) confirmed();
@@ -129,7 +136,7 @@ export function introspector(options: {
     return active;
   }
 
-  function introspect(...[token, verified, now, from, asked = usual]: Parameters<Introspector>) {
+  function introspect(...[token, verified, now, from, asked = usual, request]: Parameters<Introspector>) {
     const { believedMs, holdMs } = asked;
     // Where a token isn't limited in place it makes no difference from where, and nobody is told.
     const address = limitsPlace(verified.context) ? from : undefined;
@@ -144,7 +151,9 @@ export function introspector(options: {
     }
     if (concurrent >= maxConcurrent) throw new Unavailable(`${maxConcurrent} introspections are under way already`);
     const heldUntil = elapsed() + holdMs * usedPart;
-    const started = { since: now, heldUntil, answer: start(token, verified, standing, address, asked) };
+    const trace = request && traceOf(request);
+    const answer = start(token, verified, standing, address, { ...asked, trace });
+    const started = { since: now, heldUntil, answer };
     standing.asking = started;
     const done = () => {
       if (standing.asking === started) standing.asking = undefined;

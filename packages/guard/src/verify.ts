@@ -101,7 +101,7 @@ function held(
     at: now,
   };
   if (core.standing === undefined) return verified;
-  const standing = core.standing(presented.token, token, now, address);
+  const standing = core.standing(presented.token, token, now, address, undefined, request);
   if (typeof standing !== 'boolean') return standing.then((stands) => (stands ? verified : ended()));
   return standing ? verified : ended();
 }
@@ -122,7 +122,8 @@ export async function verifyAgain(core: Core, verified: Verified, seen: Seen): P
     core.tokens.recall(presented.token, profile, now) ?? (await core.tokens.verify(presented.token, profile, now));
   seen.token = token;
   checkContext(core.places, token, address, now);
-  if (core.standing !== undefined && !(await core.standing(presented.token, token, now, address))) ended();
+  const standing = core.standing?.(presented.token, token, now, address, undefined, request);
+  if (standing !== undefined && !(await standing)) ended();
   return { ...verified, caller: token.caller, token, registration, at: now };
 }
 
