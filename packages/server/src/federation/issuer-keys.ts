@@ -2,7 +2,7 @@
  * The keys by which a trusted issuer signs: kept as long as it says, within bounds, for all nodes; asked for anew when they are old or one
  * is unknown. Never while a transaction is open, and by one of all who want them.
  */
-import { boundedCache, type JwsAlgorithm, type VerificationKey } from '@bailiwick/protocol';
+import { boundedCache, type JwsAlgorithm, sha256Base64url, type VerificationKey } from '@bailiwick/protocol';
 import type { Deps } from '../deps.ts';
 import { type FetchedKeySet, fetchKeySet, keysFor } from '../lib/key-set.ts';
 import { FetchError } from '../lib/safe-fetch.ts';
@@ -55,8 +55,8 @@ const isBelieved = ({ clock }: Deps, { jwksAt }: TrustedIssuer): boolean =>
 /** Read once for the same keys, algorithm and name. */
 const read = boundedCache<VerificationKey[]>(1000);
 
-function matching({ id, jwks = '', jwksAt }: TrustedIssuer, { alg, kid }: Named): VerificationKey[] {
-  const name = `${id} ${jwksAt} ${alg} ${kid ?? ''}`;
+function matching({ jwks = '' }: TrustedIssuer, { alg, kid }: Named): VerificationKey[] {
+  const name = JSON.stringify([sha256Base64url(jwks), alg, kid]);
   const known = read.get(name) ?? keysFor(jwks, { alg, kid });
   if (known.length > 0) read.set(name, known); // names of keys that there aren't are anybody's choice
   return kid === undefined && known.length > 1 ? [] : known;
