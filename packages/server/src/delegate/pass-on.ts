@@ -81,9 +81,8 @@ export async function settlePart(
     if (planned instanceof Problem) throw planned;
     const { mandate, restsOn, asked } = planned;
     const { id, org, parent, person, createdAt: now } = mandate;
-    if (await endedSince(tx, [...restsOn, ...(asked?.restsOn ?? [])], caller.asOf.rev)) {
-      throw conflict('parent', 'was changed meanwhile: ask again');
-    }
+    // whoever asked, and is asked, is among these too
+    if (await endedSince(tx, restsOn, caller.asOf.rev)) throw conflict('parent', 'was changed meanwhile: ask again');
     if ((await countPassedOn(tx, parent as string, now, passedOnAtMost)) >= passedOnAtMost) {
       throw conflict('parent', `has been passed on ${passedOnAtMost} times already: end some`);
     }
