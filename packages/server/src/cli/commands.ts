@@ -13,6 +13,7 @@ import { eventCommands } from './nouns/events.ts';
 import { exportCommands } from './nouns/exports.ts';
 import { guardCommands } from './nouns/guards.ts';
 import { instanceCommands } from './nouns/instances.ts';
+import { issuerCommands } from './nouns/issuers.ts';
 import { keyCommands } from './nouns/keys.ts';
 import { mandateCommands } from './nouns/mandates.ts';
 import { ownerCommands } from './nouns/owners.ts';
@@ -49,6 +50,7 @@ export const commands: readonly Command[] = [
   ...policyCommands,
   ...guardCommands,
   ...trustDomainCommands,
+  ...issuerCommands,
   ...ownerCommands,
   token,
   revoke,
