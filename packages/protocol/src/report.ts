@@ -32,6 +32,8 @@ export interface AccessReport extends Reported {
   task?: string;
   /** The token's. */
   jti: string;
+  /** Of a transaction token. */
+  txn?: string;
   /** Everybody who acts, the one calling first, where it acts for somebody. */
   act?: readonly string[];
   operation?: string;

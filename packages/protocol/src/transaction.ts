@@ -112,7 +112,8 @@ export function addedToContext(before: JsonObject | undefined, more: JsonObject 
   for (const [member, value] of Object.entries(more)) {
     const known = before !== undefined && Object.hasOwn(before, member);
     if (known && canonicalJson(before[member]) !== canonicalJson(value)) {
-      throw badContext(`${name} would change ${JSON.stringify(member)}, which the transaction says already`);
+      const which = isPrintable(member, 64) ? member : 'a member';
+      throw badContext(`${name} would change ${which}, which the transaction says already`);
     }
   }
   const added = { ...before, ...more };

@@ -5,7 +5,7 @@ import { isLoopback } from '../config-values.ts';
 import { SchemaError } from '../lib/json-schema.ts';
 import { checkDetailsType, checkTemplate } from '../resources/details-schema.ts';
 import type { Resource } from '../resources/resource.ts';
-import { audienceTaken } from '../resources/store.ts';
+import { audienceTaken, findResource } from '../resources/store.ts';
 import { conflict, invalid } from '../web/problem.ts';
 import type { Call } from './route.ts';
 
@@ -26,6 +26,12 @@ export async function checkResource(call: Call, resource: Resource): Promise<voi
     const agent = await findAgent(call.q, id);
     if (agent?.org !== resource.org || agent.status === 'retired') {
       throw invalid(`served_by[${index}]`, 'must be the id of an agent of the same organization');
+    }
+  }
+  for (const [index, id] of (resource.token.transactions ?? []).entries()) {
+    const inside = await findResource(call.q, id);
+    if (inside?.org !== resource.org || inside.status === 'retired' || inside.system || id === resource.id) {
+      throw invalid(`token.transactions[${index}]`, 'must be the id of another resource of the same organization');
     }
   }
   try {

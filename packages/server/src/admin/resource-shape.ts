@@ -106,6 +106,10 @@ export const writableResource = {
         description:
           'Tokens name their place in a Token Status List, for verifiers that know neither the feed nor introspection.',
       }),
+      transactions: setOf(idOf('resource'), 50, 'resources').optional().meta({
+        description:
+          'The resources inside of the trust domain that a transaction may come to which begins with such a token: the agents of served_by may exchange it for a Txn-Token for them.',
+      }),
     })
     .default({ alg: 'ES256', typ: 'at+jwt', dangerously_bearer: false }),
   feed: z
@@ -162,6 +166,7 @@ export const shownResource = z.strictObject({
     audience: z.string().optional(),
     dangerously_bearer: z.boolean(),
     status_list: z.boolean().optional(),
+    transactions: z.array(z.string()).optional(),
   }),
   feed: z.strictObject({ lease_seconds: z.number(), when_lost: oneOf(['introspect', 'refuse']) }),
   served_by: z.array(z.string()),

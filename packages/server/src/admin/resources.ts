@@ -131,7 +131,7 @@ export const resourceRoutes = [
     path: '/resources/{id}',
     summary: 'Change a resource',
     description:
-      'What is taken away (a scope, the freedom to be used without a key, lifetime, an agent of served_by) ends the tokens for it, and so does changing what an operation or a type of details means.',
+      'What is taken away (a scope, the freedom to be used without a key, lifetime, an agent of served_by, a resource of token.transactions) ends the tokens for it, and so does changing what an operation or a type of details means.',
     scopes: ['resources:write'],
     params: byId('resource'),
     body: patchOf(writableResource),

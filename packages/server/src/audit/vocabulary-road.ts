@@ -103,6 +103,18 @@ const taskMembers = {
   workflow,
 };
 
+/** A transaction token names who acts: who requested it is the event's own agent. */
+const transaction = z.strictObject({
+  agent: id('agent'),
+  instance: id('instance').optional(),
+  requested_by: z
+    .array(text)
+    .meta({ description: 'Who requested the tokens of this transaction: SPIFFE IDs, this one’s last.' }),
+  resources: z.array(id('resource')).meta({ description: 'The resources that take it.' }),
+  task: id('task').optional(),
+  txn: text,
+});
+
 export const road = {
   'token.issued': {
     has: ['agent', 'instance?', 'resource', 'jti', 'reason'],
@@ -136,6 +148,7 @@ export const road = {
         .optional()
         .meta({ description: 'The rule of a trusted issuer that it was issued on.' }),
       task: id('task').optional().meta({ description: 'Under which task it was issued.' }),
+      transaction: transaction.optional().meta({ description: 'Of a transaction token: what it is of.' }),
       x5t: text.optional().meta({ description: 'Thumbprint of the certificate that it is bound to.' }),
     },
     personal: everything,
@@ -224,6 +237,7 @@ export const road = {
       ...use,
       status: count.optional().meta({ description: 'What the API answered.' }),
       task: id('task').optional().meta({ description: 'Under which task the token was issued.' }),
+      txn: text.optional().meta({ description: 'Of which transaction it was a part, by its id.' }),
     },
     personal: everything,
   },

@@ -127,6 +127,7 @@ export interface Resource extends Thing {
     audience?: string;
     dangerously_bearer: boolean;
     status_list?: boolean;
+    transactions?: string[];
   };
   feed: { lease_seconds: number; when_lost: string };
   /** Ids of agents. */

@@ -13,7 +13,8 @@ import { boundPlace, narrowedOrDenied, placeOf } from './place.ts';
 import type { Client, DecidedPlan, Narrowing, RequestContext, TokenPlan } from './plan.ts';
 import { allowedByPolicy, type PolicySay } from './policy.ts';
 import { rolesHeld } from './registered.ts';
-import { detailsWithinInstance, givenByRoles } from './roles.ts';
+import { detailsWithinInstance, type Given, givenByRoles } from './roles.ts';
+import { sensitivityOf } from './sensitivity.ts';
 import { withinInstance } from './within-instance.ts';
 import { taskEndsAt, taskLinks, withinTask } from './within-task.ts';
 
@@ -28,7 +29,7 @@ export async function decide(deps: Deps, plan: TokenPlan, request: RequestContex
   mayBeReached(plan.resource, agent);
   isBound(plan);
   const held = await rolesHeld(deps, asOf.version, agent.id);
-  const { giving, links, sensitivity } = givenByRoles(plan, held); // nothing that no role gives
+  const { giving, links, sensitivity } = plan.transaction ? givenToServe(plan) : givenByRoles(plan, held); // nothing that no role gives
   withinInstance(plan);
   detailsWithinInstance(plan);
   withinTask(plan);
@@ -118,12 +119,19 @@ export function mayBeReached(resource: Resource, agent: Agent): void {
   if (resource.status !== 'active') throw new OAuthError('invalid_target', `this resource is ${resource.status}`);
 }
 
+/** Who serves a resource opens transactions for whoever called, whose roles have bounded what it was called with: it needs none itself. */
+const givenToServe = ({ resource, scope }: TokenPlan): Given => ({
+  giving: [],
+  links: [],
+  sensitivity: sensitivityOf(resource, scope, []),
+});
+
 /**
- * Tokens are bound to a key unless the resource chose otherwise.
+ * Tokens are bound to a key unless the resource chose otherwise. A transaction token goes from service to service, and is never bound.
  * @throws OAuthError `invalid_request`
  */
-export function isBound({ binding, resource }: TokenPlan): void {
-  if (binding || resource.token.dangerously_bearer) return;
+export function isBound({ binding, resource, transaction }: TokenPlan): void {
+  if (binding || transaction || resource.token.dangerously_bearer) return;
   throw new OAuthError('invalid_request', 'tokens for this resource are bound to a key: send a DPoP proof (RFC 9449)', {
     reason: 'no proof of possession',
   });
@@ -135,6 +143,9 @@ function enrollingOf({ instance, credential }: Client): string[] {
   return [...(instance.credential === credential ? [] : [instance.credential]), ...instance.ancestors];
 }
 
+/** A transaction token is for one call and those that it calls for: whoever finds one can use it. */
+const longestTransactionMs = 5 * 60_000;
+
 /** Nothing outlives what it rests on, nor fifteen minutes. */
 function endOf(deps: Deps, plan: TokenPlan, now: number): number {
   const { client, resource } = plan;
@@ -145,7 +156,7 @@ function endOf(deps: Deps, plan: TokenPlan, now: number): number {
   ].map((seconds) => now + seconds * 1000);
   return Math.min(
     ...lifetimes,
-    now + longestTokenMs,
+    now + (plan.transaction ? longestTransactionMs : longestTokenMs),
     agent.expiresAt ?? Number.POSITIVE_INFINITY,
     credentialEndsAt ?? Number.POSITIVE_INFINITY,
     instance?.expiresAt ?? Number.POSITIVE_INFINITY,

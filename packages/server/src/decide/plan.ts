@@ -1,5 +1,13 @@
 /** What a grant hands on: everything that a token would say, and nothing that it could do by itself. */
-import type { Actor, AuthorizationDetail, MayAct, Requirement, TokenContext } from '@bailiwick/protocol';
+import type {
+  Actor,
+  AuthorizationDetail,
+  JsonObject,
+  MayAct,
+  Requirement,
+  TokenContext,
+  TransactionClaims,
+} from '@bailiwick/protocol';
 import type { Agent } from '../agents/agent.ts';
 import type { Instance } from '../agents/instance.ts';
 import type { Counter } from '../liveness/liveness.ts';
@@ -150,6 +158,20 @@ export interface Narrowing {
   by: string;
 }
 
+/** What a transaction token says beside what every token says. The client requests it, and is nobody who acts. */
+export interface PlannedTransaction {
+  /** Its id, where a token of the transaction is replaced. */
+  txn: string | undefined;
+  /** Who acts, and at what, in the words of what was shown. */
+  acting: Pick<TransactionClaims, 'client_id' | 'instance' | 'task'>;
+  /** SPIFFE IDs of the workloads that requested its tokens, the client last. */
+  requesters: readonly string[];
+  tctx: JsonObject | undefined;
+  rctx: JsonObject | undefined;
+  /** Ids of the resources that will take it. */
+  resources: readonly string[];
+}
+
 /** What a grant wants to have issued. */
 export interface TokenPlan {
   grantType: string;
@@ -163,6 +185,8 @@ export interface TokenPlan {
   details: readonly AuthorizationDetail[];
   /** On whose authority, where the agent doesn't act for itself. */
   delegation?: Delegation | undefined;
+  /** Where it is to be a transaction token. */
+  transaction?: PlannedTransaction | undefined;
   /** Who may exchange the token, beside the client itself. @see RFC 8693 §4.4 */
   mayAct?: MayAct | undefined;
   /** The piece of work that it is for. */

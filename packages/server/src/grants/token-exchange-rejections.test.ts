@@ -68,7 +68,7 @@ const rows: readonly Row[] = [
     /not trusted/,
   ],
   ['a type that nobody knows', (of) => exchangeOf(of.mandate, { subject_token_type: '__proto__' }), 'invalid_request'],
-  ...['refresh_token', 'id_token', 'jwt', 'txn_token', 'x'].map(
+  ...['refresh_token', 'id_token', 'jwt', 'x'].map(
     (type): Row => [
       `requested_token_type ${type}`,
       (of) => exchangeOf(of.mandate, { requested_token_type: urn(type) }),

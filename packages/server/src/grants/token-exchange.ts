@@ -19,12 +19,11 @@ import { subjectOfMandate } from './subject-mandate.ts';
 import { subjectOfToken } from './subject-token.ts';
 import { exchangedResource, namedScope } from './target.ts';
 import { exchangedTask, taskParameters } from './task.ts';
-import { mandateType, mustBeAccessToken, subjectToken } from './token-types.ts';
-
-const grantType = 'urn:ietf:params:oauth:grant-type:token-exchange';
+import { asksForTransaction, exchangeGrantType, mandateType, subjectToken } from './token-types.ts';
+import { planTransaction, transactionParameters } from './transaction.ts';
 
 export const tokenExchange = {
-  type: grantType,
+  type: exchangeGrantType,
   parameters: [
     'resource',
     'audience',
@@ -37,11 +36,12 @@ export const tokenExchange = {
     'authorization_details',
     'ctx',
     'may_act',
+    ...transactionParameters,
     ...taskParameters,
   ],
 
   async plan(deps, client, { form, binding, context }) {
-    mustBeAccessToken(form); // §2.1: requested_token_type
+    if (asksForTransaction(form)) return planTransaction(deps, client, { form, binding }); // §2.1: requested_token_type
     const actor = await requestedActor(deps, client, { form, binding, context }); // §2.1: actor_token, or the client itself
     const acting = actor.client;
     const { type, token } = subjectToken(form); // §2.1: subject_token, subject_token_type
@@ -67,7 +67,7 @@ export const tokenExchange = {
         ? await allThatIsLeft({ client: acting, resource, task }, { bounds, rootRoles, counts }, held)
         : { scope: named, details, narrowed: [] };
     return {
-      grantType,
+      grantType: exchangeGrantType,
       client: acting,
       subject: subject.sub,
       resource,

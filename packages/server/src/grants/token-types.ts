@@ -1,8 +1,12 @@
 /** The types of tokens that an exchange knows. @see RFC 8693 §3 */
+import { transactionTokenType } from '@bailiwick/protocol';
 import type { Form } from '../decide/plan.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { single } from '../tokens/form.ts';
 import { accessTokenType } from '../tokens/issue.ts';
+
+/** `grant_type`. @see RFC 8693 §2.1 */
+export const exchangeGrantType = 'urn:ietf:params:oauth:grant-type:token-exchange';
 
 /** Our access tokens, by either name. */
 export const accessTokenTypes: readonly string[] = [accessTokenType, 'urn:ietf:params:oauth:token-type:jwt'];
@@ -13,16 +17,32 @@ export const mandateType = 'urn:bailiwick:params:oauth:token-type:mandate';
 /** ID tokens of trusted issuers; their access tokens go by the names of ours. */
 export const idTokenType = 'urn:ietf:params:oauth:token-type:id_token';
 
-/** What an exchange gives is an access token. @throws OAuthError `invalid_request` @see RFC 8693 §2.1 */
-export function mustBeAccessToken(form: Form): void {
-  const requested = single(form, 'requested_token_type');
-  if (requested === undefined || requested === accessTokenType) return;
-  throw new OAuthError('invalid_request', `requested_token_type must be ${accessTokenType}, or absent`);
+/** What an exchange gives, for our metadata. */
+export const requestedTokenTypes: readonly string[] = [accessTokenType, transactionTokenType];
+
+/**
+ * Whether a transaction token is asked for, and no access token.
+ * @throws OAuthError `invalid_request` for another type
+ * @see RFC 8693 §2.1
+ */
+export function asksForTransaction(form: Form): boolean {
+  const requested = single(form, 'requested_token_type') ?? accessTokenType;
+  if (requestedTokenTypes.includes(requested)) return requested === transactionTokenType;
+  throw new OAuthError(
+    'invalid_request',
+    `requested_token_type must be ${requestedTokenTypes.join(' or ')}, or absent`,
+  );
 }
 
+/** What a transaction begins with, or is gone on with. */
+export const transactionSubjects: readonly string[] = [...accessTokenTypes, transactionTokenType];
+
 /** On whose authority, said in one of the types that are known here. @throws OAuthError `invalid_request` @see RFC 8693 §2.1 */
-export function subjectToken(form: Form): { token: string; type: string } {
-  const shown = typedToken(form, 'subject_token', [mandateType, ...accessTokenTypes, idTokenType]);
+export function subjectToken(
+  form: Form,
+  types: readonly string[] = [mandateType, ...accessTokenTypes, idTokenType],
+): { token: string; type: string } {
+  const shown = typedToken(form, 'subject_token', types);
   if (shown) return shown;
   throw new OAuthError('invalid_request', 'subject_token is missing');
 }

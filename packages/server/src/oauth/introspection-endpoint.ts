@@ -1,5 +1,12 @@
 /** Is this token still what it says: asked by the guards of its resource, and by the agent whose it is. @see RFC 7662 */
-import { type AccessTokenClaims, type ContextDimension, canonicalAddress, linkTag } from '@bailiwick/protocol';
+import {
+  type AccessTokenClaims,
+  type ContextDimension,
+  canonicalAddress,
+  linkTag,
+  type TransactionClaims,
+  transactionTyp,
+} from '@bailiwick/protocol';
 import { appendEvent, sealingFor } from '../audit/audit.ts';
 import { authenticateClient } from '../client-auth/authenticate.ts';
 import type { Client, OAuthRequest } from '../decide/plan.ts';
@@ -7,12 +14,13 @@ import type { Deps } from '../deps.ts';
 import { holdAnswer, longestHoldMs, usualHoldMs } from '../feed-leases/holds.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { rememberedPer } from '../lib/remember.ts';
-import { asOf, type Counter } from '../liveness/liveness.ts';
+import { asOf, type Counter, tagsEndedSince } from '../liveness/liveness.ts';
 import { findGuardOfAgent, findResource } from '../resources/store.ts';
 import { audienceOf } from '../tokens/claims.ts';
 import { single } from '../tokens/form.ts';
 import { outsideOf, type Standing, standingOf } from '../tokens/introspect.ts';
 import { assertionReplayed, spendAll } from '../tokens/spend.ts';
+import { isRequestedBy } from '../tokens/transaction.ts';
 
 export type IntrospectionResponse =
   | { active: false }
@@ -63,12 +71,13 @@ async function answer(
   const { token, presenter, client, guard } = asked;
   // what was revoked between the two readings was not waited for by whoever is a guard; keys are as of the later one
   const since = guard ? await asOf(deps.db) : asked.since;
-  const standing = mayAct(client, deps.clock.now()) ? await standingOf(deps, token, since) : foreign;
+  const found = mayAct(client, deps.clock.now()) ? await standingOf(deps, token, since) : foreign;
+  const standing = guard ? await standingThere(deps, found, guard) : found;
   const concerned = standing.state !== 'foreign' && concerns(client, guard, standing);
   const outside = standing.state === 'alive' && concerned ? outsideOf(deps, standing.claims, presenter) : undefined;
   await settle(deps, request, client, { standing: concerned ? standing : foreign, presenter, outside });
   if (!concerned || standing.state !== 'alive' || outside !== undefined) return { active: false };
-  const type = standing.claims.cnf?.jkt ? 'DPoP' : 'Bearer';
+  const type = isTransaction(standing) ? 'N_A' : standing.claims.cnf?.jkt ? 'DPoP' : 'Bearer';
   return { active: true, token_type: type, ...standing.claims };
 }
 
@@ -120,9 +129,26 @@ async function guardOf({ db }: Deps, client: Client): Promise<Guarded | undefine
   return known?.by;
 }
 
-function concerns(client: Client, guard: Guarded | undefined, { claims }: Exclude<Standing, { state: 'foreign' }>) {
+function concerns(client: Client, guard: Guarded | undefined, { claims, typ }: Ours) {
+  if (isTransaction({ typ })) {
+    const { resources } = claims as TransactionClaims;
+    return (
+      isRequestedBy(client, claims as TransactionClaims) || (guard !== undefined && resources.includes(guard.resource))
+    );
+  }
   if (claims.client_id === client.agent.id) return true;
   return guard !== undefined && claims.aud === guard.audience && claims.links.includes(guard.tag);
+}
+
+type Ours = Exclude<Standing, { state: 'foreign' }>;
+
+const isTransaction = ({ typ }: Pick<Ours, 'typ'>) => typ === transactionTyp;
+
+/** A transaction token doesn't rest on the resources that take it: what ends the tokens of one ends it there alone. */
+async function standingThere({ db }: Deps, standing: Standing, { tag }: Guarded): Promise<Standing> {
+  if (standing.state !== 'alive' || !isTransaction(standing)) return standing;
+  const isEnded = await tagsEndedSince(db, [tag], standing.claims.rev);
+  return isEnded ? { ...standing, state: 'ended' } : standing;
 }
 
 /** What was found of a token, and from where it was shown if that was said. */

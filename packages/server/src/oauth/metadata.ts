@@ -5,6 +5,7 @@ import { certificatesAreSeen } from '../client-auth/by-certificate.ts';
 import type { Config } from '../config.ts';
 import type { Deps } from '../deps.ts';
 import { grants } from '../grants/index.ts';
+import { requestedTokenTypes } from '../grants/token-types.ts';
 import { feedMetadata, serviceResource } from '../web/service.ts';
 import { endpointUrl, issuerPath, type OAuthEndpoint, oauthPaths } from './endpoints.ts';
 import { introspectionAlg } from './signed-introspection.ts';
@@ -40,6 +41,9 @@ export function authorizationServerMetadata(deps: Deps): Record<string, unknown>
     // the resource's own metadata (RFC 9728), which its guard publishes: here they would tell everybody of everybody
     authorization_details_types_supported: [operationType],
     ...mutualTls(config),
+    // no standard has a name for either: what a token exchange gives, and the audience of its transaction tokens
+    bailiwick_requested_token_types_supported: requestedTokenTypes,
+    bailiwick_trust_domain: config.trust_domain,
     ...feedMetadata(config),
     protected_resources: [serviceResource(config), `${config.issuer}/admin`],
   };

@@ -10,15 +10,15 @@ import { selectIssues } from './store.ts';
 /** How far the clocks of a guard and of this server may be apart, in milliseconds. */
 export const toleranceMs = 60_000;
 
-/** What the log says of a token: who got it, for what, and for how long. Milliseconds. */
+/** What the log says of a token: who acts by it, at what, and for how long. Milliseconds. */
 export interface Issue {
   agent: string;
   instance: string | undefined;
   org: string;
-  /** Identifier and id. */
-  resource: string;
-  resourceId: string;
+  /** Ids of what takes it: a single one, but of a transaction token. */
+  resources: readonly string[];
   task: string | undefined;
+  txn: string | undefined;
   issuedAt: number;
   expiresAt: number;
 }
@@ -56,20 +56,29 @@ interface IssueLeaf {
   instance?: string;
   jti: string;
   org: string;
-  resource: string;
-  decided_on: { expires_at: number; resource_id: string; task?: string };
+  decided_on: {
+    expires_at: number;
+    resource_id: string;
+    task?: string;
+    transaction?: { agent: string; instance?: string; resources: string[]; task?: string; txn: string };
+  };
 }
 
-const issueIn = ({ at, agent, instance, org, resource, decided_on }: IssueLeaf): Issue => ({
-  agent,
-  instance,
-  org,
-  resource,
-  resourceId: decided_on.resource_id,
-  task: decided_on.task,
-  issuedAt: Date.parse(at),
-  expiresAt: decided_on.expires_at,
-});
+/** Who requested a transaction token is nobody who acts by it. */
+function issueIn({ at, agent, instance, org, decided_on }: IssueLeaf): Issue {
+  const { expires_at, resource_id, task, transaction } = decided_on;
+  const acting = transaction ?? { agent, instance, task, resources: [resource_id], txn: undefined };
+  return {
+    agent: acting.agent,
+    instance: acting.instance,
+    org,
+    resources: acting.resources,
+    task: acting.task,
+    txn: acting.txn,
+    issuedAt: Date.parse(at),
+    expiresAt: expires_at,
+  };
+}
 
 /**
  * The event of a use, or why there is none. Of a token that isn't there, is for another resource or somebody else's, a guard hears the same.
@@ -80,7 +89,8 @@ export function usedEvent(
   report: AccessUsed,
   issue: Issue | undefined,
 ): AuditEvent | 'no_such_token' | 'outside_of_the_token' {
-  if (!guards || !issue || !agrees(report, issue) || issue.resourceId !== guards.resource.id) return 'no_such_token';
+  if (!guards || !issue || !agrees(report, issue) || !issue.resources.includes(guards.resource.id))
+    return 'no_such_token';
   if (report.at < issue.issuedAt - toleranceMs || report.at > issue.expiresAt + toleranceMs) {
     return 'outside_of_the_token';
   }
@@ -93,7 +103,7 @@ export function usedEvent(
     org: issue.org,
     agent: issue.agent,
     instance: issue.instance,
-    resource: issue.resource,
+    resource: guards.resource.identifier,
     jti: report.jti,
     reason: report.reason,
     trace: report.trace,
@@ -106,9 +116,10 @@ export function usedEvent(
       ...(operation !== undefined && { operation }),
       ...(path !== undefined && { path }),
       report: report.id,
-      resource_id: issue.resourceId,
+      resource_id: guards.resource.id,
       status,
       ...(issue.task !== undefined && { task: issue.task }),
+      ...(issue.txn !== undefined && { txn: issue.txn }),
       used_at: report.at,
     },
     personal: {
@@ -122,7 +133,8 @@ const agrees = (report: AccessUsed, issue: Issue): boolean =>
   report.agent === issue.agent &&
   report.organization === issue.org &&
   (report.instance === undefined || report.instance === issue.instance) &&
-  (report.task === undefined || report.task === issue.task);
+  (report.task === undefined || report.task === issue.task) &&
+  (report.txn === undefined || report.txn === issue.txn);
 
 /** What a guard sums up: of strangers, and of reports that were lost. It is about nobody. */
 export function summaryEvent({ caller, guards }: Reporter, report: AccessSummary): AuditEvent | 'not_allowed' {

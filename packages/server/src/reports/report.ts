@@ -45,6 +45,7 @@ const accessUsed = z.object({
   instance: idOf('instance').optional(),
   task: text(64).optional(),
   jti: text(64),
+  txn: text(128).optional(),
   act: z.array(text(2048)).max(8).optional(),
   operation: name.optional(),
   method: z

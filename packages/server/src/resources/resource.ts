@@ -19,6 +19,8 @@ export interface TokenProfile {
   dangerously_bearer: boolean;
   /** They name a place in a Token Status List, for verifiers that follow no feed and ask nobody. */
   status_list?: boolean;
+  /** Ids of the resources inside of the trust domain that a transaction which begins with such a token may come to. */
+  transactions?: string[];
 }
 
 /** How the guards of a resource hear of revocations (design §4). */
@@ -72,7 +74,7 @@ export interface Guard {
 /**
  * Whether a change takes something away that a token for the resource may carry now, or makes it mean something else: a scope, its freedom
  * to be used without a key, a part of its lifetime, the audience that verifiers look for, a type of details, what an
- * operation is that a token may name, an agent that exchanges them. Such a change is a revocation (design §4).
+ * operation is that a token may name, an agent that exchanges them, where a transaction may come to. Such a change is a revocation (design §4).
  */
 export function isNarrower(before: Resource, after: Resource): boolean {
   return (
@@ -83,6 +85,7 @@ export function isNarrower(before: Resource, after: Resource): boolean {
     before.token.audience !== after.token.audience ||
     before.detailsTypes.some((type) => !after.detailsTypes.some((kept) => meaningOf(kept) === meaningOf(type))) ||
     before.servedBy.some((agent) => !after.servedBy.includes(agent)) ||
+    before.token.transactions?.some((id) => after.token.transactions?.includes(id) !== true) ||
     before.operations.some((one) => !after.operations.some((kept) => essenceOf(kept) === essenceOf(one)))
   );
 }

@@ -9,6 +9,7 @@ import {
   type EncodedHeader,
   encodeHeader,
   signCompact,
+  transactionTokenType,
 } from '@bailiwick/protocol';
 import { appendPrepared, prepareEvent, sealingFor } from '../audit/audit.ts';
 import type { AuditEvent } from '../audit/event.ts';
@@ -25,17 +26,18 @@ import { claimsOf } from './claims.ts';
 import { settleTask } from './new-task.ts';
 import { knownOf, personalOf, policyInput, provenance, settleReplay } from './refusal.ts';
 import { spendAll } from './spend.ts';
+import { noteTransaction, transactionClaimsOf, transactionOnRecord, transactionProfile } from './transaction.ts';
 
 /** A successful answer. @see RFC 6749 §5.1 */
 export interface TokenResponse {
   access_token: string;
-  token_type: 'DPoP' | 'Bearer';
+  token_type: 'DPoP' | 'Bearer' | 'N_A';
   expires_in: number;
   scope: string;
   /** @see RFC 9396 §7 */
   authorization_details?: readonly AuthorizationDetail[];
   /** Of an exchange. @see RFC 8693 §2.2.1 */
-  issued_token_type?: typeof accessTokenType;
+  issued_token_type?: typeof accessTokenType | typeof transactionTokenType;
   /** Our own: what the token says less than its first link allows, and because of what. */
   narrowed?: readonly Narrowing[];
 }
@@ -71,17 +73,20 @@ export async function issue(
 
 /** Signs what was decided and makes its event: all that is left is one transaction, which may settle more than this. */
 export async function prepareToken(deps: Deps, plan: DecidedPlan, context: RequestContext): Promise<PreparedToken> {
-  const { client, resource, delegation } = plan;
+  const { client, resource, delegation, transaction } = plan;
   const { version } = client.asOf;
   const now = deps.clock.now();
-  const key = await signingKey(deps, version, resource.token.alg);
+  const { alg, typ, status_list } = transaction ? transactionProfile : resource.token;
+  const key = await signingKey(deps, version, alg);
   const eventId = newId(deps, 'event');
   const jti = jtiOf(eventId);
-  const { alg, status_list } = resource.token;
   const place = status_list ? await placeFor(deps, resource.id, alg) : undefined;
   const status = place && statusClaim(deps.config, place);
-  const claims = claimsOf(deps.config, plan, { jti, now, status });
-  const token = signCompact(headerOf(key, resource.token.typ), claims, key);
+  const made = { jti, now, status };
+  const claims = transaction
+    ? transactionClaimsOf(deps.config, { ...plan, transaction }, made)
+    : claimsOf(deps.config, plan, made);
+  const token = signCompact(headerOf(key, typ), claims, key);
   const sealing = await sealingFor(deps, version, delegation?.person ?? client.agent.owner);
   const event = await prepareEvent(deps, version, sealing, issuedEvent(plan, { jti, kid: key.kid }, context), eventId);
   const newTask = await settleTask(deps, plan);
@@ -96,14 +101,15 @@ export async function prepareToken(deps: Deps, plan: DecidedPlan, context: Reque
   return {
     answer: {
       access_token: token,
-      token_type: plan.binding?.jkt === undefined ? 'Bearer' : 'DPoP',
+      token_type: transaction ? 'N_A' : plan.binding?.jkt === undefined ? 'Bearer' : 'DPoP',
       expires_in: claims.exp - claims.iat,
       scope: claims.scope as string,
       ...(plan.details.length > 0 && { authorization_details: plan.details }),
-      ...(delegation && exchanged(plan)),
+      ...(transaction ? { issued_token_type: transactionTokenType } : delegation && exchanged(plan)),
     },
     async settle(tx) {
-      if (await endedSince(tx, restsOn, client.asOf.rev, delegation?.tags)) return changed;
+      if (await endedSince(tx, [...restsOn, ...(transaction?.resources ?? [])], client.asOf.rev, delegation?.tags))
+        return changed;
       const taken = await newTask?.claim(tx);
       if (taken) return taken === 'known' ? changed : taken;
       const short = delegation && (await spendLedger(tx, delegation.takes));
@@ -118,8 +124,9 @@ export async function prepareToken(deps: Deps, plan: DecidedPlan, context: Reque
         return settleReplay(tx, deps, sealing, { type: 'token.refused', client, context, asked: {} }, before);
       }
       await newTask?.open(tx);
+      if (transaction) await noteTransaction(tx, deps.db, { plan: { ...plan, transaction }, restsOn, jti, now });
       // our own APIs ask the database about every token: nobody has to tell them
-      if (!resource.system)
+      else if (!resource.system)
         await noteReach(tx, deps.db, {
           restsOn: reachedBy(plan, restsOn),
           tags: delegation?.tags,
@@ -212,6 +219,7 @@ function issuedEvent(
       ...(delegation && delegation.person === undefined && { subject: plan.subject }),
       ...(delegation?.exchanged !== undefined && { subject_token: delegation.exchanged }),
       ...(plan.task?.provenance === 'orchestrated' && { task: plan.task.task.id }),
+      ...(plan.transaction && { transaction: transactionOnRecord(plan.transaction, jti) }),
       x5t: plan.binding?.x5t,
     },
     personal: {

@@ -128,6 +128,12 @@ const update = command({
       description: 'An agent that answers there: it may go on for whoever calls it, with the token it was called with.',
     },
     'not-served-by': { value: 'AGENT', many: true, description: 'An agent that answers there no more.' },
+    'transactions-to': {
+      value: 'RESOURCE',
+      many: true,
+      description: 'A resource inside of the trust domain that takes transaction tokens of calls that begin here.',
+    },
+    'no-transactions-to': { value: 'RESOURCE', many: true, description: 'One that takes them no more.' },
   },
   examples: [
     {
@@ -160,6 +166,8 @@ const update = command({
     const file = body.served_by as string[] | undefined;
     const servedBy = await servedByNow(api, file, { before, ...options });
     if (servedBy) body.served_by = servedBy;
+    const transactions = await transactionsNow(api, { before, ...options });
+    if (transactions) body.token = { ...(body.token as object | undefined), transactions };
     if (Object.keys(body).length === 0) {
       throw new CliError('usage', 'Nothing to change was named.', { hint: 'See `bailiwick resources update --help`.' });
     }
@@ -180,6 +188,18 @@ async function servedByNow(
   if (file === undefined && more.length === 0 && less.length === 0) return undefined;
   const there = file ? await idsOf(file) : (options?.before.served_by ?? []);
   return [...new Set([...there, ...more])].filter((id) => !less.includes(id));
+}
+
+/** Ids of the resources that its transactions may come to from now on, if options say something of them. */
+async function transactionsNow(
+  api: Api,
+  options: { before: Resource; 'transactions-to': string[]; 'no-transactions-to': string[] },
+): Promise<string[] | undefined> {
+  const idsOf = async (names: readonly string[]) =>
+    (await inOrder(names, (name) => findResource(api, name))).map(({ id }) => id);
+  const [more, less] = [await idsOf(options['transactions-to']), await idsOf(options['no-transactions-to'])];
+  if (more.length === 0 && less.length === 0) return undefined;
+  return [...new Set([...(options.before.token.transactions ?? []), ...more])].filter((id) => !less.includes(id));
 }
 
 const retire = command({
@@ -212,6 +232,9 @@ function describe(context: Context, resource: Resource): string {
     ['tokens', tokenWords(resource)],
     ['feed', `leases of ${resource.feed.lease_seconds} s; a guard that has lost it: ${lostWords(resource)}`],
     ...(resource.served_by.length > 0 ? [['served by', resource.served_by.join('\n')] as const] : []),
+    ...(resource.token.transactions?.length
+      ? [['transactions to', resource.token.transactions.join('\n')] as const]
+      : []),
     [
       'scopes',
       resource.scopes.map((one) => (one.description ? `${one.name}: ${one.description}` : one.name)).join('\n'),
