@@ -50,11 +50,9 @@ const wantedRule = record({
     .refine((some) => some.length > 0, 'must name at least one')
     .meta({ description: 'Who may act by it.' }),
   ...power,
-  max_lifetime_seconds: wholeNumber(1, 86_400)
-    .optional()
-    .meta({
-      description: 'How long a token may live that is got by it. Never longer than the token that it is got by.',
-    }),
+  max_lifetime_seconds: wholeNumber(1, 86_400).optional().meta({
+    description: 'How long a token may live that is got by it. Never longer than the token that it is got by.',
+  }),
   within_scope: flag.default(false).meta({
     description: 'The `scope` of an access token is a bound, too: where both have the same scopes.',
   }),
