@@ -4,6 +4,7 @@ import { after, before, suite, test } from 'node:test';
 import { parseCompact } from '@bailiwick/protocol';
 import { type Delegates, delegates } from '../../server/src/testing/delegates.ts';
 import { startServer, type TestServer } from '../../server/src/testing/harness.ts';
+import { issuerScene } from '../../server/src/testing/issuer-scene.ts';
 import { type Agent, type AgentOptions, createAgent, type Mandate } from './index.ts';
 
 suite('asking and granting, with the real server', () => {
@@ -121,4 +122,21 @@ suite('asking and granting, with the real server', () => {
     });
     assert.throws(() => first.onBehalfOf(id, { actorToken: 'no token' }), { code: 'bad_option' });
   });
+});
+
+test('an ID token of an issuer that the real server trusts lets an agent act for whom it names', async () => {
+  const of = await issuerScene('sqlite');
+  try {
+    const { server, agent } = of;
+    const { clientId, signer: key } = agent;
+    const acting = createAgent({ issuer: server.issuer, clientId, key, now: server.clock.now });
+    const wishes = { resource: of.scene.api.identifier, scope: ['book'] };
+    const token = await acting.onBehalfOf({ idToken: await of.idToken() }, wishes).token();
+    const { sub, scope } = parseCompact(token.dangerouslyExposeToken()).payload;
+    assert.deepEqual([sub, scope], [of.scene.person, 'book']);
+    const foreign = { idToken: await of.idToken({ sub: 'nobody' }) };
+    await assert.rejects(acting.onBehalfOf(foreign, wishes).token(), { code: 'invalid_request' });
+  } finally {
+    await of.close();
+  }
 });
