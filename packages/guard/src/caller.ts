@@ -1,4 +1,10 @@
-import { type AccessTokenClaims, type AuthorizationDetail, actorsOf, readDetail } from '@bailiwick/protocol';
+import {
+  type AccessTokenClaims,
+  type AuthorizationDetail,
+  actorsOf,
+  type JsonObject,
+  readDetail,
+} from '@bailiwick/protocol';
 
 /** Who is calling, before it is known what they want. */
 export type KnownCaller = Omit<Caller, 'operation' | 'covers' | 'trace'>;
@@ -34,7 +40,18 @@ export interface Caller {
    * What nothing says isn't covered: give all members that a token may limit.
    */
   covers(detail: AuthorizationDetail): boolean;
-  /** How the caller proved that the token is its own; `none` only where the resource says `dangerously_bearer`. */
+  /**
+   * The transaction that the request is a part of, where it came with a transaction token: then `agent` and `chain` say who called from outside, and not which
+   * service called here. `tctx` is what the transaction is about and `rctx` what it began in, `requestedBy` the SPIFFE IDs of the services that said so, the
+   * one at the edge first.
+   */
+  readonly transaction?: {
+    readonly txn: string;
+    readonly tctx: JsonObject;
+    readonly rctx: JsonObject;
+    readonly requestedBy: readonly string[];
+  };
+  /** How the caller proved that the token is its own; `none` only where the resource says `dangerously_bearer`, and in transactions. */
   readonly proof: 'dpop' | 'certificate' | 'dpop and certificate' | 'none';
   /** The `traceparent` that the request came with, if it is a valid one (W3C Trace Context). */
   readonly trace?: string;
@@ -53,7 +70,11 @@ export interface Actor {
  * The caller that verified claims tell of; what they want is added per request. Frozen: it is shared between requests.
  * @throws Error if the claims are not in the shape that our issuer gives them
  */
-export function callerOf(claims: AccessTokenClaims, scope: readonly string[]): KnownCaller {
+export function callerOf(
+  claims: AccessTokenClaims,
+  scope: readonly string[],
+  transaction?: Caller['transaction'],
+): KnownCaller {
   const { instance, mandate, task } = claims;
   if (instance !== undefined && typeof instance !== 'string') throw new Error('instance is no string');
   if (task !== undefined && typeof task?.id !== 'string') throw new Error('task has no id');
@@ -76,6 +97,7 @@ export function callerOf(claims: AccessTokenClaims, scope: readonly string[]): K
     scope: Object.freeze([...scope]),
     chain: Object.freeze(chain),
     details: frozen(details.map((detail, index) => readDetail(detail, `authorization_details[${index}]`))),
+    ...(transaction === undefined ? {} : { transaction: frozen(transaction) }),
     proof: proofOf(claims.cnf),
     token: Object.freeze({ jti: claims.jti, issuedAt: claims.iat * 1000, expiresAt: claims.exp * 1000 }),
   });

@@ -1,9 +1,14 @@
+import { transactionHeader } from '@bailiwick/protocol';
 import { Refusal } from './refusal.ts';
 import type { GuardRequest } from './request.ts';
+import type { TransactionsTaken } from './transaction.ts';
+
+/** How a token comes: in the `Authorization` header, or in one of its own. */
+export type PresentedScheme = 'DPoP' | 'Bearer' | 'Txn-Token';
 
 /** What the request presents, not yet believed. */
 export interface Presented {
-  scheme: 'DPoP' | 'Bearer';
+  scheme: PresentedScheme;
   token: string;
   /** The DPoP header, as many times as it was sent. */
   proofs: readonly string[];
@@ -47,6 +52,34 @@ export function presentedIn(request: GuardRequest, query: string): Presented {
   return { scheme: scheme === 'dpop' ? 'DPoP' : 'Bearer', token, proofs: request.headers.dpop ?? [] };
 }
 
+/**
+ * The same at a resource that takes transaction tokens: exactly one token, of either kind where both are taken. An access token beside a transaction token
+ * would leave open which of the two counts, and is one that somebody let travel inward.
+ * @throws Refusal `no_credentials` or `invalid_request`
+ * @see draft-ietf-oauth-transaction-tokens §"Txn-Token HTTP Header"
+ */
+export function presentedInside(
+  request: GuardRequest,
+  query: string,
+  { alone }: Pick<TransactionsTaken, 'alone'>,
+): Presented {
+  const values = request.headers[transactionHeader] ?? [];
+  const bringsAccessToken = (request.headers.authorization ?? []).some((value) => /^\s*(?:dpop|bearer)\b/i.test(value));
+  if (values.length === 0 && !alone) return presentedIn(request, query);
+  if (bringsAccessToken || tokenInQuery.test(query)) {
+    throw malformed(
+      'Inside of the trust domain a request brings a transaction token (Txn-Token) and no access token: exchange it at the edge.',
+      values.length === 0 ? 'access token inside' : 'access token beside a transaction token',
+    );
+  }
+  const [token, ...more] = values.map(withoutBlanks);
+  if (token === undefined || token === '') throw noTransaction();
+  if (more.length > 0 || /[ ,]/.test(token) || token.length > maxTokenLength) {
+    throw malformed('The Txn-Token header must be exactly one transaction token.', 'no single transaction token');
+  }
+  return { scheme: 'Txn-Token', token, proofs: [] };
+}
+
 /** The scheme, which has no case, and what follows it. */
 function split(value: string): [scheme: string, token: string] {
   const space = value.indexOf(' ');
@@ -72,4 +105,9 @@ function noCredentials(reason: string): Refusal {
   const detail =
     'Send an access token for this resource in the Authorization header. Where to get one stands in the metadata that the WWW-Authenticate header names.';
   return new Refusal('no_credentials', detail, { reason });
+}
+
+function noTransaction(): Refusal {
+  const detail = 'Send the transaction token of the call that this one is a part of, in the Txn-Token header.';
+  return new Refusal('no_credentials', detail, { reason: 'no Txn-Token header' });
 }

@@ -2,6 +2,7 @@ import { type Operation, parametersOf } from '@bailiwick/protocol';
 import { type Asked, allow, type ContinuousCheck, notListed } from './allow.ts';
 import type { Caller } from './caller.ts';
 import { type CertificateSources, seesCertificates } from './certificate.ts';
+import type { PresentedScheme } from './credentials.ts';
 import { type Demands, type DemandsHeld, demandsFrom, mustMeet } from './demands.ts';
 import type { FeedStanding } from './feed/standing.ts';
 import type { Introspector } from './introspection.ts';
@@ -17,6 +18,7 @@ import type { Reporter } from './reports/reporter.ts';
 import { type GuardRequest, type Place, pathOf, placeOf } from './request.ts';
 import type { Runtime } from './runtime.ts';
 import type { TokenVerifier, VerifiedToken } from './tokens.ts';
+import type { TransactionsTaken } from './transaction.ts';
 import { mustStillStand, type Verified, verify, verifyAgain } from './verify.ts';
 
 /** The request may go on to its route. */
@@ -45,6 +47,8 @@ export interface DecisionRecord {
   agent?: string;
   organization?: string;
   jti?: string;
+  /** Of which transaction the request is a part. */
+  txn?: string;
   address?: string;
 }
 
@@ -69,6 +73,8 @@ export interface Core {
   places: Places;
   /** What a caller's authority has to be. */
   demands: DemandsHeld;
+  /** Which transaction tokens are taken; undefined for a resource that takes none. */
+  transactions: TransactionsTaken | undefined;
   onDecision: ((record: DecisionRecord) => void) | undefined;
   /** Tells the identity provider of decisions. */
   reports: Reporter | undefined;
@@ -79,7 +85,7 @@ export interface Core {
 /** What was found out by the time the decision fell; for the record of a refusal. */
 export interface Seen {
   /** The scheme that the token came with. */
-  scheme?: 'DPoP' | 'Bearer';
+  scheme?: PresentedScheme;
   token?: VerifiedToken;
   operation?: Operation;
   address?: string | undefined;
@@ -212,6 +218,7 @@ function refuse(core: Core, request: GuardRequest, error: unknown, seen: Seen): 
     bearer:
       core.registration.peek()?.profile.dangerouslyBearer === true || seesCertificates(core.certificates, request),
     scheme: seen.scheme,
+    transactions: core.transactions,
     nonce: nonces?.current(core.runtime.now()),
   });
   const { code, message: reason } = refusal;
@@ -266,6 +273,7 @@ function tell(core: Core, request: GuardRequest, seen: Seen, decided: Fallen): v
       ...(token === undefined
         ? {}
         : { agent: token.caller.agent, organization: token.caller.organization, jti: token.caller.token.jti }),
+      ...(token?.caller.transaction === undefined ? {} : { txn: token.caller.transaction.txn }),
       ...(address === undefined ? {} : { address }),
     });
   } catch (error) {

@@ -119,11 +119,13 @@ function agentIn(agent: unknown, name: string): InChain {
   }
   const spiffeId = spiffeIdOf(agent, name);
   const isAgents = (subject: string) => subject === spiffeId || subject.startsWith(`${spiffeId}/`);
-  return ({ caller: { subject, chain } }) => isAgents(subject) || chain.some((actor) => isAgents(actor.subject));
+  return ({ caller: { subject, chain, transaction } }) =>
+    [subject, ...chain.map((actor) => actor.subject), ...(transaction?.requestedBy ?? [])].some(isAgents);
 }
 
-/** Whether another agent than the one calling has a part in it. */
-const hasEarlier = ({ person, chain }: KnownCaller): boolean => chain.length > (person === undefined ? 0 : 1);
+/** Whether another agent than the one calling has a part in it. Who requested a transaction token stands in no chain, and has. */
+const hasEarlier = ({ person, chain, transaction }: KnownCaller): boolean =>
+  transaction !== undefined || chain.length > (person === undefined ? 0 : 1);
 
 function spiffeIdOf(agent: unknown, name: string): string {
   try {

@@ -181,10 +181,14 @@ export function createGuard(options: GuardOptions): Guard {
     },
     standing: following?.standing.stands ?? introspect,
     feed: following?.standing,
-    continuous: continuous?.check,
+    // the decision point knows roles of agents, and those who call from outside have none inside
+    continuous:
+      continuous &&
+      ((verified, asked) => (verified.scheme === 'Txn-Token' ? undefined : continuous.check(verified, asked))),
     certificates: certificateSources(options),
     places: placesFrom(options),
     demands: settings.demands,
+    transactions: settings.transactions,
     onDecision: options.onDecision,
     reports:
       settings.reports &&

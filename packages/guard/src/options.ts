@@ -5,6 +5,7 @@ import type { DemandsHeld, GuardDemands } from './demands.ts';
 import type { RegistrationInput } from './registration.ts';
 import type { ReportSettings } from './reports/settings.ts';
 import type { Runtime } from './runtime.ts';
+import type { TransactionsTaken } from './transaction.ts';
 
 /** How the guard is set up is wrong; the message says what to write. */
 export class GuardConfigError extends Error {
@@ -136,6 +137,20 @@ export interface GuardOptions {
    * (`without`). Who comes otherwise is refused (403), and tools of MCP are not shown to them.
    */
   demands?: GuardDemands;
+  /**
+   * For a service inside of a trust domain: it takes transaction tokens (header `Txn-Token`) that its resource is named for, issued by the same identity
+   * provider for `trustDomain`. They are bound to nobody and pass from service to service: keep the network that they travel on to your services. Policy was asked
+   * when they were issued, five minutes ago at most, and `continuous` doesn't ask about them. Needs `resourceId` with `operations` in code.
+   */
+  transactions?: {
+    /** As the identity provider has it: `bailiwick_trust_domain` of its metadata. */
+    trustDomain: string;
+    /**
+     * `refuse` (the default): nothing but transactions comes in, and a request that brings an access token as well is refused: none travels inward.
+     * `accept`: access tokens do without a transaction token, too. Never both in one request.
+     */
+    accessTokens?: 'refuse' | 'accept';
+  };
   /** Where a proxy has mounted the resource in this process; by default the path of `resource` itself. */
   localPath?: string;
   /**
@@ -175,6 +190,7 @@ export interface ResolvedOptions {
   credential: { clientId: string; signer: Signer } | undefined;
   registration: RegistrationInput | undefined;
   demands: DemandsHeld;
+  transactions: TransactionsTaken | undefined;
   mode: GuardMode;
   feed: { whenLost: 'refuse' | undefined; capacity: number };
   introspection: { cacheMs: number; maxConcurrent: number };

@@ -1,4 +1,6 @@
 import { type AuthorizationDetail, formatChallenge, type Requirement } from '@bailiwick/protocol';
+import type { PresentedScheme } from './credentials.ts';
+import type { TransactionsTaken } from './transaction.ts';
 
 /** Why a request did not pass. Each has its status, its challenge and its public words below, and nowhere else. */
 export type RefusalCode =
@@ -85,7 +87,9 @@ export interface ChallengeContext {
   /** Whether the resource takes tokens as Bearer: those bound to a certificate alone, or (`dangerously_bearer`) to nothing. */
   bearer: boolean;
   /** The scheme that the request tried, if any. */
-  scheme?: 'DPoP' | 'Bearer' | undefined;
+  scheme?: PresentedScheme | undefined;
+  /** Where transaction tokens are taken: for which trust domain, and whether nothing else is. */
+  transactions?: Pick<TransactionsTaken, 'trustDomain' | 'alone'> | undefined;
   nonce?: string | undefined;
 }
 
@@ -157,7 +161,11 @@ function challenges(
   error: string | undefined,
   needed: Record<string, string | undefined>,
 ): string | string[] {
-  const { metadataUrl, algorithms, bearer, scheme } = context;
+  const { metadataUrl, algorithms, bearer, scheme, transactions } = context;
+  // Whoever is outside gets no token that would do here: nothing tells them where to get one.
+  if (transactions !== undefined && (transactions.alone || scheme === 'Txn-Token')) {
+    return formatChallenge('Txn-Token', { realm: transactions.trustDomain, error, scope: needed.scope });
+  }
   const told = (own: 'DPoP' | 'Bearer') =>
     error !== undefined && (scheme === undefined || scheme === own || !bearer) ? { error } : {};
   const dpop = formatChallenge('DPoP', {

@@ -18,6 +18,8 @@ export interface TokenProfile {
   tag?: string | undefined;
   /** Tokens that are bound to no key are accepted, too. */
   dangerouslyBearer: boolean;
+  /** They are transaction tokens. */
+  isTransaction?: boolean;
 }
 
 /** What a resource is registered as: all that it lets be done. */

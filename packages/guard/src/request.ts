@@ -1,4 +1,4 @@
-import { forwardedHeaders } from '@bailiwick/protocol';
+import { forwardedHeaders, transactionHeader } from '@bailiwick/protocol';
 
 /** An HTTP request as the guard sees it: plain data, so that one core serves every framework and every test. */
 export interface GuardRequest {
@@ -22,6 +22,7 @@ export const guardHeaders: ReadonlySet<string> = new Set([
   'dpop',
   'client-cert',
   'traceparent',
+  transactionHeader,
   ...forwardedHeaders,
 ]);
 

@@ -14,9 +14,10 @@ import { isSafeUrl } from './issuer.ts';
 import { GuardConfigError, type GuardCredential, type GuardOptions, type ResolvedOptions } from './options.ts';
 import type { RegistrationInput } from './registration.ts';
 import { reportsFrom } from './reports/settings.ts';
+import { transactionsTaken } from './transaction.ts';
 
 const known = new Set(
-  'issuer resource credential operations scopes detailsTypes token resourceId mode feed introspection continuous keys dpop algorithms skewSeconds tokenCapacity clientCertificate trustedProxies forwardedHeader countryFile zones demands localPath reports onDecision report now fetch runtime'.split(
+  'issuer resource credential operations scopes detailsTypes token resourceId mode feed introspection continuous keys dpop algorithms skewSeconds tokenCapacity clientCertificate trustedProxies forwardedHeader countryFile zones demands transactions localPath reports onDecision report now fetch runtime'.split(
     ' ',
   ),
 );
@@ -54,6 +55,7 @@ export function resolveOptions(options: GuardOptions): ResolvedOptions {
     credential: file === undefined ? undefined : { clientId: file.client_id, signer: signerOf(file) },
     registration: registrationFrom(options),
     demands: demandsHeld(options.demands),
+    transactions: transactionsFrom(options),
     mode,
     feed: feedFrom(options.feed),
     introspection: {
@@ -78,6 +80,31 @@ export function resolveOptions(options: GuardOptions): ResolvedOptions {
     tokenCapacity: positive('tokenCapacity', tokenCapacity),
     reports: reportsFrom(options, file !== undefined),
   };
+}
+
+function transactionsFrom({ transactions, operations, resourceId, continuous }: GuardOptions) {
+  if (transactions === undefined) return undefined;
+  const { trustDomain, accessTokens = 'refuse', ...others } = transactions ?? {};
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) throw new GuardConfigError(`transactions knows no member "${unknown}".`);
+  if (typeof trustDomain !== 'string' || trustDomain === '') {
+    throw new GuardConfigError('transactions.trustDomain must be the trust domain of the identity provider.');
+  }
+  if (accessTokens !== 'refuse' && accessTokens !== 'accept') {
+    throw new GuardConfigError('transactions.accessTokens must be "refuse" or "accept".');
+  }
+  if (operations !== undefined && resourceId === undefined) {
+    throw new GuardConfigError(
+      'transactions needs resourceId beside operations: they name the resources that take them.',
+    );
+  }
+  const alone = accessTokens === 'refuse';
+  if (alone && continuous !== undefined && continuous !== false) {
+    throw new GuardConfigError(
+      'continuous asks about no transaction tokens, and nothing else is accepted: leave it out.',
+    );
+  }
+  return transactionsTaken({ trustDomain, alone });
 }
 
 function feedFrom({ whenLost, capacity = 200_000, ...others }: GuardOptions['feed'] = {}): ResolvedOptions['feed'] {

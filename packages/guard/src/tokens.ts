@@ -8,6 +8,7 @@ import {
   parseCompact,
   parseContext,
   type TokenContext,
+  type TransactionClaims,
   validateAccessTokenClaims,
   verifyParsed,
 } from '@bailiwick/protocol';
@@ -18,6 +19,7 @@ import { Unavailable } from './json-client.ts';
 import type { Refreshed } from './refreshed.ts';
 import { Refusal } from './refusal.ts';
 import type { TokenProfile } from './registration.ts';
+import { transactionClaims, transactionOf } from './transaction.ts';
 
 /** A token whose signature and claims hold. Whether it still stands, and who presents it, are other questions. */
 export interface VerifiedToken {
@@ -122,11 +124,9 @@ export function tokenVerifier(options: {
 
   function believed(parsed: ParsedJws, key: IssuerKey, profile: TokenProfile, now: number): VerifiedToken {
     try {
-      const { audience, tag, typ } = profile;
-      const claims = validateAccessTokenClaims(parsed, { issuer, audience, now, typ, skewSeconds });
-      if (tag !== undefined && !claims.links.includes(tag)) {
-        throw new ProtocolError('wrong_resource', 'the token is for another resource of the same audience');
-      }
+      const claims = profile.isTransaction
+        ? transactionClaims(parsed, profile, { issuer, now, skewSeconds })
+        : accessClaims(parsed, profile, now);
       const scope = claims.scope ? claims.scope.split(' ') : [];
       return {
         key,
@@ -134,7 +134,7 @@ export function tokenVerifier(options: {
         claims,
         context: contextOf(claims),
         scope: new Set(scope),
-        caller: callerOf(claims, scope),
+        caller: callerOf(claims, scope, profile.isTransaction ? transactionOf(claims as TransactionClaims) : undefined),
         acceptedUntil: (claims.exp + skewSeconds) * 1000,
         standing: unasked(),
         standingAt: new Map(),
@@ -143,6 +143,12 @@ export function tokenVerifier(options: {
     } catch (error) {
       throw notAccepted(error);
     }
+  }
+
+  function accessClaims(parsed: ParsedJws, { audience, tag, typ }: TokenProfile, now: number): AccessTokenClaims {
+    const claims = validateAccessTokenClaims(parsed, { issuer, audience, now, typ, skewSeconds });
+    if (tag === undefined || claims.links.includes(tag)) return claims;
+    throw new ProtocolError('wrong_resource', 'the token is for another resource of the same audience');
   }
 
   /** One answer for all that isn't signed by the issuer: whoever forges learns nothing about what was nearly right. */

@@ -1,9 +1,9 @@
 import { checkBinding } from './binding.ts';
 import { checkContext } from './context.ts';
-import { type Presented, presentedIn } from './credentials.ts';
+import { type Presented, type PresentedScheme, presentedIn, presentedInside } from './credentials.ts';
 import type { Core, Seen } from './decide.ts';
 import { Refusal } from './refusal.ts';
-import type { Registration } from './registration.ts';
+import type { Registration, TokenProfile } from './registration.ts';
 import type { GuardRequest, Place } from './request.ts';
 import type { VerifiedToken } from './tokens.ts';
 
@@ -26,7 +26,7 @@ export interface Verified {
   /** The client's address, as far as the connection and trusted proxies tell. */
   readonly address: string | undefined;
   /** The scheme that the token came with. */
-  readonly scheme: 'DPoP' | 'Bearer';
+  readonly scheme: PresentedScheme;
   /** When this was checked, ms since 1970. */
   readonly at: number;
 }
@@ -46,13 +46,13 @@ interface Arrived {
  */
 export function verify(core: Core, request: GuardRequest, place: Place, seen: Seen): Verified | Promise<Verified> {
   const now = core.runtime.now();
-  const presented = presentedIn(request, place.query);
+  const presented = presentedTo(core, request, place.query);
   seen.scheme = presented.scheme;
   const arrived = { request, place, presented, now };
   const registration = core.registration.peek();
   if (registration === undefined) return verifyAnew(core, arrived, seen);
   checkOpen(registration);
-  const token = core.tokens.recall(presented.token, registration.profile, now);
+  const token = core.tokens.recall(presented.token, profileFor(core, presented, registration), now);
   return token === undefined ? verifyAnew(core, arrived, seen) : held(core, arrived, registration, token, seen);
 }
 
@@ -61,8 +61,17 @@ async function verifyAnew(core: Core, arrived: Arrived, seen: Seen): Promise<Ver
   const { presented, now } = arrived;
   const registration = core.registration.peek() ?? (await core.registration.get());
   checkOpen(registration);
-  const token = await core.tokens.verify(presented.token, registration.profile, now);
+  const token = await core.tokens.verify(presented.token, profileFor(core, presented, registration), now);
   return held(core, arrived, registration, token, seen);
+}
+
+function presentedTo({ transactions }: Core, request: GuardRequest, query: string): Presented {
+  return transactions === undefined ? presentedIn(request, query) : presentedInside(request, query, transactions);
+}
+
+/** As what the token has to verify: what comes in one header is never taken for what comes in the other. */
+function profileFor({ transactions }: Core, { scheme }: Presented, { profile }: Registration): TokenProfile {
+  return scheme === 'Txn-Token' && transactions !== undefined ? transactions.profileOf(profile) : profile;
 }
 
 function checkOpen({ closed }: Registration): void {
@@ -83,7 +92,7 @@ function held(
   const address = core.places.addressOf(request);
   seen.address = address;
   checkContext(core.places, token, address, now);
-  checkBinding(core, request, place, presented, token, now);
+  if (presented.scheme !== 'Txn-Token') checkBinding(core, request, place, presented, token, now);
   const headers = freshNonce(core, presented, now);
   const { scheme } = presented;
   const { path } = place;
@@ -114,10 +123,10 @@ function held(
 export async function verifyAgain(core: Core, verified: Verified, seen: Seen): Promise<Verified> {
   const now = core.runtime.now();
   const { request, address } = verified;
-  const presented = presentedIn(request, '');
+  const presented = presentedTo(core, request, '');
   const registration = core.registration.peek() ?? (await core.registration.get());
   checkOpen(registration);
-  const { profile } = registration;
+  const profile = profileFor(core, presented, registration);
   const token =
     core.tokens.recall(presented.token, profile, now) ?? (await core.tokens.verify(presented.token, profile, now));
   seen.token = token;

@@ -35,6 +35,7 @@ export function accessReport(decided: Decided, { id, at }: { id: string; at: num
     ...(caller.instance === undefined ? {} : { instance: caller.instance }),
     ...(caller.task === undefined ? {} : { task: caller.task.id }),
     jti: caller.token.jti,
+    ...(caller.transaction === undefined ? {} : { txn: caller.transaction.txn }),
     ...(caller.chain.length === 0 ? {} : { act: caller.chain.map(({ subject }) => subject) }),
     ...(operation === undefined ? {} : { operation: operation.name }),
     ...(/^[A-Z]{1,20}$/.test(request.method) ? { method: request.method } : {}),

@@ -26,6 +26,8 @@ export interface SidecarConfig {
   clientCertificates: boolean;
   /** On whose authority callers may come. */
   demands: Demands;
+  /** The trust domain whose transaction tokens are taken, in place of access tokens. */
+  transactions: string | undefined;
   localPath: string | undefined;
   nonce: 'required' | 'off';
   cacheSeconds: number | undefined;
@@ -75,6 +77,10 @@ export const settings: Record<string, Setting> = {
     value: 'AGENT',
     list: true,
     help: 'an agent that may be nowhere in the chain: its id (agt_…) or SPIFFE ID',
+  },
+  transactions: {
+    value: 'DOMAIN',
+    help: 'for a service inside of this trust domain: take its transaction tokens (Txn-Token), and no access tokens',
   },
   'local-path': { value: 'PATH', help: 'where the service lies below the proxy, if not at the path of the resource' },
   'dpop-nonce': { value: 'MODE', help: 'required or off (default): callers use nonces of this process' },
@@ -207,6 +213,7 @@ function configFrom(given: Given, env: Readonly<Record<string, string | undefine
     askFrom: given['ask-from'] === undefined ? undefined : oneOf(given, 'ask-from', askLevels),
     trustedProxies: proxiesOf((given['trusted-proxy'] as string[] | undefined) ?? ['127.0.0.1', '::1']),
     demands: demandsOf(given),
+    transactions: text('transactions'),
     localPath: text('local-path'),
     nonce: oneOf(given, 'dpop-nonce', ['off', 'required']),
     cacheSeconds: secondsOf(text('introspection-cache')),

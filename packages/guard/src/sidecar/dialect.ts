@@ -3,6 +3,7 @@
  * write what it likes.
  */
 import type { IncomingMessage } from 'node:http';
+import { transactionHeader } from '@bailiwick/protocol';
 import { type GuardRequest, headersOf } from '../request.ts';
 
 /** Where proxies ask. Envoy appends the path that its client asked for. */
@@ -75,7 +76,13 @@ export function originalRequest(
   if (forwarded === undefined || forwarded.join('').trim() === '') {
     throw new ProxyError('does not say in X-Forwarded-For where its client is');
   }
-  const { authorization, dpop, 'client-cert': certificate, traceparent } = headersOf(request.rawHeaders);
+  const {
+    authorization,
+    dpop,
+    'client-cert': certificate,
+    traceparent,
+    [transactionHeader]: transaction,
+  } = headersOf(request.rawHeaders);
   return {
     method,
     url,
@@ -84,6 +91,7 @@ export function originalRequest(
       ...(authorization === undefined ? {} : { authorization }),
       ...(dpop === undefined ? {} : { dpop }),
       ...(traceparent === undefined ? {} : { traceparent }),
+      ...(transaction === undefined ? {} : { [transactionHeader]: transaction }),
       ...(certificate === undefined || !certificates ? {} : { 'client-cert': certificate }),
     },
     remoteAddress: request.socket.remoteAddress,

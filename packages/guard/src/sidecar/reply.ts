@@ -20,6 +20,8 @@ const identity: Record<string, (caller: Caller) => string | undefined> = {
   'x-bailiwick-scope': (caller) => caller.scope.join(' '),
   'x-bailiwick-task': (caller) => caller.task?.id,
   'x-bailiwick-operation': (caller) => caller.operation,
+  'x-bailiwick-txn': (caller) => caller.transaction?.txn,
+  'x-bailiwick-requesters': (caller) => caller.transaction?.requestedBy.join(' '),
 };
 
 /** The names of those headers, for what has to remove them. */

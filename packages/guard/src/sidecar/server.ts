@@ -41,6 +41,7 @@ export function guardOf(config: SidecarConfig, write: (line: object) => void, se
     ...(config.whenLost === undefined ? {} : { feed: { whenLost: config.whenLost } }),
     dpop: { nonce: config.nonce },
     demands: config.demands,
+    ...(config.transactions === undefined ? {} : { transactions: { trustDomain: config.transactions } }),
     trustedProxies,
     forwardedHeader: 'x-forwarded-for',
     ...(askFrom === undefined ? {} : { continuous: askFrom === 'never' ? false : { from: askFrom } }),

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { parseChallenges } from '@bailiwick/protocol';
 import { testCertificate } from '../testing/certificates.ts';
-import { operations, resource } from '../testing/fake-issuer.ts';
+import { operations, resource, resourceId } from '../testing/fake-issuer.ts';
 import { type Asking, type Reply, type SidecarWorld, sidecarWorld } from '../testing/sidecar-world.ts';
 import { type DialectName, dialects } from './dialect.ts';
 import { identityHeaders } from './reply.ts';
@@ -60,6 +60,28 @@ for (const dialect of Object.keys(dialects) as DialectName[]) {
       assert.equal(headers['x-bailiwick-chain'], `${first} ${second}`);
       const itself = await world.ask();
       assert.deepEqual([itself.headers['x-bailiwick-person'], itself.headers['x-bailiwick-chain']], ['', '']);
+    });
+
+    test('takes transaction tokens in place of access tokens where it is told to, and tells of which transaction', async (context) => {
+      const inside = await sidecarWorld(dialect, ['--transactions', 'prod.example']);
+      context.after(() => inside.end());
+      const { fake } = inside;
+      const [gateway, clerk] = ['spiffe://prod.example/default/gateway', 'spiffe://prod.example/default/clerk'];
+      const claims = {
+        aud: 'prod.example',
+        txn: 't-1',
+        req_wl: clerk,
+        req_wl_before: [gateway],
+        resources: [resourceId],
+      };
+      const token = await fake.token(claims, { typ: 'txntoken+jwt' });
+      const { status, headers } = await inside.ask('GET', '/v1/tickets', { client: ['Txn-Token', token] });
+      assert.equal(status, 200);
+      assert.equal(headers['x-bailiwick-txn'], 't-1');
+      assert.equal(headers['x-bailiwick-requesters'], `${gateway} ${clerk}`);
+      assert.equal(headers['x-bailiwick-agent'], 'agt_reader');
+      const refused = await inside.ask();
+      assert.equal(heardStatus(dialect, refused), 400);
     });
 
     const refusals: [
