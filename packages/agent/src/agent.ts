@@ -28,6 +28,12 @@ import { createTlsFetch, type TlsFetch } from './tls-fetch.ts';
 import { createTokenRequester, type HeldToken } from './token-request.ts';
 import { createTokens, type Tokens } from './tokens.ts';
 import { traceFor } from './trace.ts';
+import {
+  type BegunTransaction,
+  createTransactions,
+  type IncomingCall,
+  type TransactionOptions,
+} from './transaction.ts';
 import { certificatesIn, createBundleReader } from './trust.ts';
 import { safeUrl } from './urls.ts';
 
@@ -82,6 +88,11 @@ export interface Agent {
   requests(): Promise<MandateRequest[]>;
   /** Ends a mandate that it holds, for good, with all that came of it. Again does nothing. */
   giveUp(mandate: string | Mandate): Promise<void>;
+  /**
+   * Goes on inside of the trust domain with a request that this agent's API was called with: by a transaction token, which is asked for with that request's
+   * access token, or replaces the transaction token that it came with. Ask for each call anew.
+   */
+  transaction(request: IncomingCall, options: TransactionOptions): Promise<BegunTransaction>;
   /** Opens a task, for this agent or another. It takes the role `orchestrator`. */
   openTask(options: TaskOptions): Promise<OpenTask>;
 }
@@ -113,7 +124,9 @@ export interface Assembled {
 /** The parts of an agent, put together. */
 export function assemble(deps: Deps, { clock, nonces }: { clock: IssuerClock; nonces: Nonces }): Assembled {
   const resources = createResources(deps);
-  const kept = createTokens(deps.now, createTokenRequester(deps, createIssuer(deps), clock, nonces));
+  const issuer = createIssuer(deps);
+  const transactions = createTransactions(deps, issuer, clock, nonces);
+  const kept = createTokens(deps.now, createTokenRequester(deps, issuer, clock, nonces));
   const tokens: Tokens = {
     ...kept,
     // Whoever has ended has no tokens either, though they would look good for a while.
@@ -153,6 +166,7 @@ export function assemble(deps: Deps, { clock, nonces }: { clock: IssuerClock; no
       ask: (options) => askFor(deps, opening(asked), options),
       requests: () => requestsTo(deps, opening(asked)),
       giveUp: (mandate) => endMandate(deps, opening(asked), mandate),
+      transaction: transactions,
       openTask: (options) => openTask(deps, opening(asked), options),
       task: (task, work) =>
         workAt({ agent, at: (own) => agentAsking(laterThan(asked, { task: own }), only), reports }, task, work),

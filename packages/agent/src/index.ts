@@ -16,3 +16,10 @@ export { requirementsOf, StepUpRequired } from './step-up.ts';
 export type { SubAgent, SubAgentOptions } from './sub-agent.ts';
 export type { IdToken, Narrowed } from './subject.ts';
 export type { OpenTask, Task, TaskOptions, TaskWork } from './task.ts';
+export {
+  type BegunTransaction,
+  type IncomingCall,
+  type Transaction,
+  type TransactionOptions,
+  transactionOf,
+} from './transaction.ts';

@@ -12,11 +12,17 @@ export interface Issuer {
    * @param mutualTls the one that asks for a certificate, if the issuer has one apart (RFC 8705 §5)
    */
   tokenEndpoint(mutualTls: boolean): Promise<URL>;
+  /**
+   * The audience of its transaction tokens.
+   * @throws BailiwickError `no_transactions` for an issuer that gives none
+   */
+  trustDomain(): Promise<string>;
 }
 
 interface Endpoints {
   plain: URL;
   mutualTls: URL;
+  trustDomain: string | undefined;
 }
 
 const step = "reading the issuer's metadata";
@@ -30,6 +36,11 @@ export function createIssuer(deps: Deps): Issuer {
     async tokenEndpoint(mutualTls) {
       const { plain, mutualTls: apart } = await endpoints();
       return mutualTls ? apart : plain;
+    },
+    async trustDomain() {
+      const { trustDomain } = await endpoints();
+      if (trustDomain !== undefined) return trustDomain;
+      throw new BailiwickError('no_transactions', `${deps.issuer} gives no transaction tokens`);
     },
   };
 
@@ -61,12 +72,13 @@ async function readEndpoints(deps: Deps): Promise<Endpoints> {
   if (typeof metadata.token_endpoint !== 'string') {
     throw new BailiwickError('issuer_unknown', `${step}: ${shown(url)} names no token_endpoint`);
   }
-  const { mtls_endpoint_aliases: aliases } = metadata;
+  const { mtls_endpoint_aliases: aliases, bailiwick_trust_domain: trustDomain } = metadata;
   const alias =
     isJsonObject(aliases) && typeof aliases.token_endpoint === 'string' ? aliases.token_endpoint : undefined;
   return {
     plain: endpointOf(issuer, metadata.token_endpoint),
     mutualTls: endpointOf(issuer, alias ?? metadata.token_endpoint),
+    trustDomain: typeof trustDomain === 'string' && trustDomain !== '' ? trustDomain : undefined,
   };
 }
 

@@ -15,7 +15,7 @@ export interface IdToken {
 
 const exchange = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const ofMandate = 'urn:bailiwick:params:oauth:token-type:mandate';
-const ofAccessToken = 'urn:ietf:params:oauth:token-type:access_token';
+export const ofAccessToken = 'urn:ietf:params:oauth:token-type:access_token';
 const ofIdToken = 'urn:ietf:params:oauth:token-type:id_token';
 
 /**

@@ -55,7 +55,7 @@ export function createTokenRequester(deps: Deps, issuer: Issuer, clock: IssuerCl
       askedAt = deps.now();
       return send(deps, { endpoint, identity, wanted, now, nonce });
     });
-    if (answer.status !== 200) throw refusal(deps, answer, wanted, endpoint);
+    if (answer.status !== 200) throw refusal(deps, answer, askingFor(wanted), endpoint);
     const token = heldToken(answer.json, wanted, { askedAt, endpoint, identity });
     wanted.task?.known();
     return token;
@@ -70,14 +70,31 @@ interface Sending {
   nonce: string | undefined;
 }
 
-async function send(deps: Deps, { endpoint, identity, wanted, now, nonce }: Sending): Promise<Answer> {
+function send(deps: Deps, { endpoint, identity, wanted, now, nonce }: Sending): Promise<Answer> {
+  const form = new URLSearchParams(parametersOf(wanted));
+  if (wanted.resource !== undefined) form.set('resource', wanted.resource);
+  return sendForm(deps, { endpoint, identity, form, now, nonce, trace: wanted.trace, step });
+}
+
+/** Sends a token request, with what proves the agent and, where it has one, its key. */
+export async function sendForm(
+  deps: Deps,
+  {
+    endpoint,
+    identity,
+    form: asked,
+    now,
+    nonce,
+    trace,
+    step,
+  }: Omit<Sending, 'wanted'> & { form: URLSearchParams; trace: string | undefined; step: string },
+): Promise<Answer> {
   const { proofSigner } = identity;
   const [proven, proof] = await Promise.all([
     identity.authenticate({ audience: deps.issuer, now, jti: deps.uuid() }),
     proofSigner && createDpopProof(proofSigner, { htm: 'POST', htu: endpoint.href, now, jti: deps.uuid(), nonce }),
   ]);
-  const form = new URLSearchParams({ ...proven, ...parametersOf(wanted) });
-  if (wanted.resource !== undefined) form.set('resource', wanted.resource);
+  const form = new URLSearchParams([...Object.entries(proven), ...asked]);
   const ofIssuer: PeerFetch = (url, init) => identity.fetch(url, { ...init, ofIssuer: true });
   const by = identity.mutualTls ? { ...deps, fetch: ofIssuer } : deps;
   return ask(by, step, endpoint, {
@@ -86,7 +103,7 @@ async function send(deps: Deps, { endpoint, identity, wanted, now, nonce }: Send
       accept: 'application/json',
       'content-type': 'application/x-www-form-urlencoded',
       ...(proof !== undefined && { dpop: proof }),
-      ...(wanted.trace !== undefined && { traceparent: wanted.trace }),
+      ...(trace !== undefined && { traceparent: trace }),
     },
     body: form.toString(),
   });
@@ -150,18 +167,28 @@ const hintsOnBehalf: Record<string, string> = {
   invalid_target: 'name an API that the mandate is for, and that the agent was given in its registration',
 };
 
-function refusal(deps: Deps, answer: Answer, wanted: Wanted, endpoint: URL): BailiwickError {
+const askingFor = ({ resource, subject }: Wanted): Asking => ({
+  step: resource === undefined ? step : `${step} for ${resource}`,
+  hints: subject === undefined ? hints : hintsOnBehalf,
+});
+
+/** What was asked for, and what to do about a refusal, by its code. */
+interface Asking {
+  step: string;
+  hints: Readonly<Record<string, string>>;
+}
+
+/** The error of an answer that brings no token. */
+export function refusal(deps: Deps, answer: Answer, asking: Asking, endpoint: URL): BailiwickError {
   const { status } = answer;
   const code = errorNameOf(answer, 'token_refused');
-  const what = wanted.resource === undefined ? '' : ` for ${wanted.resource}`;
-  const message = `${step}${what}: ${shown(endpoint)} answered ${status} ${code} to ${deps.clientId}${wordsOf(answer)}`;
+  const message = `${asking.step}: ${shown(endpoint)} answered ${status} ${code} to ${deps.clientId}${wordsOf(answer)}`;
   if (code === 'step_up_required') {
     const { requirements, all } = requirementsIn(answer.json);
     // one that isn't known here can't be met here: then nothing is tried
     return all ? new StepUpRequired(message, requirements, { status }) : new BailiwickError(code, message, { status });
   }
-  const known =
-    code === 'invalid_client' ? deps.unknownHint : (wanted.subject === undefined ? hints : hintsOnBehalf)[code];
+  const known = code === 'invalid_client' ? deps.unknownHint : asking.hints[code];
   const hint = known ?? (status === 429 || status >= 500 ? 'try again later' : undefined);
   return new BailiwickError(code, message, { status, hint });
 }
