@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { parseCompact } from '@bailiwick/protocol';
+import { asOf } from '../liveness/liveness.ts';
+import { shownBy } from '../pdp/token.ts';
 import {
   accessTokenType,
   type ExchangeScene,
@@ -308,6 +310,18 @@ for (const database of databases) {
       for (const path of ['/admin/v1/agents', '/mandates']) {
         assert.equal((await fetch(server.issuer + path, { headers })).status, 401, path);
       }
+    });
+
+    test('the decision point is shown an access token by it as little', async () => {
+      const { server, caller, begun: token } = of;
+      const asked = { agent: caller.clientId, org: caller.organization, resource: undefined, address: '127.0.0.1' };
+      const shown = (shownToken: string) =>
+        asOf(server.deps.db).then((since) =>
+          shownBy(server.deps, since, { ...asked, token: shownToken, now: server.clock.now() }),
+        );
+      assert.equal(await shown(token), 'the token is a transaction token, and no access token');
+      const { token: own } = await exchanged(caller, of.mandate);
+      assert.equal(typeof (await shown(own)), 'object');
     });
 
     test('an agent that isn’t registered for exchange', async () => {

@@ -1,5 +1,5 @@
 /** What a token shows that the asking side holds in its hands: verified here, and not believed because somebody says so. */
-import { type AccessTokenClaims, actorsOf, contextRefusal, linkTag } from '@bailiwick/protocol';
+import { type AccessTokenClaims, actorsOf, contextRefusal, linkTag, transactionTyp } from '@bailiwick/protocol';
 import type { Instance } from '../agents/instance.ts';
 import { findInstance } from '../agents/instance-store.ts';
 import { presenterOf, seenPlace } from '../decide/place.ts';
@@ -46,7 +46,8 @@ export async function shownBy(deps: Deps, asOf: Counter, check: TokenToCheck): P
   const standing = await standingOf(deps, check.token, asOf);
   if (standing.state !== 'alive')
     return standing.state === 'foreign' ? 'the token is not one of ours' : `the token has ${standing.state}`;
-  const { claims } = standing;
+  const { claims, typ } = standing;
+  if (typ === transactionTyp) return 'the token is a transaction token, and no access token';
   if (claims.client_id !== check.agent || claims.org !== check.org) return 'the token is not this agent’s';
   const { resource, address, now } = check;
   if (resource && (claims.aud !== audienceOf(resource) || !claims.links.includes(linkTag(resource.id)))) {
