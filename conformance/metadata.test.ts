@@ -45,6 +45,23 @@ for (const path of ['', '/tenants/one']) {
       }
     });
 
+    test('says what can be exchanged for what, and of which kinds those are who act', async () => {
+      const { actor_profile_token_exchange: exchange, entity_profiles_supported: kinds } = await json(
+        `${world.issuer}/.well-known/openid-configuration`,
+      );
+      const type = (name: string) => `urn:ietf:params:oauth:token-type:${name}`;
+      assert.deepEqual(exchange, {
+        subject_token_types_supported: [
+          'urn:bailiwick:params:oauth:token-type:mandate',
+          ...['access_token', 'jwt', 'id_token', 'txn_token'].map(type),
+        ],
+        actor_token_types_supported: ['access_token', 'jwt'].map(type),
+        requested_token_types_supported: ['access_token', 'txn_token'].map(type),
+      });
+      const actors = ['ai_agent', 'service', 'device'];
+      assert.deepEqual(kinds, { subject: ['user', ...actors], actor: actors });
+    });
+
     test('says where its decision point is, by AuthZEN before its path and behind it', async () => {
       const { origin } = new URL(world.issuer);
       const wellKnown = '/.well-known/authzen-configuration';

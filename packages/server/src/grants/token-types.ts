@@ -17,7 +17,10 @@ export const mandateType = 'urn:bailiwick:params:oauth:token-type:mandate';
 /** ID tokens of trusted issuers; their access tokens go by the names of ours. */
 export const idTokenType = 'urn:ietf:params:oauth:token-type:id_token';
 
-/** What an exchange gives, for our metadata. */
+/** On what an exchange for an access token rests. */
+export const subjectTokenTypes: readonly string[] = [mandateType, ...accessTokenTypes, idTokenType];
+
+/** What an exchange gives. */
 export const requestedTokenTypes: readonly string[] = [accessTokenType, transactionTokenType];
 
 /**
@@ -40,7 +43,7 @@ export const transactionSubjects: readonly string[] = [...accessTokenTypes, tran
 /** On whose authority, said in one of the types that are known here. @throws OAuthError `invalid_request` @see RFC 8693 §2.1 */
 export function subjectToken(
   form: Form,
-  types: readonly string[] = [mandateType, ...accessTokenTypes, idTokenType],
+  types: readonly string[] = subjectTokenTypes,
 ): { token: string; type: string } {
   const shown = typedToken(form, 'subject_token', types);
   if (shown) return shown;

@@ -346,15 +346,13 @@ for (const database of databases) {
     });
 
     test('metadata says that they are given, and for which trust domain', async () => {
-      const metadata = (await (
-        await fetch(`${of.server.issuer}/.well-known/oauth-authorization-server`)
-      ).json()) as object;
+      const response = await fetch(`${of.server.issuer}/.well-known/oauth-authorization-server`);
+      const { actor_profile_token_exchange: exchange, bailiwick_trust_domain: domain } = (await response.json()) as {
+        actor_profile_token_exchange: { requested_token_types_supported: string[] };
+        bailiwick_trust_domain: string;
+      };
       assert.deepEqual(
-        [
-          (metadata as { bailiwick_requested_token_types_supported?: unknown })
-            .bailiwick_requested_token_types_supported,
-          (metadata as { bailiwick_trust_domain?: unknown }).bailiwick_trust_domain,
-        ],
+        [exchange.requested_token_types_supported, domain],
         [[accessTokenType, transactionType], 'localhost'],
       );
     });

@@ -5,7 +5,13 @@ import { certificatesAreSeen } from '../client-auth/by-certificate.ts';
 import type { Config } from '../config.ts';
 import type { Deps } from '../deps.ts';
 import { grants } from '../grants/index.ts';
-import { requestedTokenTypes } from '../grants/token-types.ts';
+import {
+  accessTokenTypes,
+  requestedTokenTypes,
+  subjectTokenTypes,
+  transactionSubjects,
+} from '../grants/token-types.ts';
+import { subProfiles } from '../tokens/claims.ts';
 import { feedMetadata, serviceResource } from '../web/service.ts';
 import { endpointUrl, issuerPath, type OAuthEndpoint, oauthPaths } from './endpoints.ts';
 import { introspectionAlg } from './signed-introspection.ts';
@@ -41,8 +47,8 @@ export function authorizationServerMetadata(deps: Deps): Record<string, unknown>
     // the resource's own metadata (RFC 9728), which its guard publishes: here they would tell everybody of everybody
     authorization_details_types_supported: [operationType],
     ...mutualTls(config),
-    // no standard has a name for either: what a token exchange gives, and the audience of its transaction tokens
-    bailiwick_requested_token_types_supported: requestedTokenTypes,
+    ...actorProfile(),
+    // no standard has a name for it: the audience of transaction tokens
     bailiwick_trust_domain: config.trust_domain,
     ...feedMetadata(config),
     protected_resources: [serviceResource(config), `${config.issuer}/admin`],
@@ -51,6 +57,23 @@ export function authorizationServerMetadata(deps: Deps): Record<string, unknown>
 
 const endpointsAt = (base: string): Record<string, string> =>
   Object.fromEntries(Object.entries(endpoints).map(([name, endpoint]) => [name, base + oauthPaths[endpoint]]));
+
+/**
+ * What can be exchanged for what, and of which kinds those are who act and for whom. Not that identities can be chained to other authorization
+ * servers: no exchange gives a grant for one.
+ * @see draft-mcguinness-oauth-actor-profile “Authorization Server Metadata”, draft-mora-oauth-entity-profiles
+ */
+function actorProfile(): Record<string, unknown> {
+  const actors = Object.values(subProfiles);
+  return {
+    actor_profile_token_exchange: {
+      subject_token_types_supported: [...new Set([...subjectTokenTypes, ...transactionSubjects])],
+      actor_token_types_supported: accessTokenTypes,
+      requested_token_types_supported: requestedTokenTypes,
+    },
+    entity_profiles_supported: { subject: ['user', ...actors], actor: actors },
+  };
+}
 
 /** Only where somebody sees client certificates. @see RFC 8705 §3.3 and §5 */
 function mutualTls(config: Config): Record<string, unknown> {
