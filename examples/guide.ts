@@ -65,7 +65,7 @@ export function openClone(
     recursive: true,
     filter: (source) => !source.endsWith('.test.ts'),
   });
-  for (const file of ['agent.ts', 'api.ts', 'porter.ts', 'server.ts', 'nginx.conf', 'west.yaml']) {
+  for (const file of ['agent.ts', 'api.ts', 'porter.ts', 'server.ts', 'stock.ts', 'nginx.conf', 'west.yaml']) {
     const to = path.join(folder, file);
     try {
       writeFileSync(to, here(readFileSync(to, 'utf8')));

@@ -122,6 +122,9 @@ export function checkClientId(clientId: unknown): void {
   throw new BailiwickError('bad_option', 'clientId is missing', { hint: 'it is the agent id, agt_…' });
 }
 
+/** The network. Looked up at each call, so that a fetch replaced later (by a test, a proxy agent) is the one that is used. */
+export const fetchOf = (own: typeof globalThis.fetch | undefined): typeof globalThis.fetch => own ?? globalThis.fetch;
+
 /** What tests replace. Beyond the documented options they may bring `random` and `timer`. */
 type OwnWorld = CommonOptions & Partial<Pick<World, 'random' | 'timer'>>;
 
@@ -132,8 +135,7 @@ function worldFrom(options: OwnWorld, ca: readonly string[]): World {
         hint: 'peer is for instances and agents with a certificate, for https, and not with an own fetch',
       });
     }
-    // Looked up at each call, so that a fetch replaced later (by a test, a proxy agent) is the one that is used.
-    return (options.fetch ?? globalThis.fetch)(url, init);
+    return fetchOf(options.fetch)(url, init);
   };
   return {
     fetch: ca.length === 0 || options.fetch ? plain : createTlsFetch({ ca, bundle: [] }, plain).fetch,

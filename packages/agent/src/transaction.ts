@@ -13,7 +13,7 @@ import type { PeerFetch } from './identity.ts';
 import type { Issuer } from './issuer.ts';
 import type { IssuerClock } from './issuer-clock.ts';
 import type { Nonces } from './nonces.ts';
-import type { Deps } from './options.ts';
+import { type Deps, fetchOf } from './options.ts';
 import { grantOf, ofAccessToken } from './subject.ts';
 import { refusal, sendForm } from './token-request.ts';
 import { shown } from './urls.ts';
@@ -85,17 +85,16 @@ export function createTransactions(deps: Deps, issuer: Issuer, clock: IssuerCloc
  * The transaction that a request came with, to be passed on as it is: services inside need nothing else, and no identity of their own.
  * @throws BailiwickError `no_transaction`
  */
-export function transactionOf(
-  request: IncomingCall,
-  { fetch = globalThis.fetch }: { fetch?: typeof globalThis.fetch } = {},
-): Transaction {
+export function transactionOf(request: IncomingCall, { fetch }: { fetch?: typeof globalThis.fetch } = {}): Transaction {
   const [token, ...more] = headersIn(request, transactionHeader);
   if (more.length > 0 || !isToken(token)) {
     throw new BailiwickError('no_transaction', 'the request has no transaction token to pass on', {
       hint: 'at the edge of the trust domain, ask for one: agent.transaction(request, …)',
     });
   }
-  return Object.freeze(carrying(fetch, token, readTraceparent(headersIn(request, 'traceparent')[0])));
+  return Object.freeze(
+    carrying((url, init) => fetchOf(fetch)(url, init), token, readTraceparent(headersIn(request, 'traceparent')[0])),
+  );
 }
 
 /** Only what is sent with a body that can't be sent again has to say so. */
