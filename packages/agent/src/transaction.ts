@@ -102,7 +102,7 @@ const streaming = { duplex: 'half' } as const;
 
 function carrying(send: PeerFetch, token: string, trace: string | undefined): Transaction {
   return {
-    async fetch(input, init) {
+    fetch: async (input, init) => {
       const { url, method, headers, body, signal, rest, canRepeat } = readCall(input, init);
       headers.set(transactionHeader, token);
       if (trace !== undefined && !headers.has('traceparent')) headers.set('traceparent', trace);
