@@ -324,6 +324,15 @@ for (const database of databases) {
       assert.equal(typeof (await shown(own)), 'object');
     });
 
+    test('an access token whose resource calls itself as the trust domain does is no transaction token', async () => {
+      const { gateway, scene } = of;
+      const like = await scene.anotherApi({ served_by: [gateway.clientId], token: { audience: 'localhost' } });
+      const agent = await scene.agent([like]);
+      const own = String((await agent.send({ scope: 'book' })).body.access_token);
+      const { status, body } = await gateway.send(transactionOf(own, replacing));
+      assert.deepEqual([status, body.error], [400, 'invalid_request'], JSON.stringify(body));
+    });
+
     test('an agent that isn’t registered for exchange', async () => {
       const { front, scene, server, gateway, clerk } = of;
       const plain = await scene.agent([], { grants: ['client_credentials'], resources: [] });

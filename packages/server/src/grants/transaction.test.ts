@@ -245,6 +245,10 @@ for (const database of databases) {
         assert.equal((await introspected(world.gateway, token)).active, false);
         assert.equal((await introspected(world.clerk, replaced.token)).active, false);
         assert.equal((await introspected(world.gateway, other.token)).active, true);
+        // nothing came of the other one: what was noted with it alone says who hears of its end
+        assert.deepEqual(await revoke(world.gateway, other.token), [200, undefined]);
+        const [, stockThen, ledgerThen] = await heads(world);
+        assert.ok(Number(stockThen) > Number(stockNow) && Number(ledgerThen) > Number(ledgerNow));
       });
 
       test('by its id, as any token', async () => {
