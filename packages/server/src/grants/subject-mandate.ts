@@ -7,7 +7,7 @@ import { isId } from '../lib/ids.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { isHeldBy } from '../mandates/holder.ts';
 import type { Mandate } from '../mandates/mandate.ts';
-import { mandateStanding } from '../mandates/standing.ts';
+import { isStopping, mandateStanding } from '../mandates/standing.ts';
 import { mandateWithAncestors } from '../mandates/store.ts';
 import { spiffeId, subProfiles } from '../tokens/claims.ts';
 import type { ActingClient } from './actor.ts';
@@ -27,8 +27,12 @@ export async function subjectOfMandate(deps: Deps, { client, actor }: ActingClie
   ) {
     throw new OAuthError('invalid_request', 'subject_token is no mandate of this agent');
   }
-  const { restsOn, stoppedBy, endsAt } = await mandateStanding(deps.db, line, deps.clock.now());
-  if (stoppedBy !== undefined) throw stopped(mandate, stoppedBy);
+  const now = deps.clock.now();
+  const { restsOn, stoppedBy, endsAt } = await mandateStanding(deps.db, line, now);
+  if (stoppedBy !== undefined) {
+    const { person } = mandate; // nothing is put on record as theirs any more once they are erased
+    throw stopped(mandate, stoppedBy, (await isStopping(deps.db, person, now)) ? undefined : person);
+  }
   mustReach(authoritiesOf({ line }), 0, undefined);
   let earlier: Actor | undefined;
   for (const [above, each] of [...ancestors.entries()].toReversed()) {
@@ -51,10 +55,11 @@ export async function subjectOfMandate(deps: Deps, { client, actor }: ActingClie
 }
 
 /** Whoever holds it may know which link it is. */
-function stopped({ id }: Mandate, by: string): OAuthError {
+function stopped({ id }: Mandate, by: string, person: string | undefined): OAuthError {
   const what = by === id ? 'is paused, or has ended' : `rests on ${by}, which is stopped or has ended`;
   return new OAuthError('invalid_request', `mandate ${id} ${what}`, {
     reason: `${isId('person', by) ? 'its person' : by} is not alive`,
+    person,
   });
 }
 

@@ -40,7 +40,7 @@ export class OAuthError extends Error {
   readonly decidedOn: Readonly<Record<string, unknown>>;
   /** The same of what is personal, for the sealed part of the event. */
   readonly personal: object | undefined;
-  /** Id of the person whom that is about, where it isn't the client's owner: erasing them erases it. */
+  /** Id of the person on whose authority it was asked, where it isn't the client's owner: it is found as theirs, and erased with them. */
   readonly person: string | undefined;
 
   constructor(
@@ -49,7 +49,7 @@ export class OAuthError extends Error {
     more: {
       reason?: string;
       status?: number;
-      retryAfter?: number;
+      retryAfter?: number | undefined;
       settled?: boolean;
       requirements?: readonly Requirement[];
       decidedOn?: Readonly<Record<string, unknown>>;
@@ -68,5 +68,15 @@ export class OAuthError extends Error {
     this.decidedOn = more.decidedOn ?? {};
     this.personal = more.personal;
     this.person = more.person;
+  }
+}
+
+/** What is done on the authority of a person, if there is one: a refusal of it is on record as theirs. */
+export async function onAuthorityOf<Result>(person: string | undefined, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    if (person === undefined || !(error instanceof OAuthError)) throw error;
+    throw new OAuthError(error.code, error.message, { ...error, person });
   }
 }

@@ -8,6 +8,7 @@ import type { OAuthRequest } from '../decide/plan.ts';
 import type { Deps } from '../deps.ts';
 import { grantFor } from '../grants/index.ts';
 import { isId } from '../lib/ids.ts';
+import { onAuthorityOf } from '../lib/oauth-error.ts';
 import { ownUrls } from '../lib/own-urls.ts';
 import { single } from '../tokens/form.ts';
 import { changed, issue, type TokenResponse } from '../tokens/issue.ts';
@@ -31,8 +32,10 @@ export async function tokenEndpoint(deps: Deps, request: OAuthRequest): Promise<
       const binding = provenBinding(deps, proof, certificate, ownUrls(deps.config, oauthPaths.token)); // bound to which key
       if (binding) spends.push(...binding.proofs);
       const plan = await grant.plan(deps, client, { ...request, binding }); // what exactly; reads, and nothing more
-      const decided = await decide(deps, plan, context); // may it, here, now: decide/
-      const answer = await issue(deps, decided, context); // sign, commit, say: tokens/
+      const answer = await onAuthorityOf(plan.delegation?.person, async () => {
+        const decided = await decide(deps, plan, context); // may it, here, now: decide/
+        return issue(deps, decided, context); // sign, commit, say: tokens/
+      });
       if (answer !== changed && !client.instance) noteUse(deps, client.credential); // what enrolled isn't used by it
       return answer;
     },

@@ -76,7 +76,7 @@ function refusedEvent({ type, client, context, asked }: Refusal, error: OAuthErr
       registry: client.asOf.version,
       rev: client.asOf.rev,
     },
-    personal: { ...personalOf(client, context), ...policyInput(error.personal) },
+    personal: { ...personalOf(client, context), person: error.person, ...policyInput(error.personal) },
   };
 }
 
