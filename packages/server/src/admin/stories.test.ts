@@ -6,6 +6,7 @@ import { parseCompact } from '@bailiwick/protocol';
 import { revocableKinds } from '../revocations/subjects.ts';
 import { type AdminClient, adminClient } from '../testing/admin-client.ts';
 import { commandLine } from '../testing/command-line.ts';
+import { exchanged, exchangeType } from '../testing/exchange.ts';
 import { feedGuard, feedSdk, openFeedSession } from '../testing/feed-client.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
 import { instanceClient } from '../testing/instance-client.ts';
@@ -72,6 +73,19 @@ for (const database of databases) {
       return { client, instances, task: task.id, instance: instance.id, token: body.access_token, jti, kid };
     }
     type Given = Awaited<ReturnType<typeof token>>;
+
+    /** The same of a mandate, by its agent itself. */
+    async function tokenOfMandate() {
+      const client = await tokenClient(server, { agent: { grants: ['client_credentials', exchangeType] } });
+      const { id: mandate } = await operator.ok('POST', '/mandates', {
+        person: client.owner,
+        agent: client.clientId,
+        resources: [{ resource: client.identifier, scope: 'tickets:read' }],
+        expires_in: 86_400,
+      });
+      const { claims } = await exchanged(client, mandate);
+      return { client, mandate, jti: claims.jti };
+    }
 
     test('of a task, an instance, a use, a revocation and its acknowledgement: as JSON, as text, as spans', async () => {
       const { client, task, instance, jti } = await token();
@@ -202,11 +216,29 @@ for (const database of databases) {
       ],
       ['key', 'the key that signed it', ({ kid }) => ({ kind: 'key', subject: kid }), 'key.revoked'],
     ];
-    for (const [, what, body, type] of ends) {
+    const endings = [
+      ...ends.map(([kind, what, body, type]) => {
+        const begun = async () => {
+          const given = await token();
+          return { ...given, body: body(given) };
+        };
+        return { kind, what, type, begun };
+      }),
+      ...(['end', 'suspend'] as const).map((effect) => ({
+        kind: 'mandate',
+        what: effect === 'end' ? 'the end of its mandate' : 'a pause of its mandate',
+        type: effect === 'end' ? 'mandate.ended' : 'mandate.paused',
+        begun: async () => {
+          const given = await tokenOfMandate();
+          return { ...given, body: { subject: given.mandate, effect } };
+        },
+      })),
+    ];
+    for (const { what, type, begun } of endings) {
       test(`of a token that was ended by ${what}: it says by whom, who acknowledged it, and its span ends there`, async () => {
-        const given = await token();
+        const given = await begun();
         server.clock.advance(1_000);
-        const { rev } = await revoke(body(given));
+        const { rev } = await revoke(given.body);
         operator = adminClient(server, server.operator); // its own token may have been among them
         const story = await acknowledgedStory(given.jti);
         const types = typesOf(story);
@@ -227,9 +259,11 @@ for (const database of databases) {
     }
 
     test('there is a row for every kind of thing that can be revoked', () => {
-      // a team does nothing but answer for agents: its revocation is theirs; this token is of no mandate
-      const others = ['team', 'mandate'];
-      assert.deepEqual([...new Set([...ends.map(([kind]) => kind), ...others])].sort(), [...revocableKinds].sort());
+      const others = ['team']; // it does nothing but answer for agents: its revocation is theirs
+      assert.deepEqual(
+        [...new Set([...endings.map(({ kind }) => kind), ...others])].sort(),
+        [...revocableKinds].sort(),
+      );
     });
 
     test('of tokens that were ended in a crowd: the acknowledgement that they share is told of each', async () => {
