@@ -73,15 +73,16 @@ function pathIn({ config }: Registry, spiffeId: string): readonly string[] {
   }
 }
 
-/** Ids of those actors that are agents of the organization, in their order. */
+/** Ids of those actors that are agents of the organization, in their order. Whom another issuer names is none of ours, whatever it is called. */
 export async function agentsAmong(
   deps: Registry,
   version: number,
   org: string,
-  actors: readonly { sub: string }[],
+  actors: readonly { sub: string; iss?: string | undefined }[],
 ): Promise<string[]> {
   const ids: string[] = [];
-  for (const { sub } of actors) {
+  for (const { sub, iss } of actors) {
+    if (iss !== deps.config.issuer) continue;
     const found = await agentCalled(deps, version, org, sub);
     if (found) ids.push(found.agent.id);
   }

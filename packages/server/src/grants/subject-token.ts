@@ -1,7 +1,7 @@
 /** An access token of ours as a subject token: whose it is goes on as the subject, and who acts comes in front of those before. */
 import { type AccessTokenClaims, actorsOf, linkTag, type MayAct, tagsOf } from '@bailiwick/protocol';
 import type { Binding, Client } from '../decide/plan.ts';
-import { agentCalled } from '../decide/registered.ts';
+import { agentsAmong } from '../decide/registered.ts';
 import type { Deps } from '../deps.ts';
 import { issuerRule } from '../federation/issuers.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
@@ -48,8 +48,9 @@ export async function subjectOfToken(
     const hops = actorsOf(claims.act).filter(({ iss }) => iss === deps.config.issuer).length - authorities.length;
     mustReach(authorities, isSame ? hops : hops + 1, client.agent.id);
   }
-  const before = await agentsCalled(deps, client, actorsOf(isSame ? claims.act?.act : claims.act));
-  const root = await agentsCalled(deps, client, [claims]);
+  const { agent, asOf } = client;
+  const before = await agentsAmong(deps, asOf.version, agent.org, actorsOf(isSame ? claims.act?.act : claims.act));
+  const root = await agentsAmong(deps, asOf.version, agent.org, [claims]);
   // an instance goes on from the token of its agent, or of one above it; else nobody comes again
   const goesOn = isSame || (isOwn && isBelow(claims, client));
   if (!goesOn && [...root, ...before].includes(client.agent.id)) throw unfit('would name the same agent twice');
@@ -111,25 +112,14 @@ export async function lineOf(
 async function ruleOf(deps: Deps, client: Client, claims: AccessTokenClaims): Promise<RuleAuthority | undefined> {
   const { issuer_rule: named, act, exp } = claims;
   if (named === undefined) return undefined;
-  const rule = await issuerRule(deps, client.asOf.version, named);
-  const agent = (await agentsCalled(deps, client, actorsOf(act))).at(-1); // whoever showed the issuer's token
+  const {
+    asOf,
+    agent: { org },
+  } = client;
+  const rule = await issuerRule(deps, asOf.version, named);
+  const agent = (await agentsAmong(deps, asOf.version, org, actorsOf(act))).at(-1); // whoever showed the issuer's token
   if (!rule || agent === undefined) throw unfit('has been ended');
   return { ...rule, ...named, by: `rule ${named.rule} of ${named.issuer}`, agent, endsAt: exp * 1000 };
-}
-
-/** Ids of those that are agents of ours. What others call their own is none of them, whatever it is called. */
-export async function agentsCalled(
-  deps: Deps,
-  { agent, asOf }: Client,
-  actors: readonly { sub: string; iss?: string | undefined }[],
-) {
-  const ids: string[] = [];
-  for (const { sub, iss } of actors) {
-    if (iss !== deps.config.issuer) continue;
-    const found = await agentCalled(deps, asOf.version, agent.org, sub);
-    if (found) ids.push(found.agent.id);
-  }
-  return ids;
 }
 
 const notAccepted = (reason: string) =>

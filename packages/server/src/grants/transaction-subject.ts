@@ -10,12 +10,13 @@ import {
   transactionTyp,
 } from '@bailiwick/protocol';
 import type { Client } from '../decide/plan.ts';
+import { agentsAmong } from '../decide/registered.ts';
 import type { Deps } from '../deps.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import type { Mandate } from '../mandates/mandate.ts';
 import type { Resource } from '../resources/resource.ts';
 import { type Standing, standingOf } from '../tokens/introspect.ts';
-import { agentsCalled, lineOf, resourceOf } from './subject-token.ts';
+import { lineOf, resourceOf } from './subject-token.ts';
 import { resourceById } from './target.ts';
 
 /** A living token that somebody called a service of the client with. */
@@ -56,7 +57,7 @@ export async function shownSubject(deps: Deps, client: Client, type: string, tok
   return {
     claims,
     ...found,
-    actors: await agentsCalled(deps, client, actors),
+    actors: await agentsAmong(deps, client.asOf.version, client.agent.org, actors),
     ...(await lineOf(deps, claims)),
     tags: tagsOf(claims, kid),
   };

@@ -1,6 +1,8 @@
 /** What the decision point sees of a token on which somebody acts for somebody: the same as when it was asked for. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { agentsAmong } from '../decide/registered.ts';
+import { asOf } from '../liveness/liveness.ts';
 import { type Delegate, type Delegates, delegates } from '../testing/delegates.ts';
 import { exchanged } from '../testing/exchange.ts';
 import { databases, startServer, type TestServer } from '../testing/harness.ts';
@@ -98,6 +100,22 @@ for (const database of databases) {
           'on a mandate it has one, be it empty',
         );
       });
+    });
+
+    test('whom another issuer names is no agent of ours, whatever it is called', async () => {
+      const { deps, issuer } = server;
+      const { organization: org, subject } = await server.admin<{ organization: string; subject: string }>(
+        'GET',
+        `/agents/${first.id}`,
+      );
+      const { version } = await asOf(deps.db);
+      const among = (iss?: string) =>
+        agentsAmong(deps, version, org, [
+          { sub: subject, iss },
+          { sub: first.id, iss },
+        ]);
+      assert.deepEqual(await among(issuer), [first.id, first.id]);
+      for (const other of ['https://narrow.example', undefined]) assert.deepEqual(await among(other), []);
     });
 
     test('on record as when the token was asked for; the person only under their own key', async () => {
