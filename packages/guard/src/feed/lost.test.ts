@@ -36,6 +36,24 @@ test('the guard may be stricter than the resource, and not laxer', async () => {
   assert.equal(await late(world), 503);
 });
 
+test('asking without a lease is a part of what the request is', async () => {
+  const sent: (string | null)[] = [];
+  const world = await following({}, (fake) => {
+    const { fetch } = fake;
+    fake.fetch = (url, init) => {
+      if (String(url).endsWith('/introspect')) sent.push(new Headers(init?.headers).get('traceparent'));
+      return fetch(url, init);
+    };
+  });
+  world.feed.hangs = true;
+  await world.pass(3_000);
+  const trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+  const request = await world.agent.request();
+  const decision = await world.guard.decide({ ...request, headers: { ...request.headers, traceparent: [trace] } });
+  assert.equal(decision.allowed, true);
+  assert.deepEqual(sent, [trace]);
+});
+
 test('without a lease an answer about a token is believed for a quarter of a second, and a late one not at all', async () => {
   const world = await following();
   const { fake, feed, status, pass } = world;

@@ -115,22 +115,27 @@ export function feedStanding(options: {
   }
 
   async function find(...asked: Parameters<Introspector>): Promise<boolean> {
-    const [token, verified, , address] = asked;
+    const [token, verified, , address, , request] = asked;
     if (!lease.holds() && client.isOffered !== false) {
       if (client.whenLost === undefined) await client.attempt(firstLeaseMs);
       else if (whenLost() === 'refuse') await client.attempt(regainMs);
       const stands = known(verified);
       if (stands !== undefined) return stands;
     }
-    if (client.isOffered === false) return introspect(token, verified, runtime.now(), address);
+    if (client.isOffered === false) return introspect(token, verified, runtime.now(), address, undefined, request);
     const isLost = !lease.holds();
     if (isLost && whenLost() === 'refuse') {
       throw new Unavailable('what was revoked can not be known, and the resource chose to refuse then');
     }
-    return ask(token, verified, address);
+    return ask(token, verified, address, request);
   }
 
-  async function ask(token: string, verified: VerifiedToken, address: string | undefined): Promise<boolean> {
+  async function ask(
+    token: string,
+    verified: VerifiedToken,
+    address: string | undefined,
+    request: Parameters<Introspector>[5],
+  ): Promise<boolean> {
     const now = runtime.now();
     const askedAt = lease.elapsed();
     if (!lease.holds() && (askedAt < restsUntil || underWay >= mostAtOnce)) {
@@ -141,11 +146,12 @@ export function feedStanding(options: {
     let stands = false;
     underWay += 1;
     try {
-      stands = await introspect(token, verified, now, address, {
+      const asking = {
         believedMs: Math.min(cacheMs, believedMs),
         holdMs: isHeld ? 0 : holdMs,
         confirmed: () => settled(verified, rev),
-      });
+      };
+      stands = await introspect(token, verified, now, address, asking, request);
       if (lease.elapsed() - askedAt > lateMs) throw new Unavailable('the answer about a token came too late');
     } catch (error) {
       restsUntil = lease.elapsed() + restMs * jitter(runtime);
@@ -169,9 +175,8 @@ export function feedStanding(options: {
     known,
     whenLost,
     follows: () => client.isOffered === true,
-    stands(token, verified, now, address) {
-      const stands = known(verified);
-      return stands ?? find(token, verified, now, address);
+    stands(...asked) {
+      return known(asked[1]) ?? find(...asked);
     },
   };
 }
