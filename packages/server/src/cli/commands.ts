@@ -17,6 +17,7 @@ import { issuerCommands } from './nouns/issuers.ts';
 import { keyCommands } from './nouns/keys.ts';
 import { mandateCommands } from './nouns/mandates.ts';
 import { ownerCommands } from './nouns/owners.ts';
+import { peopleCommands } from './nouns/people.ts';
 import { policyCommands } from './nouns/policy/index.ts';
 import { resourceCommands } from './nouns/resources.ts';
 import { resourceToolCommands } from './nouns/resources-tools.ts';
@@ -51,6 +52,7 @@ export const commands: readonly Command[] = [
   ...guardCommands,
   ...trustDomainCommands,
   ...issuerCommands,
+  ...peopleCommands,
   ...ownerCommands,
   token,
   revoke,

@@ -21,6 +21,8 @@ export interface Organization {
 export interface Person extends Thing {
   name: string;
   email?: string;
+  /** Who they are to trusted issuers. */
+  identities?: { issuer: string; subject: string }[];
   status: string;
 }
 

@@ -1,108 +1,12 @@
-/** Organizations, and the people and teams who answer for agents. */
-import { type Api, openApi } from '../api.ts';
-import { type Context, command, yes } from '../command.ts';
-import { someOf } from '../doctor/finding.ts';
+/** Organizations, and the teams who answer for agents. */
+import { openApi } from '../api.ts';
+import { type Context, command } from '../command.ts';
 import { CliError } from '../errors.ts';
-import { confirm } from '../io.ts';
 import { findOrganization, findPerson } from '../names.ts';
-import { fields, printable, show, table } from '../output.ts';
-import type { Agent, Exporter, Organization, Person, Team } from '../registry.ts';
+import { fields, show, table } from '../output.ts';
+import type { Organization, Team } from '../registry.ts';
 import { inOrder } from '../values.ts';
 import { statusStyle } from './status.ts';
-
-const peopleList = command({
-  name: 'people list',
-  summary: 'List people.',
-  examples: [{ command: 'bailiwick people list', does: 'All of them' }],
-  async run(context) {
-    const items = await openApi(context).list<Person>('/people');
-    show(context, { items }, () =>
-      table(
-        context,
-        items,
-        [
-          { title: 'NAME', value: ({ name }) => name },
-          { title: 'STATUS', value: ({ status }) => status, style: ({ status }) => statusStyle(status) },
-          { title: 'EMAIL', value: ({ email }) => email ?? '' },
-          { title: 'ID', value: ({ id }) => id, whole: true },
-        ],
-        'No people yet. `bailiwick people create NAME` registers one.',
-      ),
-    );
-  },
-});
-
-const peopleCreate = command({
-  name: 'people create',
-  summary: 'Register a person, who can then answer for agents.',
-  arguments: [{ name: 'name', description: 'Their name.' }],
-  options: { email: { value: 'ADDRESS', description: 'Where they are reached.' } },
-  examples: [{ command: "bailiwick people create 'Ada Lovelace' --email ada@example.com", does: 'Register Ada' }],
-  async run(context, [name], { email }) {
-    const person = await openApi(context).create<Person>('/people', { name, email });
-    show(context, person, () => `Registered ${person.name} (${person.id}).`);
-  },
-});
-
-const peopleErase = command({
-  name: 'people erase',
-  summary:
-    'Erase a person: name, address, and what the log says of them in plain text. Proofs over the log still hold.',
-  description:
-    'It is refused while they answer for agents. What exporters took elsewhere with --personal can not be recalled: those are named.',
-  arguments: [{ name: 'person', description: 'Their name, address or id.' }],
-  options: { yes },
-  examples: [{ command: 'bailiwick people erase ada@example.com --yes', does: 'Without being asked' }],
-  async run(context, [name], options) {
-    const api = openApi(context);
-    const person = await findPerson(api, name);
-    await assertAnswersForNobody(api, person);
-    await confirm(context.io, `This erases ${printable(person.name)} (${person.id}) for good.`, options.yes);
-    await api.delete(`/people/${person.id}`);
-    const elsewhere = await exportersOf(api);
-    show(context, { id: person.id, exported_to: elsewhere }, () =>
-      [
-        `Erased ${person.id}. The log keeps what was done, and nothing of whom.`,
-        ...(elsewhere === undefined
-          ? ['Whether anything personal was exported is not this identity’s to see: what has left can not be recalled.']
-          : elsewhere.length > 0
-            ? [
-                `What is personal has also gone to ${elsewhere.join(', ')}, and can not be recalled from here: have it erased there.`,
-              ]
-            : [
-                'No exporter that is there now sends what is personal; what one that was removed has sent can not be recalled.',
-              ]),
-      ].join('\n'),
-    );
-  },
-});
-
-/** @throws CliError who they are, since nobody should be asked for a yes that is refused then */
-async function assertAnswersForNobody(api: Api, { id, name }: Person): Promise<void> {
-  const owned = await unlessRefused(api.list<Agent>('/agents', { owner: id }));
-  const agents = owned?.filter(({ status }) => status !== 'retired') ?? [];
-  if (agents.length === 0) return;
-  const named = someOf(agents.map((agent) => agent.name));
-  throw new CliError('conflict', `${printable(name)} answers for ${printable(named)}: give them another owner first.`, {
-    hint: `bailiwick agents update ${agents[0]?.name} --owner OWNER`,
-  });
-}
-
-/** Those that send what is personal; undefined where nobody may tell. */
-async function exportersOf(api: Api): Promise<string[] | undefined> {
-  const exporters = await unlessRefused(api.list<Exporter>('/exporters'));
-  return exporters?.filter(({ personal }) => personal).map(({ name }) => name);
-}
-
-/** What was asked for, or undefined where it is not this identity's to see. */
-async function unlessRefused<T>(asked: Promise<T>): Promise<T | undefined> {
-  try {
-    return await asked;
-  } catch (error) {
-    if (error instanceof CliError && error.reason === 'refused') return undefined;
-    throw error;
-  }
-}
 
 const teamsList = command({
   name: 'teams list',
@@ -242,9 +146,6 @@ const organizationsCreate = command({
 });
 
 export const ownerCommands = [
-  peopleList,
-  peopleCreate,
-  peopleErase,
   teamsList,
   teamsCreate,
   organizationsList,
