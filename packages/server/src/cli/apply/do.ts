@@ -71,18 +71,21 @@ export function newDoer(
     async resource(change) {
       const wanted = fleet.resources[change.name];
       if (wanted === undefined) return;
-      const body = { name: change.name, ...resourceFromFile(wanted) };
-      const made = await save(
-        change,
-        '/resources',
-        changed(change, {
-          ...body,
-          token: replaced(change, 'token', wanted.token),
-          feed: replaced(change, 'feed', wanted.feed),
-          // a change of its own, once there are the agents
-          served_by: change.action === 'create' ? undefined : wanted.served_by?.map((name) => id('agent', name)),
-        }),
-      );
+      const { transactions = [], ...token } = wanted.token ?? {};
+      const { served_by: _, ...body } = resourceFromFile(wanted);
+      const own = {
+        ...body,
+        name: change.name,
+        token: replaced(change, 'token', wanted.token && token),
+        feed: replaced(change, 'feed', wanted.feed),
+      };
+      // in a change of its own, once all that they refer to is there
+      const has = (name: string) => change.action === 'update' && change.fields.some(({ field }) => field === name);
+      const made = await save(change, '/resources', {
+        ...changed(change, own),
+        ...(has('served_by') && { served_by: wanted.served_by?.map((name) => id('agent', name)) }),
+        ...(has('transactions') && { token: { transactions: transactions.map((name) => id('resource', name)) } }),
+      });
       ids.set(`identifier:${wanted.identifier}`, made);
     },
     role(change) {

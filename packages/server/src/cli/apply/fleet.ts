@@ -87,6 +87,8 @@ export const resourceSchema = z.strictObject(
         audience: text.optional(),
         dangerously_bearer: z.boolean('must be true or false').optional(),
         status_list: z.boolean('must be true or false').optional(),
+        /** Resources, by name, identifier or id. */
+        transactions: list(z.string('must be the name of a resource')).optional(),
       })
       .optional(),
     feed: z

@@ -2,7 +2,7 @@
 import { canonicalJson, type Operation } from '@bailiwick/protocol';
 import { operationLine } from '../operation.ts';
 import type { Resource } from '../registry.ts';
-import { type Change, change, find, type Noun, type Present, type WantedOfAgent } from './changes.ts';
+import { type Change, change, type FieldChange, find, type Noun, type Present, type WantedOfAgent } from './changes.ts';
 import type { Fleet, FleetResource } from './fleet.ts';
 import { mandateChanges, mandatesToEnd } from './mandates.ts';
 import { agentChanges } from './plan-agent.ts';
@@ -58,7 +58,7 @@ export function plan(
       ),
     ),
     ...Object.entries(fleet.resources).flatMap(([name, wanted]) =>
-      servedByChanges(name, wanted, presentResource(present, name, wanted), nameOf),
+      referringChanges(name, wanted, presentResource(present, name, wanted), { nameOf, resourceName }),
     ),
     ...mandateChanges(fleet, present, { nameOf, resourceName }),
     ...(prune
@@ -124,7 +124,7 @@ export function resourceValues(name: string, wanted: FleetResource): Record<stri
     details_types:
       wanted.details_types &&
       Object.fromEntries(Object.entries(wanted.details_types).map(([type, said]) => [type, typeLine(said)])),
-    token: wanted.token && withDefaults(wanted.token),
+    token: wanted.token && withDefaults(ownToken(wanted.token)),
     feed: wanted.feed && { ...defaultFeed, ...wanted.feed },
   };
 }
@@ -136,25 +136,34 @@ function resourceNow(resource: Resource): Record<string, unknown> {
     scopes: Object.fromEntries(resource.scopes.map(({ name, description }) => [name, description])),
     operations: resource.operations.map(fullLine).toSorted(),
     details_types: Object.fromEntries(resource.details_types.map(({ type, ...said }) => [type, typeLine(said)])),
-    token: withDefaults(resource.token),
+    token: withDefaults(ownToken(resource.token)),
     feed: { ...defaultFeed, ...resource.feed },
   };
 }
 
-/** Who answers there, as a change of its own: after there are the agents. */
-function servedByChanges(
+/** Who answers there, and where its transactions may come to, as a change of its own: after there are the agents and all resources. */
+function referringChanges(
   name: string,
   wanted: FleetResource,
   known: Resource | undefined,
-  nameOf: (id: string) => string,
+  { nameOf, resourceName }: { nameOf: (id: string) => string; resourceName: (reference: string) => string },
 ): Change[] {
-  if (wanted.served_by === undefined) return [];
-  const before = (known?.served_by ?? []).map(nameOf).toSorted();
-  const after = [...new Set(wanted.served_by.map(nameOf))].toSorted();
-  if (before.join(' ') === after.join(' ')) return [];
-  const fields = [{ field: 'served_by', before, after }];
+  const inside = wanted.token && (wanted.token.transactions ?? []);
+  const fields = [
+    listChange('served_by', known?.served_by.map(nameOf), wanted.served_by?.map(nameOf)),
+    listChange('transactions', known?.token.transactions?.map(resourceName), inside?.map(resourceName)),
+  ].flat();
+  if (fields.length === 0) return [];
   return [{ action: 'update', noun: 'resource', name, ...(known && { id: known.id }), fields }];
 }
+
+function listChange(field: string, there: readonly string[] = [], wanted: readonly string[] = there): FieldChange[] {
+  const [before, after] = [there, wanted].map((names) => [...new Set(names)].toSorted());
+  return before?.join(' ') === after?.join(' ') ? [] : [{ field, before, after }];
+}
+
+/** What its tokens are, without what refers to other resources. */
+const ownToken = <Token extends { transactions?: unknown }>({ transactions: _, ...own }: Token) => own;
 
 const defaultFeed = { lease_seconds: 2, when_lost: 'introspect' };
 

@@ -73,9 +73,13 @@ export function referenceMistakes(
       note(['teams', name, 'members', index], missing('person', member, people));
     }
   }
-  for (const [name, { served_by = [] }] of Object.entries(fleet.resources)) {
+  for (const [name, { identifier, served_by = [], token }] of Object.entries(fleet.resources)) {
     for (const [index, agent] of served_by.entries()) {
       note(['resources', name, 'served_by', index], missing('agent', agent, agents));
+    }
+    for (const [index, one] of (token?.transactions ?? []).entries()) {
+      const itself = [name, identifier].includes(one) ? 'names the resource itself: others are inside.' : undefined;
+      note(['resources', name, 'token', 'transactions', index], itself ?? resource(one));
     }
   }
   for (const [name, { permissions = {}, details = {}, inherits = [] }] of Object.entries(fleet.roles)) {

@@ -109,50 +109,51 @@ async function checkResources(api: Api, agents: readonly Agent[]): Promise<Findi
   const guarded = new Set(
     (await api.list<Guard>('/guards')).filter(({ status }) => status === 'active').map(({ resource }) => resource),
   );
-  const names = (some: readonly Resource[]) => someOf(some.map(({ name }) => name));
-  const bearer = resources.filter(({ token }) => token.dangerously_bearer);
-  const empty = resources.filter(({ operations }) => operations.length === 0);
-  const bare = resources.filter(({ id }) => !guarded.has(id));
-  const retired = new Set(agents.filter(({ status }) => status === 'retired').map(({ id }) => id));
-  const deserted = resources.filter(({ served_by }) => served_by.some((id) => retired.has(id)));
-  const found = [
-    ...(bearer.length === 0
-      ? []
-      : [
-          warn(
-            'bearer',
-            `Their tokens work for whoever finds one: ${names(bearer)}.`,
-            'Bind them: --file or the admin API, token.dangerously_bearer: false',
-          ),
-        ]),
-    ...(empty.length === 0
-      ? []
-      : [
-          warn(
-            'operations',
-            `None is listed, so everything is refused: ${names(empty)}.`,
-            "bailiwick resources update RESOURCE --operation 'GET /path scope low'",
-          ),
-        ]),
-    ...(bare.length === 0
-      ? []
-      : [
-          warn(
-            'guards',
-            `No guard is registered for ${names(bare)}.`,
-            'bailiwick guards create RESOURCE --owner OWNER --key-out FILE',
-          ),
-        ]),
-    ...(deserted.length === 0
-      ? []
-      : [
-          warn(
-            'served by',
-            `Agents that are retired are to answer there: ${names(deserted)}.`,
-            'bailiwick resources update RESOURCE --not-served-by AGENT --served-by ANOTHER',
-          ),
-        ]),
+  const retired = new Set([...agents, ...all].filter(({ status }) => status === 'retired').map(({ id }) => id));
+  const anyRetired = (ids: readonly string[] = []) => ids.some((id) => retired.has(id));
+  const inside = ({ token }: Resource) => token.transactions ?? [];
+  const troubles: [check: string, says: string, isIts: (one: Resource) => boolean, todo: string][] = [
+    [
+      'bearer',
+      'Their tokens work for whoever finds one:',
+      ({ token }) => token.dangerously_bearer,
+      'Bind them: --file or the admin API, token.dangerously_bearer: false',
+    ],
+    [
+      'operations',
+      'None is listed, so everything is refused:',
+      ({ operations }) => operations.length === 0,
+      "bailiwick resources update RESOURCE --operation 'GET /path scope low'",
+    ],
+    [
+      'guards',
+      'No guard is registered for',
+      ({ id }) => !guarded.has(id),
+      'bailiwick guards create RESOURCE --owner OWNER --key-out FILE',
+    ],
+    [
+      'served by',
+      'Agents that are retired are to answer there:',
+      ({ served_by }) => anyRetired(served_by),
+      'bailiwick resources update RESOURCE --not-served-by AGENT --served-by ANOTHER',
+    ],
+    [
+      'transactions',
+      'Those that begin there may come to resources that are retired:',
+      (one) => anyRetired(inside(one)),
+      'bailiwick resources update RESOURCE --no-transactions-to RETIRED',
+    ],
+    [
+      'transactions',
+      'Nobody answers there who could ask for their tokens:',
+      (one) => inside(one).length > 0 && one.served_by.length === 0,
+      'bailiwick resources update RESOURCE --served-by AGENT',
+    ],
   ];
+  const found = troubles.flatMap(([check, says, isIts, todo]) => {
+    const its = resources.filter(isIts).map(({ name }) => name);
+    return its.length === 0 ? [] : [warn(check, `${says} ${someOf(its)}.`, todo)];
+  });
   if (found.length > 0) return found;
   const count = resources.length;
   return [

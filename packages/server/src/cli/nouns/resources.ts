@@ -102,8 +102,7 @@ const create = command({
         },
       );
     }
-    const served_by = await servedByNow(api, body.served_by as string[] | undefined);
-    const resource = await api.create<Resource>('/resources', { name, ...body, ...(served_by && { served_by }) });
+    const resource = await api.create<Resource>('/resources', { name, ...body, ...(await referred(api, body)) });
     show(context, resource, () => `Registered ${resource.name} (${resource.id}).\n\n${describe(context, resource)}`);
   },
 });
@@ -163,11 +162,7 @@ const update = command({
       const operations = (body.operations as Operation[] | undefined) ?? before.operations;
       body.operations = operations.filter((operation) => !removed.includes(operation.name));
     }
-    const file = body.served_by as string[] | undefined;
-    const servedBy = await servedByNow(api, file, { before, ...options });
-    if (servedBy) body.served_by = servedBy;
-    const transactions = await transactionsNow(api, { before, ...options });
-    if (transactions) body.token = { ...(body.token as object | undefined), transactions };
+    Object.assign(body, await referred(api, body, { before, ...options }));
     if (Object.keys(body).length === 0) {
       throw new CliError('usage', 'Nothing to change was named.', { hint: 'See `bailiwick resources update --help`.' });
     }
@@ -176,30 +171,49 @@ const update = command({
   },
 });
 
-/** Ids of who answers there from now on, if that was said: those of the file, else those who do, and those that options name. */
-async function servedByNow(
+/**
+ * Ids of the agents that answer there, and of the resources that its transactions may come to, from now on, where something was said of them: what the
+ * file names, else what is there, and what options name.
+ */
+async function referred(
   api: Api,
-  file: readonly string[] | undefined,
-  options?: { before: Resource; 'served-by': string[]; 'not-served-by': string[] },
-): Promise<string[] | undefined> {
-  const idsOf = async (names: readonly string[]) =>
-    (await inOrder(names, (name) => findAgent(api, name))).map(({ id }) => id);
-  const [more, less] = [await idsOf(options?.['served-by'] ?? []), await idsOf(options?.['not-served-by'] ?? [])];
-  if (file === undefined && more.length === 0 && less.length === 0) return undefined;
-  const there = file ? await idsOf(file) : (options?.before.served_by ?? []);
-  return [...new Set([...there, ...more])].filter((id) => !less.includes(id));
+  file: { served_by?: string[]; token?: { transactions?: string[] } },
+  options?: { before: Resource } & Record<
+    'served-by' | 'not-served-by' | 'transactions-to' | 'no-transactions-to',
+    string[]
+  >,
+): Promise<{ served_by?: string[]; token?: object }> {
+  const agent = async (name: string) => (await findAgent(api, name)).id;
+  const servedBy = await listNow(agent, {
+    there: options?.before.served_by,
+    file: file.served_by,
+    more: options?.['served-by'],
+    less: options?.['not-served-by'],
+  });
+  const resource = async (name: string) => (await findResource(api, name)).id;
+  const transactions = await listNow(resource, {
+    there: options?.before.token.transactions,
+    file: file.token?.transactions,
+    more: options?.['transactions-to'],
+    less: options?.['no-transactions-to'],
+  });
+  return {
+    ...(servedBy && { served_by: servedBy }),
+    ...(transactions && { token: { ...file.token, transactions } }),
+  };
 }
 
-/** Ids of the resources that its transactions may come to from now on, if options say something of them. */
-async function transactionsNow(
-  api: Api,
-  options: { before: Resource; 'transactions-to': string[]; 'no-transactions-to': string[] },
+type Names = readonly string[] | undefined;
+
+/** Undefined where nobody said anything of it. */
+async function listNow(
+  idOf: (name: string) => Promise<string>,
+  { there = [], file, more = [], less = [] }: { there: Names; file: Names; more: Names; less: Names },
 ): Promise<string[] | undefined> {
-  const idsOf = async (names: readonly string[]) =>
-    (await inOrder(names, (name) => findResource(api, name))).map(({ id }) => id);
-  const [more, less] = [await idsOf(options['transactions-to']), await idsOf(options['no-transactions-to'])];
-  if (more.length === 0 && less.length === 0) return undefined;
-  return [...new Set([...(options.before.token.transactions ?? []), ...more])].filter((id) => !less.includes(id));
+  if (file === undefined && more.length === 0 && less.length === 0) return undefined;
+  const gone = await inOrder(less, idOf);
+  const named = await inOrder([...(file ?? []), ...more], idOf);
+  return [...new Set([...(file ? [] : there), ...named])].filter((id) => !gone.includes(id));
 }
 
 const retire = command({
