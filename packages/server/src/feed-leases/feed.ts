@@ -1,9 +1,9 @@
 /** The feed of this server: begun with it, ended with it, kept tidy. */
 import type { Deps } from '../deps.ts';
+import { ages, believedTime, seenLongAgo } from '../liveness/age.ts';
 import { deleteOldEntries, deleteReachAfter, newestEntry } from '../liveness/feed-store.ts';
 import { feedTopic, reachMarginMs } from '../liveness/liveness.ts';
 import type { Database } from '../store/database.ts';
-import { ages, believedTime, seenLongAgo } from './age.ts';
 import { evaluate } from './completion.ts';
 import { confirmedTopic, hearConfirmation } from './confirm.ts';
 import { forgetHolds } from './holds.ts';

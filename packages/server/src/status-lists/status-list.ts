@@ -7,8 +7,9 @@ import { deflateSync } from 'node:zlib';
 import { type BoundedCache, boundedCache, encodeHeader, type JwsAlgorithm, signCompact } from '@bailiwick/protocol';
 import { type KeyDeps, signingKey } from '../keys/keys.ts';
 import { numericDate } from '../lib/clock.ts';
+import { ages, believedTime } from '../liveness/age.ts';
 import { liveFeedEntries } from '../liveness/feed-store.ts';
-import { asOf } from '../liveness/liveness.ts';
+import { asOf, reachMarginMs } from '../liveness/liveness.ts';
 import type { Database } from '../store/database.ts';
 import { listUri } from './allocate.ts';
 import { listSize } from './order.ts';
@@ -113,11 +114,16 @@ function endOf(revoked: ReadonlyMap<string, number>): (token: ListedToken) => nu
 
 const forgottenAtOnce = 4;
 
-/** Forgets lists whose tokens have all expired, a few at a time. */
+/**
+ * Forgets lists whose tokens have all expired, a few at a time. As for what was revoked: no time that this process can't believe, and time enough
+ * that a list which another node has opened by its own clock is over by that, too.
+ */
 export async function forgetStatusLists(deps: Pick<Deps, 'db' | 'clock'>): Promise<void> {
   const { db, clock } = deps;
+  const time = believedTime(ages(db), clock);
+  if (time === undefined) return;
   for (;;) {
-    const ids = await endedLists(db, clock.now(), forgottenAtOnce);
+    const ids = await endedLists(db, time - reachMarginMs, forgottenAtOnce);
     if (ids.length === 0) return;
     await db.settle(async (tx) => {
       for (const id of ids) await deleteList(tx, id);
