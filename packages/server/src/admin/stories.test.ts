@@ -259,7 +259,8 @@ for (const database of databases) {
     }
 
     test('there is a row for every kind of thing that can be revoked', () => {
-      const others = ['team']; // it does nothing but answer for agents: its revocation is theirs
+      // a team does nothing but answer for agents: its revocation is theirs; issuers in `revoked-issuers.test.ts`
+      const others = ['team', 'trusted_issuer'];
       assert.deepEqual(
         [...new Set([...endings.map(({ kind }) => kind), ...others])].sort(),
         [...revocableKinds].sort(),

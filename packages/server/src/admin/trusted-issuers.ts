@@ -2,7 +2,6 @@
 import { z } from 'zod';
 import { keptKeys } from '../federation/issuer-keys.ts';
 import {
-  deleteTrustedIssuer,
   findTrustedIssuer,
   insertTrustedIssuer,
   selectTrustedIssuers,
@@ -12,13 +11,14 @@ import type { TrustedIssuer } from '../federation/trusted-issuer.ts';
 import { newId } from '../lib/ids.ts';
 import { fetchKeySet } from '../lib/key-set.ts';
 import { FetchError } from '../lib/safe-fetch.ts';
-import { endSubject, narrowSubject, registerSubject, resumeSubject, suspendSubject } from '../liveness/liveness.ts';
+import { narrowSubject, registerSubject, resumeSubject } from '../liveness/liveness.ts';
 import { pageOf } from '../web/paging.ts';
 import { conflict, invalid } from '../web/problem.ts';
 import { line, record } from './fields.ts';
 import { checkedAddress, publishedKeys } from './published-keys.ts';
 import { within } from './reach.ts';
-import { type Call, read, type WriteCall, write } from './route.ts';
+import { revokedById } from './revoke.ts';
+import { type Call, read, write } from './route.ts';
 import {
   byId,
   changes,
@@ -78,12 +78,6 @@ const told = ({ issuer, jwks_uri, accepts, audiences, rules }: ShownIssuer) => (
   changed: { issuer, jwks_uri, accepts, audiences, rules: rules.map(({ name }) => name) },
   details: { rules },
 });
-
-async function stopped(call: WriteCall, id: string, stop: typeof endSubject, reason: string) {
-  const issuer = await found(call, id);
-  const rev = await stop(call.tx, { id: issuer.id, reason, by: call.caller.agent, now: call.now });
-  return { issuer, rev, changed: { issuer: issuer.issuer, rev } };
-}
 
 export const trustedIssuerRoutes = [
   read({
@@ -239,12 +233,10 @@ export const trustedIssuerRoutes = [
     example: { reason: 'they were broken into' },
     response: shownIssuer,
     async handler(call, { params, body }) {
-      const reason = body.reason || 'trusted issuer suspended';
-      const { issuer, rev, changed } = await stopped(call, params.id, suspendSubject, reason);
-      const shown = await showIssuer(call, { ...issuer, status: 'suspended' });
-      if (rev === undefined) return { body: shown };
-      const event = { type: 'trusted_issuer.suspended' as const, org: issuer.org, target: issuer.id };
-      return { body: shown, event: { ...event, changed, details: { reason } } };
+      const issuer = await found(call, params.id);
+      const wanted = { effect: 'suspend', reason: body.reason || 'trusted issuer suspended' } as const;
+      const event = await revokedById(call, 'trusted_issuer', issuer.id, wanted);
+      return { body: await showIssuer(call, { ...issuer, status: 'suspended' }), event };
     },
   }),
   write('POST', {
@@ -275,11 +267,9 @@ export const trustedIssuerRoutes = [
     body: stopBody,
     example: { reason: 'the contract has ended' },
     async handler(call, { params, body }) {
-      const reason = body.reason || 'trusted issuer removed';
-      const { issuer, changed } = await stopped(call, params.id, endSubject, reason);
-      await deleteTrustedIssuer(call.tx, issuer.id);
-      const event = { type: 'trusted_issuer.removed' as const, org: issuer.org, target: issuer.id };
-      return { body: undefined, event: { ...event, changed, details: { reason } } };
+      const { id } = await found(call, params.id);
+      const wanted = { effect: 'end', reason: body.reason || 'trusted issuer removed' } as const;
+      return { body: undefined, event: await revokedById(call, 'trusted_issuer', id, wanted) };
     },
   }),
 ] as const;

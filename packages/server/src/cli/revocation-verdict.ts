@@ -82,6 +82,7 @@ function factOf({ kind, name, holder, effect }: Done): string {
   if (effect === 'tokens')
     return `the tokens of the ${it} until now are dead; it goes on, and new ones can be had${onlyTokens[kind] ?? ''}`;
   if (effect === 'suspend') return `the ${it} is stopped`;
+  if (kind === 'trusted_issuer' && effect === 'end') return `the issuer ${name} is trusted no more`;
   if (kind === 'key') return `the signing key ${name} is believed no more`;
   return `the ${it} has ended`;
 }
@@ -99,11 +100,13 @@ const onlyTokens: Readonly<Record<string, string>> = {
 function undoOf({ kind, name, holder, effect, reach }: Done): string | undefined {
   if (effect === 'suspend' && kind === 'agent') return `Until: bailiwick agents resume ${name}`;
   if (effect === 'suspend' && kind === 'mandate') return `Until: bailiwick mandates resume ${name}`;
+  if (effect === 'suspend' && kind === 'trusted_issuer') return `Until: bailiwick issuers resume ${name}`;
   if (effect === 'suspend' && (kind === 'team' || kind === 'person')) {
     return `Until, for each: bailiwick agents resume ${reach.agents.names[0] ?? 'AGENT'}`;
   }
   if (effect === 'suspend') return `Until: PATCH /admin/v1/organizations, or ask whoever answers for ${name}`;
   if (kind === 'role_grant' && effect === 'end' && holder !== undefined)
     return `Undo: bailiwick roles grant ${name} ${holder}`;
+  if (effect === 'end' && kind === 'trusted_issuer') return `It can be trusted anew: bailiwick issuers trust ${name}`;
   return effect === 'end' ? 'It can not be undone.' : undefined;
 }

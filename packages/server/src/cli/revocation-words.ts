@@ -9,6 +9,7 @@ export const kindWords: Readonly<Record<string, string>> = {
   token: 'token',
   task: 'task',
   mandate: 'mandate',
+  'trusted-issuer': 'trusted_issuer',
   instance: 'instance',
   credential: 'credential',
   role: 'role',
@@ -32,6 +33,10 @@ export function whatItDoes({ kind, name, subject, effect }: RevocationReach): st
     const until = effect === 'suspend' ? 'stops the' : 'ends the';
     const how = effect === 'suspend' ? 'until it is resumed' : 'for good';
     return `This ${until} ${it} ${how}, with all that was passed on of it, and the tokens of any of these.`;
+  }
+  if (kind === 'trusted_issuer' && effect !== 'tokens') {
+    const until = effect === 'suspend' ? 'until it is resumed' : 'any more';
+    return `This takes no tokens of the ${it} ${until}, and ends every token that came by one.`;
   }
   if (effect === 'suspend')
     return `This stops the ${it} until it is resumed, with all its tokens, instances and tasks.`;

@@ -95,12 +95,15 @@ function isHeldBy({ cnf, instance }: AccessTokenClaims, client: Client, binding:
 const isBelow = ({ instance: above }: Pick<AccessTokenClaims, 'instance'>, { instance }: Client): boolean =>
   instance !== undefined && (above === undefined || instance.ancestors.includes(above));
 
-/** The mandates that it goes by, which last no longer than all that they rest on, whatever was known when the token was issued. */
+/**
+ * The mandates that it goes by, which last no longer than all that they rest on, whatever was known when the token was issued; and whose ends the
+ * end of what comes of it is, as far as they are known by more than tags.
+ */
 export async function lineOf(
   deps: Deps,
-  { mandate: id }: Pick<AccessTokenClaims, 'mandate'>,
+  { mandate: id, issuer_rule: rule, sub: person }: Pick<AccessTokenClaims, 'mandate' | 'issuer_rule' | 'sub'>,
 ): Promise<Pick<Subject, 'line'> & Pick<MandateStanding, 'restsOn'>> {
-  if (id === undefined) return { line: [], restsOn: [] };
+  if (id === undefined) return { line: [], restsOn: rule ? [rule.issuer, person] : [] };
   const [mandate, ...ancestors] = (await mandateWithAncestors(deps.db, id)) ?? [];
   if (!mandate) throw unfit('has been ended');
   const { restsOn, stoppedBy, endsAt } = await mandateStanding(deps.db, [mandate, ...ancestors], deps.clock.now());

@@ -1,6 +1,7 @@
 /** How far a revocation would reach: what hangs on its subject, who would hear of it, and what nobody can call back. */
 import { findAgent } from '../agents/store.ts';
 import type { Deps } from '../deps.ts';
+import type { TrustedIssuer } from '../federation/trusted-issuer.ts';
 import { longestTokenMs } from '../keys/schedule.ts';
 import { reachOf } from '../liveness/liveness.ts';
 import type { Mandate } from '../mandates/mandate.ts';
@@ -79,6 +80,7 @@ async function agentsOf(q: Queries, kind: RevocableKind, target: Target, theirs:
   const { org } = target;
   if (kind === 'agent') found.push({ id: target.id, name: target.name });
   else if (kind === 'mandate') found.push(...(await agentsOnMandate(q, target.thing as Mandate)));
+  else if (kind === 'trusted_issuer') found.push(...(await agentsLetBy(q, target.thing as TrustedIssuer | undefined)));
   else if (org === undefined) return { all: found, more: false };
   else if (kind === 'organization') found.push(...(await livingAgents(q, { org, limit: agentsAtMost + 1 })));
   else if (kind === 'resource')
@@ -97,10 +99,19 @@ async function agentsOf(q: Queries, kind: RevocableKind, target: Target, theirs:
 /** Who acts on it, and on what was passed on of it. */
 async function agentsOnMandate(q: Queries, mandate: Mandate): Promise<Named[]> {
   const { mandates } = await treeBelow(q, mandate, mandatesAtMost);
+  return agentsNamed(q, new Set(mandates.map(({ agent }) => agent)));
+}
+
+/** Whom its rules let act, whether they do or not. */
+const agentsLetBy = (q: Queries, issuer: TrustedIssuer | undefined): Promise<Named[]> =>
+  agentsNamed(q, new Set(issuer?.rules.flatMap(({ agents }) => agents)));
+
+async function agentsNamed(q: Queries, ids: ReadonlySet<string>): Promise<Named[]> {
   const agents: Named[] = [];
-  for (const id of new Set(mandates.map(({ agent }) => agent))) {
+  for (const id of ids) {
     const agent = await findAgent(q, id);
-    if (agent) agents.push({ id, name: agent.name });
+    if (agent && agent.status !== 'retired') agents.push({ id, name: agent.name });
+    if (agents.length > agentsAtMost) break;
   }
   return agents;
 }

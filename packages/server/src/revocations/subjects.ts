@@ -2,6 +2,7 @@
 import { isId } from '../lib/ids.ts';
 import type { Revocable } from './revocable.ts';
 import { agents, credentials, instances, roleGrants, tasks } from './revoke-agent.ts';
+import { trustedIssuers } from './revoke-issuer.ts';
 import { mandates } from './revoke-mandate.ts';
 import { keys, organizations, people, resources, roles, teams } from './revoke-registry.ts';
 import { tokens } from './revoke-token.ts';
@@ -18,6 +19,7 @@ export const revocables = {
   role: roles,
   role_grant: roleGrants,
   mandate: mandates,
+  trusted_issuer: trustedIssuers,
   person: people,
   team: teams,
   organization: organizations,

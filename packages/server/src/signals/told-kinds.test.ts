@@ -40,6 +40,16 @@ const rows: Record<RevocableKind, Row> = {
     },
     effects: { tokens: revoked, suspend: revoked, end: revoked },
   },
+  trusted_issuer: {
+    subject: (t) => t.issuer.id,
+    names: (t) => t.issuer.id,
+    narrowed: {
+      path: (t) => `/trusted-issuers/${t.issuer.id}`,
+      body: { max_age_seconds: 60 },
+      else: { max_age_seconds: 3600 },
+    },
+    effects: { tokens: revoked, suspend: revoked, end: revoked },
+  },
   instance: {
     subject: (t) => t.instance,
     names: (t) => `/${t.agent.name}/`,

@@ -73,6 +73,11 @@ const revocationTellers = {
   },
   credential: { 'credential.ended': (world, told) => credentialChanged(world, told, 'revoke') },
   agent: { 'agent.suspended': ofTarget, 'agent.retired': ofTarget, 'agent.updated': whenNarrowed },
+  trusted_issuer: {
+    'trusted_issuer.suspended': ofTarget,
+    'trusted_issuer.removed': ofTarget,
+    'trusted_issuer.updated': whenNarrowed,
+  },
   mandate: { 'mandate.paused': ofTarget, 'mandate.ended': ofTarget, 'mandate.narrowed': ofTarget },
   role: { 'role.retired': ofTarget, 'role.updated': whenNarrowed },
   role_grant: { 'role.withdrawn': claimsChanged },
@@ -154,7 +159,7 @@ async function subjectOf(
   }
   if (isId('organization', id)) return { subject: { format: 'complex', tenant: tenant(id) }, about: [] };
   if (isId('role', id)) return { subject: { ...whole, group: opaque(id) } as Subject, about: [] };
-  if (isId('person', id) || isId('team', id)) {
+  if (isId('person', id) || isId('team', id) || isId('trusted_issuer', id)) {
     return { subject: { ...whole, group: opaque(id) } as Subject, about: [] };
   }
   if (isId('resource', id)) {

@@ -33,7 +33,17 @@ test('issuers are trusted, shown, suspended, resumed and removed', async () => {
   assert.match((await cli('issuers', 'suspend', issuer)).out, /suspended/);
   assert.match((await cli('issuers', 'resume', issuer)).out, /active/);
   assert.match((await cli('issuers', 'refresh', issuer)).out, /can't be connected to/);
+  const refused = await cli('revoke', 'trusted-issuer', issuer);
+  assert.match(refused.err, /This takes no tokens of the trusted issuer https.* until it is resumed, and ends every/);
+  const stopped = await cli('revoke', 'trusted-issuer', issuer, '--yes');
+  assert.match(stopped.out, /The trusted issuer https:\S+ is stopped .*\n.*Until: bailiwick issuers resume https:/);
+  const { id, status } = await cli.json<{ id: string; status: string }>('issuers', 'show', issuer);
+  assert.equal(status, 'suspended');
   for (const file of ['none.json', 'missing.json']) assert.equal((await cli(...trust, '--rules', file)).code, 2);
   assert.match((await cli('issuers', 'remove', issuer, '--yes')).out, /trusted no more/);
   assert.match((await cli('issuers', 'show', issuer)).err, /is not trusted/);
+  assert.match((await cli('revoke', 'trusted-issuer', id, '--yes')).out, /had ended before|was revoked before/);
+  assert.equal((await cli('issuers', ...trust.slice(1), '--rules', 'rules.json')).code, 0);
+  const ended = await cli('revoke', 'trusted-issuer', issuer, '--for-good', '--yes');
+  assert.match(ended.out, /The issuer https:\S+ is trusted no more .*\n.*anew: bailiwick issuers trust https:/);
 });

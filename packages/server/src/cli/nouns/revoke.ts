@@ -28,8 +28,8 @@ export const revoke = command({
   name: 'revoke',
   summary: 'Take power back everywhere, from anything; returns when that is true at every guard.',
   description:
-    'It shows how far it reaches before it asks, and afterwards who acknowledged it when. An agent, an organization and the agents of a ' +
-    'team are suspended, a role, a resource or a person loses the tokens that are out there; anything else ends. --for-good and --tokens-only ' +
+    'It shows how far it reaches before it asks, and afterwards who acknowledged it when. An agent, a mandate, a trusted issuer, an ' +
+    'organization and the agents of a team are suspended, a role, a resource or a person loses the tokens that are out there; anything else ends. --for-good and --tokens-only ' +
     'say otherwise. It ends with 8 where it is not true everywhere: a guard has not answered or is not known to listen, or nobody guards an API that living tokens are for.',
   arguments: [
     { name: 'kind', description: `What it is: ${Object.keys(kindWords).join(', ')}.` },
