@@ -1,4 +1,4 @@
-import http, { type IncomingMessage } from 'node:http';
+import http, { type ClientRequest, type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { Readable } from 'node:stream';
 import { urlToHttpOptions } from 'node:url';
@@ -20,8 +20,17 @@ export const followFetch: typeof globalThis.fetch = (input, init = {}) =>
       socket.unref();
     });
     request.on('response', (response) => resolve(asResponse(response)));
-    request.end(body as string | Uint8Array | undefined);
+    if (body instanceof ReadableStream) writeAll(request, body).catch((error) => request.destroy(error));
+    else request.end(body as string | Uint8Array | undefined);
   });
+
+/** A body that goes on while the answer is there already. */
+async function writeAll(request: ClientRequest, body: ReadableStream): Promise<void> {
+  for await (const part of body) {
+    if (!request.write(part)) await new Promise((resolve) => request.once('drain', resolve).once('close', resolve));
+  }
+  request.end();
+}
 
 /** The same few addresses are asked again and again: each is taken apart once. */
 const targets = new Map<string, ReturnType<typeof urlToHttpOptions>>();

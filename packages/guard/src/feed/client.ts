@@ -10,6 +10,7 @@ import { Unavailable } from '../json-client.ts';
 import type { Refreshed } from '../refreshed.ts';
 import type { Registration } from '../registration.ts';
 import type { Runtime } from '../runtime.ts';
+import { type Acknowledgements, acknowledgements } from './acknowledgements.ts';
 import { keyWatch } from './keys.ts';
 import { feedLease, type Lease } from './lease.ts';
 import { BadFeed, type FeedReader, feedReader } from './messages.ts';
@@ -164,6 +165,16 @@ export function feedClient(options: {
     news = heard;
     /** What the identity provider knows that we have applied. */
     let told: number | undefined;
+    const acknowledging = acknowledgements({
+      runtime,
+      session,
+      wire,
+      nextCount,
+      lost() {
+        told = undefined;
+        due.wake();
+      },
+    });
     const mustAsk = () => heard.mustAsk() || heard.transport() === 'poll' || nextRenewal <= lease.elapsed();
     try {
       while (!signal.aborted) {
@@ -175,7 +186,7 @@ export function feedClient(options: {
         try {
           const applied = view.rev ?? 0;
           if (!asks) {
-            await tell(session, { applied, signal });
+            await tell(acknowledging, { session, applied, signal });
             told = applied;
             continue;
           }
@@ -200,15 +211,19 @@ export function feedClient(options: {
       }
     } finally {
       heard.stop();
+      acknowledging.stop();
       news = undefined;
     }
   }
 
   /** Says what was applied, while the lease has time yet: there is no answer to be verified. */
-  async function tell(session: FeedSession, { applied, signal }: { applied: number; signal: AbortSignal }) {
+  async function tell(
+    acknowledging: Acknowledgements,
+    { session, applied, signal }: { session: FeedSession; applied: number; signal: AbortSignal },
+  ): Promise<void> {
     const limit = limited(signal, Math.min(session.leaseMs / 3, mostAnswerMs));
     try {
-      await orAborted(wire.applied({ session, count: nextCount(), applied, signal: limit.signal }), limit.signal);
+      await orAborted(acknowledging.say(applied, limit.signal), limit.signal);
     } finally {
       limit.stop();
     }

@@ -39,6 +39,10 @@ export interface FeedWire {
   ask(asking: Asking & { waitMs: number | undefined; signal: AbortSignal }): Promise<unknown[]>;
   /** Says what was applied, and asks for nothing. @throws Unavailable; with a status where the identity provider has answered: then the session is over */
   applied(told: Omit<Asking, 'nonce'> & { signal: AbortSignal }): Promise<void>;
+  /** The same as it is sent. */
+  told(told: Omit<Asking, 'nonce'>): string;
+  /** Says it line by line for as long as this body goes on. Answered 200 once the first was heard and more are welcome. @throws what fetch does */
+  lines(session: FeedSession, body: ReadableStream<string>, signal: AbortSignal): Promise<Response>;
   /** The stream's answer, before anything of it was read. @throws what fetch does */
   stream(session: FeedSession, after: number, signal: AbortSignal): Promise<Response>;
   /** Gives the lease back. */
@@ -89,15 +93,23 @@ export function feedWire(options_: {
       const { url, endpoint: named } = asking.session;
       return messagesIn(await fetchJson(plain, url, jsonOf('POST', body, signal), { ...options, named }));
     },
-    async applied({ session, count, applied, signal }) {
-      const { url, endpoint } = session;
-      const mac = macOf(session, feedAppliedText({ session: session.id, count, applied }));
-      const response = await runtime.follow(url, jsonOf('POST', { count, applied, mac }, signal)).catch((error) => {
+    async applied({ signal, ...told }) {
+      const { url, endpoint } = told.session;
+      const response = await runtime.follow(url, bodyOf('POST', toldText(told), signal)).catch((error) => {
         throw new Unavailable(`${endpoint} can't be reached: ${reasonOf(error)}`);
       });
       await response.body?.cancel();
       if (response.status !== 204) throw new Unavailable(`${endpoint} answered ${response.status}`, response.status);
     },
+    told: toldText,
+    lines: ({ url }, body, signal) =>
+      runtime.follow(`${url}/applied`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/jsonl' },
+        body: body as ReadableStream,
+        duplex: 'half',
+        signal,
+      } as RequestInit),
     stream: ({ url }, after, signal) =>
       agent.fetch(`${url}?after=${after}`, { headers: { accept: 'text/event-stream' }, signal }),
     async end({ session, count }) {
@@ -109,12 +121,19 @@ export function feedWire(options_: {
   };
 }
 
-const jsonOf = (method: string, body: object, signal: AbortSignal) => ({
+const bodyOf = (method: string, body: string, signal: AbortSignal) => ({
   method,
   headers: { 'content-type': 'application/json' },
-  body: JSON.stringify(body),
+  body,
   signal,
 });
+
+const jsonOf = (method: string, body: object, signal: AbortSignal) => bodyOf(method, JSON.stringify(body), signal);
+
+function toldText({ session, count, applied }: Omit<Asking, 'nonce'>): string {
+  const mac = macOf(session, feedAppliedText({ session: session.id, count, applied }));
+  return JSON.stringify({ count, applied, mac });
+}
 
 function authenticated({ session, count, applied, nonce }: Asking): object {
   const mac = macOf(session, leaseRequestText({ session: session.id, count, applied, nonce }));

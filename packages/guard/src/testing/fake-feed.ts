@@ -22,7 +22,11 @@ export interface FakeFeed {
   ended: number;
   sessions: Map<string, { key: Buffer; applied: number; leaseEndsAt: number }>;
   /** Every request for a lease, and every acknowledgement alone. */
-  asked: { count: number; applied: number; wait_ms?: number }[];
+  asked: { count: number; applied: number; wait_ms?: number; isLine?: true }[];
+  /** Lines over which guards say what they have applied: those that are open, and what becomes of the next one. */
+  lines: Set<{ cut(): void }>;
+  linesAre: 'heard' | 'unheard' | 'unwanted' | 'cut';
+  readsLines: boolean;
   /** Streams that are open, by what they were sent up to. */
   streams: Set<FakeStream>;
   streamed: number;
@@ -123,7 +127,7 @@ export function fakeFeed(options: {
     });
   }
 
-  async function ask(id: string, body: Record<string, never>): Promise<Response> {
+  async function ask(id: string, body: Record<string, never>, isLine?: true): Promise<Response> {
     const session = feed.sessions.get(id);
     const { count, applied, nonce, mac, wait_ms } = body as unknown as Record<string, number> & {
       nonce: string;
@@ -134,7 +138,12 @@ export function fakeFeed(options: {
     if (session === undefined) return Response.json({ error: 'unknown-session' }, { status: 404 });
     if (mac !== createHmac('sha256', session.key).update(text).digest('base64url'))
       return Response.json({ error: 'bad mac' }, { status: 401 });
-    feed.asked.push({ count: count as number, applied: applied as number, ...(wait_ms !== undefined && { wait_ms }) });
+    feed.asked.push({
+      count: count as number,
+      applied: applied as number,
+      ...(wait_ms !== undefined && { wait_ms }),
+      ...(isLine && { isLine }),
+    });
     session.applied = Math.max(session.applied, applied as number);
     if (nonce === undefined) {
       await new Promise(setImmediate); // over a network, more comes in meanwhile
@@ -150,6 +159,41 @@ export function fakeFeed(options: {
     return Response.json({
       messages: [signed(message(startOf(applied), { nonces: ['another guard’s', nonce], lease: feed.leaseMs }))],
     });
+  }
+
+  async function hear(id: string, body: ReadableStream<string>, signal: AbortSignal | null | undefined) {
+    if (feed.linesAre === 'unheard') return neverUntil(signal);
+    const lines = body.getReader();
+    const next = async () => {
+      const { value, done } = await lines.read();
+      if (done) return false;
+      return (await ask(id, JSON.parse(value), true)).ok;
+    };
+    if (!(await next())) return new Response(null, { status: 404 });
+    if (feed.linesAre === 'unwanted') return new Response(null, { status: 204 });
+    let answer: ReadableStreamDefaultController;
+    const open = {
+      cut() {
+        if (feed.lines.delete(open)) answer.close();
+      },
+    };
+    feed.lines.add(open);
+    const response = new Response(
+      new ReadableStream({
+        start(controller) {
+          answer = controller;
+        },
+      }),
+    );
+    if (feed.linesAre === 'cut') open.cut();
+    void (async () => {
+      try {
+        while (feed.lines.has(open) && feed.readsLines && (await next()));
+        if (!feed.readsLines) return;
+      } catch {}
+      open.cut();
+    })();
+    return response;
   }
 
   function end(id: string, { count, mac }: { count: number; mac: string }): Response {
@@ -201,6 +245,9 @@ export function fakeFeed(options: {
     ended: 0,
     sessions: new Map(),
     asked: [],
+    lines: new Set(),
+    linesAre: 'heard',
+    readsLines: true,
     streams: new Set(),
     streamed: 0,
     head: 0,
@@ -232,7 +279,8 @@ export function fakeFeed(options: {
       [...feed.sessions.values()].every(({ applied, leaseEndsAt }) => applied >= rev || leaseEndsAt <= now()),
     async answer(url, init) {
       if (feed.hangs) return neverUntil(init?.signal);
-      const [, , id] = url.pathname.split('/');
+      const [, , id, what] = url.pathname.split('/');
+      if (what === 'applied') return hear(id as string, init?.body as ReadableStream<string>, init?.signal);
       const body = init?.body === undefined || init.body === null ? {} : JSON.parse(String(init.body));
       if (id === undefined) return open(body);
       if (init?.method === 'POST') return ask(id, body);

@@ -3,7 +3,7 @@ import { feedMessageBounds } from '@bailiwick/protocol';
 import { entriesAfter, type Followed, leaseMsOf } from './followed.ts';
 import { readHistory } from './history.ts';
 import { beatMissedMs, sharesDatabase } from './nodes.ts';
-import { noteLease, report, type Session } from './session.ts';
+import { closeStream, noteLease, report, type Session } from './session.ts';
 import type { Sign } from './signing.ts';
 import { type Ask, type Feed, FeedRefusal, unknownSession } from './state.ts';
 
@@ -144,11 +144,6 @@ function push(feed: Feed, followed: Followed, session: Session, sign: Sign): voi
   }
   stream.position = followed.head;
   if (!stream.out.write(eventOf(followed.head, message))) closeStream(session);
-}
-
-function closeStream(session: Session): void {
-  session.stream?.out.close();
-  session.stream = undefined;
 }
 
 /** A message as an event of a stream. */

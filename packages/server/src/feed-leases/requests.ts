@@ -15,6 +15,7 @@ import { evaluate, evaluateSoon } from './completion.ts';
 import { feedOf } from './feed.ts';
 import { leaseMsOf } from './followed.ts';
 import {
+  hangUp,
   isMac,
   newSession,
   newSessionId,
@@ -119,15 +120,17 @@ export type AppliedTold = Pick<LeaseAsked, 'count' | 'applied' | 'mac'>;
 /**
  * Notes what the guard has applied, and gives it nothing. A node that gives this guard no leases has nothing to note, and one that was started anew
  * hears it with the next request for a lease: to know it later is always safe.
+ * @returns its session, if this node is one that gives it leases
  * @throws FeedRefusal `unknown_session`, `replayed`
  */
-export async function noteApplied(deps: Deps, id: string, told: AppliedTold): Promise<void> {
+export async function noteApplied(deps: Deps, id: string, told: AppliedTold): Promise<Session | undefined> {
   const feed = feedOf(deps);
   const { count, applied, mac } = told;
   const session = await proven(feed, id, { count, mac, text: feedAppliedText({ session: id, count, applied }) });
   const followed = feed.followed.get(session.resource);
-  if (!followed?.sessions.has(session) || applied > followed.head) return;
-  if (report(session, applied, deps.clock.now())) evaluateSoon(feed);
+  if (!followed?.sessions.has(session)) return undefined;
+  if (applied <= followed.head && report(session, applied, deps.clock.now())) evaluateSoon(feed);
+  return session.until > deps.clock.monotonic() ? session : undefined;
 }
 
 /**
@@ -139,8 +142,7 @@ export async function giveBack(deps: Deps, id: string, asked: { count: number; m
   const session = await proven(feed, id, { ...asked, text: leaseEndText({ session: id, count: asked.count }) });
   session.leases = [];
   session.until = 0;
-  session.stream?.out.close();
-  session.stream = undefined;
+  hangUp(session);
   session.ended = true;
   feed.givenBack.set(id, session.openedAt + sessionMs);
   evaluate(feed);

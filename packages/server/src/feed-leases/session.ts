@@ -54,6 +54,8 @@ export interface Session extends SessionName {
   /** Which of the counts below the highest were seen, as bits. */
   seen: number;
   stream: { position: number; out: StreamOut } | undefined;
+  /** Over which it says line by line what it has applied. */
+  lines: { close(): void } | undefined;
 }
 
 /** A session that has asked for nothing yet. */
@@ -68,7 +70,21 @@ export const newSession = (named: SessionName & Pick<Session, 'id' | 'key' | 'ag
   highestCount: 0,
   seen: 0,
   stream: undefined,
+  lines: undefined,
 });
+
+/** Nothing more is pushed to it. */
+export function closeStream(session: Session): void {
+  session.stream?.out.close();
+  session.stream = undefined;
+}
+
+/** Nothing more is said in either direction. */
+export function hangUp(session: Session): void {
+  closeStream(session);
+  session.lines?.close();
+  session.lines = undefined;
+}
 
 /** A new name. Nobody can make one up: its end is a MAC of the rest. @param secret of the deployment */
 export function newSessionId(random: Random, secret: Buffer, name: SessionName): string {

@@ -3,7 +3,7 @@ import { linkTag } from '@bailiwick/protocol';
 import type { Deps } from '../deps.ts';
 import { sharedSecret } from '../store/secrets.ts';
 import type { Followed } from './followed.ts';
-import type { Session } from './session.ts';
+import { hangUp, type Session } from './session.ts';
 
 /** What a guard is told instead of being given a lease. */
 export class FeedRefusal extends Error {
@@ -213,8 +213,7 @@ export function dropSession(feed: Feed, session: Session): void {
 /** Gives a session nothing any more. What it was given runs out by itself. */
 export function endSession(feed: Feed, session: Session): void {
   session.ended = true;
-  session.stream?.out.close();
-  session.stream = undefined;
+  hangUp(session);
   const parked = feed.parked.get(session);
   if (!parked) return;
   feed.parked.delete(session);

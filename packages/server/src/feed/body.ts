@@ -1,6 +1,7 @@
 /** What guards send: small, and read strictly. */
 import { z } from 'zod';
 import type { AppliedTold, LeaseAsked } from '../feed-leases/requests.ts';
+import { parseJsonBody } from '../web/body.ts';
 import { badRequest } from '../web/problem.ts';
 
 const number = z
@@ -36,6 +37,9 @@ export function sessionBody(body: unknown): LeaseAsked | AppliedTold {
   const { wait_ms, ...asked } = read(lease, body);
   return { ...asked, waitMs: wait_ms ?? 0 };
 }
+
+/** One line of many that say what was applied. @throws Problem 400 */
+export const appliedLine = (line: string): AppliedTold => read(applied, parseJsonBody(line));
 
 const asksForNothing = (body: unknown): boolean =>
   typeof body === 'object' && body !== null && 'applied' in body && !('nonce' in body) && !('wait_ms' in body);

@@ -1,4 +1,5 @@
 /** `/feed` over HTTP, for guards: bytes in, bytes out, and nothing decided here. */
+import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Deps } from '../deps.ts';
 import { feedOf } from '../feed-leases/feed.ts';
@@ -8,6 +9,7 @@ import { refuseOtherMethods, sendAnswer } from '../web/own-api.ts';
 import { Problem } from '../web/problem.ts';
 import { feedPath, serviceApi, servicePrefix } from '../web/service.ts';
 import { endBody, sessionBody } from './body.ts';
+import { hearLines, linesType } from './lines.ts';
 import { openFeed } from './open.ts';
 import { streamFeed } from './stream.ts';
 
@@ -62,6 +64,21 @@ export function feedRoutes(deps: Deps) {
         }),
     });
     refuseOtherMethods(app, session, ['GET', 'POST', 'DELETE'], identify);
+
+    const applied = `${session}/applied`;
+    await app.register(async (lines) => {
+      lines.removeAllContentTypeParsers();
+      lines.addContentTypeParser(linesType, async (_: FastifyRequest, body: IncomingMessage) => body);
+      lines.addContentTypeParser('*', async () => {
+        throw new Problem('unsupported-media-type', `send ${linesType}`, { headers: { accept: linesType } });
+      });
+      lines.route<Named>({
+        method: 'POST',
+        url: applied,
+        handler: async (request, reply) => refusing(deps, () => hearLines(deps, request as never, reply)),
+      });
+    });
+    refuseOtherMethods(app, applied, ['POST'], identify);
   };
 }
 
