@@ -19,15 +19,19 @@ test('what is stopped is heard of, as the guide says', { timeout: 240_000 }, asy
     if (line.includes('listener.ts')) await begin(`${line} | tee listener.log`, /Listening on sst_/);
     else {
       said.push([line, await run(line)]);
-      if (!line.includes('agents suspend')) continue;
+      const event = line.includes('agents suspend')
+        ? 'session-revoked'
+        : line.includes('streams verify') && 'verification';
+      if (!event) continue;
       await until(
         heard,
-        (text) => text.includes('session-revoked'),
+        (text) => text.includes(event),
         () => pause(50),
       );
     }
   }
   assert.match(heard(), /^session-revoked \{"format":"iss_sub","iss":"[^"]+","sub":"spiffe:\/\/[^"]+\/stray"\}$/m);
+  assert.match(heard(), /^verification \{"format":"opaque","id":"sst_\w+"\}$/m);
   const answer = (words: string) =>
     said.find(([line]) => line.includes(words))?.[1] ?? assert.fail(`no command of the guide has ${words}`);
   assert.match(answer('signals streams list'), /fetched +enabled +0 /);

@@ -220,6 +220,7 @@ const requests: Record<string, (t: Things) => Promise<[path: string, body?: unkn
   getRevocation: async () => ['/revocations/1'],
   listSignalStreams: async () => ['/signal-streams?organization=home'],
   getSignalStream: async (t) => [`/signal-streams/${t.stream}`],
+  verifySignalStream: async (t) => [`/signal-streams/${t.stream}/verify`],
   endSignalStream: async (t) => [`/signal-streams/${t.stream}`],
   createSignalSource: async () => ['/signal-sources?organization=home', sourceCalled('directory')],
   listSignalSources: async () => ['/signal-sources?organization=home'],

@@ -3,12 +3,13 @@ import { sha256Base64url } from '@bailiwick/protocol';
 import { z } from 'zod';
 import { rfc3339 } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
-import { deliveryMethods } from '../ssf/events.ts';
-import { countSets } from '../ssf/set-store.ts';
+import { deliveryMethods, verificationEvent } from '../ssf/events.ts';
+import { countSets, isWaiting } from '../ssf/set-store.ts';
 import { type Source, sourcesTopic } from '../ssf/source.ts';
 import { deleteSource, findSource, insertSource, selectSources, updateSource } from '../ssf/source-store.ts';
 import { type Stream, streamStatuses } from '../ssf/stream.ts';
 import { deleteStream, findStream, putSecret, selectStreams } from '../ssf/stream-store.ts';
+import { tellVerification } from '../ssf/verify.ts';
 import { signalSecretName } from '../store/secrets.ts';
 import { pageOf } from '../web/paging.ts';
 import { conflict, invalid } from '../web/problem.ts';
@@ -109,6 +110,30 @@ export const signalRoutes = [
     async handler(call, { params }) {
       const stream = await foundStream(call, params.id);
       return showStream(stream, await countSets(call.q, stream.id));
+    },
+  }),
+  write('POST', {
+    id: 'verifySignalStream',
+    path: '/signal-streams/{id}/verify',
+    summary: 'Send a verification event on a stream of security signals, to see whether it arrives',
+    description:
+      'It takes its turn behind what waits; `delivered_at` and `fault` say afterwards what became of it. While one waits, no other is sent. Receivers ask for their own, with a `state`, as SSF 1.0 §8.1.4 says.',
+    scopes: ['signals:write'],
+    params: byId('signal_stream'),
+    response: shownStream,
+    async handler(call, { params }) {
+      const stream = await foundStream(call, params.id);
+      if (stream.status === 'disabled')
+        throw conflict('status', 'is disabled: nothing waits in it, and nothing is sent');
+      const waits = await isWaiting(call.tx, stream.id, verificationEvent);
+      if (!waits) await tellVerification(call.tx, call.deps, stream);
+      const changed = { change: 'verification', agent: stream.agent };
+      return {
+        body: showStream(stream, await countSets(call.tx, stream.id)),
+        ...(!waits && {
+          event: { type: 'signal.stream_changed', org: stream.org, target: stream.id, changed, unremembered: true },
+        }),
+      };
     },
   }),
   write('DELETE', {

@@ -1,12 +1,11 @@
 /** A stream's status, its subjects, and the proof that it works. @see SSF 1.0 §8.1.2 to §8.1.4 */
 import type { Deps } from '../deps.ts';
-import { newId } from '../lib/ids.ts';
-import { verificationEvent } from '../ssf/events.ts';
-import { enqueue, makeDue } from '../ssf/set-store.ts';
-import { jtiOfSet, type Stream, type StreamStatus, streamStatuses } from '../ssf/stream.ts';
+import { makeDue } from '../ssf/set-store.ts';
+import { type Stream, type StreamStatus, streamStatuses } from '../ssf/stream.ts';
 import { claimVerification, countSubjects, deleteSubject, hasSubject, insertSubject } from '../ssf/stream-store.ts';
 import { type Subject, subjectFault, subjectKey } from '../ssf/subject.ts';
-import { changeStatus, setOf, signalsTopic } from '../ssf/transmit.ts';
+import { changeStatus } from '../ssf/transmit.ts';
+import { tellVerification } from '../ssf/verify.ts';
 import { type Caller, mayWrite } from '../web/caller.ts';
 import { badRequest, Problem } from '../web/problem.ts';
 import { serviceResource } from '../web/service.ts';
@@ -103,18 +102,7 @@ export async function verifyStream(deps: Deps, caller: Caller, body: unknown): P
           headers: { 'retry-after': String(seconds) },
         });
       }
-      const txn = newId(deps, 'event');
-      const subject: Subject = { format: 'opaque', id };
-      const says = state === undefined ? {} : { state };
-      const claims = setOf(deps, stream, {
-        jti: jtiOfSet(id, txn, verificationEvent),
-        txn,
-        subject,
-        type: verificationEvent,
-        says,
-      });
-      await enqueue(tx, id, [{ claims, event: verificationEvent }], now);
-      await tx.notify(signalsTopic, id);
+      await tellVerification(tx, deps, stream, state);
     });
   });
 }

@@ -55,6 +55,14 @@ export async function countSets(q: Queries, stream: string): Promise<number> {
   );
 }
 
+/** Whether an event of this type waits in a stream. */
+export async function isWaiting(q: Queries, stream: string, event: string): Promise<boolean> {
+  return (
+    (await q.get('select 1 as found from signal_sets where stream = ? and event = ? limit 1', [stream, event])) !==
+    undefined
+  );
+}
+
 /** The receiver has it: answers whether it was still there. */
 export async function takeSet(tx: Tx, stream: string, jti: string): Promise<boolean> {
   return (await tx.run('delete from signal_sets where stream = ? and jti = ?', [stream, jti])) > 0;

@@ -31,6 +31,14 @@ describe('signals, at the command line', () => {
     await receiver.call('POST', '/ssf/verification', { stream_id: id });
     assert.match((await cli('signals', 'streams', 'list')).out, new RegExp(`fetched +enabled +1 .*${id}`));
     assert.match((await cli('signals', 'streams', 'show', id)).out, /for the SIEM[\s\S]*waiting +1/);
+    const verified = await cli('signals', 'streams', 'verify', id);
+    assert.match(verified.out, /waits until it is fetched\. .* show sst_\w+` says/, verified.err);
+    const byAgent = await cli('signals', 'streams', 'verify', receiver.clientId);
+    assert.equal(byAgent.out, verified.out, 'one waits: no other is sent');
+    const { stream_id: second } = await receiver.stream();
+    assert.match((await cli('signals', 'streams', 'verify', receiver.clientId)).err, /has 2 streams: say which one/);
+    assert.equal((await receiver.call('DELETE', `/ssf/streams?stream_id=${second}`)).status, 204);
+    assert.match((await cli('signals', 'streams', 'show', 'operator')).err, /operator has no stream/);
     server.clock.advance(3_700_000);
     const { status, message } = (await found('signals')) ?? {};
     assert.deepEqual([status, message?.includes(`${id} (last never)`)], ['warn', true]);

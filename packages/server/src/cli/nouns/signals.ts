@@ -1,10 +1,12 @@
 /** Who is told what was revoked, and from whom signals are heard. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { isId } from '../../lib/ids.ts';
 import { type Api, openApi } from '../api.ts';
 import { type Context, command, type OptionValues, yes } from '../command.ts';
 import { CliError } from '../errors.ts';
 import { confirm } from '../io.ts';
+import { findAgent } from '../names.ts';
 import { fields, printable, shortTime, show, table } from '../output.ts';
 
 export interface SignalStream {
@@ -40,7 +42,10 @@ export interface SignalSource {
   created_at: string;
 }
 
-const streamArgument = { name: 'stream', description: 'The id of a stream.' } as const;
+const streamArgument = {
+  name: 'stream',
+  description: 'The id of a stream, or the agent whose only one it is.',
+} as const;
 const sourceArgument = { name: 'source', description: 'The name or id of a source.' } as const;
 const whereTo = ({ delivery, host }: SignalStream) => host ?? (delivery === 'poll' ? 'fetched' : '');
 
@@ -75,7 +80,7 @@ const showStream = command({
   arguments: [streamArgument],
   examples: [{ command: 'bailiwick signals streams show sst_…', does: 'Does it arrive?' }],
   async run(context, [id]) {
-    const stream = await openApi(context).get<SignalStream>(`/signal-streams/${encodeURIComponent(id)}`);
+    const stream = await findStream(openApi(context), id);
     show(context, stream, () =>
       fields(context, [
         ['id', stream.id],
@@ -94,6 +99,26 @@ const showStream = command({
   },
 });
 
+const verifyStream = command({
+  name: 'signals streams verify',
+  summary: 'Send a verification event on a stream of security signals, to see whether it arrives.',
+  description: 'It takes its turn behind what waits. While one waits, no other is sent.',
+  arguments: [streamArgument],
+  examples: [
+    { command: 'bailiwick signals streams verify listener', does: 'Then look with `signals streams show listener`' },
+  ],
+  async run(context, [text]) {
+    const api = openApi(context);
+    const { id } = await findStream(api, text);
+    const stream = await api.post<SignalStream>(`/signal-streams/${id}/verify`);
+    show(context, stream, () => {
+      const way = stream.delivery === 'push' ? `is sent to ${stream.host}` : 'waits until it is fetched';
+      const held = stream.status === 'paused' ? ' once its receiver goes on: the stream is paused' : '';
+      return `A verification event ${way}${held}. \`bailiwick signals streams show ${stream.id}\` says whether it arrived.`;
+    });
+  },
+});
+
 const endStream = command({
   name: 'signals streams end',
   summary: 'End a stream of security signals. What waits in it is dropped.',
@@ -103,7 +128,7 @@ const endStream = command({
   examples: [{ command: 'bailiwick signals streams end sst_… --yes', does: 'Without being asked' }],
   async run(context, [id], options) {
     const api = openApi(context);
-    const stream = await api.get<SignalStream>(`/signal-streams/${encodeURIComponent(id)}`);
+    const stream = await findStream(api, id);
     await confirm(
       context.io,
       `${stream.agent} is told nothing more, and ${stream.waiting} signals are dropped.`,
@@ -273,6 +298,7 @@ const removeSource = command({
 export const signalCommands = [
   listStreams,
   showStream,
+  verifyStream,
   endStream,
   listSources,
   showSource,
@@ -280,6 +306,17 @@ export const signalCommands = [
   updateSource,
   removeSource,
 ];
+
+async function findStream(api: Api, text: string): Promise<SignalStream> {
+  if (isId('signal_stream', text)) return api.get<SignalStream>(`/signal-streams/${text}`);
+  const { id, name } = await findAgent(api, text);
+  const [stream, ...others] = await api.list<SignalStream>('/signal-streams', { agent: id });
+  if (stream === undefined) throw new CliError('not_found', `${name} has no stream of signals.`);
+  if (others.length === 0) return stream;
+  throw new CliError('usage', `${name} has ${others.length + 1} streams: say which one.`, {
+    hint: '`bailiwick signals streams list` shows their ids.',
+  });
+}
 
 async function findSource(api: Api, text: string): Promise<SignalSource> {
   const items = await api.list<SignalSource>('/signal-sources');
