@@ -1,9 +1,11 @@
 import { z } from 'zod';
+import type { ReadEvent } from '../audit/audit.ts';
 import { rfc3339 } from '../lib/clock.ts';
 import { spansOf } from '../log/spans.ts';
 import { storyOf, tellStory } from '../log/story.ts';
 import type { NameOf } from '../log/telling.ts';
 import { toldStep } from '../log/telling-steps.ts';
+import { findResource } from '../resources/store.ts';
 import { notFound } from '../web/problem.ts';
 import { logReach } from './event-query.ts';
 import { agentNamesSchema, namesOfAgents, shownEvent, shownEventSchema } from './events.ts';
@@ -12,7 +14,8 @@ import { type Call, read } from './route.ts';
 
 const query = z.strictObject({
   of: line(200, 1).meta({
-    description: 'A token (`jti`), a task, an agent, a trace id (W3C Trace Context), or the id of anything else.',
+    description:
+      'A token (`jti`), a transaction (`txn`), a task, an agent, a trace id (W3C Trace Context), or the id of anything else.',
   }),
   since: time.optional().meta({ description: 'What it did, and what was done to it, at this time or later.' }),
   until: time.optional().meta({ description: 'The same, before this time.' }),
@@ -97,6 +100,21 @@ async function storyIn(call: Call, { of: text, since, until, every }: z.output<t
   if (story.steps.length === 0) throw notFound(of.kind === 'thing' ? 'event about' : of.kind, text);
   const events = story.steps.flatMap(({ event }) => event ?? []);
   const named = await namesOfAgents(call, events, of.kind === 'agent' ? [of.id] : []);
-  const nameOf: NameOf = (id) => named.get(id) ?? id;
+  const services = await resourcesNamed(call, events);
+  const nameOf: NameOf = (id) => named.get(id) ?? services.get(id) ?? id;
   return { story, reach, named, nameOf };
+}
+
+/** The identifiers of the services that transaction tokens are for. */
+async function resourcesNamed({ q }: Call, events: readonly Pick<ReadEvent, 'leaf'>[]): Promise<Map<string, string>> {
+  const ids = events.flatMap(({ leaf }) => {
+    const { transaction } = (leaf.decided_on ?? {}) as { transaction?: { resources: string[] } };
+    return transaction?.resources ?? [];
+  });
+  const found = new Map<string, string>();
+  for (const id of [...new Set(ids)].slice(0, 200)) {
+    const resource = await findResource(q, id);
+    if (resource) found.set(id, resource.identifier);
+  }
+  return found;
 }

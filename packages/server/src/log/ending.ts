@@ -54,14 +54,22 @@ export interface Endings {
 export async function endingsOf(q: Queries, issues: readonly OpenedEvent[]): Promise<Endings> {
   const at = new Map<string, number>();
   const revocations = new Map<number, Ending>();
-  for (const { leaf } of issues) {
-    const { rev, expires_at } = leaf.decided_on as { rev: number; expires_at: number };
+  for (const { leaf } of issues.toSorted((a, b) => a.arrival - b.arrival)) {
+    const { rev, expires_at, subject_token } = leaf.decided_on as {
+      rev: number;
+      expires_at: number;
+      subject_token?: string;
+    };
     const ids = restsOn(leaf);
     const found = await selectEndings(q, ids.map(linkTag), rev);
     // tags are short: another id may have the same
     const endings = found.filter((one) => one.at < expires_at && ids.includes(one.subject));
-    const [first] = endings;
-    if (first) at.set(leaf.jti as string, first.at);
+    // what ends a token ends what came of it
+    const ended = Math.min(
+      endings[0]?.at ?? Number.POSITIVE_INFINITY,
+      at.get(subject_token as string) ?? Number.POSITIVE_INFINITY,
+    );
+    if (ended < expires_at) at.set(leaf.jti as string, ended);
     for (const one of endings) {
       if (revocations.size >= revocationsAtMost) break;
       revocations.set(one.rev, one);
@@ -83,7 +91,10 @@ function restsOn({ jti, agent, org, instance, decided_on }: OpenedEvent['leaf'])
 export function toldUnder(revocations: readonly Ending[]): Partial<EventFilter> {
   const subjects = [...new Set(revocations.map(({ subject }) => subject))];
   return {
-    any: subjects.map((id): TermValue => ['turn', id]),
+    any: subjects.flatMap((id): TermValue[] => [
+      ['turn', id],
+      ['jti', id], // whoever gives a token up itself
+    ]),
     types: toldBy,
     ...within(revocations, toldWithin),
   };

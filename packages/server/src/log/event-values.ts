@@ -29,6 +29,7 @@ export function openValues(leaf: Readonly<Record<string, unknown>>): TermValue[]
   add('target', leaf.target);
   add('resource', leaf.resource);
   if (leaf.type !== 'token.issued') add('jti', leaf.jti);
+  for (const origin of originsOf(leaf, decidedOn)) add('origin', origin);
   add('trace', traceIdOf(leaf.trace));
   const named = namedIds(leaf.instance, decidedOn);
   for (const id of named) add('id', id);
@@ -63,6 +64,20 @@ export function valuesOfKind({ leaf, personal }: Pick<ReadEvent, 'leaf' | 'perso
 export function traceIdOf(traceparent: unknown): string | undefined {
   if (!isText(traceparent)) return undefined;
   return /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/.exec(traceparent)?.[1];
+}
+
+/** Whether it is about a transaction token: one was issued, or used inside of the trust domain. */
+export function isInside({ decided_on }: Readonly<Record<string, unknown>>): boolean {
+  const { txn, transaction } = recordOf(decided_on);
+  return txn !== undefined || transaction !== undefined;
+}
+
+/** Of a token, or its use: the token that it was exchanged from, and the transaction that it is a part of (the `jti` of that one's first token). */
+function originsOf({ jti }: Readonly<Record<string, unknown>>, decidedOn: Record<string, unknown>): Set<unknown> {
+  const { subject_token, txn, transaction } = decidedOn;
+  const found = new Set([subject_token, txn, recordOf(transaction).txn]);
+  found.delete(jti);
+  return found;
 }
 
 /** Ids anywhere in what was decided on, and the instance: at most 32 of them. */

@@ -29,6 +29,8 @@ export interface EventFilter {
   /** By identifier, as the log names it. */
   resource?: string | undefined;
   jti?: string | undefined;
+  /** A token by its `jti`, or a transaction: all that was about it, and about what came of it. */
+  origin?: string | undefined;
   operation?: string | undefined;
   /** A policy, or a statement as `<policy>/<statement>`. */
   policy?: string | undefined;
@@ -61,7 +63,7 @@ const ids = ['instance', 'credential', 'task'] as const;
 export function groupsOf(filter: EventFilter): Group[] {
   const groups: Group[] = [];
   const add = (...values: TermValue<OpenKind | PersonalKind>[]) => groups.push({ values });
-  const { ownedBy, types, about, jti, text, any } = filter;
+  const { ownedBy, types, about, jti, origin, text, any } = filter;
   if (ownedBy !== undefined) {
     if (asksForTurns(filter)) add(['turns', ownedBy]);
     else add(['owner', ownedBy], ['concerned', ownedBy]);
@@ -77,14 +79,10 @@ export function groupsOf(filter: EventFilter): Group[] {
     if (value !== undefined) add(['id', value], ['target', value]);
   }
   if (about !== undefined) add(['agent', about], ['target', about], ['id', about]);
-  if (jti !== undefined)
-    groups.push({
-      values: [
-        ['jti', jti],
-        ['target', jti],
-      ],
-      eventId: issueEventId(jti),
-    });
+  if (jti !== undefined) groups.push({ values: aboutToken(jti), eventId: issueEventId(jti) });
+  if (origin !== undefined) {
+    groups.push({ values: [...aboutToken(origin), ['origin', origin]], eventId: issueEventId(origin) });
+  }
   if (any !== undefined) groups.push({ values: any });
   // an id in the text is meant as one
   for (const [id] of text?.matchAll(/\b[a-z]{3}_[0-9a-hjkmnp-tv-z]{26}\b/g) ?? []) {
@@ -95,6 +93,12 @@ export function groupsOf(filter: EventFilter): Group[] {
   }
   return groups.length > 0 ? groups : [{ values: [['all', '']] }];
 }
+
+/** Under what is found what was about a token; its issue has its id. */
+export const aboutToken = (jti: string): TermValue[] => [
+  ['jti', jti],
+  ['target', jti],
+];
 
 /** What comes in masses isn't asked for: there is a shorter way to the rest. */
 const asksForTurns = ({ types, any }: EventFilter): boolean =>

@@ -26,6 +26,7 @@ const event = fc.record({
   target: fc.option(fc.constantFrom(...agents, ...tasks), { nil: undefined }),
   resource: fc.constantFrom('https://one.example', 'https://two.example'),
   jti: fc.constantFrom('first', 'second'),
+  txn: fc.option(fc.constantFrom('first', 'third'), { nil: undefined }),
   reason: fc.constantFrom('role reader; policy starter/other-statement', 'no role gives it', 'Ärger im Büro'),
   by: fc.constantFrom([], ['starter/some-statement'], ['night/nobody', 'starter/some-statement']),
   trace: fc.option(fc.constantFrom(...traces), { nil: undefined }),
@@ -58,6 +59,7 @@ const question = fc.record({
   workflow: maybe(fc.constantFrom('refunds', 'exports')),
   resource: maybe(fc.constantFrom('https://one.example', 'https://none.example')),
   jti: maybe(fc.constantFrom('first', 'third')),
+  origin: maybe(fc.constantFrom('first', 'third')),
   policy: maybe(fc.constantFrom('starter', 'starter/some-statement', 'night', 'starter/other-statement')),
   trace: maybe(fc.constantFrom(...traces)),
   owner: maybe(fc.constantFrom(...owners)),
@@ -77,6 +79,7 @@ const made = ({
   instance,
   credential,
   operation,
+  txn,
   by,
   later: _,
   ...same
@@ -84,7 +87,7 @@ const made = ({
   ...same,
   trace: same.trace && `00-${same.trace}-${'c'.repeat(16)}-01`,
   instance,
-  decided_on: { by, client: { credential }, operation, task, workflow },
+  decided_on: { by, client: { credential }, operation, task, txn, workflow },
   personal: { owner, address, person },
 });
 
@@ -108,6 +111,7 @@ function fitsPlainly(filter: EventFilter, one: Made & { at: number }): boolean {
     is(filter.workflow, one.workflow) &&
     is(filter.resource, one.resource) &&
     is(filter.jti, one.jti) &&
+    is(filter.origin, one.jti, one.txn) &&
     is(filter.policy, ...one.by, ...one.by.map((each) => each.split('/')[0])) &&
     is(filter.trace, one.trace) &&
     is(filter.owner, one.owner) &&

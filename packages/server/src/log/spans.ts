@@ -1,6 +1,6 @@
 /**
- * A story as OpenTelemetry spans (OTLP/JSON): what it is about is the root, tokens are its children, uses are theirs, and what else happened are events on
- * them. What was told together is one span with a count. Ids come from the W3C trace context that requests came with, where there is one; else from the ids of events, so that the same story
+ * A story as OpenTelemetry spans (OTLP/JSON): what it is about is the root, tokens are its children (or of the token that they came of), uses are theirs, and
+ * what else happened are events on them. What was told together is one span with a count. Ids come from the W3C trace context that requests came with, where there is one; else from the ids of events, so that the same story
  * always gives the same spans.
  * @see https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding
  */
@@ -81,8 +81,11 @@ function spansIn({ of, steps, ends: endings, more }: Story, nameOf: NameOf): Spa
   };
   const tokens = new Map<string, Span>();
   const ofTokens = issues.map((step) => {
-    const span = spanOf(step, traceId, root.spanId, `token ${String(step.event?.leaf.resource ?? '')}`);
-    const { jti } = step.event?.leaf ?? {};
+    const { jti, resource } = step.event?.leaf ?? {};
+    const { transaction, subject_token } = onOf(step);
+    const parent = tokens.get(subject_token as string) ?? root;
+    const kind = transaction === undefined ? 'token' : 'transaction token';
+    const span = spanOf(step, traceId, parent.spanId, `${kind} ${String(resource ?? '')}`);
     if (step.count > 1 || typeof jti !== 'string') return span;
     span.endTimeUnixNano = nano(Math.min(endings.get(jti) ?? Number.POSITIVE_INFINITY, Number(onOf(step).expires_at)));
     tokens.set(jti, span);
@@ -141,6 +144,7 @@ function spanOf(step: Step, traceId: string, parentSpanId: string, name: string,
   const leaf = event?.leaf ?? {};
   const id = event?.id ?? `${type} ${at} ${parentSpanId}`;
   const on = onOf(step);
+  const { txn = on.txn, requested_by } = (on.transaction ?? {}) as Record<string, unknown>;
   const [, linked, span] = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-/.exec(String(leaf.trace)) ?? [];
   return {
     ...blank(traceId, idOf(8, id), at),
@@ -155,6 +159,8 @@ function spanOf(step: Step, traceId: string, parentSpanId: string, name: string,
       'bailiwick.resource': leaf.resource,
       'bailiwick.jti': leaf.jti,
       'bailiwick.task': on.task,
+      'bailiwick.txn': txn,
+      'bailiwick.requested_by': requested_by,
       'bailiwick.policy': on.policy,
       'bailiwick.scope': on.scope,
       'bailiwick.operation': on.operation,

@@ -5,6 +5,7 @@
 import type { OpenedEvent } from '../audit/audit.ts';
 import type { EventType } from '../audit/event.ts';
 import { isAct } from './acts.ts';
+import { isInside } from './event-values.ts';
 
 /** One event, or several that are alike. */
 export interface Step {
@@ -57,7 +58,7 @@ function folded(events: readonly OpenedEvent[], apart: (event: OpenedEvent) => u
     const { leaf } = event;
     const step = stepOf(event);
     if (!isAct(leaf.type)) open.clear();
-    const key = JSON.stringify([leaf.type, leaf.agent, leaf.resource, apart(event)]);
+    const key = JSON.stringify([leaf.type, leaf.agent, leaf.resource, isInside(leaf), apart(event)]);
     const known = isAct(leaf.type) ? open.get(key) : undefined;
     if (known) {
       Object.assign(known, {

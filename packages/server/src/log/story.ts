@@ -5,11 +5,12 @@
  */
 import type { OpenedEvent } from '../audit/audit.ts';
 import type { EventType } from '../audit/event.ts';
+import { issueEventId } from '../lib/ids.ts';
 import { counted } from './counted.ts';
 import { acknowledgedUnder, acknowledging, endingsOf, tellingOf, toldUnder } from './ending.ts';
-import type { EventFilter } from './filter.ts';
+import { aboutToken, type EventFilter } from './filter.ts';
 import type { IndexDeps } from './indexer.ts';
-import { type Order, searchEvents } from './search.ts';
+import { eventOf, type Order, searchEvents } from './search.ts';
 import type { Stretch } from './search-store.ts';
 import { happenedAt, type Step, stepsOf } from './steps.ts';
 import type { TermValue } from './terms.ts';
@@ -46,6 +47,8 @@ const turnsOfEnd = 100;
 const besideAtMost = 500;
 const subjectsAtMost = 60;
 const tokensAtMost = 30;
+/** A token is exchanged for others, and these for others: chains and transactions have an end. */
+const generationsAtMost = 12;
 const pagesAtMost = 6;
 const pageOf = 400;
 
@@ -133,14 +136,24 @@ export async function tellStory(
     keep(those(found.events));
     more ||= found.next !== undefined;
   };
-  const { tokens } = subjectsOf(of, [...told.values()]);
-  if (tokens.length > 0 && of.kind !== 'token' && of.kind !== 'agent') {
-    await add({
-      any: tokens.flatMap((jti): TermValue[] => [
-        ['jti', jti],
-        ['target', jti],
-      ]),
-    });
+  if (of.kind === 'token') {
+    const own = told.get(issueEventId(of.id));
+    await addOffspring();
+    keep(await originsOf(deps, reach, own));
+  } else if (of.kind !== 'agent') {
+    const { tokens } = subjectsOf(of, [...told.values()]);
+    if (tokens.length > 0) await add({ any: tokens.flatMap(aboutToken) });
+  }
+  /** What was about the tokens that came of the one that is asked for, generation by generation. */
+  async function addOffspring() {
+    const known = new Set([of.id]);
+    for (let generation = 0; generation < generationsAtMost; generation += 1) {
+      const { tokens } = subjectsOf(of, [...told.values()]);
+      const fresh = tokens.filter((jti) => !known.has(jti));
+      if (fresh.length === 0) return;
+      for (const jti of fresh) known.add(jti);
+      await add({ any: fresh.flatMap((jti): TermValue[] => [...aboutToken(jti), ['origin', jti]]) });
+    }
   }
   const { things } = subjectsOf(of, [...told.values()]);
   const targets = things.map((id): TermValue => ['target', id]);
@@ -166,7 +179,7 @@ export async function tellStory(
 function coreOf({ kind, id }: StoryOf): Partial<EventFilter> {
   switch (kind) {
     case 'token':
-      return { jti: id };
+      return { origin: id };
     case 'task':
       return { task: id };
     case 'trace':
@@ -174,6 +187,22 @@ function coreOf({ kind, id }: StoryOf): Partial<EventFilter> {
     default:
       return { about: id };
   }
+}
+
+/** The issue of each token that led to this one, as far as whoever asks may see. */
+async function originsOf(
+  deps: IndexDeps,
+  reach: Pick<EventFilter, 'org' | 'ownedBy'>,
+  issue: OpenedEvent | undefined,
+): Promise<OpenedEvent[]> {
+  const found: OpenedEvent[] = [];
+  for (let last = issue; last && found.length < generationsAtMost; last = found.at(-1)) {
+    const { subject_token: origin } = last.leaf.decided_on as { subject_token?: string };
+    const event = origin === undefined ? undefined : await eventOf(deps, reach, issueEventId(origin));
+    if (!event) break;
+    found.push(event);
+  }
+  return found;
 }
 
 const isIssue = ({ leaf }: OpenedEvent) => leaf.type === 'token.issued';

@@ -1,5 +1,6 @@
 /** Steps of a story in one sentence each: an event as `telling.ts` says it, or how often it was. */
 import { type EventType, eventTypes } from '../audit/event.ts';
+import { isInside } from './event-values.ts';
 import type { Step } from './steps.ts';
 import { type NameOf, told } from './telling.ts';
 
@@ -23,6 +24,12 @@ const sentences: Partial<Record<EventType, (by: string, so: string, at: string) 
   'task.ended': (by, so) => `${by} ended a task ${so}`,
 };
 
+/** The same of transaction tokens. */
+const insideSentences: typeof sentences = {
+  'access.used': (by, so, at) => `transaction tokens of ${by} were used ${so}${at && ` at ${at}`}`,
+  'token.issued': (by, so, at) => `${by} asked for a transaction token ${so}, called at ${at}`,
+};
+
 /**
  * @param nameOf what an id is called; what has no name stays an id
  * @param of whose story it is: who did what is only counted
@@ -37,6 +44,7 @@ export function toldStep(step: Step, nameOf: NameOf, of: string): string {
   const plain = type === undefined ? `${so.replace(' times', '')} more events` : undefined;
   const said =
     plain ??
+    (event && isInside(event.leaf) ? insideSentences[type as EventType] : undefined)?.(by, so, at) ??
     sentences[type as EventType]?.(by, so, at) ??
     `${by}, ${so}: ${eventTypes[type as EventType].replace(/\.$/, '')}`;
   const what = counts(step.operations);

@@ -1,4 +1,5 @@
 /** Events in one sentence each, as one person tells another. */
+import { transactionTokenType } from '@bailiwick/protocol';
 import { type EventType, eventTypes } from '../audit/event.ts';
 
 type Leaf = Readonly<Record<string, unknown>>;
@@ -27,9 +28,10 @@ const passive = (what: string) => (seen: Seen) =>
 
 const sentences: Partial<Record<EventType, (seen: Seen) => string>> = {
   'token.issued': (seen) =>
+    insideFor(seen) ??
     `${seen.by} got a token for ${seen.resource}${noted(', scope ', seen.on.scope)}${minutes(seen)}${because(seen)}`,
   'token.refused': (seen) =>
-    `${seen.by} was refused a token${seen.resource && ` for ${seen.resource}`}${because(seen)}`,
+    `${seen.by} was refused a ${isTransaction(seen) ? 'transaction token' : 'token'}${seen.resource && ` for ${seen.resource}`}${because(seen)}`,
   'token.revoked': (seen) =>
     seen.leaf.outcome === 'refused'
       ? `${seen.by} tried to revoke a token${because(seen)}`
@@ -38,7 +40,7 @@ const sentences: Partial<Record<EventType, (seen: Seen) => string>> = {
   'token.presented_outside': (seen) =>
     `a token of ${seen.by} was presented at ${seen.resource} from outside of where it may be used`,
   'access.used': (seen) =>
-    `${seen.by} ${seen.leaf.outcome === 'allowed' ? 'used it' : 'was refused'}: ${call(seen)} at ${seen.resource}${noted(' → ', seen.on.status)}${
+    `${usedBy(seen)}: ${call(seen)} at ${seen.resource}${noted(' → ', seen.on.status)}${
       seen.leaf.outcome === 'refused' ? because(seen) : ''
     }`,
   'access.evaluated': (seen) =>
@@ -75,6 +77,26 @@ const sentences: Partial<Record<EventType, (seen: Seen) => string>> = {
   'operator.created': (seen) => `${seen.to} was made, the first operator`,
   'revocation.acknowledged': acknowledged,
 };
+
+/** Who was called asks for a transaction token; who was called with one asks for another. */
+function insideFor(seen: Seen): string | undefined {
+  if (seen.on.transaction === undefined) return undefined;
+  const { agent, requested_by, resources } = record(seen.on.transaction);
+  const isFirst = Array.isArray(requested_by) && requested_by.length === 1;
+  const asked = isFirst
+    ? `was called by ${words(agent)} at ${seen.resource}, and asked for a transaction token`
+    : `went on inside for ${words(agent)}, and asked for another transaction token`;
+  const services = Array.isArray(resources) ? resources.join(' and ') : '';
+  return `${seen.by} ${asked} for ${services}${noted(', scope ', seen.on.scope)}${minutes(seen)}${because(seen)}`;
+}
+
+const isTransaction = ({ on }: Seen) => record(on.asked).requested_token_type === transactionTokenType;
+
+function usedBy({ by, on, leaf }: Seen): string {
+  const isAllowed = leaf.outcome === 'allowed';
+  if (on.txn !== undefined) return `a transaction token of ${by} was ${isAllowed ? 'used' : 'refused'}`;
+  return `${by} ${isAllowed ? 'used it' : 'was refused'}`;
+}
 
 /** What names itself needs no kind. */
 function ofWhat({ changed: { kind }, to }: Seen): string {
@@ -120,9 +142,10 @@ export function told(leaf: Leaf, nameOf: NameOf): string {
   const named = (value: unknown): unknown => {
     if (typeof value === 'string') return nameOf(value);
     if (Array.isArray(value)) return value.map(named);
+    if (typeof value === 'object' && value !== null) return deep(value);
     return value;
   };
-  const deep = (value: unknown) =>
+  const deep = (value: unknown): Record<string, unknown> =>
     Object.fromEntries(Object.entries(record(value)).map(([name, each]) => [name, named(each)]));
   const type = leaf.type as EventType;
   const seen: Seen = {

@@ -6,8 +6,8 @@ import { createHmac, hash } from 'node:crypto';
 import { type BoundedCache, boundedCache } from '@bailiwick/protocol';
 
 /**
- * What stands in the open. `id` is anything that an event names beside who did it and what it was done to; `turn` is in whose life it is one, and
- * `deed` who did what of that which comes in masses (`acts.ts`).
+ * What stands in the open. `id` is anything that an event names beside who did it and what it was done to; `turn` is in whose life it is one,
+ * `deed` who did what of that which comes in masses (`acts.ts`), and `origin` what a token came of.
  */
 export const openKinds = [
   'all',
@@ -16,6 +16,7 @@ export const openKinds = [
   'id',
   'jti',
   'operation',
+  'origin',
   'outcome',
   'policy',
   'resource',
@@ -39,7 +40,7 @@ export type PersonalKind = (typeof personalKinds)[number] | 'concerned' | 'turns
 export type TermValue<Kind = OpenKind> = readonly [kind: Kind, value: string];
 
 /** Values that come with one event and a few others: remembering them would only push out those that come again. */
-const comesOnce: ReadonlySet<string> = new Set<OpenKind>(['jti', 'trace']);
+const comesOnce: ReadonlySet<string> = new Set<OpenKind>(['jti', 'origin', 'trace']);
 
 const openTerms: BoundedCache<number> = boundedCache(20_000);
 const keyedTerms = new WeakMap<Buffer, BoundedCache<number>>();

@@ -47,6 +47,7 @@ const askedOf = ({ form }: OAuthRequest) => ({
   details: typesAsked(single(form, 'authorization_details')),
   grant_type: readable(single(form, 'grant_type'), 128),
   mandate: mandateAsked(single(form, 'subject_token')),
+  requested_token_type: readable(single(form, 'requested_token_type'), 128),
   resource: readable(single(form, 'resource'), 512),
   scope: readable(single(form, 'scope'), 512),
   task: single(form, 'task')?.includes('.') ? 'signed' : readable(single(form, 'task'), 64),

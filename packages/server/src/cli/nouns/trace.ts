@@ -13,13 +13,16 @@ interface Story {
 
 const trace = command({
   name: 'trace',
-  summary: 'Tell one story from first to last: of a token, a task, an agent or a trace id.',
+  summary: 'Tell one story from first to last: of a token, a transaction, a task, an agent or a trace id.',
   description:
     'From registration, enrolment and task through tokens, decisions and uses to revocations and who acknowledged them, as it happened. ' +
     'Where there are many, like acts are one step with a count, and of a very long story the middle is counted without being read: turns in the life are told ' +
     'wherever they are. --since and --until look closer, --every tells each event by itself. With --json everything that is known of each step; with --otlp as OpenTelemetry spans (OTLP/JSON), ready for /v1/traces of a collector.',
   arguments: [
-    { name: 'OF', description: 'A jti, the id of a task or of anything else, a name of an agent, or a W3C trace id.' },
+    {
+      name: 'OF',
+      description: 'A jti, a txn, the id of a task or of anything else, a name of an agent, or a W3C trace id.',
+    },
   ],
   options: {
     since: {
@@ -33,6 +36,7 @@ const trace = command({
   examples: [
     { command: 'bailiwick trace 01jd7x…', does: 'What was done with a token, and why it existed' },
     { command: 'bailiwick trace tsk_01jd7x…', does: 'All of a task' },
+    { command: 'bailiwick trace 01jd7y…', does: 'What came of a call inside of the trust domain, by its txn' },
     { command: 'bailiwick trace desk', does: 'The life of an agent' },
     { command: 'bailiwick trace desk --every --since 2030-01-31T12:00:00Z', does: 'Each thing that it did since then' },
     { command: 'bailiwick trace tsk_01jd7x… --otlp > spans.json', does: 'For a collector' },
