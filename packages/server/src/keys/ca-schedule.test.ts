@@ -133,7 +133,8 @@ test('property: whoever holds a bundle as long as any hint allows knows the root
         keep(model);
       }
     }),
-    { numRuns: 400 },
+    // the last hours of a root are seldom found by chance
+    { numRuns: 400, examples: [[[{ sleeps: 218_027_347_187 }, { sleeps: 97_152_652_814 }, { runs: hour }]]] },
   );
 });
 

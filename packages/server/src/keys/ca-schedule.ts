@@ -106,15 +106,15 @@ export function whatIsDue(
   const signing = all.find(({ kind, state }) => kind === 'intermediate' && state === 'signing');
   const root = all.find(({ id }) => id === signing?.root);
   const leftOf = (each: Begun | undefined) => (each === undefined ? 0 : each.expiresAt - now - longestLeafMs);
-  // nothing can sign (the first start, or one after years): a verifier has nothing that could break
-  if (signing === undefined || root === undefined || leftOf(root) <= 0) return { ...due, root: { publishMs: 0 } };
   const waiting = all.some(({ kind, state }) => kind === 'root' && state === 'published');
+  // Nothing can sign, or not until a new root was published for long enough. That is so at the first start, or after a sleep of years: whatever was
+  // signed before has ended, and whatever was known of us is older than any hint allows.
+  const isTooLate = leftOf(root) < (waiting ? 1 : publishMs);
+  if (signing === undefined || root === undefined || isTooLate) return { ...due, root: { publishMs: 0 } };
   if (now - root.createdAt >= rootSignsForMs && !waiting) due.root = { publishMs: longestOf(leftOf(root)) };
   if (now - signing.signsFrom >= intermediateSignsForMs || leftOf(signing) <= 0) due.intermediate = { root: root.id };
   return due;
 }
 
-/** How long a new root can be published before the old one can't sign any more: after years of sleep that may be short. */
-function longestOf(leftMs: number): number {
-  return [scheduledPublishMs, publishMs].find((each) => each <= leftMs) ?? 0;
-}
+/** How long a new root is published, if the old one can sign for so long: after years of sleep that may be the shorter time. */
+const longestOf = (leftMs: number): number => (leftMs >= scheduledPublishMs ? scheduledPublishMs : publishMs);
