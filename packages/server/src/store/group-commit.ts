@@ -13,6 +13,8 @@ export interface Writer {
   lock?(names: readonly string[]): Promise<void>;
   /** Whether a settlement that failed so may simply be tried again: it lost a deadlock. */
   retriable(error: unknown): boolean;
+  /** Leaves whoever won a deadlock some time to end, longer each time: or both would meet again, a second each time. */
+  rest(attempt: number): Promise<void>;
 }
 
 interface Job {
@@ -87,10 +89,11 @@ export function groupCommit(writers: readonly Writer[]) {
     for (const job of jobs) {
       try {
         values.push(await job.work(writer.tx));
-      } catch {
+      } catch (error) {
         // what failed may have ended the transaction by itself, as a full disk does
         await writer.exec('rollback').catch(() => undefined);
         writer.afterCommit.length = 0;
+        if (writer.retriable(error)) await writer.rest(0);
         return false;
       }
     }
@@ -126,8 +129,9 @@ export function groupCommit(writers: readonly Writer[]) {
     }
     await writer.exec('commit');
     committed(writer);
-    queue.push(...again);
     for (const answer of answers) answer();
+    if (again.length > 0) await writer.rest(Math.max(...again.map(({ attempts }) => attempts)));
+    queue.push(...again);
   }
 
   function committed(writer: Writer): void {

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import pg from 'pg';
+import { systemClock } from '../lib/clock.ts';
+import { systemRandom } from '../lib/random.ts';
 import type { Database, Queries, Value } from './database.ts';
 import { groupCommit, type Writer } from './group-commit.ts';
 import { kyselyOver } from './kysely.ts';
@@ -8,6 +10,11 @@ import { tryWriting } from './standstill.ts';
 
 /** Any number that nothing else in the same database uses: "bailiwick" on a telephone's keys. */
 const livenessLock = 224549425;
+/** Who lost a deadlock leaves the others about so long (ms) before it comes again. */
+const restMs = 25;
+const random = systemRandom();
+const anyPart = () => (random.bytes(1)[0] as number) / 256;
+
 /** The first of two numbers, where settlements want to be alone among their like. */
 const settlementLocks = 8455;
 const writersPerNode = 3;
@@ -99,6 +106,7 @@ function reconnectingWriter(pool: pg.Pool, lock: string): Writer & { release(): 
         await target.query({ text: `select pg_advisory_xact_lock(${settlementLocks}, $1)`, values: [number] });
       }
     },
+    rest: (attempt) => new Promise((resolve) => systemClock.after(restMs * 2 ** attempt * (0.5 + anyPart()), resolve)),
     retriable: (error) => ['40P01', '40001'].includes((error as { code?: string }).code ?? ''),
     async exec(sql) {
       if (sql === 'begin') {

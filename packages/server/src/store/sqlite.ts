@@ -38,6 +38,7 @@ export function openSqlite(file: string): Database {
       },
       begin: ['begin immediate'], // the single writer is the liveness lock
       retriable: () => false,
+      rest: async () => {},
     },
   ]);
   const { statement: _, ...read } = queriesOver(reader);
