@@ -1,7 +1,17 @@
 /** What the admin API shows, as far as the command line reads it. The schemas that bind are those of `admin/`. */
-import type { AuthorizationDetail, DetailsType, Operation, PublicJwk, TokenContext } from '@bailiwick/protocol';
+import type {
+  AuthorizationDetail,
+  DetailsType,
+  JwsAlgorithm,
+  Operation,
+  PublicJwk,
+  TokenContext,
+} from '@bailiwick/protocol';
 import type { InstanceTemplate } from '../agents/instance.ts';
 import type { CredentialKind, Standing } from '../credentials/credential.ts';
+import type { ClaimRule } from '../federation/claim-rule.ts';
+import type { TokenKind, WayToPerson } from '../federation/trusted-issuer.ts';
+import type { Mandate } from './mandate-words.ts';
 
 interface Thing {
   id: string;
@@ -265,6 +275,27 @@ export interface TrustDomain extends Thing {
   confirmed_at?: string;
   stale_at?: string;
   refresh_at?: string;
+  fault?: string;
+}
+
+export interface TrustedIssuer extends Thing {
+  issuer: string;
+  status: 'active' | 'suspended';
+  jwks_uri: string;
+  algorithms: JwsAlgorithm[];
+  accepts: TokenKind[];
+  audiences: string[];
+  max_age_seconds: number;
+  /** The first that fits decides. */
+  rules: (Pick<Mandate, 'resources' | 'context' | 'task' | 'passing'> & {
+    name: string;
+    claims: Readonly<Record<string, ClaimRule>>;
+    person: WayToPerson;
+    agents: string[];
+    max_lifetime_seconds?: number;
+    within_scope: boolean;
+  })[];
+  keys_at?: string;
   fault?: string;
 }
 

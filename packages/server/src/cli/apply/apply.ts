@@ -7,7 +7,17 @@ import { confirm } from '../io.ts';
 import type { Mandate } from '../mandate-words.ts';
 import { keepingDefinitions } from '../operation.ts';
 import { painter } from '../output.ts';
-import type { Agent, Credential, Guard, Person, Resource, Role, Team, TrustDomain } from '../registry.ts';
+import type {
+  Agent,
+  Credential,
+  Guard,
+  Person,
+  Resource,
+  Role,
+  Team,
+  TrustDomain,
+  TrustedIssuer,
+} from '../registry.ts';
 import { mistaken, readPlacedYaml } from '../yaml-file.ts';
 import type { Change, Present } from './changes.ts';
 import { wantedCredentials } from './credentials.ts';
@@ -21,7 +31,8 @@ import { speaksOfTrustDomains, trustDomainMistakes, wantedBundles } from './trus
 
 export const apply = command({
   name: 'apply',
-  summary: 'Bring agents, keys, resources, roles, policies and mandates to the state that a file describes.',
+  summary:
+    'Bring agents, keys, resources, roles, policies, trusted issuers and mandates to the state that a file describes.',
   description:
     'It shows what would change (+ made, ~ changed, - ended), asks, and does it. A second time it changes nothing. What the file says of a ' +
     'thing is the whole of it: a role, a key or an operation that is gone from its list is taken away. A field that the file leaves out ' +
@@ -33,7 +44,7 @@ export const apply = command({
     'dry-run': { description: 'Show what would change, and change nothing.' },
     prune: {
       description:
-        'End agents, roles and resources that the file does not name, and policies and named mandates where it names some. Guards, operators, what came with the program and what people gave elsewhere stay.',
+        'End agents, roles and resources that the file does not name, and policies, trusted issuers and named mandates where it names some. Guards, operators, what came with the program and what people gave elsewhere stay.',
     },
     yes,
   },
@@ -50,7 +61,7 @@ export const apply = command({
     if (isEmpty(fleet)) {
       throw new CliError(
         'usage',
-        `${options.file} describes nothing: no trust domains, people, teams, resources, roles, agents, policies or mandates.`,
+        `${options.file} describes nothing: no trust domains, people, teams, resources, roles, agents, policies, trusted issuers or mandates.`,
         {
           hint: 'Is it the file that you meant? The format: docs/guides/agents-and-keys.md.',
         },
@@ -106,9 +117,10 @@ const isEmpty = ({ organization: _, ...fleet }: Fleet) =>
 async function confirmPruned(context: Context, changes: readonly Change[], sure: boolean): Promise<void> {
   const pruned = changes.filter((change) => change.pruned);
   if (pruned.length === 0) return;
-  const counts = (['mandate', 'agent', 'role', 'resource', 'policy'] as const)
+  const counts = (['mandate', 'trusted_issuer', 'agent', 'role', 'resource', 'policy'] as const)
     .map((noun) => [pruned.filter((change) => change.noun === noun).length, noun] as const)
     .filter(([count]) => count > 0)
+    .map(([count, noun]) => [count, noun.replace('_', ' ')] as const)
     .map(([count, noun]) => `${count} ${count === 1 ? noun : noun.replace(/y$/, 'ie').concat('s')}`);
   const what = `--prune ends for good what the file does not name: ${counts.join(', ')}.`;
   if (sure && !context.globals.json) context.io.out(`${what}\n`);
@@ -169,6 +181,7 @@ async function readPresent(
     people: await api.list<Person>('/people'),
     resources: await api.list<Resource>('/resources'),
     roles: await api.list<Role>('/roles'),
+    issuers: Object.keys(fleet.trusted_issuers).length > 0 ? await api.list<TrustedIssuer>('/trusted-issuers') : [],
     mandates: Object.keys(fleet.mandates).length > 0 ? await api.list<Mandate>('/mandates', { named: 'true' }) : [],
     now,
     registered,

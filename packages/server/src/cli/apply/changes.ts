@@ -1,7 +1,7 @@
 /** What a plan is made of: what is there, what is wanted, and what differs. */
 import { CliError } from '../errors.ts';
 import type { Mandate } from '../mandate-words.ts';
-import type { Agent, Credential, Person, Resource, Role, Team, TrustDomain } from '../registry.ts';
+import type { Agent, Credential, Person, Resource, Role, Team, TrustDomain, TrustedIssuer } from '../registry.ts';
 import type { PresentPolicy } from './policies.ts';
 
 /** What the server has now, of one organization. */
@@ -16,6 +16,8 @@ export interface Present {
   /** Empty where the file speaks of none. */
   policies: readonly PresentPolicy[];
   credentials: readonly Credential[];
+  /** Empty where the file speaks of none. */
+  issuers: readonly TrustedIssuer[];
   /** Those that have a name; empty where the file speaks of none. */
   mandates: readonly Mandate[];
   /** As of when all of it was read (milliseconds). */
@@ -60,6 +62,7 @@ export type Noun =
   | 'key'
   | 'credential'
   | 'grant'
+  | 'trusted_issuer'
   | 'mandate';
 
 /** One thing to make, change or end. References in `fields` are names, which the doing turns into ids. */

@@ -4,6 +4,7 @@ import { CliError } from '../errors.ts';
 import { resourceFromFile } from '../nouns/resource-options.ts';
 import type { Change, FieldChange, Noun, Present } from './changes.ts';
 import type { Fleet, FleetAgent } from './fleet.ts';
+import { issuerBody } from './issuers.ts';
 import { mandateBody } from './mandates.ts';
 import { applyPolicy, type WantedPolicy } from './policies.ts';
 import { applyTrustDomain, type WantedBundle } from './trust-domains.ts';
@@ -114,6 +115,11 @@ export function newDoer(
     },
     key: addCredential,
     credential: addCredential,
+    async trusted_issuer(change) {
+      const wanted = fleet.trusted_issuers[change.name];
+      if (wanted === undefined) return;
+      await save(change, '/trusted-issuers', changed(change, { issuer: change.name, ...issuerBody(wanted, id) }));
+    },
     async mandate(change) {
       const wanted = fleet.mandates[change.name];
       if (wanted === undefined) return;
@@ -163,6 +169,9 @@ async function end(api: Api, { noun, id = '', agent = '' }: Change, agentId: (na
   switch (noun) {
     case 'policy':
       await api.post(`/policies/${id}/remove`, { reason: 'not in the fleet file' });
+      return;
+    case 'trusted_issuer':
+      await api.post(`/trusted-issuers/${id}/remove`, { reason: 'not in the fleet file' });
       return;
     case 'mandate':
       await api.post(`/mandates/${id}/end`, { reason: 'not in the fleet file' });

@@ -1,22 +1,12 @@
 /** What a fleet file says: the strict schema of `bailiwick apply -f fleet.yaml`. */
-import { compareRules, jwsAlgorithms, ProtocolError, parseContext, parseHours } from '@bailiwick/protocol';
+import { compareRules, jwsAlgorithms } from '@bailiwick/protocol';
 import { z } from 'zod';
 import { agentKinds } from '../../agents/agent.ts';
 import { bindings, provenances } from '../../agents/instance.ts';
 import { subjectFields } from '../../credentials/credential.ts';
 import { operationSchema } from '../operation.ts';
-
-const name = z
-  .string()
-  .regex(
-    /^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$/,
-    'must be 1 to 63 lowercase letters, digits, dots, hyphens or underscores',
-  );
-const text = z.string('must be text');
-const scope = z.string('must be a scope').regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be a scope: no spaces or quotes');
-const time = z.iso.datetime({ offset: true, error: 'must be a time such as 2030-01-31T12:00:00Z' });
-const seconds = z.int('must be a whole number of seconds').min(1).max(900, 'must be at most 900 seconds');
-const list = <Item extends z.ZodType>(item: Item) => z.array(item, 'must be a list');
+import { issuerSchema, mandateSchema } from './fleet-acting.ts';
+import { context, count, list, name, scope, seconds, text, time } from './fleet-fields.ts';
 
 const key = z.union(
   [
@@ -126,11 +116,6 @@ interface AgentUse {
   scope?: string[] | undefined;
 }
 
-const count = (least: number, most: number) => {
-  const message = `must be a whole number from ${least} to ${most}`;
-  return z.int(message).min(least, message).max(most, message);
-};
-
 /** What running copies of an agent may be. */
 const instanceTemplate = z.strictObject(
   {
@@ -152,27 +137,6 @@ const instanceTemplate = z.strictObject(
   },
   'must say what instances may be: lifetime_seconds, live_at_most, depth, dns_names, attributes, bind',
 );
-
-/** Where and when its tokens may be used; hours as people write them. */
-const context = z
-  .strictObject(
-    {
-      ip: list(z.string()).optional(),
-      country: list(z.string()).optional(),
-      zone: list(z.string()).optional(),
-      hours: list(z.string('must be hours such as "mon-fri 08:00-18:00 Europe/Berlin"')).optional(),
-    },
-    'must say where and when: ip, country, zone, hours',
-  )
-  .transform(({ hours, ...places }, at) => {
-    try {
-      return parseContext({ ...places, ...(hours && { hours: hours.map(parseHours) }) });
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      at.addIssue({ code: 'custom', message: `is wrong: ${error.message}` });
-      return z.NEVER;
-    }
-  });
 
 const agentSchema = z.strictObject(
   {
@@ -214,46 +178,6 @@ const agentSchema = z.strictObject(
   'must describe an agent, with at least "owner: …"',
 );
 
-/** What an administrator lets an agent do for a person. */
-const mandateSchema = z.strictObject(
-  {
-    person: z.string('must be the person for whom it may act'),
-    agent: z.string('must be the agent that may act'),
-    resources: z.record(
-      z.string(),
-      z.union(
-        [
-          list(scope).transform((scope) => ({ scope, details: [] as Record<string, unknown>[] })),
-          z.strictObject({
-            scope: list(scope).default([]),
-            details: list(z.record(z.string(), z.unknown())).default([]),
-          }),
-        ],
-        'must be a list of scopes, or {scope: [...], details: [{type: …}]}',
-      ),
-      'must be a list of "resource: [scope, scope]"',
-    ),
-    context: context.optional(),
-    task: z.strictObject({ workflow: text.optional(), environment: text.optional() }).optional(),
-    limits: z
-      .strictObject({
-        uses: count(1, 1_000_000_000).optional(),
-        amounts: list(
-          z.strictObject({
-            type: text,
-            amount: text,
-            unit: z.strictObject({ at: text, is: text }).optional(),
-            total: z.number('must be a number'),
-          }),
-        ).optional(),
-      })
-      .optional(),
-    passing: z.strictObject({ depth: count(0, 4).optional(), to: list(z.string()).optional() }).optional(),
-    expires_at: time,
-  },
-  'must describe a mandate: person, agent, resources, expires_at',
-);
-
 const trustDomain = z
   .strictObject(
     { url: z.string().optional(), spiffe_id: z.string().optional(), bundle: z.string().optional() },
@@ -278,6 +202,9 @@ const policy = z.union(
   policyShape,
 );
 
+/** What trusted issuers call a person. */
+const identity = z.strictObject({ issuer: text, subject: text }, 'must be {issuer: …, subject: …}');
+
 /** The whole file. Everything is keyed by its name. */
 export const fleetSchema = z.strictObject(
   {
@@ -286,7 +213,12 @@ export const fleetSchema = z.strictObject(
       .record(z.string().regex(/^[a-z0-9._-]{1,255}$/, 'must be the name of a trust domain'), trustDomain)
       .default({}),
     people: z
-      .record(z.string(), orNothing(z.strictObject({ email: z.email('must be an address').optional() })))
+      .record(
+        z.string(),
+        orNothing(
+          z.strictObject({ email: z.email('must be an address').optional(), identities: list(identity).optional() }),
+        ),
+      )
       .default({}),
     teams: z
       .record(name, orNothing(z.strictObject({ display_name: text.optional(), members: list(z.string()).optional() })))
@@ -295,13 +227,13 @@ export const fleetSchema = z.strictObject(
     roles: z.record(name, roleSchema).default({}),
     agents: z.record(name, agentSchema).default({}),
     policies: z.record(name, policy).default({}),
+    trusted_issuers: z.record(z.string(), issuerSchema).default({}),
     mandates: z.record(name, mandateSchema).default({}),
   },
-  'must hold trust_domains, people, teams, resources, roles, agents, policies or mandates',
+  'must hold trust_domains, people, teams, resources, roles, agents, policies, trusted_issuers or mandates',
 );
 
 export type Fleet = z.output<typeof fleetSchema>;
 export type FleetAgent = Fleet['agents'][string];
-export type FleetMandate = Fleet['mandates'][string];
 export type FleetKey = NonNullable<FleetAgent['keys']>[number];
 export type FleetCredential = NonNullable<FleetAgent['credentials']>[number];

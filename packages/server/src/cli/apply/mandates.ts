@@ -4,7 +4,8 @@ import { CliError } from '../errors.ts';
 import type { Mandate } from '../mandate-words.ts';
 import type { Resource } from '../registry.ts';
 import { type Change, change, type Present } from './changes.ts';
-import type { Fleet, FleetMandate } from './fleet.ts';
+import type { Fleet } from './fleet.ts';
+import type { FleetMandate, FleetPower } from './fleet-acting.ts';
 
 /** How names and ids of others become the one name by which a plan speaks of them. */
 export interface MandateNames {
@@ -43,12 +44,16 @@ export function mandatesToEnd(fleet: Fleet, present: Present): { id: string; nam
 /** One of the file in the words of the admin API. @param id the id of what the file calls by a name */
 export function mandateBody(
   { person, agent, resources, passing, ...rest }: FleetMandate,
-  id: (noun: 'person' | 'agent' | 'resource', name: string) => string,
+  id: IdOf,
 ): Record<string, unknown> {
+  return { ...rest, person: id('person', person), agent: id('agent', agent), ...powerBody({ resources, passing }, id) };
+}
+
+export type IdOf = (noun: 'person' | 'agent' | 'resource', name: string) => string;
+
+/** What may be done, and how it may be passed on, in the words of the admin API. */
+export function powerBody({ resources, passing }: FleetPower, id: IdOf): Record<string, unknown> {
   return {
-    ...rest,
-    person: id('person', person),
-    agent: id('agent', agent),
     resources: Object.entries(resources).map(([name, { scope, details }]) => ({
       resource: id('resource', name),
       ...(scope.length > 0 && { scope: scope.join(' ') }),
@@ -65,9 +70,7 @@ function valuesOf(wanted: FleetMandate, { nameOf, resourceName }: MandateNames):
   return {
     person: nameOf(person),
     agent: nameOf(agent),
-    resources: Object.fromEntries(
-      Object.entries(resources).map(([name, { scope, details }]) => [resourceName(name), linesOf(scope, details)]),
-    ),
+    resources: wantedLines(resources, resourceName),
     context,
     task,
     limits: limits && { ...limits, ...(limits.amounts && { amounts: amountLines(limits.amounts) }) },
@@ -81,12 +84,7 @@ function valuesNow(mandate: Mandate, { nameOf, resourceName }: MandateNames): Re
   return {
     person: nameOf(person),
     agent: nameOf(agent),
-    resources: Object.fromEntries(
-      resources.map(({ resource, scope, authorization_details }) => [
-        resourceName(resource),
-        linesOf(scope?.split(' ') ?? [], authorization_details ?? []),
-      ]),
-    ),
+    resources: presentLines(resources, resourceName),
     context: context ?? {},
     task: task ?? {},
     limits: limits ? { ...limits, ...(limits.amounts && { amounts: amountLines(limits.amounts) }) } : {},
@@ -94,6 +92,23 @@ function valuesNow(mandate: Mandate, { nameOf, resourceName }: MandateNames): Re
     expires_at: new Date(expires_at).toISOString(),
   };
 }
+
+type ResourceName = MandateNames['resourceName'];
+
+/** What may be done on each resource, item by item: as the file says it. */
+export const wantedLines = (resources: FleetMandate['resources'], nameOf: ResourceName) =>
+  Object.fromEntries(
+    Object.entries(resources).map(([name, { scope, details }]) => [nameOf(name), linesOf(scope, details)]),
+  );
+
+/** The same, as it is. */
+export const presentLines = (resources: Mandate['resources'], nameOf: ResourceName) =>
+  Object.fromEntries(
+    resources.map(({ resource, scope, authorization_details }) => [
+      nameOf(resource),
+      linesOf(scope?.split(' ') ?? [], authorization_details ?? []),
+    ]),
+  );
 
 const linesOf = (scope: readonly string[], details: readonly object[]) => [
   ...scope.toSorted(),
@@ -103,7 +118,7 @@ const linesOf = (scope: readonly string[], details: readonly object[]) => [
 /** The order in which amounts are counted is the server's. */
 const amountLines = (amounts: NonNullable<Amounts>) => amounts.map((amount) => canonicalJson(amount)).toSorted();
 
-const passingOf = (
+export const passingOf = (
   { depth = 0, to }: { depth?: number | undefined; to?: string[] | undefined },
   nameOf: (id: string) => string,
 ) => ({

@@ -4,6 +4,7 @@ import { operationLine } from '../operation.ts';
 import type { Resource } from '../registry.ts';
 import { type Change, change, type FieldChange, find, type Noun, type Present, type WantedOfAgent } from './changes.ts';
 import type { Fleet, FleetResource } from './fleet.ts';
+import { issuerChanges, issuersToEnd } from './issuers.ts';
 import { mandateChanges, mandatesToEnd } from './mandates.ts';
 import { agentChanges } from './plan-agent.ts';
 import { heirsLast, roleNow, roleValues } from './plan-role.ts';
@@ -32,7 +33,13 @@ export function plan(
   return [
     ...trustDomainChanges(fleet, present, bundles),
     ...Object.entries(fleet.people).flatMap(([name, wanted]) =>
-      change('person', name, find(present.people, name), { email: wanted.email }, ({ email }) => ({ email })),
+      change(
+        'person',
+        name,
+        find(present.people, name),
+        { email: wanted.email, identities: wanted.identities?.map(identityLine).toSorted() },
+        ({ email, identities = [] }) => ({ email, identities: identities.map(identityLine).toSorted() }),
+      ),
     ),
     ...Object.entries(fleet.teams).flatMap(([name, wanted]) =>
       change('team', name, find(present.teams, name), { ...wanted, members: wanted.members?.toSorted() }, (team) => ({
@@ -60,16 +67,20 @@ export function plan(
     ...Object.entries(fleet.resources).flatMap(([name, wanted]) =>
       referringChanges(name, wanted, presentResource(present, name, wanted), { nameOf, resourceName }),
     ),
+    ...issuerChanges(fleet, present, { nameOf, resourceName }),
     ...mandateChanges(fleet, present, { nameOf, resourceName }),
     ...(prune
       ? [
           ...mandatesToEnd(fleet, present).map(ended('mandate')),
+          ...issuersToEnd(fleet, present).map(ended('trusted_issuer')),
           ...ends(fleet, present),
           ...policiesToEnd(present.policies, policies).map(ended('policy')),
         ]
       : []),
   ];
 }
+
+const identityLine = ({ issuer, subject }: { issuer: string; subject: string }) => `${subject} at ${issuer}`;
 
 /** The resource that the file means: by its identifier, else by its name. */
 export function presentResource(

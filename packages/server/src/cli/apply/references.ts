@@ -4,6 +4,7 @@ import type { Credential } from '../registry.ts';
 import type { Say } from '../yaml-file.ts';
 import type { Present, WantedOfAgent } from './changes.ts';
 import type { Fleet } from './fleet.ts';
+import type { FleetPower } from './fleet-acting.ts';
 
 interface Known {
   id: string;
@@ -68,6 +69,14 @@ export function referenceMistakes(
   const note = (at: readonly PropertyKey[], wrong: string | undefined, key?: string) => {
     if (wrong !== undefined) mistakes.push(say(at, wrong, key));
   };
+  const power = (at: readonly PropertyKey[], { resources: on, passing }: FleetPower) => {
+    for (const [one, { scope }] of Object.entries(on)) {
+      note([...at, 'resources'], resource(one) ?? unknownScopes(one, scope), one);
+    }
+    for (const [index, one] of (passing?.to ?? []).entries()) {
+      note([...at, 'passing', 'to', index], missing('agent', one, agents));
+    }
+  };
   for (const [name, { members = [] }] of Object.entries(fleet.teams)) {
     for (const [index, member] of members.entries()) {
       note(['teams', name, 'members', index], missing('person', member, people));
@@ -100,15 +109,17 @@ export function referenceMistakes(
       note(['agents', name, 'roles', index], missing('role', role, roles));
     }
   }
-  for (const [name, { person, agent, resources: named, passing }] of Object.entries(fleet.mandates)) {
-    note(['mandates', name, 'person'], missing('person', person, people));
-    note(['mandates', name, 'agent'], missing('agent', agent, agents));
-    for (const [one, { scope }] of Object.entries(named)) {
-      note(['mandates', name, 'resources'], resource(one) ?? unknownScopes(one, scope), one);
+  for (const [name, { rules }] of Object.entries(fleet.trusted_issuers)) {
+    for (const [index, rule] of rules.entries()) {
+      const at = ['trusted_issuers', name, 'rules', index];
+      for (const [each, one] of rule.agents.entries()) note([...at, 'agents', each], missing('agent', one, agents));
+      power(at, rule);
     }
-    for (const [index, one] of (passing?.to ?? []).entries()) {
-      note(['mandates', name, 'passing', 'to', index], missing('agent', one, agents));
-    }
+  }
+  for (const [name, mandate] of Object.entries(fleet.mandates)) {
+    note(['mandates', name, 'person'], missing('person', mandate.person, people));
+    note(['mandates', name, 'agent'], missing('agent', mandate.agent, agents));
+    power(['mandates', name], mandate);
   }
   return [...mistakes, ...credentialMistakes(present, from)];
 }

@@ -8,20 +8,8 @@ import { CliError } from '../errors.ts';
 import { asJson } from '../identity.ts';
 import { confirm } from '../io.ts';
 import { fields, shortTime, show, table } from '../output.ts';
+import type { TrustedIssuer } from '../registry.ts';
 import { statusStyle } from './status.ts';
-
-interface Issuer {
-  id: string;
-  issuer: string;
-  status: string;
-  jwks_uri: string;
-  accepts: string[];
-  audiences: string[];
-  max_age_seconds: number;
-  rules: { name: string; agents: string[] }[];
-  keys_at?: string;
-  fault?: string;
-}
 
 const argument = { name: 'issuer', description: 'What its tokens carry as iss, or its id here.' } as const;
 const reason = { value: 'TEXT', description: 'Why, for the log.' } as const;
@@ -31,7 +19,7 @@ const list = command({
   summary: 'List trusted issuers: whose tokens let agents act for people.',
   examples: [{ command: 'bailiwick issuers list', does: 'All of them' }],
   async run(context) {
-    const items = await openApi(context).list<Issuer>('/trusted-issuers');
+    const items = await openApi(context).list<TrustedIssuer>('/trusted-issuers');
     show(context, { items }, () =>
       table(
         context,
@@ -86,12 +74,12 @@ const trust = command({
       ...(options.accept.length > 0 && { accepts: options.accept }),
       ...(options['jwks-uri'] !== undefined && { jwks_uri: options['jwks-uri'] }),
     };
-    const [known] = await api.list<Issuer>('/trusted-issuers', { issuer });
+    const [known] = await api.list<TrustedIssuer>('/trusted-issuers', { issuer });
     showIssuer(
       context,
       known
-        ? await api.patch<Issuer>(`/trusted-issuers/${known.id}`, body)
-        : await api.create<Issuer>('/trusted-issuers', { issuer, ...body }),
+        ? await api.patch<TrustedIssuer>(`/trusted-issuers/${known.id}`, body)
+        : await api.create<TrustedIssuer>('/trusted-issuers', { issuer, ...body }),
     );
   },
 });
@@ -105,7 +93,7 @@ const suspend = command({
   async run(context, [name], options) {
     const api = openApi(context);
     const { id } = await found(api, name);
-    showIssuer(context, await api.post<Issuer>(`/trusted-issuers/${id}/suspend`, { reason: options.reason }));
+    showIssuer(context, await api.post<TrustedIssuer>(`/trusted-issuers/${id}/suspend`, { reason: options.reason }));
   },
 });
 
@@ -118,7 +106,7 @@ const simple = (verb: 'resume' | 'refresh', summary: string, does: string) =>
     async run(context, [name]) {
       const api = openApi(context);
       const { id } = await found(api, name);
-      showIssuer(context, await api.post<Issuer>(`/trusted-issuers/${id}/${verb}`));
+      showIssuer(context, await api.post<TrustedIssuer>(`/trusted-issuers/${id}/${verb}`));
     },
   });
 
@@ -147,9 +135,9 @@ export const issuerCommands = [
   remove,
 ];
 
-async function found(api: Api, name: string): Promise<Issuer> {
-  if (isId('trusted_issuer', name)) return api.get<Issuer>(`/trusted-issuers/${name}`);
-  const [issuer] = await api.list<Issuer>('/trusted-issuers', { issuer: name });
+async function found(api: Api, name: string): Promise<TrustedIssuer> {
+  if (isId('trusted_issuer', name)) return api.get<TrustedIssuer>(`/trusted-issuers/${name}`);
+  const [issuer] = await api.list<TrustedIssuer>('/trusted-issuers', { issuer: name });
   if (issuer) return issuer;
   throw new CliError('not_found', `The issuer "${name}" is not trusted.`, { hint: 'See `bailiwick issuers list`.' });
 }
@@ -167,7 +155,7 @@ function rulesIn(file: string): unknown {
   return rules;
 }
 
-const showIssuer = (context: Context, issuer: Issuer): void =>
+const showIssuer = (context: Context, issuer: TrustedIssuer): void =>
   show(context, issuer, () =>
     fields(context, [
       ['issuer', issuer.issuer],
