@@ -73,7 +73,10 @@ function pathIn({ config }: Registry, spiffeId: string): readonly string[] {
   }
 }
 
-/** Ids of those actors that are agents of the organization, in their order. Whom another issuer names is none of ours, whatever it is called. */
+/**
+ * Ids of those actors that are agents of the organization, in their order. Whom another issuer names is none of ours, whatever it is called; and no token
+ * calls an agent by its name alone: whoever is called as an agent is named, a person say, is none.
+ */
 export async function agentsAmong(
   deps: Registry,
   version: number,
@@ -82,7 +85,7 @@ export async function agentsAmong(
 ): Promise<string[]> {
   const ids: string[] = [];
   for (const { sub, iss } of actors) {
-    if (iss !== deps.config.issuer) continue;
+    if (iss !== deps.config.issuer || !(sub.startsWith('spiffe://') || isId('agent', sub))) continue;
     const found = await agentCalled(deps, version, org, sub);
     if (found) ids.push(found.agent.id);
   }

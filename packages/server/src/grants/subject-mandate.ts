@@ -7,8 +7,7 @@ import { isId } from '../lib/ids.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
 import { isHeldBy } from '../mandates/holder.ts';
 import type { Mandate } from '../mandates/mandate.ts';
-import { isStopping, mandateStanding } from '../mandates/standing.ts';
-import { mandateWithAncestors } from '../mandates/store.ts';
+import { isStopping, standingLine } from '../mandates/standing.ts';
 import { spiffeId, subProfiles } from '../tokens/claims.ts';
 import type { ActingClient } from './actor.ts';
 import { agentOf, authoritiesOf, inFrontOf, mustReach, type Subject } from './subject.ts';
@@ -18,17 +17,14 @@ import { agentOf, authoritiesOf, inFrontOf, mustReach, type Subject } from './su
  * @throws OAuthError `invalid_request`: the same for a mandate of others and for none
  */
 export async function subjectOfMandate(deps: Deps, { client, actor }: ActingClient, id: string): Promise<Subject> {
-  const line = isId('mandate', id) ? await mandateWithAncestors(deps.db, id) : undefined;
-  const [mandate, ...ancestors] = line ?? [];
-  if (
-    !line ||
-    !mandate ||
-    !isHeldBy(mandate, { org: client.agent.org, agent: client.agent.id, instance: client.instance })
-  ) {
+  const now = deps.clock.now();
+  const standing = isId('mandate', id) ? await standingLine(deps.db, client.asOf, id, now) : undefined;
+  const holder = { org: client.agent.org, agent: client.agent.id, instance: client.instance };
+  if (!standing || !isHeldBy(standing.line[0], holder)) {
     throw new OAuthError('invalid_request', 'subject_token is no mandate of this agent');
   }
-  const now = deps.clock.now();
-  const { restsOn, stoppedBy, endsAt } = await mandateStanding(deps.db, line, now);
+  const { line, restsOn, stoppedBy, endsAt } = standing;
+  const [mandate, ...ancestors] = line;
   if (stoppedBy !== undefined) {
     const { person } = mandate; // nothing is put on record as theirs any more once they are erased
     throw stopped(mandate, stoppedBy, (await isStopping(deps.db, person, now)) ? undefined : person);

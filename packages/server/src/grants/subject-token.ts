@@ -5,8 +5,8 @@ import { agentsAmong } from '../decide/registered.ts';
 import type { Deps } from '../deps.ts';
 import { issuerRule } from '../federation/issuers.ts';
 import { OAuthError } from '../lib/oauth-error.ts';
-import { type MandateStanding, mandateStanding } from '../mandates/standing.ts';
-import { mandateWithAncestors } from '../mandates/store.ts';
+import type { Counter } from '../liveness/liveness.ts';
+import { type MandateStanding, standingLine } from '../mandates/standing.ts';
 import type { Resource } from '../resources/resource.ts';
 import { spiffeId } from '../tokens/claims.ts';
 import { standingOf } from '../tokens/introspect.ts';
@@ -39,7 +39,7 @@ export async function subjectOfToken(
   if (isOwn && !isHeldBy(claims, client, binding)) {
     throw unfit('is bound to another key than the one that this request proves');
   }
-  const { line, restsOn } = await lineOf(deps, claims);
+  const { line, restsOn } = await lineOf(deps, client.asOf, claims);
   const holder = claims.act?.sub ?? claims.sub;
   const isSame = isOwn && holder === actor.sub; // a narrower token for whoever has one already is no hop
   const rule = await ruleOf(deps, client, claims);
@@ -101,13 +101,14 @@ const isBelow = ({ instance: above }: Pick<AccessTokenClaims, 'instance'>, { ins
  */
 export async function lineOf(
   deps: Deps,
+  asOf: Counter,
   { mandate: id, issuer_rule: rule, sub: person }: Pick<AccessTokenClaims, 'mandate' | 'issuer_rule' | 'sub'>,
 ): Promise<Pick<Subject, 'line'> & Pick<MandateStanding, 'restsOn'>> {
   if (id === undefined) return { line: [], restsOn: rule ? [rule.issuer, person] : [] };
-  const [mandate, ...ancestors] = (await mandateWithAncestors(deps.db, id)) ?? [];
-  if (!mandate) throw unfit('has been ended');
-  const { restsOn, stoppedBy, endsAt } = await mandateStanding(deps.db, [mandate, ...ancestors], deps.clock.now());
-  if (stoppedBy !== undefined) throw unfit('has been ended');
+  const standing = await standingLine(deps.db, asOf, id, deps.clock.now());
+  if (!standing || standing.stoppedBy !== undefined) throw unfit('has been ended');
+  const { restsOn, endsAt } = standing;
+  const [mandate, ...ancestors] = standing.line;
   return { line: [{ ...mandate, endsAt }, ...ancestors], restsOn };
 }
 

@@ -58,7 +58,7 @@ export async function shownSubject(deps: Deps, client: Client, type: string, tok
     claims,
     ...found,
     actors: await agentsAmong(deps, client.asOf.version, client.agent.org, actors),
-    ...(await lineOf(deps, claims)),
+    ...(await lineOf(deps, client.asOf, claims)),
     tags: tagsOf(claims, kid),
   };
 }

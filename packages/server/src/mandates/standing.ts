@@ -3,7 +3,9 @@ import type { Instance } from '../agents/instance.ts';
 import { isAliveAmong, restsOn as restsOnOf } from '../agents/instance-standing.ts';
 import { findInstance } from '../agents/instance-store.ts';
 import { isId } from '../lib/ids.ts';
+import { rememberedPer } from '../lib/remember.ts';
 import {
+  type Counter,
   endSubject,
   firstEnd,
   firstStopped,
@@ -13,9 +15,9 @@ import {
   subjectsNow,
   suspendSubject,
 } from '../liveness/liveness.ts';
-import type { Queries, Tx } from '../store/database.ts';
+import type { Database, Queries, Tx } from '../store/database.ts';
 import type { Mandate } from './mandate.ts';
-import { setMandateEnded } from './store.ts';
+import { mandateWithAncestors, setMandateEnded } from './store.ts';
 
 /** A resumed mandate goes on: what it let an agent do isn't asked anew, its earlier tokens stay dead. */
 const sinceEver = Number.MAX_SAFE_INTEGER;
@@ -34,10 +36,47 @@ export interface MandateStanding {
  * @param line the mandate first, then its ancestors up to the root, as `mandateWithAncestors` answers them
  */
 export async function mandateStanding(q: Queries, line: readonly Mandate[], now: number): Promise<MandateStanding> {
-  const links = linksOf(line);
-  const read = await readLinks(q, links);
-  const stoppedBy = links.find((id) => isStoppedIn(read, id, now));
+  return standingIn(await readLinks(q, linksOf(line)), line, now);
+}
+
+function standingIn(read: Read, line: readonly Mandate[], now: number): MandateStanding {
+  const stoppedBy = linksOf(line).find((id) => isStoppedIn(read, id, now));
   return { restsOn: read.restsOn, stoppedBy, endsAt: endOf(line, read) };
+}
+
+/** A mandate first, then those that it came from up to the root, and how they stand. */
+export interface StandingLine extends MandateStanding {
+  line: readonly [Mandate, ...Mandate[]];
+}
+
+type ReadLine = { line: StandingLine['line']; read: Read };
+const lines = rememberedPer<ReadLine>(20_000);
+
+/**
+ * The line of the mandate with this id and how it stands at `now` (ms), read once as long as nothing is revoked or resumed and the registry stays: whatever
+ * changes a mandate, or stops what it rests on, moves one of the two. Only of running copies that is not so, and they are read each time.
+ * Undefined if there is none.
+ */
+export async function standingLine(
+  db: Database,
+  { rev, version }: Counter,
+  id: string,
+  now: number,
+): Promise<StandingLine | undefined> {
+  let fresh: ReadLine | undefined;
+  const known = await lines(db).get(rev + version, id, async () => {
+    fresh = await readLine(db, id);
+    return fresh?.read.instances.size === 0 ? fresh : undefined;
+  });
+  const { line, read } = known ?? fresh ?? {};
+  return line && read && { line, ...standingIn(read, line, now) };
+}
+
+async function readLine(q: Queries, id: string): Promise<ReadLine | undefined> {
+  const [first, ...above] = (await mandateWithAncestors(q, id)) ?? [];
+  if (!first) return undefined;
+  const line = [first, ...above] as const;
+  return { line: [...line], read: await readLinks(q, linksOf(line)) };
 }
 
 /** Ids of everything whose end or suspension stops what flows through this line, and when the first of it ends by itself. */

@@ -195,6 +195,7 @@ function issuedEvent(
     reason: plan.reasons.join('; '),
     trace: context.traceparent,
     decided_on: {
+      by: plan.decidedOn.by, // its place in the order of canonical JSON, in which everything here stands: nothing has to be sorted
       ...(delegation?.act && { chain: ownActors(delegation.act) }),
       ...knownOf(client),
       ...(plan.context && { ctx: Object.keys(plan.context) }),
