@@ -13,6 +13,10 @@ for (const dialect of databases) {
       store = await testDatabase(dialect);
       db = store.db;
       await db.transaction((tx) => tx.run('create table things (id text primary key)'));
+      if (dialect === 'sqlite') return;
+      const { until, end } = hearing(db, 'listening');
+      await until((all) => all.includes(undefined)); // it hears nothing of what was said before it listens
+      end();
     });
     after(() => store.close());
 
