@@ -104,15 +104,17 @@ for (const database of databases) {
 
     test('whom another issuer names is no agent of ours, whatever it is called', async () => {
       const { deps, issuer } = server;
-      const { organization: org, subject } = await server.admin<{ organization: string; subject: string }>(
-        'GET',
-        `/agents/${first.id}`,
-      );
+      const {
+        organization: org,
+        subject,
+        name,
+      } = await server.admin<{ organization: string; subject: string; name: string }>('GET', `/agents/${first.id}`);
       const { version } = await asOf(deps.db);
       const among = (iss?: string) =>
         agentsAmong(deps, version, org, [
           { sub: subject, iss },
           { sub: first.id, iss },
+          { sub: name, iss }, // no token calls an agent so: a person may be called as one is named
         ]);
       assert.deepEqual(await among(issuer), [first.id, first.id]);
       for (const other of ['https://narrow.example', undefined]) assert.deepEqual(await among(other), []);
