@@ -7,7 +7,7 @@ import type { Deps } from '../deps.ts';
 import { type FetchedKeySet, fetchKeySet, keysFor } from '../lib/key-set.ts';
 import { FetchError } from '../lib/safe-fetch.ts';
 import { claimKeyFetch, findTrustedIssuer, keepIssuerKeys, noteIssuerFault } from './issuer-store.ts';
-import type { TrustedIssuer } from './trusted-issuer.ts';
+import { keysBelievedForMs, type TrustedIssuer } from './trusted-issuer.ts';
 
 const minuteMs = 60_000;
 /** How long an issuer has peace after it was asked, whoever shows us tokens that we can't judge. */
@@ -16,8 +16,6 @@ const askedAtMostEvery = minuteMs / 2;
 const keptAtLeast = 5 * minuteMs;
 const keptAtMost = 24 * 60 * minuteMs;
 const keptByDefault = 60 * minuteMs;
-/** For how long keys are believed that nobody could confirm. */
-const believedFor = 24 * 60 * minuteMs;
 
 /** What is written down of keys that were fetched at `now` (ms). */
 export const keptKeys = ({ text, maxAgeMs = keptByDefault }: FetchedKeySet, now: number) => ({
@@ -50,7 +48,7 @@ const fresh = (deps: Deps, issuer: TrustedIssuer, named: Named): VerificationKey
   deps.clock.now() < (issuer.jwksUntil ?? 0) ? matching(issuer, named) : [];
 
 const isBelieved = ({ clock }: Deps, { jwksAt }: TrustedIssuer): boolean =>
-  jwksAt !== undefined && clock.now() <= jwksAt + believedFor;
+  jwksAt !== undefined && clock.now() <= jwksAt + keysBelievedForMs;
 
 /** Read once for the same keys, algorithm and name. */
 const read = boundedCache<VerificationKey[]>(1000);

@@ -30,6 +30,9 @@ export interface TrustedIssuer {
   updatedAt: number;
 }
 
+/** For how long keys are believed that nobody could confirm. */
+export const keysBelievedForMs = 24 * 60 * 60_000;
+
 export const tokenKinds = ['id_token', 'access_token'] as const;
 export type TokenKind = (typeof tokenKinds)[number];
 

@@ -19,7 +19,7 @@ export const doctor = command({
   description:
     'It looks at the runtime, the configuration, TLS, the data folder, the key file, the database, the encryption of private keys, the server, its clock and keys, and ' +
     'at what is registered: owners, agents without credentials, credentials near their end or long unused, secrets, unbound tokens, ' +
-    'resources without operations or guards, mandates that can not be used or run out. It changes nothing. It ends with 1 if something is broken; warnings alone end with 0.',
+    'resources without operations or guards, mandates that can not be used or run out, trusted issuers whose keys can not be had or by whose rules nobody can act. It changes nothing. It ends with 1 if something is broken; warnings alone end with 0.',
   examples: [
     { command: 'bailiwick doctor', does: 'Is everything all right?' },
     {

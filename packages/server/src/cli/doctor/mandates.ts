@@ -1,10 +1,10 @@
 /** Mandates that help nobody: those that can't be used, those near their end, those of which nothing is left. */
-import { operationType } from '@bailiwick/protocol';
 import type { Api } from '../api.ts';
 import { CliError } from '../errors.ts';
 import type { Mandate } from '../mandate-words.ts';
 import type { Agent, Resource, Role } from '../registry.ts';
 import { type Finding, note, ok, someOf, warn } from './finding.ts';
+import { isGivenAny, type Registered } from './power.ts';
 
 const dayMs = 86_400_000;
 const soonDays = 7;
@@ -29,13 +29,10 @@ export async function checkMandates(api: Api, agents: readonly Agent[], now: num
   }
 }
 
-interface Seen {
+interface Seen extends Registered {
   active: readonly Mandate[];
   /** Something that they rest on doesn't let them be used. */
   stopped: readonly Mandate[];
-  agents: readonly Agent[];
-  roles: readonly Role[];
-  resources: readonly Resource[];
   /** Ids of mandates that stop others and are over. */
   over: ReadonlySet<string>;
 }
@@ -73,7 +70,7 @@ function findings(seen: Seen, now: number): Finding[] {
     retired.has(stopped_by)
       ? ` (agent ${names.get(stopped_by)} is retired)`
       : ` (it came from ${stopped_by}, which is over)`;
-  const powerless = active.filter((one) => !isGivenAnything(one, seen));
+  const powerless = active.filter(({ agent, resources }) => !isGivenAny(agent, resources, seen));
   const ending = endingAlone(active, now);
   const spent = active.filter(({ ledger }) => ledger.some((each) => each.spent >= each.most * nearlySpent));
   const found: Finding[] = [];
@@ -101,26 +98,6 @@ function findings(seen: Seen, now: number): Finding[] {
   return found.length > 0 || active.length === 0
     ? found
     : [ok(check, `each can be used, and lasts (${active.length})`)];
-}
-
-/** Whether roles and registration of its agent give any of it now: roles bound every token. */
-function isGivenAnything({ agent: id, resources: allowed }: Mandate, { agents, roles, resources }: Seen): boolean {
-  const agent = agents.find((one) => one.id === id);
-  if (agent === undefined) return true; // not this identity's to see
-  const own = roles.filter((role) => agent.roles.some((held) => held.id === role.id));
-  const held = [...own, ...roles.filter((role) => own.some(({ inherits }) => inherits.includes(role.id)))];
-  return allowed.some(({ resource: identifier, scope = '', authorization_details: details = [] }) => {
-    const resource = resources.find((one) => one.identifier === identifier && one.status !== 'retired');
-    if (resource === undefined || !agent.resources.some((use) => use.resource === resource.id)) return false;
-    const given = held.flatMap(({ permissions }) => permissions.filter((each) => each.resource === resource.id));
-    const types = new Set(given.flatMap((each) => (each.details ?? []).map(({ type }) => type)));
-    const scopes = new Set(given.flatMap((each) => each.scopes));
-    const typeOf = (detail: object) => ('type' in detail ? detail.type : undefined);
-    return (
-      scope.split(' ').some((one) => scopes.has(one)) ||
-      details.some((one) => types.has(String(typeOf(one))) || (typeOf(one) === operationType && given.length > 0))
-    );
-  });
 }
 
 /** Of those that were meant to last, whichever end before long without one beside them that lasts. What was passed on ends with its root. */

@@ -7,6 +7,7 @@ import type { Agent, Credential, Guard, Person, Resource, SigningKey, Team } fro
 import { checkAgentEnds, checkCredentials, withoutCredentials } from './credentials.ts';
 import { checkExports } from './exports.ts';
 import { type Finding, fail, note, ok, someOf, warn } from './finding.ts';
+import { checkTrustedIssuers } from './issuers.ts';
 import { checkMandates } from './mandates.ts';
 import { checkPolicies } from './policies.ts';
 import { checkTrustDomains } from './trust-domains.ts';
@@ -39,6 +40,7 @@ export async function checkRegistry(api: Api, now: number): Promise<Finding[]> {
     ...(await allowed('credentials', () => checkThoseOf(api, living, now))),
     ...(await allowed('resources', () => checkResources(api, agents))),
     ...(await checkMandates(api, agents, now)),
+    ...(await checkTrustedIssuers(api, agents, now)),
     ...(await checkPolicies(api, now)),
     ...(await checkTrustDomains(api)),
     ...(await checkExports(api, now)),
