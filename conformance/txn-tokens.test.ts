@@ -73,6 +73,7 @@ for (const database of databases) {
       });
     const verified = (jwt: string) =>
       jwtVerify(jwt, createRemoteJWKSet(new URL(world.jwksUri)), {
+        issuer: world.issuer,
         audience: 'localhost',
         typ: 'txntoken+jwt',
         requiredClaims: ['iat', 'exp', 'txn', 'sub', 'scope', 'req_wl'],
