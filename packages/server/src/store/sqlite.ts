@@ -23,6 +23,8 @@ export function openSqlite(file: string): Database {
   const write = queriesOver(writer);
   const listeners = newListeners();
   const afterCommit: (() => void)[] = [];
+  const { statement: prepared, ...read } = queriesOver(reader);
+  const turn = onceATurn((sql) => prepared(sql).get());
   const tx: Tx = {
     ...write,
     inTransaction: true,
@@ -35,15 +37,18 @@ export function openSqlite(file: string): Database {
       afterCommit,
       exec: async (sql) => {
         write.statement(sql).run();
+        turn.over();
       },
       begin: ['begin immediate'], // the single writer is the liveness lock
       retriable: () => false,
       rest: async () => {},
     },
   ]);
-  const { statement: _, ...read } = queriesOver(reader);
   return {
     ...read,
+    async get<Row>(sql: string, params: readonly Value[] = []) {
+      return params.length === 0 ? (turn.get(sql) as Row | undefined) : read.get<Row>(sql, params);
+    },
     settle: commits.settle,
     transaction: (work) => commits.settle(work),
     listen: listeners.listen,
@@ -64,6 +69,27 @@ export function openSqlite(file: string): Database {
       reader.close();
       writer.close();
     },
+  };
+}
+
+/**
+ * Reads what has no parameters (the counter, as of which every request is answered) once for all requests of one turn of the event loop, as long as nothing
+ * is committed: looking whether somebody else has written costs more than the row.
+ */
+function onceATurn(read: (sql: string) => unknown) {
+  let rows = new Map<string, unknown>();
+  const over = () => {
+    if (rows.size > 0) rows = new Map();
+  };
+  return {
+    get(sql: string): unknown {
+      if (!rows.has(sql)) {
+        if (rows.size === 0) setImmediate(over);
+        rows.set(sql, read(sql));
+      }
+      return rows.get(sql);
+    },
+    over,
   };
 }
 

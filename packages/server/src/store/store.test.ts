@@ -76,6 +76,20 @@ for (const dialect of databases) {
       assert.deepEqual([seenInside, seenOutside, await count('hidden')], [1, 0, 1]);
     });
 
+    test('what is read again right after a commit is what was committed', async () => {
+      const all = () => db.get<{ n: number }>('select count(*) as n from things');
+      let before: ReturnType<typeof all> | undefined;
+      let after: ReturnType<typeof all> | undefined;
+      await db.settle(async (tx) => {
+        before = all();
+        await insert(tx, 'just now');
+        tx.afterCommit(() => {
+          after = all();
+        });
+      });
+      assert.equal((await after)?.n, Number((await before)?.n) + 1);
+    });
+
     test('one conditional insert has one winner among fifty', async () => {
       const won = await Promise.all(
         Array.from({ length: 50 }, () =>
